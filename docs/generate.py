@@ -16,7 +16,7 @@ import nlpmtl
 import nlpmtl.run
 from nlpmtl.config import DatasetConfig, LabelledOptions, RunConfig
 from nlpmtl.deprecation import RenamedAttribute, RenamedMethod
-from nlpmtl.metrics import Metric
+from nlpmtl.metrics import Metric, reads_losses
 from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, KindOptions, Registry
 from nlpmtl.sampling import SamplingOptions
 from nlpmtl.tasks import Task
@@ -239,14 +239,18 @@ def metrics() -> str:
         member = METRICS.get(name)
         assert issubclass(member, Metric)
         able = [f"[`{kind}`](kinds.md#{kind})" for kind in TASKS.names() if member.reads & set(_reads(kind))]
+        if reads_losses(name):
+            able = ["every task type whose loss of a row does not depend on other rows"]
         direction = "higher is better" if member.higher_is_better else "lower is better"
         pos_label = "; requires `pos_label`" if member.needs_positive else ""
         lines += ["", f"## {name}", "", *_prose(member), "", f"For {', '.join(able)}; {direction}{pos_label}."]
     return _page(
         "Metrics",
-        "Names for `metrics = […]` of a task. Values are fractions, not percentages. An undefined value is null, and",
-        "counts as 0 in the task's score. That score is the mean of the task's metrics, without errors such as `mae`;",
-        "if there are only errors, the score is their negated mean.",
+        "Names for `metrics = […]` of a task. Values are fractions, not percentages. An undefined value is null.",
+        "",
+        "The task's score is the mean of its metrics for which higher is better. If there are none, the score is the",
+        "negated mean of its errors such as `mae` and `loss`, and `perplexity` contributes its logarithm, the loss. An",
+        "undefined metric counts as 0, an undefined error as 10⁹.",
         "",
         "`evaluate:<id>` loads a metric with `evaluate.load(<id>)`: this needs the network and runs the metric's code,",
         "so it happens only if a run file requests it.",

@@ -299,7 +299,7 @@ class LogitsCache:
     ) -> Iterator[tuple[int, str, Any]]:
         """Yield (row, task, result) as `Inference.run` does."""
         cached = self._cached.get(id(split))
-        if cached is None:
+        if cached is None or not rows_of.keys() <= cached.keys():
             yield from self._compute(split, rows_of=rows_of, consume=consume)
             return
         for task, mask in rows_of.items():

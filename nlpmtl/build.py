@@ -24,7 +24,7 @@ from nlpmtl.kernels import (
     supports_packing,
     tune_malloc,
 )
-from nlpmtl.model import Encoder, MultiTaskModel
+from nlpmtl.model import Encoder, MultiTaskModel, RowLosses
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.sampling import Plan, build_plan
 from nlpmtl.task_datasets import TaskDatasets
@@ -217,19 +217,21 @@ class _Builder:
             with accelerator.autocast():
                 return full_model.predict_logits(batch, rows)
 
+        batches: dict[str, Any] = {
+            "pad": self.encoder.tokenizer.pad_token_id,
+            "types": self._has_token_types,
+            "tokens": self.config.train.micro_tokens,
+            "rank": accelerator.process_index,
+            "world": accelerator.num_processes,
+        }
+        tasks = self.datasets.tasks
         return Evaluator(
             model=model,
             full_model=full_model,
-            tasks=self.datasets.tasks,
+            tasks=tasks,
             validation=self.datasets.splits.get("validation", {}),
-            inference=Inference(
-                forward,
-                pad=self.encoder.tokenizer.pad_token_id,
-                types=self._has_token_types,
-                tokens=self.config.train.micro_tokens,
-                rank=accelerator.process_index,
-                world=accelerator.num_processes,
-            ),
+            inference=Inference(forward, **batches),
+            row_losses=RowLosses(full_model, tasks, autocast=accelerator.autocast, **batches),
             every=self.config.eval.every,
             select=self.config.eval.select,
             patience=self.config.eval.patience,

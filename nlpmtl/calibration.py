@@ -13,7 +13,7 @@ from nlpmtl.batched_inference import Outputs, OutputsSource, copy_outputs, to_it
 from nlpmtl.data import TokenizedSplit
 from nlpmtl.data.splitting import hold_out
 from nlpmtl.evaluation import scored_rows
-from nlpmtl.tasks import ExampleOutputs, Task
+from nlpmtl.tasks import ExampleOutputs, Task, needs_predictions
 from nlpmtl.tasks.calibration import expected_calibration_error
 
 _MIN_ROWS = 20
@@ -29,16 +29,17 @@ class CalibrationReport:
         temperature: divisor of the logits.
         error_before: expected calibration error before calibration.
         error: expected calibration error after calibration.
-        score_before: score of the task before calibration.
-        score: score of the task after calibration, with other thresholds.
+        score_before: score of the task before calibration; None for a task that is scored by its loss only, which
+            calibration does not change.
+        score: score of the task after calibration, with other thresholds, or None.
     """
 
     rows: int
     temperature: float
     error_before: float
     error: float
-    score_before: float
-    score: float
+    score_before: float | None
+    score: float | None
 
 
 @dataclass
@@ -131,7 +132,9 @@ def _calibration_error(task: Task, half: _Half) -> float | None:
     return expected_calibration_error(np.concatenate(probabilities), np.concatenate(right))
 
 
-def _score(task: Task, half: _Half) -> float:
+def _score(task: Task, half: _Half) -> float | None:
+    if not needs_predictions(task):
+        return None
     if not half.gold:
         return 0.0
     values = [prediction.value for prediction in task.decode(half.items)]

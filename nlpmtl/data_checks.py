@@ -20,9 +20,7 @@ from nlpmtl.data.raw_rows import MalformedRow, RawRow, RawRows
 from nlpmtl.data.targets import describe_unknown
 from nlpmtl.data.validation import check_columns
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError
-from nlpmtl.metrics import check
-from nlpmtl.registry import METRICS, TASKS
-from nlpmtl.tasks import build_task, label_shapes, parse_context
+from nlpmtl.tasks import build_task, check_scoring, label_shapes, parse_context, task_type
 
 Rows = list[tuple[int, Mapping[str, Any]]]
 """Pairs of row number and row."""
@@ -102,17 +100,11 @@ def _check_rows(sources: DatasetReader) -> None:
 
 
 def _check_task(name: str, options: TaskOptions, *, dataset: DatasetConfig) -> None:
-    kind: Any = TASKS.get(options.kind)
     if options.labels is not None:
         build_task(options, name=name, labels=options.labels, input=dataset.input.shape)
-        return
-    for metric in options.metrics or ():
-        known = METRICS.get(metric).reads if metric in METRICS.names() else ()  # type: ignore[attr-defined]
-        reads = next((shape for shape in kind.prediction_types if shape in known), kind.prediction_types[0])
-        try:
-            check(metric, reads=reads, pos_label=getattr(options, "pos_label", None))
-        except NlpmtlError as error:
-            raise type(error)(f"task {name!r}: {error}") from None
+    kind = task_type(options.kind)
+    pos_label = getattr(options, "pos_label", None)
+    check_scoring(kind, options.metrics or kind.metrics, task=name, pos_label=pos_label)
 
 
 def _check_columns(stream: RawRows, required: Collection[str]) -> list[tuple[int, RawRow]]:

@@ -18,6 +18,7 @@ from nlpmtl.evaluation import evaluate as evaluate_tasks
 from nlpmtl.hub import fetch, validated_responses
 from nlpmtl.inference.backend import Precision, load_backend
 from nlpmtl.inference.device import check_device
+from nlpmtl.model import MultiTaskModel, RowLosses
 from nlpmtl.plugins import import_plugins
 from nlpmtl.run_config import load_datasets
 from nlpmtl.task_datasets import load_split
@@ -74,17 +75,21 @@ def _evaluate(
     check_datasets(datasets, splits=[split], tasks=False)
     directory = fetch(model, revision=revision)
     loaded, tokenizer = load_backend(str(directory), backend="torch", device=device, dtype=dtype)
+    assert isinstance(loaded, MultiTaskModel), "the backend is torch"
     evaluated = load_split(
         datasets, tasks=loaded.tasks, tokenizer=tokenizer, max_length=loaded.config.input_length, split=split
     )
-    inference = Inference(
-        loaded.predict_logits,
-        pad=tokenizer.pad_token_id,
-        types="token_type_ids" in tokenizer.model_input_names,
-        tokens=max_batch_tokens(loaded.device),
-        check_finite=True,
+    batches: dict[str, Any] = {
+        "pad": tokenizer.pad_token_id,
+        "types": "token_type_ids" in tokenizer.model_input_names,
+        "tokens": max_batch_tokens(loaded.device),
+    }
+    scores = evaluate_tasks(
+        Inference(loaded.predict_logits, check_finite=True, **batches),
+        tasks=evaluated.tasks,
+        datasets=evaluated.splits[split],
+        losses=RowLosses(loaded, evaluated.tasks, **batches).run,
     )
-    scores = evaluate_tasks(inference, tasks=evaluated.tasks, datasets=evaluated.splits[split])
     if not scores.tasks:
         problem = f"no row of the split {split!r} has a label for a task of this model"
         raise DataError("\n".join([problem, *evaluated.notes]))

@@ -1,12 +1,16 @@
-"""Batched evaluation: predictions, gold labels and metrics of a split.
+"""Batched evaluation: predictions, gold labels, losses and metrics of a split.
+
+Predictions and losses come from separate forward passes, because the head of a task may read its targets when it
+computes the loss. Each pass runs only for the tasks with a metric that needs it.
 
 It knows nothing of process groups: the share of the batches to compute, and how to gather, are arguments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +18,15 @@ from numpy.typing import NDArray
 
 from nlpmtl.batched_inference import Outputs, OutputsSource, to_items
 from nlpmtl.data import TokenizedSplit
-from nlpmtl.tasks import Task, decode_all
+from nlpmtl.metrics import scores as metric_values
+from nlpmtl.metrics import task_score
+from nlpmtl.metrics.base import LOSS
+from nlpmtl.tasks import Task, decode_all, loss_metrics, needs_predictions
 
 Gather = Callable[[list[Any]], list[Any]]
 """Concatenates the lists of all processes."""
+LossesFn = Callable[[TokenizedSplit, Collection[str]], Iterator[tuple[int, str, float]]]
+"""(split, tasks) -> row, task and loss, for this process's share of the rows; see `RowLosses.run`."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +59,37 @@ class Scores:
 
 @dataclass
 class Predictions:
-    """Predictions and gold labels of a task on a split.
+    """Predictions, gold labels and losses of a task on a split.
 
     Args:
         names: labels of the task, then gold labels that it does not know.
-        predicted: `Prediction.value` of each row.
-        gold: gold label of each row.
+        predicted: `Prediction.value` of each evaluated row; None without a gold label.
+        gold: gold label of each row, or None.
+        losses: summed loss of each row, times its weight, for a task with a metric `loss` or `perplexity`; None if it
+            is not finite, and 0 for a row without targets. Empty for other tasks.
+        items: number of items of these losses, times the weights of the rows.
     """
 
     names: list[str]
     predicted: list[Any] = field(default_factory=list)
     gold: list[Any] = field(default_factory=list)
+    losses: list[float | None] = field(default_factory=list)
+    items: list[float] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Return the number of evaluated rows."""
+        return len(self.gold)
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Predictions:
+        """Return some rows, in that order."""
+        columns: tuple[list[Any], ...] = (self.predicted, self.gold, self.losses, self.items)
+        return Predictions(self.names, *([column[row] for row in rows] if column else [] for column in columns))
+
+    def with_gold(self) -> Predictions:
+        """Return the rows with a gold label."""
+        if not self.losses:  # then all rows have one
+            return self
+        return self.take([row for row, gold in enumerate(self.gold) if gold is not None])
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values in which a label is its index in `names`, and a missing tag is -1.
@@ -68,15 +97,16 @@ class Predictions:
         If the values are not all labels, they are written as they are, with empty names.
         """
         ids = {name: i for i, name in enumerate(self.names)}
+        losses = {"losses": self.losses, "items": self.items} if self.losses else {}
         if not all(_are_labels(value, ids) for value in (self.predicted, self.gold)):
-            return {"names": [], "predicted": self.predicted, "gold": self.gold}
+            return {"names": [], "predicted": self.predicted, "gold": self.gold, **losses}
 
         def encode(value: Any) -> Any:
             if isinstance(value, list):
                 return [encode(part) for part in value]
             return -1 if value is None else ids[value]
 
-        return {"names": self.names, "predicted": encode(self.predicted), "gold": encode(self.gold)}
+        return {"names": self.names, "predicted": encode(self.predicted), "gold": encode(self.gold), **losses}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Predictions:
@@ -88,7 +118,9 @@ class Predictions:
                 return [decode(part) for part in value]
             return value if not names or type(value) is not int else None if value < 0 else names[value]
 
-        return cls(names, decode(value["predicted"]), decode(value["gold"]))
+        return cls(
+            names, decode(value["predicted"]), decode(value["gold"]), value.get("losses", []), value.get("items", [])
+        )
 
 
 def _are_labels(value: Any, names: Collection[str]) -> bool:
@@ -125,10 +157,11 @@ def evaluate(
     *,
     tasks: Mapping[str, Task],
     datasets: Mapping[str, TokenizedSplit],
+    losses: LossesFn | None = None,
     gather: Gather = list,
 ) -> Scores:
     """Score the tasks on the rows with a label for them: `predict_splits`, then `score`."""
-    return score(predict_splits(inference, tasks=tasks, datasets=datasets, gather=gather), tasks=tasks)
+    return score(predict_splits(inference, tasks=tasks, datasets=datasets, losses=losses, gather=gather), tasks=tasks)
 
 
 def predict_splits(
@@ -136,39 +169,89 @@ def predict_splits(
     *,
     tasks: Mapping[str, Task],
     datasets: Mapping[str, TokenizedSplit],
+    losses: LossesFn | None = None,
     gather: Gather = list,
 ) -> dict[str, Predictions]:
-    """Predict for the rows with a gold label; a row of several tasks is encoded once.
+    """Compute what the metrics of tasks read: predictions for the rows with a gold label, and losses.
 
-    The rows of a task may be in several datasets. A task without labelled rows is left out.
+    The rows of a task may be in several datasets. A task without rows is left out, as are the predictions of a task
+    whose only metrics are `loss` and `perplexity`.
+
+    Args:
+        inference: runs rows through the model; a row of several tasks is encoded once.
+        tasks: tasks by name.
+        datasets: rows by dataset.
+        losses: computes the losses of rows; needed for tasks with a metric `loss` or `perplexity`.
+        gather: concatenates the lists of all processes.
     """
     results: dict[str, Predictions] = {}
     for split in datasets.values():
-        gold, rows_of = scored_rows(tasks, split)
-        if not rows_of:
-            continue
-
-        def decode(
-            task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64], split: TokenizedSplit = split
-        ) -> list[Any]:
-            return [prediction.value for prediction in decode_all(tasks[task], to_items(split, task, outputs, rows))]
-
-        local_values = list(inference.run(split, rows_of=rows_of, consume=decode))
-        values = {(row, task): value for row, task, value in gather(local_values)}
-        for task in rows_of:
-            predictions = results.setdefault(task, Predictions(list(tasks[task].labels)))
-            labels = split.labels[task]
-            predictions.predicted.extend(values[row, task] for row in gold[task])
-            predictions.gold.extend(gold[task].values())
+        values, gold = _predict(inference, tasks, split, gather=gather)
+        row_losses = _compute_losses(losses, tasks, split, gather=gather)
+        for name in split.labels:
+            rows = sorted({*gold.get(name, ()), *row_losses.get(name, ())})
+            if not rows:
+                continue
+            predictions = results.setdefault(name, Predictions(list(tasks[name].labels)))
+            labels = split.labels[name]
+            predictions.predicted.extend(values.get((row, name)) for row in rows)
+            predictions.gold.extend(gold.get(name, {}).get(row) for row in rows)
+            if loss_metrics(tasks[name]):
+                pairs = [row_losses[name].get(row, (0.0, 0.0)) for row in rows]
+                predictions.losses.extend(loss if math.isfinite(loss) else None for loss, _ in pairs)
+                predictions.items.extend(items for _, items in pairs)
             known = set(predictions.names)
-            predictions.names.extend(name for name in labels.names[labels.known :] if name not in known)
+            predictions.names.extend(label for label in labels.names[labels.known :] if label not in known)
     return {task: results[task] for task in tasks if task in results}
 
 
+def _predict(
+    inference: OutputsSource, tasks: Mapping[str, Task], split: TokenizedSplit, *, gather: Gather
+) -> tuple[dict[tuple[int, str], Any], dict[str, dict[int, Any]]]:
+    """Return (row, task) -> prediction, and task -> row -> gold label, for the tasks that are scored by predictions."""
+    labels = {name: labels for name, labels in split.labels.items() if needs_predictions(tasks[name])}
+    gold, rows_of = scored_rows(tasks, replace(split, labels=labels))
+    if not rows_of:
+        return {}, {}
+
+    def decode(task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]) -> list[Any]:
+        return [prediction.value for prediction in decode_all(tasks[task], to_items(split, task, outputs, rows))]
+
+    local_values = list(inference.run(split, rows_of=rows_of, consume=decode))
+    return {(row, task): value for row, task, value in gather(local_values)}, gold
+
+
+def _compute_losses(
+    losses: LossesFn | None, tasks: Mapping[str, Task], split: TokenizedSplit, *, gather: Gather
+) -> dict[str, dict[int, tuple[float, float]]]:
+    """Return task -> row -> weighted loss and weighted number of items, for the tasks with a metric of the loss."""
+    labels = {name: labels.without_unknown() for name, labels in split.labels.items() if loss_metrics(tasks[name])}
+    if not labels:
+        return {}
+    assert losses is not None, "a task has a metric that reads losses"
+    results: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in labels}
+    for row, name, loss in gather(list(losses(replace(split, labels=labels), list(labels)))):
+        weight = float(split.weights[name][row]) if name in split.weights else 1.0
+        results[name][row] = loss, weight * float(labels[name].counts[row])
+    return results
+
+
 def score(predictions: Mapping[str, Predictions], *, tasks: Mapping[str, Task]) -> Scores:
-    """Return the metrics of predictions."""
-    scores = {
-        name: {**tasks[name].score(task.predicted, task.gold), "rows": len(task.gold)}
-        for name, task in predictions.items()
-    }
+    """Return the metrics of predictions and losses."""
+    scores = {name: {**score_task(tasks[name], task), "rows": len(task)} for name, task in predictions.items()}
     return Scores(scores, float(np.mean([task["score"] or 0.0 for task in scores.values()])) if scores else 0.0)
+
+
+def score_task(task: Task, predictions: Predictions) -> dict[str, float | None]:
+    """Return the value of each metric of a task, and ``"score"``, which summarises them."""
+    of_losses = loss_metrics(task)
+    with_gold = predictions.with_gold()
+    results = task.score(with_gold.predicted, with_gold.gold) if len(with_gold) and needs_predictions(task) else {}
+    if not of_losses:
+        return results
+    losses = [math.nan if loss is None else loss for loss in predictions.losses]
+    results |= metric_values(of_losses, predictions=losses, references=predictions.items, reads=LOSS)
+    if type(task).score is Task.score or "score" not in results:
+        metrics = {name: results.get(name) for name in task.metrics}
+        return {**metrics, "score": task_score(metrics)}
+    return results  # the type summarises its metrics itself

@@ -117,7 +117,12 @@ class _Finalizer:
         """Score the best model again, with its calibrated thresholds."""
         if self.trainer.state.best is not None:
             tasks, validation = self.trainer.tasks, self.trainer.evaluator.validation
-            predictions = predict_splits(self._validation_logits(), tasks=tasks, datasets=validation)
+            predictions = predict_splits(
+                self._validation_logits(),
+                tasks=tasks,
+                datasets=validation,
+                losses=self.trainer.evaluator.local_row_losses.run,
+            )
             scores = score(predictions, tasks=tasks).to_json()
             dumps(scores)
             self.predictions = predictions
@@ -137,8 +142,8 @@ class _Finalizer:
             self._draw_learning_curve(plots)
         for name, predictions in self.predictions.items():
             with self.recording_failure(f"the predictions of task {name!r} are not drawn"):
-                task = self.trainer.tasks[name]
-                analysis = task.error_analysis(predictions.predicted, predictions.gold)
+                task, scored = self.trainer.tasks[name], predictions.with_gold()
+                analysis = task.error_analysis(scored.predicted, scored.gold) if len(scored) else None
                 if analysis is None:
                     continue
                 alt_text = plots.describe_predictions(name, task.plots[0], analysis)

@@ -26,6 +26,7 @@ from nlpmtl.tasks import (
     LabelColumns,
     Task,
     build_task,
+    check_scoring,
     find_labels,
     label_shapes,
     parse_context,
@@ -175,9 +176,9 @@ def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[st
 
 
 def _check_known(task: Task) -> None:
-    """Check that the metrics of a loaded task are registered: loading a model does not check it."""
+    """Check the metrics of a loaded task: loading a model does not check that it has any, and that they are known."""
     try:
-        task.check_metrics()
+        check_scoring(type(task), task.metrics, task=task.name, pos_label=task._positive)
     except ConfigError as error:
         unknown = any(not metric.startswith(FOREIGN) and metric not in METRICS.names() for metric in task.metrics)
         raise ConfigError(f"{error}; {HINT}" if unknown else str(error)) from None

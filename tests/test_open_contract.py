@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from nlpmtl import ConfigError, Predictor
+import nlpmtl
+from nlpmtl import ConfigError, Predictor, evaluate_saved
 from nlpmtl.preflight import check
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
+from nlpmtl.training import read_lines
 from tests.tiny import Trained, interrupt, max_weight_difference, train_tiny, write_encoder
 
 PLUGIN = "tests.open_types"
@@ -137,7 +140,8 @@ def test_every_task_learns_and_is_scored(trained: Trained) -> None:
     for task in losses.keys() - {"choice", "answers"}:  # which need more steps
         assert np.mean(losses[task][-6:]) < np.mean(losses[task][:6]), task
     assert trained.result.scores is not None
-    assert set(trained.result.scores.tasks) >= {"choice", "answers", "embedding", "parsing", "texts", "generation"}
+    assert set(trained.result.scores.tasks) == losses.keys()
+    assert set(trained.result.scores["masked"]) == {"perplexity", "score", "rows"}, "it has no gold labels"
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(trained: Trained, tmp_path: Path) -> None:
@@ -153,6 +157,77 @@ def test_the_size_of_micro_batches_changes_nothing(tmp_path: Path) -> None:
         train_tiny(run, tmp_path / name)
     for name in ("few", "step"):
         assert max_weight_difference(tmp_path / "rows" / "model", tmp_path / name / "model") < 1e-9
+
+
+LOSSES = {"choice": "loss", "answers": "loss", "parsing": "loss", "generation": "perplexity", "masked": "perplexity"}
+
+
+@pytest.fixture(scope="module")
+def scored_by_loss(plugin: None, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    run = make_run(tmp_path_factory.mktemp("losses"), steps=16)
+    run["eval"]["select"] = "masked"
+    for name, dataset in run["datasets"].items():
+        if name in LOSSES:
+            dataset["tasks"][name]["metrics"] = [LOSSES[name]]
+    return train_tiny(run)
+
+
+def test_every_type_without_a_coupled_loss_can_be_scored_by_it(scored_by_loss: Trained) -> None:
+    """In training, at the end of the run, and of the saved model, whatever the batch size and the dataset's name."""
+    scores, run = scored_by_loss.result.scores, scored_by_loss.run
+    assert scores is not None
+    evaluations = read_lines(scored_by_loss.output / "evaluations.jsonl")
+    best = max(evaluations, key=lambda line: line["tasks"]["masked"]["score"])
+    renamed = {f"other_{name}": dataset for name, dataset in run["datasets"].items()}
+    again = nlpmtl.evaluate(scored_by_loss.model_dir, {**run, "datasets": renamed, "seed": 4})
+    for task, metric in LOSSES.items():
+        assert scores[task].keys() == {metric, "score", "rows"}
+        assert float(scores[task][metric] or 0) > 0
+        assert again[task] == pytest.approx(scores[task], rel=1e-5)
+        assert best["tasks"][task] == pytest.approx(scores[task], rel=1e-5)
+
+
+def test_losses_do_not_depend_on_batches(scored_by_loss: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = []
+    for tokens in (1, 100, 100_000):
+        monkeypatch.setattr(evaluate_saved, "max_batch_tokens", lambda device, tokens=tokens: tokens)
+        data = {**scored_by_loss.run, "eval": {}}
+        scores = nlpmtl.evaluate(scored_by_loss.model_dir, data, device="cpu", dtype=torch.float64)
+        values.append({task: scores[task][metric] for task, metric in LOSSES.items()})
+    assert values[1] == pytest.approx(values[0], rel=1e-9)
+    assert values[2] == pytest.approx(values[0], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "task", "metrics", "message"),
+    [
+        (
+            "embedding",
+            "embedding",
+            ["loss"],
+            "'loss' is not defined for the task type 'toy_embedding', because its loss",
+        ),
+        ("texts", "masked", ["toy_equal"], "compares predictions with gold labels, and the task type 'toy_masked' has"),
+        ("choice", "choice", ["accuracy"], "'accuracy' scores label or label_set, found toy_choice"),
+        ("choice", "choice", ["los"], "unknown metric 'los'; did you mean 'loss'"),
+    ],
+)
+def test_metrics_are_checked_before_the_encoder_is_loaded(
+    tmp_path: Path, dataset: str, task: str, metrics: list[str], message: str
+) -> None:
+    run = make_run(tmp_path)
+    run["datasets"][dataset]["tasks"][task]["metrics"] = metrics
+    run["encoder"]["name"] = "no/such-encoder"
+    with pytest.raises(ConfigError, match=message):
+        train_tiny(run)
+
+
+def test_a_type_without_metrics_needs_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TASKS.get("toy_generation"), "metrics", ())
+    run = make_run(tmp_path)
+    run["encoder"]["name"] = "no/such-encoder"
+    with pytest.raises(ConfigError, match="task 'generation': the task type 'toy_generation' has no default metrics"):
+        train_tiny(run)
 
 
 INPUTS: dict[str, list[Any]] = {

@@ -47,7 +47,10 @@ def calibration(card: CardData) -> list[str]:
                 (
                     code(name),
                     f"{report['temperature']:.3f}",
-                    *(f"{report[key]:.4f}" for key in ("error_before", "error", "score_before", "score")),
+                    *(
+                        "–" if report[key] is None else f"{report[key]:.4f}"
+                        for key in ("error_before", "error", "score_before", "score")
+                    ),
                     f"{report['rows']:,}",
                 )
                 for name, report in card.calibration.items()

@@ -24,7 +24,7 @@ from nlpmtl.comparison.statistics import (
     to_verdict,
 )
 from nlpmtl.errors import RunError
-from nlpmtl.evaluation import Predictions
+from nlpmtl.evaluation import Predictions, score_task
 from nlpmtl.tasks import Task
 
 _SEED = 0
@@ -67,13 +67,13 @@ def compare_task(
     scorers = []
     for summaries in by_condition:
         predictions = [summary.predictions[task.name] for summary in summaries]
-        if any((other.gold, other.names) != (reference.gold, reference.names) for other in predictions):
+        if any(_labels(other) != _labels(reference) for other in predictions):
             raise RunError(
                 f"task {task.name!r}: the gold labels of the validation split differ between the runs, because the "
                 "data changed; compare into a new directory"
             )
         scorers.append([_scorer(task, seed_predictions) for seed_predictions in predictions])
-    row_count = len(reference.gold)
+    row_count = len(reference)
     resampled = paired_bootstrap(*scorers, rows=row_count, seed=_SEED)
     all_rows = np.arange(row_count)
     multi_task, single_task = (
@@ -141,11 +141,14 @@ def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns]) -> Iterato
 
 def _scorer(task: Task, predictions: Predictions) -> Scorer:
     def score(rows: NDArray[np.int64]) -> float:
-        predicted = [predictions.predicted[row] for row in rows]
-        gold = [predictions.gold[row] for row in rows]
-        return float(task.score(predicted, gold)["score"] or 0.0)
+        return float(score_task(task, predictions.take(rows))["score"] or 0.0)
 
     return score
+
+
+def _labels(predictions: Predictions) -> tuple[list[Any], list[str], list[float]]:
+    """Return what is the same for all models that predict the same rows."""
+    return predictions.gold, predictions.names, predictions.items
 
 
 def _condition_scores(

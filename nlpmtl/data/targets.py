@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -132,6 +132,16 @@ class Labels(ABC):
         """Return the first row that has a label, given its id."""
         raise NotImplementedError
 
+    def without_unknown(self) -> Labels:
+        """Return the same labels, with a count of 0 for the rows with a label that the task does not know."""
+        if len(self.names) == self.known:
+            return self
+        return replace(self, counts=np.where(self._unknown(), 0, self.counts))
+
+    def _unknown(self) -> NDArray[np.bool_]:
+        """Return whether each row has a label that the task does not know, ``[rows]``."""
+        return np.zeros(len(self.labelled), dtype=np.bool_)
+
     def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
         """Return what the loss reads, by name, for labelled rows of a batch that is ``time`` tokens long.
 
@@ -173,6 +183,9 @@ class ClassLabels(Labels):
     def first_row(self, label: int) -> int:
         return int(np.argmax(self.ids == label))
 
+    def _unknown(self) -> NDArray[np.bool_]:
+        return self.labelled & (self.ids >= self.known)
+
     def values(self, rows: Sequence[int]) -> list[Any]:
         return [self.names[self.ids[row]] for row in rows]
 
@@ -198,8 +211,8 @@ class NumberLabels(Labels):
 
 
 @dataclass(frozen=True)
-class SetLabels(Labels):
-    """Any number of labels per row: ids."""
+class _ListLabels(Labels):
+    """A list of labels per row: ids."""
 
     ids: Ragged
 
@@ -211,6 +224,16 @@ class SetLabels(Labels):
 
     def values(self, rows: Sequence[int]) -> list[Any]:
         return [[self.names[i] for i in self.ids[row].tolist()] for row in rows]
+
+    def _unknown(self) -> NDArray[np.bool_]:
+        unknown = np.zeros(len(self.ids), dtype=np.bool_)
+        unknown[self.ids.indices_2d()[0][self.ids.values >= self.known]] = True
+        return unknown
+
+
+@dataclass(frozen=True)
+class SetLabels(_ListLabels):
+    """Any number of labels per row."""
 
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
         import torch
@@ -222,19 +245,8 @@ class SetLabels(Labels):
 
 
 @dataclass(frozen=True)
-class TagLabels(Labels):
-    """One tag per word: ids."""
-
-    ids: Ragged
-
-    def occurring(self) -> NDArray[np.integer]:
-        return np.unique(self.ids.values)
-
-    def first_row(self, label: int) -> int:
-        return self.ids.row_of(int(np.argmax(self.ids.values == label)))
-
-    def values(self, rows: Sequence[int]) -> list[Any]:
-        return [[self.names[i] for i in self.ids[row].tolist()] for row in rows]
+class TagLabels(_ListLabels):
+    """One tag per word."""
 
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
         import torch

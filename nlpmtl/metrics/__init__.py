@@ -25,13 +25,15 @@ from nlpmtl.metrics.base import Metric, PredictionType
 from nlpmtl.metrics.correlation import Pearson, Spearman
 from nlpmtl.metrics.distance import MeanAbsoluteError, MeanSquaredError
 from nlpmtl.metrics.f1 import F1, MacroF1, MicroF1
+from nlpmtl.metrics.loss import Loss, Perplexity
 from nlpmtl.metrics.matthews import MatthewsCorrelation
-from nlpmtl.metrics.scores import check, load_foreign, scores, task_score
+from nlpmtl.metrics.scores import check, load_foreign, reads_losses, scores, task_score
 from nlpmtl.metrics.tags import SpanF1, TokenAccuracy, spans
 
 __all__ = [
     "F1",
     "Accuracy",
+    "Loss",
     "MacroF1",
     "MatthewsCorrelation",
     "MeanAbsoluteError",
@@ -39,12 +41,14 @@ __all__ = [
     "Metric",
     "MicroF1",
     "Pearson",
+    "Perplexity",
     "PredictionType",
     "SpanF1",
     "Spearman",
     "TokenAccuracy",
     "check",
     "load_foreign",
+    "reads_losses",
     "scores",
     "spans",
     "task_score",

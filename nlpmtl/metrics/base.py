@@ -30,9 +30,14 @@ if TYPE_CHECKING:
 
 PredictionType: TypeAlias = str
 """Type of a prediction: "label" (a class id), "label_set" (a multi-hot list of 0 and 1), "number", "tags" (a list of
-strings), or the name of a column type from a plugin, whose parsed values are scored as they are."""
+strings), "loss" (losses instead of predictions, and numbers of items instead of references), or the name of a column
+type from a plugin, whose parsed values are scored as they are."""
 
 BUILT_IN_TYPES: tuple[PredictionType, ...] = ("label", "label_set", "number", "tags")
+LOSS: PredictionType = "loss"
+"""Type that metrics of the loss read. They score every task type whose loss of a row does not depend on other rows."""
+_NUMBERS = ("number", LOSS)
+"""Types whose values must be finite."""
 
 
 class Metric(ABC):
@@ -62,6 +67,14 @@ class Metric(ABC):
             raise ValueError(f"{self.name} reads {', '.join(sorted(self.reads))}, found reads_as={reads_as!r}")
         built_in = next((type_ for type_ in BUILT_IN_TYPES if type_ in self.reads), min(self.reads))
         self.reads_as: PredictionType = reads_as or built_in
+
+    @staticmethod
+    def to_error(value: float) -> float:
+        """Return what the value of a metric for which lower is better contributes to the score of a task, negated.
+
+        Default: the value.
+        """
+        return value
 
     @abstractmethod
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> float | None:
@@ -147,7 +160,7 @@ class Metric(ABC):
         return {self.name: self._score_or_none(predictions, references)}
 
     def _score_or_none(self, predictions: Sequence[Any], references: Sequence[Any]) -> float | None:
-        if not len(predictions) or (self.reads_as == "number" and not _all_finite(predictions, references)):
+        if not len(predictions) or (self.reads_as in _NUMBERS and not _all_finite(predictions, references)):
             return None
         with np.errstate(all="ignore"):
             return defined(self.score(predictions, references))

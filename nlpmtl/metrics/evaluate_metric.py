@@ -7,13 +7,14 @@ from collections.abc import Callable
 import evaluate
 from datasets import Features, List, Value
 
-from nlpmtl.metrics.base import Metric, PredictionType
+from nlpmtl.metrics.base import LOSS, Metric, PredictionType
 
 FEATURES: dict[PredictionType, Value | List] = {
     "label": Value("int64"),
     "label_set": List(Value("int64")),
     "number": Value("float64"),
     "tags": List(Value("string")),
+    LOSS: Value("float64"),
 }
 
 

@@ -2,7 +2,8 @@
 
     task score = mean of the metrics for which higher is better; if there are none, −mean of the errors
 
-An undefined metric counts as 0.
+An undefined metric counts as 0, an undefined error as 10⁹, which is worse than any other value. `perplexity`
+contributes its logarithm, the loss.
 
 Example:
     >>> from nlpmtl.metrics import scores, task_score
@@ -22,11 +23,13 @@ from typing import Any
 import numpy as np
 
 from nlpmtl.errors import ConfigError, did_you_mean
-from nlpmtl.metrics.base import Metric, PredictionType, defined
+from nlpmtl.metrics.base import LOSS, Metric, PredictionType, defined
 from nlpmtl.registry import METRICS
 
 FOREIGN = "evaluate:"
 """Prefix of metrics from the `evaluate` library: `evaluate:<id>` is loaded with `evaluate.load(<id>)`."""
+_UNDEFINED_ERROR = 1e9
+"""Error in place of an undefined one. It must be worse than others: the highest score selects the best checkpoint."""
 
 
 def check(name: str, *, reads: PredictionType, pos_label: str | int | None) -> None:
@@ -45,10 +48,12 @@ def check(name: str, *, reads: PredictionType, pos_label: str | int | None) -> N
     if name not in METRICS.names():
         raise ConfigError(f"unknown metric {name!r}; {did_you_mean(name, METRICS.names())}")
     metric = _find(name)
-    if reads not in metric.reads:
-        suitable = [other for other in METRICS.names() if reads in _find(other).reads]
-        others = f"those that score {reads}: {', '.join(suitable)}" if suitable else f"no metric scores {reads}"
-        raise ConfigError(f"the metric {name!r} scores {' or '.join(sorted(metric.reads))}, found {reads}; {others}")
+    if reads not in metric.reads and not reads_losses(name):
+        suitable = [other for other in METRICS.names() if reads in _find(other).reads or reads_losses(other)]
+        raise ConfigError(
+            f"the metric {name!r} scores {' or '.join(sorted(metric.reads))}, found {reads}; "
+            f"those that score {reads}: {', '.join(suitable)}"
+        )
     if metric.needs_positive and pos_label is None:
         raise ConfigError(f'the metric {name!r} needs the positive class; write `pos_label = "<label>"`')
 
@@ -104,8 +109,8 @@ def _takes_arrays(name: str) -> bool:
 def task_score(values: Mapping[str, float | None]) -> float:
     """Return the mean of a task's metrics, an undefined metric counting 0.
 
-    Errors (`mae`, `mse`) are left out; if there is nothing else, the score is their negated mean. Higher is taken as
-    better for metrics from `evaluate`.
+    Errors (`mae`, `mse`, `loss`, `perplexity`) are left out; if there is nothing else, the score is their negated mean,
+    an undefined error counting 10⁹ and perplexity its logarithm. Higher is taken as better for metrics from `evaluate`.
 
     Args:
         values: value of each metric, by name; at least one.
@@ -118,9 +123,16 @@ def task_score(values: Mapping[str, float | None]) -> float:
     """
     if not values:
         raise ValueError("a task's score needs at least one metric, found none")
-    upward = {name: value for name, value in values.items() if _higher_is_better(name)}
-    mean = fmean(value or 0.0 for value in (upward or values).values())
-    return mean if upward else 0.0 - mean  # -mean would make a perfect error -0.0
+    upward = [value or 0.0 for name, value in values.items() if _higher_is_better(name)]
+    if upward:
+        return fmean(upward)
+    errors = [_UNDEFINED_ERROR if value is None else _find(name).to_error(value) for name, value in values.items()]
+    return 0.0 - fmean(errors)  # -mean would make a perfect error -0.0
+
+
+def reads_losses(name: str) -> bool:
+    """Return whether a metric reads losses instead of predictions, as `loss` and `perplexity` do."""
+    return not name.startswith(FOREIGN) and name in METRICS.names() and LOSS in _find(name).reads
 
 
 def load_foreign(names: Sequence[str]) -> None:

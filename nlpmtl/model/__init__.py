@@ -9,9 +9,15 @@ from __future__ import annotations
 from nlpmtl.model.checks import check_files, check_length, check_loaded, check_logits, explain_load_error
 from nlpmtl.model.cost import ModelCost, estimate_cost
 from nlpmtl.model.encoder import Encoder, load_encoder, resolve_encoder_path
-from nlpmtl.model.mean_losses import mean_losses
-from nlpmtl.model.multitask import MultiTaskModel, TaskLoss, batch_losses, summed_loss, task_outputs
+from nlpmtl.model.multitask import (
+    MultiTaskModel,
+    TaskLoss,
+    batch_losses,
+    task_outputs,
+    weighted_losses,
+)
 from nlpmtl.model.multitask_config import MultiTaskConfig
+from nlpmtl.model.row_losses import RowLosses
 from nlpmtl.model.saved_shapes import check_shapes
 from nlpmtl.model.sharing import (
     Adapters,
@@ -38,6 +44,7 @@ __all__ = [
     "ModelCost",
     "MultiTaskConfig",
     "MultiTaskModel",
+    "RowLosses",
     "Sharing",
     "SharingOptions",
     "SoftL2",
@@ -55,8 +62,7 @@ __all__ = [
     "explain_load_error",
     "load_encoder",
     "load_tokenizer",
-    "mean_losses",
     "resolve_encoder_path",
-    "summed_loss",
     "task_outputs",
+    "weighted_losses",
 ]

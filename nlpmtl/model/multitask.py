@@ -325,12 +325,12 @@ def batch_losses(
             uncertainty = None
             if needs_uncertainties:
                 uncertainty = task.uncertainty({key: value.detach() for key, value in results.items()}, part)
-            losses[name] = TaskLoss(summed_loss(task, results, part), uncertainty)
+            losses[name] = TaskLoss(weighted_losses(task, results, part).sum(), uncertainty)
     return losses
 
 
-def summed_loss(task: Task, outputs: Outputs, part: TaskBatch) -> Tensor:
-    """Return the loss of a task, summed over the examples, each multiplied by its weight; a scalar.
+def weighted_losses(task: Task, outputs: Outputs, part: TaskBatch) -> Tensor:
+    """Return the loss of each example, times its weight, ``[examples]``.
 
     Raises:
         RunError: `Task.loss` did not return a number per example.
@@ -342,7 +342,7 @@ def summed_loss(task: Task, outputs: Outputs, part: TaskBatch) -> Tensor:
             f"task {task.name!r}: loss() must return the loss of each example, a tensor [examples], never a mean over "
             f"examples; found {returned}"
         )
-    return losses.sum() if part.weight is None else (losses * part.weight).sum()
+    return losses if part.weight is None else losses * part.weight
 
 
 AutoConfig.register(MultiTaskConfig.model_type, MultiTaskConfig, exist_ok=True)

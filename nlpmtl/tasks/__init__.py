@@ -16,6 +16,7 @@ from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction, decode_all
 from nlpmtl.tasks.regression import Regression
+from nlpmtl.tasks.scoring import check_scoring, loss_metrics, needs_predictions
 from nlpmtl.tasks.sentiment import Sentiment
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 
@@ -40,10 +41,13 @@ __all__ = [
     "Task",
     "TaskFields",
     "build_task",
+    "check_scoring",
     "decode_all",
     "find_labels",
     "fold_temperature",
     "label_shapes",
+    "loss_metrics",
+    "needs_predictions",
     "parse_context",
     "read_columns",
     "task_from_config",

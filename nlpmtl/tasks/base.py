@@ -22,7 +22,7 @@ from nlpmtl.data import (
     column_type,
 )
 from nlpmtl.errors import ConfigError, RunError, quote
-from nlpmtl.metrics import PredictionType, check, scores, task_score
+from nlpmtl.metrics import PredictionType, check, reads_losses, scores, task_score
 from nlpmtl.registry import METRICS
 from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors, multi_hot, names_in
 from nlpmtl.tasks.fields import TaskFields
@@ -114,19 +114,16 @@ class Task(TaskFields, ABC):
         least = max((column_type(name).min_labels for name in self.columns.values()), default=0)
         if len(self.labels) < least:
             raise ConfigError(f"task {self.name!r}: at least {least} label(s) are needed, found {list(self.labels)}")
-        self.check_metrics()
+        self.check_metrics(self.metrics, task=self.name, pos_label=self._positive)
 
-    def check_metrics(self) -> None:
-        """Check that every metric is registered and can score this kind.
-
-        Raises:
-            ConfigError: a metric is unknown or cannot score it.
-        """
-        for metric in self.metrics:
+    @classmethod
+    def check_metrics(cls, names: Sequence[str], *, task: str, pos_label: str | int | None) -> None:
+        """Check that metrics are registered and can score this type, else raise ConfigError; see `check_scoring`."""
+        for metric in names:
             try:
-                check(metric, reads=self.prediction_type(metric), pos_label=self._positive)
+                check(metric, reads=cls.prediction_type(metric), pos_label=pos_label)
             except ConfigError as error:
-                raise ConfigError(f"task {self.name!r}: {error}") from None
+                raise ConfigError(f"task {task!r}: {error}") from None
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -215,8 +212,8 @@ class Task(TaskFields, ABC):
     ) -> tuple[Sequence[TokenSequence], Targets]:
         """Return changed copies of the sequences, and their targets, each time a row is trained on.
 
-        It is for masked language modelling and data augmentation. Other tasks do not see the copies, and evaluation
-        and prediction do not use them. Default: nothing changes.
+        It is for masked language modelling and data augmentation. Other tasks and predictions do not use the copies;
+        the metrics `loss` and `perplexity` read the same ones in each evaluation. Default: nothing changes.
 
         Args:
             sequences: the token sequences of a row.
@@ -281,7 +278,7 @@ class Task(TaskFields, ABC):
         return np.atleast_1d(prediction.score), right
 
     def score(self, values: Sequence[Any], gold: Sequence[Any]) -> dict[str, float | None]:
-        """Return the value of each metric, and ``"score"``, which summarises them.
+        """Return the value of each metric but `loss` and `perplexity`, and ``"score"``, which summarises them.
 
         Args:
             values: `Prediction.value` of each row.
@@ -290,7 +287,7 @@ class Task(TaskFields, ABC):
         names = self._label_names(gold)
         results: dict[str, float | None] = {}
         converted: dict[PredictionType, tuple[Any, Any]] = {}
-        for metric in self.metrics:
+        for metric in (name for name in self.metrics if not reads_losses(name)):
             reads = self.prediction_type(metric)
             if reads not in converted:
                 converted[reads] = (
@@ -301,7 +298,7 @@ class Task(TaskFields, ABC):
             results |= scores(
                 [metric], predictions=predictions, references=references, reads=reads, pos_label=self._positive
             )
-        return {**results, "score": task_score(results)}
+        return {**results, "score": task_score(results) if results else None}
 
     def error_analysis(self, values: Sequence[Any], gold: Sequence[Any]) -> ErrorAnalysis | None:
         """Return counts of predictions by gold label for the first of `plots`, None without one; as in `score`."""
@@ -314,10 +311,11 @@ class Task(TaskFields, ABC):
         unknown = (name for label in gold for name in names_in(label))
         return {name: i for i, name in enumerate(dict.fromkeys([*self.labels, *unknown]))}
 
-    def prediction_type(self, metric: str) -> PredictionType:
+    @classmethod
+    def prediction_type(cls, metric: str) -> PredictionType:
         """Return the type in which predictions are given to a metric."""
         known = METRICS.get(metric).reads if metric in METRICS.names() else ()  # type: ignore[attr-defined]
-        return next((shape for shape in self.prediction_types if shape in known), self.prediction_types[0])
+        return next((shape for shape in cls.prediction_types if shape in known), cls.prediction_types[0])
 
     def _to_metric_inputs(self, reads: PredictionType, values: Sequence[Any], ids: Mapping[str, int]) -> Any:
         """Return predictions or gold labels of rows in the type that a metric reads."""

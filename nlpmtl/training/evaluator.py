@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from nlpmtl.batched_inference import Inference, LogitsCache
 from nlpmtl.data import Batch, TokenizedSplit
 from nlpmtl.errors import ConfigError
 from nlpmtl.evaluation import evaluate
+from nlpmtl.model import RowLosses
 from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task
 from nlpmtl.training.distributed import all_gather_lists
@@ -39,6 +40,7 @@ class Evaluator:
         tasks: tasks of the run.
         validation: validation rows of each dataset; without labels nothing is evaluated and the last model is kept.
         inference: runs rows through the full model.
+        row_losses: computes losses of rows with the full model.
         every: number of steps between evaluations.
         select: ``"mean"``, or the task whose score selects the best model.
         patience: evaluations without improvement before training stops; 0 for no early stopping.
@@ -54,6 +56,7 @@ class Evaluator:
     tasks: Mapping[str, Task]
     validation: Mapping[str, TokenizedSplit]
     inference: Inference
+    row_losses: RowLosses
     every: int
     select: str
     patience: int
@@ -97,6 +100,7 @@ class Evaluator:
                 inference if self.is_distributed else logits,
                 tasks=self.tasks,
                 datasets=self.validation,
+                losses=self._losses_unless_stopped,
                 gather=all_gather_lists,
             )
             score = scores.of(self.select)
@@ -125,6 +129,11 @@ class Evaluator:
         """Inference on this rank only."""
         return replace(self.inference, rank=0, world=1)
 
+    @property
+    def local_row_losses(self) -> RowLosses:
+        """Losses of rows, computed on this rank only."""
+        return replace(self.row_losses, rank=0, world=1)
+
     def validation_logits(self, step: int) -> LogitsCache:
         """Return the logits of the full model on validation.
 
@@ -139,3 +148,9 @@ class Evaluator:
         if self.signals.received:
             raise StopRequestedError
         return self.inference.forward(batch, rows)
+
+    def _losses_unless_stopped(self, split: TokenizedSplit, names: Collection[str]) -> Iterator[tuple[int, str, float]]:
+        for loss in self.row_losses.run(split, names):
+            if self.signals.received and not self.is_distributed:
+                raise StopRequestedError
+            yield loss

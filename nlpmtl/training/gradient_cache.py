@@ -42,7 +42,7 @@ from torch import Tensor
 from nlpmtl.data import TaskBatch
 from nlpmtl.errors import RunError
 from nlpmtl.heads import Outputs
-from nlpmtl.model import summed_loss
+from nlpmtl.model import weighted_losses
 from nlpmtl.tasks import Task
 from nlpmtl.training.distributed import all_gather_lists, all_reduce_sum, is_distributed
 
@@ -174,7 +174,7 @@ def _coupled_loss(
         gathered = all_reduce_sum(gathered)
         outputs[name] = gathered.requires_grad_() if dtype.is_floating_point else gathered
     with torch.enable_grad():
-        loss = summed_loss(task, outputs, part)
+        loss = weighted_losses(task, outputs, part).sum()
         differentiable = {name: values for name, values in outputs.items() if values.requires_grad}
         gradients = torch.autograd.grad(loss, list(differentiable.values()), allow_unused=True)
     known = {name: gradient for name, gradient in zip(differentiable, gradients, strict=True) if gradient is not None}

@@ -24,7 +24,7 @@ from nlpmtl.metrics import (
     SpanF1,
     TokenAccuracy,
 )
-from nlpmtl.metrics.base import defined
+from nlpmtl.metrics.base import LOSS, defined
 from nlpmtl.metrics.evaluate_metric import FEATURES
 from nlpmtl.registry import METRICS
 
@@ -48,14 +48,16 @@ def find(name: str) -> type[Metric]:
     return member
 
 
-EACH = [(name, shape) for name in METRICS.names() for shape in sorted(find(name).reads)]
+EACH = [(name, shape) for name in METRICS.names() for shape in sorted(find(name).reads - {LOSS})]
+"""Metrics of predictions, and the types that they read."""
 
 
 def test_registered_metrics() -> None:
     classes = ["accuracy", "f1", "macro_f1", "matthews_correlation", "micro_f1"]
     numbers = ["mae", "mse", "pearsonr", "spearmanr"]
-    assert METRICS.names() == sorted([*classes, *numbers, "span_f1", "token_accuracy"])
-    assert [name for name in METRICS.names() if not find(name).higher_is_better] == ["mae", "mse"]
+    losses = ["loss", "perplexity"]
+    assert METRICS.names() == sorted([*classes, *numbers, *losses, "span_f1", "token_accuracy"])
+    assert [name for name in METRICS.names() if not find(name).higher_is_better] == ["loss", "mae", "mse", "perplexity"]
     assert [name for name in METRICS.names() if find(name).needs_positive] == ["f1"]
 
 

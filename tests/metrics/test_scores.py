@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from nlpmtl.errors import ConfigError
-from nlpmtl.metrics import PredictionType, check, scores, task_score
+from nlpmtl.metrics import PredictionType, check, reads_losses, scores, task_score
 from nlpmtl.metrics.accuracy import Accuracy
 from nlpmtl.registry import METRICS
 
@@ -118,6 +119,12 @@ class TestTaskScore:
             ({"mae": 3.0}, -3.0),
             ({"mae": 3.0, "mse": 9.0}, -6.0),
             ({"evaluate:bleu": 0.5, "mae": 3.0}, 0.5),
+            ({"loss": 0.5}, -0.5),
+            ({"loss": 0.5, "accuracy": 0.7}, 0.7),
+            ({"perplexity": math.exp(0.5)}, -0.5),
+            ({"perplexity": math.exp(0.5), "loss": 0.5}, -0.5),
+            ({"perplexity": None}, -1e9),
+            ({"mae": None}, -1e9),
         ],
     )
     def test_by_hand(self, values: dict[str, float | None], score: float) -> None:
@@ -143,7 +150,7 @@ class TestCheckMetrics:
     def test_a_metric_for_another_prediction_type(self) -> None:
         message = (
             "the metric 'matthews_correlation' scores label, found label_set; "
-            "those that score label_set: accuracy, macro_f1, micro_f1"
+            "those that score label_set: accuracy, loss, macro_f1, micro_f1, perplexity"
         )
         with pytest.raises(ConfigError, match=message):
             check("matthews_correlation", reads="label_set", pos_label=None)
@@ -159,7 +166,12 @@ class TestCheckMetrics:
     def test_names_of_evaluate_are_accepted(self) -> None:
         check("evaluate:bleu", reads="tags", pos_label=None)
 
-    @pytest.mark.parametrize("name", METRICS.names())
+    @pytest.mark.parametrize("reads", ["label", "label_set", "number", "tags", "toy"])
+    def test_the_loss_scores_every_type(self, reads: PredictionType) -> None:
+        check("loss", reads=reads, pos_label=None)
+        check("perplexity", reads=reads, pos_label=None)
+
+    @pytest.mark.parametrize("name", [name for name in METRICS.names() if not reads_losses(name)])
     def test_accepted_metrics_can_be_computed(self, name: str) -> None:
         rows: dict[PredictionType, list[Any]] = {
             "label": [0, 1],

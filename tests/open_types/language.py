@@ -53,8 +53,7 @@ class MaskedLanguageModel(Task):
 
     kind = "toy_masked"
     columns = {}  # noqa: RUF012 - a constant
-    prediction_types = ("toy_texts",)
-    metrics = ("toy_equal",)
+    metrics = ("perplexity",)
     only_by_name = True
     exportable = False
     rate: float = 0.3

@@ -115,4 +115,4 @@ def test_an_unregistered_metric_does_not_prevent_loading() -> None:
     task = task_from_config("grade", config_of_kind("classification", metrics=["accuracy", "nosuch"]))
     assert task.to_config()["metrics"] == ["accuracy", "nosuch"]
     with pytest.raises(ConfigError, match="task 'grade': unknown metric 'nosuch'"):
-        task.check_metrics()
+        task.check_metrics(task.metrics, task="grade", pos_label=None)

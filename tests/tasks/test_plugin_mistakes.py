@@ -18,7 +18,7 @@ from nlpmtl.errors import RunError
 from nlpmtl.heads import Outputs
 from nlpmtl.inference.pipeline import TextTable
 from nlpmtl.inference.task_inputs import InputReader
-from nlpmtl.model import summed_loss
+from nlpmtl.model import weighted_losses
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
 from nlpmtl.task_datasets import load_task_datasets
 from nlpmtl.tasks import ExampleOutputs, OutputOptions, Prediction, Task, decode_all
@@ -148,9 +148,9 @@ def test_the_loss_is_a_number_per_example(loss: Any) -> None:
             return loss  # type: ignore[no-any-return]
 
     part = TaskBatch(torch.arange(2), {"label": torch.tensor([0, 1])}, torch.tensor([1.0, 2.0]))
-    assert float(summed_loss(make(), {"logits": torch.zeros(2, 2)}, part)) == pytest.approx(3 * np.log(2))
+    assert float(weighted_losses(make(), {"logits": torch.zeros(2, 2)}, part).sum()) == pytest.approx(3 * np.log(2))
     with pytest.raises(RunError, match=r"task 't': loss\(\) must return the loss of each example.*found (shape|float)"):
-        summed_loss(make(Other), {}, part)
+        weighted_losses(make(Other), {}, part)
 
 
 @pytest.mark.parametrize(

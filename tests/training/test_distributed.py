@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nlpmtl.training import read_lines
 from tests.tiny import checkpoint, make_run, max_weight_difference, metrics, read_json, train_tiny
 from tests.training.bench import assert_heads_without_rows_unchanged
 
@@ -67,6 +68,8 @@ def train_both(names: Sequence[str], root: Path) -> Outputs:
     """Return the output of each configuration, with one process and with two."""
     configs = {name: CONFIGS[name] for name in names}
     run = make_run(root, rows=20, dropout=0.0, eval={"every": 20})
+    run["datasets"]["words"]["tasks"]["topic"]["metrics"] = ["accuracy", "loss"]
+    run["datasets"]["words"]["tasks"]["places"]["metrics"] = ["perplexity"]
     one_process = {name: train_tiny({**run, **config}, root / "one" / name).output for name, config in configs.items()}
     two_processes = {name: root / "two" / name for name in configs}
     (root / "script.py").write_text(SCRIPT, encoding="utf-8")
@@ -121,6 +124,17 @@ def test_two_processes_evaluate_every_row_once(pair: tuple[str, Path, Path]) -> 
     for task, values in first["tasks"].items():
         assert values == pytest.approx(second["tasks"][task], abs=1e-3 if name == "fp32" else 1e-8), task
     assert first["step"] == second["step"]
+
+
+def test_two_processes_evaluate_the_losses_of_one(pair: tuple[str, Path, Path]) -> None:
+    name, single, double = pair
+    for task, metric in (("topic", "loss"), ("places", "perplexity")):
+        values = [
+            [line["tasks"][task][metric] for line in read_lines(output / "evaluations.jsonl")]
+            for output in (single, double)
+        ]
+        assert len(values[0]) == 2
+        assert values[0] == pytest.approx(values[1], rel=1e-5 if name == "fp32" else 1e-9)
 
 
 def test_a_head_without_rows_is_unchanged_bit_for_bit_in_two_processes(quick: Outputs) -> None:

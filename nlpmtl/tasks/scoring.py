@@ -1,0 +1,52 @@
+"""Which metrics can score a task type, and which of them need predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nlpmtl.errors import ConfigError
+from nlpmtl.metrics import reads_losses
+from nlpmtl.registry import METRICS
+from nlpmtl.tasks.base import Task
+
+
+def check_scoring(
+    task_type: type[Task], metrics: Sequence[str], *, task: str, pos_label: str | int | None = None
+) -> None:
+    """Check that metrics can score the tasks of a type.
+
+    Args:
+        task_type: the type.
+        metrics: names of the metrics.
+        task: name of the task, for messages.
+        pos_label: positive class, by name or id; None if the task has none.
+
+    Raises:
+        ConfigError: there are no metrics, or one is unknown or cannot score the type.
+    """
+    kind = task_type.kind
+    if not metrics and task_type.score is Task.score:
+        raise ConfigError(f'task {task!r}: the task type {kind!r} has no default metrics: write `metrics = ["…"]`')
+    has_gold = "label" in task_type.columns or task_type.gold is not Task.gold
+    for name in metrics:
+        if reads_losses(name) and task_type.coupled:
+            raise ConfigError(
+                f"task {task!r}: the metric {name!r} is not defined for the task type {kind!r}, because its loss of a "
+                "row depends on the other rows of the batch: use other metrics"
+            )
+        if not reads_losses(name) and not has_gold and name in METRICS.names():
+            raise ConfigError(
+                f"task {task!r}: the metric {name!r} compares predictions with gold labels, and the task type {kind!r} "
+                "has none: use loss or perplexity"
+            )
+    task_type.check_metrics(metrics, task=task, pos_label=pos_label)
+
+
+def loss_metrics(task: Task) -> list[str]:
+    """Return the metrics of a task that read losses."""
+    return [name for name in task.metrics if reads_losses(name)]
+
+
+def needs_predictions(task: Task) -> bool:
+    """Return whether a task is scored by its predictions, not by its loss only."""
+    return type(task).score is not Task.score or len(loss_metrics(task)) < len(task.metrics)
