@@ -18,6 +18,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from nlpmtl.data.example import Example
@@ -50,7 +51,7 @@ class ColumnType:
         """Return a raw value in its plain form; never called with None.
 
         Args:
-            value: the raw value, as the source has it.
+            value: the raw value, as the source has it; a NumPy array and a tuple are a list.
             example: the row's input, its further inputs, and the label columns before this one in `Task.columns`.
 
         Raises:
@@ -114,13 +115,20 @@ def parse_value(value: Any, example: Example, *, type: str, store: bool = False)
     """
     kind = column_type(type)
     try:
-        parsed = kind.parse(value, example)
+        parsed = kind.parse(_to_lists(value), example)
         return kind.store(parsed) if store else parsed
     except ValueError:
         raise
     except Exception as error:  # a mistake in a plugin; the caller names the row
         reason = f"{error.__class__.__name__}: {error}"
         raise ValueError(f"the column type {type!r} cannot read this value: {reason}") from error
+
+
+def _to_lists(value: Any) -> Any:
+    """Return a NumPy value as a Python value, and a tuple as a list: every source then gives the same values."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
 
 
 def read_stored(value: Any, *, type: str) -> Any:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from nlpmtl import ConfigError, DataError
 from nlpmtl.config import parse_dataset
-from nlpmtl.data import ColumnType, Example, Input, TaskBatch, TextInput
+from nlpmtl.data import ColumnType, Example, Input, TaskBatch, TextInput, parse_value
 from nlpmtl.errors import RunError
 from nlpmtl.heads import Outputs
 from nlpmtl.inference.pipeline import TextTable
@@ -232,3 +232,18 @@ def test_the_row_of_a_value_is_named_for_which_a_column_type_fails(value: Any, m
     if value != [0, 0]:  # a prediction does not store the parsed value
         with pytest.raises(ValueError, match=f"span: {message}"):
             InputReader({"t": make(Spans)}, names=["t"]).read({"text": "a cat", "span": value})
+
+
+@pytest.mark.parametrize("value", [[1, 2], (1, 2), np.array([1, 2])], ids=repr)
+def test_arrays_and_tuples_are_lists_for_a_column_type(value: Any) -> None:
+    class Listed(ColumnType):
+        """A list."""
+
+        @staticmethod
+        def parse(value: Any, example: Example) -> Any:
+            assert type(value) is list
+            assert [type(part) for part in value] == [int, int]
+            return value
+
+    COLUMN_TYPES.register("listed_of_test")(Listed)
+    assert parse_value(value, Example(), type="listed_of_test") == [1, 2]
