@@ -118,14 +118,14 @@ class Collator:
         row_counts: dict[str, int] = {}
         items: dict[str, float] = {}
         for dataset, (places, indices, _) in _by_dataset(rows).items():
-            split, at = self.datasets[dataset], np.array(places)
-            sizes[:, at] = self._row_sizes[dataset][:, indices]
+            split, batch_rows = self.datasets[dataset], np.array(places)
+            sizes[:, batch_rows] = self._row_sizes[dataset][:, indices]
             for task, labels in split.labels.items():
                 counts = labels.counts[indices]
                 carrying = counts > 0
                 count = int(np.count_nonzero(carrying))
                 if count:
-                    labelled[at] |= carrying
+                    labelled[batch_rows] |= carrying
                     row_counts[task] = row_counts.get(task, 0) + count
                     weights = split.weights.get(task)
                     sum_ = int(counts.sum()) if weights is None else float((counts * weights[indices]).sum())
