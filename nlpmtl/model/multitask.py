@@ -159,12 +159,12 @@ class MultiTaskModel(PreTrainedModel):
             all_rows = torch.arange(input_ids.shape[0], device=input_ids.device)
             rows = dict.fromkeys(self.tasks, all_rows)
         hidden = self.sharing(inputs, rows)
-        shared: dict[int, HeadInputs] = {}  # tasks with the same sequences share their hidden states
+        shared: dict[int, HeadInputs] = {}  # by hidden states: tasks that read the same sequences share their inputs
         outputs: dict[str, Tensor | dict[str, Tensor]] = {}
         for task, task_rows in rows.items():
             states, part = hidden[task], None if parts is None else parts[task]
-            time = mask.shape[1] if part is None or part.time is None else part.time
-            if part is not None and not isinstance(self.head(task), Head):
+            time = mask.shape[1] if part is None or part.time is None else part.time  # of targets by token
+            if part is not None and not isinstance(self.head(task), Head):  # its head may read targets and words
                 states = _fit_time(states, states.shape[1], time)
                 head_words = None if words is None else words[:, : part.words]
                 head_inputs = HeadInputs(
