@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import random
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +16,12 @@ import pytest
 import torch
 
 import nlpmtl
-from nlpmtl import ConfigError, Predictor, evaluate_saved
+from nlpmtl import ConfigError, DataError, Predictor, evaluate_saved
+from nlpmtl.hub import load_model
 from nlpmtl.preflight import check
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
 from nlpmtl.training import read_lines
-from tests.tiny import Trained, interrupt, max_weight_difference, train_tiny, write_encoder
+from tests.tiny import Trained, break_tokenizer, interrupt, max_weight_difference, train_tiny, write_encoder
 
 PLUGIN = "tests.open_types"
 NOUNS, VERBS = ["cat", "dog", "bird", "film"], ["sings", "runs", "sleeps"]
@@ -271,11 +273,27 @@ def test_predictions_have_the_format_of_their_type(predictor: Predictor) -> None
     assert isinstance(predictor.predict("the cat", task="generation")["generated_text"], str)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_further_input_that_the_tokenizer_cannot_encode_is_named(trained: Trained, tmp_path: Path) -> None:
+    model = break_tokenizer(shutil.copytree(trained.model_dir, tmp_path / "model"))
+    inputs = [INPUTS["choice"][0], {"text": "a dog", "choices": ["a dog", "caf\u00e9"]}]
+    with pytest.raises(DataError, match=r"^input 2: the encoder's tokenizer fails for this row"):
+        Predictor.from_pretrained(model).predict(inputs, task="choice")
+
+
 def test_an_input_is_read_by_the_tasks_that_can(predictor: Predictor) -> None:
     assert predictor.predict_all("the cat sings").keys() == {"embedding", "parsing", "texts"}
     assert predictor.predict_all(("a cat", "the cat")).keys() == {"answers"}
     with pytest.raises(ConfigError, match="`choices`"):
         predictor.predict("the cat", task="choice")
+
+
+def test_tasks_that_must_be_named_are_listed(trained: Trained) -> None:
+    model, tokenizer = load_model(str(trained.model_dir))
+    model.tasks = {name: model.tasks[name] for name in ("masked", "generation")}
+    with pytest.raises(ConfigError, match="predict only if they are named: name one of masked, generation"):
+        Predictor(model, tokenizer).predict_all("the cat")
+    assert Predictor(model, tokenizer).predict_all("the [MASK]", tasks=["masked"]).keys() == {"masked"}
 
 
 def test_rows_that_break_a_rule_are_named(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ class DatasetLoader:
             depends_on: all that the result depends on besides the split, as plain values; None: it is not cached.
 
         Raises:
-            DataError, RunError: as of `nlpmtl.data.task_tokenization.compute_targets`.
+            DataError: as of `nlpmtl.data.task_tokenization.compute_targets`.
         """
         key = None if split.key is None or depends_on is None else _digest([split.key, list(methods), depends_on])
         with self._cache.locked(key) if key is not None else nullcontext():

@@ -58,7 +58,7 @@ def tokenize_split(
         extra: key of each further input = its type.
 
     Raises:
-        RunError: the tokenizer fails for a row, such as by a panic of its Rust code.
+        DataError: the tokenizer fails for a row, such as by a panic of its Rust code.
         OSError: the files cannot be written.
     """
     schema = _schema(examples, tokenizer)
@@ -173,7 +173,7 @@ def _result(
     start: int,
     future: Future[TokenizedTexts],
 ) -> tuple[pa.RecordBatch, TokenizedTexts]:
-    """Return a batch and its tokens; RunError names the row for which the tokenizer fails."""
+    """Return a batch and its tokens; DataError names the row for which the tokenizer fails."""
     try:
         return batch, future.result()
     except (KeyboardInterrupt, SystemExit):

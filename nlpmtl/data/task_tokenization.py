@@ -105,8 +105,7 @@ def compute_targets(
         directory: where to write the tables, which are then memory-mapped; default: in memory.
 
     Raises:
-        DataError: a method fails for a row; the message has its location and the task.
-        RunError: the tokenizer fails for a row.
+        DataError: a method or the tokenizer fails for a row; the message has its location.
         OSError: the files cannot be written.
     """
 
@@ -216,7 +215,7 @@ def _result(
     chunk: _Chunk,
     future: Future[TokenizedInputs | None],
 ) -> TokenizedInputs | None:
-    """Return the tokens of a chunk; RunError names the row for which the tokenizer fails."""
+    """Return the tokens of a chunk; DataError names the row for which the tokenizer fails."""
     try:
         return future.result()
     except (KeyboardInterrupt, SystemExit):

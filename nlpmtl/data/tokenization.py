@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.word_alignment import Span, Spans, find_first_tokens_batch
-from nlpmtl.errors import RunError
+from nlpmtl.errors import DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -77,7 +77,7 @@ def name_failing_row(
     rows: Sequence[tuple[str, ...]],
     *,
     place: Callable[[int], str],
-) -> RunError | None:
+) -> DataError | None:
     """Return an error that names the row that the tokenizer cannot encode; None if it can encode each of them.
 
     Args:
@@ -89,7 +89,7 @@ def name_failing_row(
     failing = find_failing_text(tokenizer, rows)
     if failing is None:
         return None
-    return RunError(
+    return DataError(
         f"{place(failing)}: the encoder's tokenizer fails for this row ({type(error).__name__}: {error}); remove the "
         "row, or use an encoder with an intact tokenizer.json"
     )

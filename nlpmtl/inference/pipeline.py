@@ -26,7 +26,7 @@ from nlpmtl.data import (
     tokenize_text_inputs,
     without_truncation,
 )
-from nlpmtl.data.tokenization import find_failing_text
+from nlpmtl.data.tokenization import name_failing_row
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError, RunError
 from nlpmtl.inference.backend import Backend
 from nlpmtl.inference.task_inputs import InputReader, TaskInputs
@@ -99,6 +99,7 @@ class InferencePipeline:
         """Yield the formatted predictions of each input, in order; inputs are read as they are needed.
 
         Raises:
+            DataError: the tokenizer fails for an input.
             RunError: the process was forked, and its computation would not end.
         """
         if isinstance(self.model, nn.Module):
@@ -116,18 +117,27 @@ class InferencePipeline:
                 except (KeyboardInterrupt, SystemExit, NlpmtlError):
                     raise
                 except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
-                    self._name_input(error, group, done=done)
-                    raise
+                    failure = self._tokenizer_failure(error, group, tasks, done=done)
+                    if failure is None:
+                        raise
+                    raise failure from error
                 for (row, _), predictions in zip(group, predicted, strict=True):
                     results[row].update(predictions)
             yield from (reader.in_order(predictions) for predictions in results)
             done += len(rows)
 
-    def _name_input(self, error: BaseException, group: Sequence[tuple[int, Example]], *, done: int) -> None:
-        """If the tokenizer failed, add a note to the error that names the input."""
-        failing = find_failing_text(self.tokenizer, [example.text_input().texts for _, example in group])
-        if failing is not None:
-            error.add_note(f"input {done + group[failing][0] + 1}: the model's tokenizer fails for this text")
+    def _tokenizer_failure(
+        self, error: BaseException, group: Sequence[tuple[int, Example]], tasks: Sequence[str], *, done: int
+    ) -> DataError | None:
+        """Return an error that names the input for which the tokenizer fails; None if it fails for none of them."""
+        texts = [
+            (row, text.texts)
+            for row, example in group
+            for task in tasks
+            for text in _text_inputs(self.model.tasks[task], example)
+        ]
+        rows, parts = zip(*texts, strict=True)
+        return name_failing_row(error, self.tokenizer, parts, place=lambda text: f"input {done + rows[text] + 1}")
 
     def _predict(
         self, examples: Sequence[Example], names: Sequence[str], options: OutputOptions

@@ -124,12 +124,16 @@ class InputReader:
         return WHITESPACE if read is None or read.pair is not None or read.given is not None else task.splitting
 
     def _why_none(self, examples: Sequence[Example]) -> str:
+        by_name = [name for name, task in self._tasks.items() if task.only_by_name]
+        if not self._names:
+            return f"the tasks of this model predict only if they are named: name one of {_list(by_name)}"
         paired = any(example.pair is not None for example in examples)
         if all(task.takes_pairs is not paired for task in self._tasks.values()):
             return "no task of this model reads a pair" if paired else "all tasks of this model read pairs"
         lacking = {key for task in self._tasks.values() for key in task.extra_inputs}
         needed = f", which needs {', '.join(f'`{key}`' for key in sorted(lacking))}" if lacking else ""
-        return f"no task of this model can predict for this input{needed}"
+        unnamed = f"; tasks that predict only if they are named: {_list(by_name)}" if by_name else ""
+        return f"no task of this model can predict for this input{needed}{unnamed}"
 
     def _choose(self, keys: tuple[str, ...]) -> dict[Columns, list[str]]:
         """The tasks by the columns that each reads of a row with these keys."""

@@ -9,7 +9,7 @@ Symbols:
 
 Both read losses instead of predictions: a "prediction" is w_i · ℓ_i, a "reference" is w_i · c_i. Lower is better, and
 both contribute the loss to the score of a task: perplexity contributes its logarithm. They are undefined if a loss is
-not finite, or if there are no items.
+not finite, or if all rows have 0 items.
 
 References:
     Jelinek, Mercer, Bahl and Baker (1977), Perplexity: a measure of the difficulty of speech recognition tasks,

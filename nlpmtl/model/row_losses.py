@@ -65,9 +65,11 @@ class RowLosses:
         rows = [(0, row) for row in np.flatnonzero(has_targets).tolist()]
         if not rows:
             return
+        stats = collate.tally(rows)
         batches = split_into_microbatches(
             rows,
-            lengths=collate.tally(rows).lengths.tolist(),
+            lengths=stats.longest.tolist(),
+            counts=stats.sequences.tolist(),
             world_size=self.world,
             limit=self.tokens,
             overhead=_BATCH_OVERHEAD,

@@ -22,7 +22,7 @@ def check_scoring(
         pos_label: positive class, by name or id; None if the task has none.
 
     Raises:
-        ConfigError: there are no metrics, or one is unknown or cannot score the type.
+        ConfigError: the type has no metrics, or a metric is unknown or cannot score the type.
     """
     kind = task_type.kind
     if not metrics and task_type.score is Task.score:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas
 import pytest
 
 import nlpmtl
-from nlpmtl.errors import RunError
+from nlpmtl.errors import DataError
 from tests.cli.conftest import RunCli
 from tests.tiny import break_tokenizer, make_rows, make_run, write_rows
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from tests.tiny import Trained
 
 PLACE = "validation.jsonl:7"
+FAILURE = "input 3: the encoder's tokenizer fails for this row (PanicException: "
 
 
 @pytest.fixture
@@ -46,7 +49,7 @@ def test_training_and_checking_name_the_row(
     path.write_text(to_toml(run), encoding="utf-8")
     for command in ("train", "check"):
         result = run_cli(command, path)
-        assert result.exit_code == 1, result.output
+        assert result.exit_code == 2, result.output
         assert f"{PLACE}: the encoder's tokenizer fails for this row (PanicException: " in result.output
         assert "Traceback" not in result.output
 
@@ -57,11 +60,30 @@ def test_evaluation_names_the_row_and_prediction_the_input(
 ) -> None:
     model = break_tokenizer(shutil.copytree(trained.model_dir, tmp_path / "model"))
     words = trained.run["datasets"]["words"]
-    with pytest.raises(RunError, match=f"{PLACE}: the encoder's tokenizer fails for this row"):
+    with pytest.raises(DataError, match=f"{PLACE}: the encoder's tokenizer fails for this row"):
         nlpmtl.evaluate(model, {**words, "data": {"files": files}})
     lines = tmp_path / "texts.txt"
     lines.write_text("a cat\na dog\ncaf\u00e9\n", encoding="utf-8")
     for arguments in (["--input", lines], ["a cat", "a dog", "caf\u00e9"]):
         result = run_cli("predict", model, *arguments)
-        assert result.exit_code == 1
-        assert "error: input 3: the model's tokenizer fails for this text: PanicException: " in result.output
+        assert result.exit_code == 2
+        assert f"error: {FAILURE}" in result.output
+        assert "Traceback" not in result.output
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        ["a cat", "a dog", "caf\u00e9"],
+        [("a cat", "a"), ("a dog", "a"), ("a", "caf\u00e9")],
+        [{"words": ["a", "cat"]}, {"words": ["a"]}, {"words": ["a", "caf\u00e9"]}],
+        [{"text": "a cat"}, {"text": "a"}, {"text": "caf\u00e9"}],
+        pandas.DataFrame({"text": ["a", "a cat", "caf\u00e9"]}),
+    ],
+)
+def test_prediction_in_python_names_the_input(trained: Trained, tmp_path: Path, inputs: Any) -> None:
+    model = break_tokenizer(shutil.copytree(trained.model_dir, tmp_path / "model"))
+    predictor = nlpmtl.Predictor.from_pretrained(model)
+    with pytest.raises(DataError, match=f"^{re.escape(FAILURE)}"):
+        predictor.predict_all(inputs)

@@ -41,10 +41,10 @@ def test_a_panic_of_the_tokenizer_fails_only_its_request(panicking: Predictor) -
                 return reply.status, reply.json
 
         for text, (status, body) in zip(texts, threads.map(ask, texts), strict=True):
-            assert status == (200 if text.isascii() else 500), body
-            if status == 500:
-                assert body["error"].startswith("the computation crashed: PanicException: ")
-                assert body["error_type"] == "Backend"
+            assert status == (200 if text.isascii() else 422), body
+            if status == 422:
+                assert body["error"].startswith("input 1: the encoder's tokenizer fails for this row (PanicException: ")
+                assert body["error_type"] == "Validation"
         with server.client() as client:
             assert client.get("/health").status == 200
             assert client.post("/predict", {"inputs": "a cat"}).status == 200
