@@ -199,7 +199,7 @@ def _notes(rows: Mapping[str, dict[str, TokenizedSplit]], encoded: Splits) -> It
         for name, dataset in datasets.items():
             skipped = rows[name][split].skipped
             if skipped:
-                yield f"{name}, {split}: {skipped} bad rows were left out"
+                yield f"{name}, {split}: {skipped} bad rows were skipped"
             if dataset.truncated:
                 count = f"{dataset.truncated} of {len(dataset)}"
                 yield f"{name}, {split}: {count} rows are longer than max_length and were truncated"

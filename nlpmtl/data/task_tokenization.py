@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +22,7 @@ from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sequence_writer import SequenceWriter, read_sequences
 from nlpmtl.data.split_tokenization import submit_in_order
 from nlpmtl.data.targets import Targets
-from nlpmtl.data.text_inputs import TokenizedInputs, check_text_inputs, tokenize_text_inputs
+from nlpmtl.data.text_inputs import TextRead, TextTable, TokenizedInputs, check_text_inputs, tokenize_text_inputs
 from nlpmtl.data.token_store import TokenStore
 from nlpmtl.data.tokenization import name_failing_row
 from nlpmtl.data.tokenized_split import TokenizedSplit
@@ -110,7 +110,8 @@ def compute_targets(
     """
 
     def tokenize(chunk: _Chunk) -> TokenizedInputs | None:
-        return tokenize_text_inputs(tokenizer, chunk.texts, max_length=max_length) if chunk.texts else None
+        inputs = chunk.texts.inputs
+        return tokenize_text_inputs(tokenizer, inputs, max_length=max_length) if inputs else None
 
     chunks = (_collect_texts(split, methods, start, rows) for start, rows in split.stored_rows())
     with ExitStack() as stack:
@@ -155,41 +156,32 @@ class _Chunk:
     Args:
         start: the first row.
         examples: task -> each row as the task sees it; None for an unlabelled one.
-        texts: the different text inputs of each row, one row after another.
-        rows: the row of each of them, counted from `start`.
-        read: task -> for each row, which of the texts it reads.
+        texts: the text inputs of the rows.
+        reads: task -> for each row, which of the texts it reads.
     """
 
     start: int
     examples: dict[str, list[Example | None]]
-    texts: list[TextInput] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
-    read: dict[str, list[list[int]]] = field(default_factory=dict)
+    texts: TextTable
+    reads: dict[str, list[list[TextRead]]]
 
 
 def _collect_texts(
     split: TokenizedSplit, methods: Mapping[str, TaskMethods], start: int, rows: Sequence[Mapping[str, Any]]
 ) -> _Chunk:
-    chunk = _Chunk(start, {task: [] for task in methods})
-    chunk.read = {task: [] for task, method in methods.items() if method.sequences is not None}
-    for i, stored in enumerate(rows):
-        indices: dict[TextInput, int] = {}
-        for task, method in methods.items():
-            labelled = split.labels[task].labelled[start + i]
-            example = split.example(start + i, task, stored=stored) if labelled else None
-            chunk.examples[task].append(example)
-            if method.sequences is None:
-                continue
-            texts: Sequence[TextInput] = ()
-            if example is not None:
-                with _naming(split, start + i, task, "sequences"):
-                    texts = check_text_inputs(method.sequences(example, predict=False))
-            for text in texts:
-                if text not in indices:
-                    indices[text] = len(chunk.texts)
-                    chunk.texts.append(text)
-                    chunk.rows.append(i)
-            chunk.read[task].append([indices[text] for text in texts])
+    defined = {task: method.sequences for task, method in methods.items() if method.sequences is not None}
+    chunk = _Chunk(start, {task: [] for task in methods}, TextTable(), {task: [] for task in defined})
+    for row, stored in enumerate(rows, start):
+        for task, examples in chunk.examples.items():
+            labelled = split.labels[task].labelled[row]
+            examples.append(split.example(row, task, stored=stored) if labelled else None)
+        texts: list[Sequence[TextInput]] = []
+        for task, sequences in defined.items():
+            example = chunk.examples[task][-1]
+            with _naming(split, row, task, "sequences"):
+                texts.append(() if example is None else check_text_inputs(sequences(example, predict=False)))
+        for task, reads in zip(defined, chunk.texts.add(texts), strict=True):
+            chunk.reads[task].append(reads)
     return chunk
 
 
@@ -224,8 +216,8 @@ def _result(
         failure = name_failing_row(
             error,
             tokenizer,
-            [text.texts for text in chunk.texts],
-            place=lambda text: split.place(chunk.start + chunk.rows[text]),
+            [text.texts for text in chunk.texts.inputs],
+            place=lambda text: split.place(chunk.start + chunk.texts.rows[text]),
         )
         if failure is None:
             raise
@@ -304,17 +296,14 @@ class _TaskWriter:
         of_rows: list[TokenSequence],
     ) -> dict[str, list[list[int]]]:
         """Add the sequences of a chunk; return for each task the indices of those of each row."""
-        cut = np.zeros(len(of_rows), dtype=np.bool_)
-        indices: list[list[int]] = []  # of each text
         writer.start(of_rows)
-        for text, row in enumerate(chunk.rows):
-            assert tokenized is not None, "there are texts"
-            first, end = tokenized.first[text : text + 2].tolist()
-            sequences = (_as_requested(tokenized.tokens.sequence(i), chunk.texts[text]) for i in range(first, end))
-            indices.append([writer.add(row, sequence) for sequence in sequences])
-            cut[row] |= bool(tokenized.cut[first] and chunk.texts[text].stride is None)
-        self._truncated += int(cut.sum())
-        return {
-            task: [[index for text in texts for index in indices[text]] for texts in read]
-            for task, read in chunk.read.items()
-        }
+        if tokenized is None:
+            return {task: [[] for _ in reads] for task, reads in chunk.reads.items()}
+        indices: list[int] = []  # of each sequence
+        for text, row in enumerate(chunk.texts.rows):
+            for i in range(tokenized.first[text], tokenized.first[text + 1]):
+                sequence = _as_requested(tokenized.tokens.sequence(i), chunk.texts.inputs[text])
+                indices.append(writer.add(row, sequence))
+        by_row = zip(*chunk.reads.values(), strict=True)
+        self._truncated += sum(any(map(tokenized.is_cut, reads)) for reads in by_row)
+        return {task: [[indices[i] for i in tokenized.read(row)] for row in rows] for task, rows in chunk.reads.items()}

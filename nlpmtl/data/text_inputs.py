@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,15 @@ class TokenizedInputs:
         """Return sequences, given their indices; they are made when they are read."""
         return _Sequences(self.tokens, indices)
 
+    def read(self, texts: Iterable[TextRead]) -> list[int]:
+        """Return the indices of the sequences of the texts that are read for a row."""
+        starts, ends = self.first[:-1], self.first[1:]
+        return [i for text, first in texts for i in range(starts[text], starts[text] + 1 if first else ends[text])]
+
+    def is_cut(self, texts: Iterable[TextRead]) -> bool:
+        """Return whether only the beginning of one of the texts is read."""
+        return any(truncated and self.cut[self.first[text]] for text, truncated in texts)
+
 
 @dataclass(frozen=True)
 class _Sequences(Sequence[TokenSequence]):
@@ -56,6 +66,68 @@ class _Sequences(Sequence[TokenSequence]):
         if isinstance(index, slice):
             return [self.tokens.sequence(i) for i in self.indices[index].tolist()]
         return self.tokens.sequence(int(self.indices[index]))
+
+
+class TextRead(NamedTuple):
+    """A text input that is read for a row.
+
+    Args:
+        text: its index in `TextTable.inputs`.
+        truncated: whether only its first sequence is read.
+    """
+
+    text: int
+    truncated: bool
+
+
+class TextTable:
+    """The different text inputs of some rows: each is tokenized once for all that read it.
+
+    A text that is truncated for one task and cut into windows for another is tokenized once: its first window is the
+    truncated text.
+
+    Attributes:
+        inputs: the text inputs.
+        rows: the row of each of them.
+    """
+
+    def __init__(self) -> None:
+        self.inputs: list[TextInput] = []
+        self.rows: list[int] = []
+        self._row = -1
+
+    def add(self, texts: Sequence[Sequence[TextInput]]) -> list[list[TextRead]]:
+        """Add a row, given the text inputs of each task; return which texts each task reads."""
+        self._row += 1
+        indices: dict[TextInput, int] = {}
+        for text in chain.from_iterable(texts):
+            if not _is_truncated_text(text):
+                self._add(text, indices)
+        return [[TextRead(self._find(text, indices), text.stride is None) for text in of_task] for of_task in texts]
+
+    def _find(self, text: TextInput, indices: dict[TextInput, int]) -> int:
+        """Return the index of a text input of a row, which is added if it is new."""
+        if _is_truncated_text(text):
+            for known, index in indices.items():
+                if known.text == text.text and known.pair is None:
+                    return index
+        return self._add(text, indices)
+
+    def _add(self, text: TextInput, indices: dict[TextInput, int]) -> int:
+        key = replace(text, offsets=False) if text.offsets else text
+        if key not in indices:
+            indices[key] = len(self.inputs)
+            self.inputs.append(text)
+            self.rows.append(self._row)
+        index = indices[key]
+        if text.offsets:
+            self.inputs[index] = replace(self.inputs[index], offsets=True)
+        return index
+
+
+def _is_truncated_text(text: TextInput) -> bool:
+    """Return whether it is the beginning of a single text, without positions of words or tokens."""
+    return text.pair is None and text.stride is None and text.words is None and not text.offsets
 
 
 def check_text_inputs(texts: Iterable[TextInput]) -> list[TextInput]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +18,8 @@ from nlpmtl.data import (
     Example,
     Ragged,
     TextInput,
-    TokenizedInputs,
+    TextRead,
+    TextTable,
     TokenizedSplit,
     check_text_inputs,
     tokenize_text_inputs,
@@ -37,10 +36,6 @@ Text = str | tuple[str, str] | Mapping[str, Any]
 """A text, a pair of them, or a row: ``{"text": …}``, ``{"text": …, "pair": …}`` or ``{"words": […]}``."""
 Table = Any
 """A pandas DataFrame, a `datasets.Dataset`, or an Arrow table: none of them is imported for a type."""
-_Key = tuple[str, str | None, int | str | None, bool]
-"""Text, pair and stride of a text input, and whether its words are read."""
-_Read = tuple[int, bool]
-"""Index of a text input, and whether only its beginning is read."""
 _INPUTS_AT_ONCE = 2048
 """Inputs that are buffered before they are sorted by length."""
 _LONG = 100_000
@@ -144,9 +139,14 @@ class InferencePipeline:
     ) -> list[dict[str, Any]]:
         """Return the formatted predictions of some tasks for examples that all of them read."""
         tasks = {name: self.model.tasks[name] for name in names}
-        texts = TextTable(examples, tasks)
+        texts, reads = collect_texts(examples, tasks)
         tokenized = tokenize_text_inputs(self.tokenizer, texts.inputs, max_length=self.model.config.input_length)
-        places, truncated = texts.places(tokenized), texts.truncated(tokenized)
+        places: dict[str, Ragged] = {}
+        truncated: dict[str, list[bool]] = {}
+        for group, rows in reads.items():
+            places |= dict.fromkeys(group, Ragged.pack(map(tokenized.read, rows), dtype="int64"))
+            is_cut = list(map(tokenized.is_cut, rows))
+            truncated |= dict.fromkeys(group, is_cut)
         is_long = sum(len(text.text) for text in texts.inputs) > _LONG
         if is_long:
             release_freed_memory()
@@ -182,75 +182,27 @@ def _text_inputs(task: Task, example: Example) -> list[TextInput]:
         raise RunError(f"task {task.name!r}: sequences() failed: {error}") from error
 
 
-class TextTable:
-    """The different text inputs of examples, and which of them each task reads.
-
-    A text that is truncated for one task and cut into windows for another is tokenized once: its first window is the
-    truncated text.
+def collect_texts(
+    examples: Sequence[Example], tasks: Mapping[str, Task]
+) -> tuple[TextTable, dict[tuple[str, ...], list[list[TextRead]]]]:
+    """Return the texts of examples, and for each group of tasks that read the same ones which each example reads.
 
     Args:
         examples: the inputs to predict for.
         tasks: tasks that can read all of them.
+
+    Raises:
+        RunError: `Task.sequences` returned something else than text inputs.
     """
-
-    def __init__(self, examples: Sequence[Example], tasks: Mapping[str, Task]) -> None:
-        self.inputs: list[TextInput] = []
-        """The text inputs."""
-        default = [name for name, task in tasks.items() if type(task).sequences is Task.sequences]
-        groups = [default, *([name] for name in tasks if name not in default)]
-        self._reads: list[tuple[list[str], list[list[_Read]]]] = [(group, []) for group in groups if group]
-        for example in examples:
-            texts = [_text_inputs(tasks[names[0]], example) for names, _ in self._reads]
-            indices: dict[_Key, int] = {}
-            for text in chain.from_iterable(texts):
-                if not _is_truncated_text(text):
-                    self._add(text, indices)
-            for (_, reads), group_texts in zip(self._reads, texts, strict=True):
-                reads.append([(self._find(text, indices), text.stride is None) for text in group_texts])
-
-    def _find(self, text: TextInput, indices: dict[_Key, int]) -> int:
-        """Return the index of a text input of an example, which is added if it is new."""
-        if _is_truncated_text(text):
-            for (known, pair, _, _), index in indices.items():
-                if known == text.text and pair is None:
-                    return index
-        return self._add(text, indices)
-
-    def _add(self, text: TextInput, indices: dict[_Key, int]) -> int:
-        key = text.text, text.pair, text.stride, text.words is not None
-        if key not in indices:
-            indices[key] = len(self.inputs)
-            self.inputs.append(text)
-        index = indices[key]
-        if text.offsets:
-            self.inputs[index] = replace(self.inputs[index], offsets=True)
-        return index
-
-    def places(self, tokenized: TokenizedInputs) -> dict[str, Ragged]:
-        """Return for each task and example the indices of the token sequences that it reads."""
-        starts, ends = tokenized.first[:-1].tolist(), tokenized.first[1:].tolist()
-        places: dict[str, Ragged] = {}
-        for names, reads in self._reads:
-            sequences = [
-                [i for text, first in row for i in range(starts[text], starts[text] + 1 if first else ends[text])]
-                for row in reads
-            ]
-            places |= dict.fromkeys(names, Ragged.pack(sequences, dtype="int64"))
-        return places
-
-    def truncated(self, tokenized: TokenizedInputs) -> dict[str, list[bool]]:
-        """Return for each task and example whether only the beginning of one of its texts is read."""
-        cut = tokenized.cut[tokenized.first[:-1]].tolist()
-        truncated: dict[str, list[bool]] = {}
-        for names, reads in self._reads:
-            flags = [any(beginning and cut[text] for text, beginning in row) for row in reads]
-            truncated |= dict.fromkeys(names, flags)
-        return truncated
-
-
-def _is_truncated_text(text: TextInput) -> bool:
-    """Return whether it is the beginning of a single text, without positions of words or tokens."""
-    return text.pair is None and text.stride is None and text.words is None and not text.offsets
+    default = tuple(name for name, task in tasks.items() if type(task).sequences is Task.sequences)
+    groups = [default, *((name,) for name in tasks if name not in default)]
+    reads: dict[tuple[str, ...], list[list[TextRead]]] = {group: [] for group in groups if group}
+    texts = TextTable()
+    for example in examples:
+        of_groups = texts.add([_text_inputs(tasks[group[0]], example) for group in reads])
+        for rows, row in zip(reads.values(), of_groups, strict=True):
+            rows.append(row)
+    return texts, reads
 
 
 def _read(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[list[TaskInputs]]:

@@ -125,13 +125,18 @@ def _depends_on(rows: TokenizedSplit, tasks: Sequence[Task], dataset: DatasetCon
     for task in tasks:
         labels = rows.labels[task.name]
         assert isinstance(labels, ComputedLabels)
-        types = [base for base in type(task).__mro__ if issubclass(base, Task)]
+        types = [base for base in type(task).__mro__ if base is not Task and _defines_targets(base)]
         digests = [digest_source(base) for base in types]
         if None in digests:
             return None
         names = {key: column.names for key, column in labels.parsed.columns.items()}
         parts.append([task.name, task.to_config(), digests, names, dataset.tasks[task.name].label_columns])
     return parts
+
+
+def _defines_targets(base: type) -> bool:
+    """Return whether the sequences or targets of a subclass may depend on a class: a task type, or a mixin."""
+    return issubclass(base, Task) or not {"sequences", "targets"}.isdisjoint(vars(base))
 
 
 def train_values(task: str, train: Mapping[str, TokenizedSplit]) -> dict[str, list[Any]]:

@@ -29,7 +29,7 @@ def logged(step: int) -> StepLogged:
 
 
 EVENTS: list[Event] = [
-    TrainingStarted(total=40, step=10, notes=("3 bad rows were left out",)),
+    TrainingStarted(total=40, step=10, notes=("3 bad rows were skipped",)),
     logged(20),
     logged(30),
     EvaluationDone(step=30, scores=Scores({}, 0.25), best=True),
@@ -57,7 +57,7 @@ def test_lines_come_at_most_every_ten_seconds() -> None:
     for event in EVENTS:
         _show_event(view, event)
     assert lines == [
-        "3 bad rows were left out",
+        "3 bad rows were skipped",
         "training: 40 steps, from step 10",
         "step 30/40  loss 0.5000  1,234 tokens/s  0:10 min left",
         *EVALUATED,

@@ -265,7 +265,7 @@ def _attempt(loader: RowLoader, file: RandomFile, source: Any, source_name: str)
             return f"{on_bad_row}: {describe_error(error)}"
         else:
             refusals[on_bad_row] = None
-            skipped = any("bad rows were left out" in note for note in notes)
+            skipped = any("bad rows were skipped" in note for note in notes)
             if skipped != (on_bad_row == "skip" and refusals["stop"] is not None):
                 return f"{on_bad_row}: wrong notes: {notes}"
         if time.perf_counter() - start > PATIENCE:
