@@ -93,7 +93,7 @@ def predict(
     texts = [_decode(text) for text in texts or ()]
     _check_arguments(texts, input=input, output=output)
     text_format = parse_format(input, delimiter=delimiter, quoting=quoting, encoding=encoding, header=header)
-    from nlpmtl.inference.task_inputs import InputReader
+    from nlpmtl.inference.task_inputs import SKIPPED, InputReader
 
     predictor = load_predictor(model, revision=revision, device=device, dtype=dtype, plugins=plugins)
     # A bar would be drawn between the predictions on the same terminal.
@@ -108,15 +108,17 @@ def predict(
     to_text = _to_lines if input is None and on_terminal else _to_json
     with _open(output) as write, progress.open() if input is not None else nullcontext():
         to_predict, to_write = tee(inputs)
-        valid = (text for text in to_predict if not isinstance(text, BadRow))
-        predictions = predictor.predict_all(valid, tasks=task or None, all_scores=all_scores)
+        # Bad rows are passed too, so that an error has the number of the row in the input.
+        counted = (SKIPPED if isinstance(text, BadRow) else text for text in to_predict)
+        predictions = predictor.predict_all(counted, tasks=task or None, all_scores=all_scores)
         bad_rows = 0
         for text in to_write:
+            predicted = next(predictions)
             if isinstance(text, BadRow):
                 bad_rows += 1
                 write(_dump({**text.row, "predictions": None, "error": text.error}))
             else:
-                write(to_text(text, next(predictions)))
+                write(to_text(text, predicted))
             progress.add_input()
     if bad_rows:
         typer.echo(f"{bad_rows} invalid row(s): their predictions are null", err=True)

@@ -28,6 +28,8 @@ Columns = tuple[tuple[str, str], ...]
 """`text`, `pair`, `words` and keys of further inputs, each with its column; empty where there is none to read."""
 TaskInputs = list[tuple[Example, tuple[str, ...]]]
 """The examples that a row holds, each with the names of the tasks that read it."""
+SKIPPED = object()
+"""An input that is not read, but counted: its predictions are empty."""
 _TEXT_KEYS = ("text", "pair", "words")
 _SHOWN = 10
 T = TypeVar("T")
@@ -77,12 +79,14 @@ class InputReader:
             )
 
     def read(self, value: Any) -> TaskInputs:
-        """The inputs that a row holds, each with the tasks that read it.
+        """The inputs that a row holds, each with the tasks that read it; none for `SKIPPED`.
 
         Raises:
             ValueError: the value is not an input.
             ConfigError: a requested task cannot read it.
         """
+        if value is SKIPPED:
+            return []
         value = to_plain(value)
         if not isinstance(value, Mapping):
             return self._match({(): self._names}, {(): Example(to_input(value))})

@@ -64,7 +64,10 @@ def test_evaluation_names_the_row_and_prediction_the_input(
         nlpmtl.evaluate(model, {**words, "data": {"files": files}})
     lines = tmp_path / "texts.txt"
     lines.write_text("a cat\na dog\ncaf\u00e9\n", encoding="utf-8")
-    for arguments in (["--input", lines], ["a cat", "a dog", "caf\u00e9"]):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "a cat"}\nnot JSON\n{"text": "caf\u00e9"}\n', encoding="utf-8")
+    skip = ["--input", rows, "--on-bad-row", "skip"]
+    for arguments in (["--input", lines], skip, ["a cat", "a dog", "caf\u00e9"]):
         result = run_cli("predict", model, *arguments)
         assert result.exit_code == 2
         assert f"error: {FAILURE}" in result.output
