@@ -51,7 +51,7 @@ _OTHER_TOOLS = {
     "seed": "random_seed random_state data_seed manual_seed rng_seed",
     "sampling.kind": "sampler mixing sampling_strategy multi_task_sampling",
     "weighting.kind": "loss_weighting",
-    "weighting.weights": "loss_weights task_weights",
+    'weighting.weights, with weighting.kind = "constant"': "loss_weights task_weights",
     "sharing.kind": "parameter_sharing shared_encoder",
     'sharing.kind = "lora"': "peft lora lora_r lora_rank lora_alpha lora_config peft_config adapter adapters",
     f"{_DATASET}data.files": "data_files train_file validation_file test_file data_dir path",
@@ -67,7 +67,7 @@ _OTHER_TOOLS = {
     "num_classes",
     f"{_DATASET}tasks.TASK.metrics": "metric metric_name",
     f"{_DATASET}tasks.TASK.label_smoothing": "label_smoothing label_smoothing_factor",
-    "weighting.weights.TASK": "loss_weight task_weight",
+    'weighting.weights.TASK, with weighting.kind = "constant"': "loss_weight task_weight",
     f"{_DATASET}limit": "max_train_samples max_eval_samples max_samples max_rows",
 }
 """Key of nlpmtl = keys of transformers' Trainer and example scripts, Lightning, sentence-transformers and others."""
@@ -114,7 +114,7 @@ _IN_TABLE = {
         "val": f"{_DATASET}data.files.validation",
         "test": f"{_DATASET}data.files.test",
     },
-    "tasks": {"weight": "weighting.weights.TASK"},
+    "tasks": {"weight": 'weighting.weights.TASK, with weighting.kind = "constant"'},
 }
 """Keys with another meaning in one table."""
 _ADVICE = {

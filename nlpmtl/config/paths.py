@@ -121,7 +121,7 @@ def find_directory(name: str | Path, *, failed: str) -> Path | None:
     if _is_local(str(name)):
         raise ModelError(f'{failed}: the directory does not exist, and a Hub id looks like "name/model"')
     if "/" in str(name) and os.path.isdir(path.parent):  # noqa: PTH112 - as for runs/mine where runs is there
-        raise ModelError(f"{failed}: {path.name} does not exist in {path.parent}")
+        raise ModelError(f"{failed}: the directory {path} does not exist")
     return None
 
 
