@@ -14,10 +14,9 @@ from types import FunctionType
 from typing import Any
 
 import torch
-from huggingface_hub import constants
 from torch import Tensor
 from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils.hub import cached_file
+from transformers.utils.hub import cached_file, is_offline_mode  # type: ignore[attr-defined]
 
 from nlpmtl.errors import ModelError
 from nlpmtl.heads import Outputs, named_outputs
@@ -82,9 +81,9 @@ def _declared(model_type: str) -> frozenset[str]:
 def explain_load_error(error: Exception) -> str:
     """Return why transformers could not load a model, without its advice to run the code of the repository."""
     text = str(error)
-    if constants.HF_HUB_OFFLINE and "couldn't find them in the cached files" in text:
+    if is_offline_mode() and "couldn't find them in the cached files" in text:
         return (
-            f"HF_HUB_OFFLINE is set, and {constants.HF_HUB_CACHE} does not contain it: unset HF_HUB_OFFLINE to load it"
+            "HF_HUB_OFFLINE is set, and the Hub cache does not contain it. Load it once online (unset HF_HUB_OFFLINE)"
         )
     if "trust_remote_code" not in text:
         return text

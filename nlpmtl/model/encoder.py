@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import is_offline_mode
 from torch import Tensor
 from transformers import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
@@ -29,7 +28,7 @@ from transformers import (
 )
 from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import logging
-from transformers.utils.hub import resolve_revision
+from transformers.utils.hub import is_offline_mode, resolve_revision  # type: ignore[attr-defined]
 
 from nlpmtl.config import find_directory
 from nlpmtl.errors import ModelError, NlpmtlError, did_you_mean

@@ -83,3 +83,11 @@ def test_a_name_may_be_a_directory_where_the_hub_is_not_reached(name: str, monke
 def test_a_model_that_is_neither_a_string_nor_a_path(name: Any) -> None:
     with pytest.raises(ConfigError, match="a model directory or a Hub id was expected, as a string or a Path, found "):
         nlpmtl.Predictor.from_pretrained(name)
+
+
+def test_a_relative_path_inside_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could be a Hub id, too, but `runs` exists."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(ModelError, match=r"^failed: the directory runs/absent does not exist$"):
+        find_directory("runs/absent", failed="failed")
