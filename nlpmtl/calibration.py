@@ -59,7 +59,8 @@ def calibrate(
 ) -> dict[str, CalibrationReport]:
     """Calibrate the tasks on half of their labelled rows, in place.
 
-    Tasks with too few rows, or without confidence, are unchanged and have no report.
+    Tasks with too few rows, or without confidence, are unchanged and have no report. A task that evaluations do not
+    predict is predicted only if its type defines `Task.calibrate`.
 
     Args:
         inference: source of the outputs.
@@ -68,6 +69,11 @@ def calibrate(
         failed: called with the name of a task whose calibration raised, which is unchanged, and the exception.
     """
     reports = {}
+    tasks = {
+        name: task
+        for name, task in tasks.items()
+        if needs_predictions(task) or type(task).calibrate is not Task.calibrate
+    }
     for name, (fit_half, report_half) in _split_halves(inference, tasks=tasks, datasets=datasets).items():
         task, before = tasks[name], dict(vars(tasks[name]))
         try:

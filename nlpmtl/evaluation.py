@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.batched_inference import Outputs, OutputsSource, to_items
 from nlpmtl.data import TokenizedSplit
+from nlpmtl.errors import DataError
 from nlpmtl.metrics import scores as metric_values
 from nlpmtl.metrics import task_score
 from nlpmtl.metrics.base import LOSS
@@ -47,9 +48,15 @@ class Scores:
         return self.tasks[task]
 
     def of(self, select: str) -> float:
-        """Return the score that selects a model: ``"mean"``, or that of a task."""
+        """Return the score that selects a model: ``"mean"``, or that of a task.
+
+        Raises:
+            DataError: no row of the task was scored.
+        """
         if select == "mean":
             return self.mean
+        if select not in self.tasks:
+            raise DataError(f"eval.select: no validation row has a gold label or targets for task {select!r}")
         return float(self.tasks[select]["score"] or 0.0)
 
     def to_json(self) -> dict[str, Any]:
@@ -133,8 +140,8 @@ def _are_labels(value: Any, names: Collection[str]) -> bool:
 def scored_rows(
     tasks: Mapping[str, Task], split: TokenizedSplit
 ) -> tuple[dict[str, dict[int, Any]], dict[str, NDArray[np.bool_]]]:
-    """Return for each task with gold labels row -> gold label, and whether each row of the split has one."""
-    gold = {name: labels for name in split.labels if (labels := gold_labels(tasks[name], split))}
+    """Return for each of the tasks with gold labels row -> gold label, and whether each row of the split has one."""
+    gold = {name: gold for name in split.labels if name in tasks and (gold := gold_labels(tasks[name], split))}
     masks = {name: np.zeros(len(split), dtype=np.bool_) for name in gold}
     for name, labels in gold.items():
         masks[name][list(labels)] = True
@@ -209,8 +216,7 @@ def _predict(
     inference: OutputsSource, tasks: Mapping[str, Task], split: TokenizedSplit, *, gather: Gather
 ) -> tuple[dict[tuple[int, str], Any], dict[str, dict[int, Any]]]:
     """Return (row, task) -> prediction, and task -> row -> gold label, for the tasks that are scored by predictions."""
-    labels = {name: labels for name, labels in split.labels.items() if needs_predictions(tasks[name])}
-    gold, rows_of = scored_rows(tasks, replace(split, labels=labels))
+    gold, rows_of = scored_rows({name: task for name, task in tasks.items() if needs_predictions(task)}, split)
     if not rows_of:
         return {}, {}
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nlpmtl.batched_inference import Inference, to_items
 from nlpmtl.data import Batch, Ragged
+from nlpmtl.errors import DataError
 from nlpmtl.evaluation import Scores, evaluate, predict_splits, score
 from nlpmtl.model import load_encoder
 from nlpmtl.run import load_config
@@ -150,6 +151,8 @@ def test_returned_predictions_are_the_scored_ones(work: TaskDatasets) -> None:
 def test_a_score_can_be_selected() -> None:
     scores = Scores({"a": {"score": 0.5}, "b": {"score": None}}, 0.25)
     assert (scores.of("mean"), scores.of("a"), scores.of("b")) == (0.25, 0.5, 0.0)
+    with pytest.raises(DataError, match=r"eval\.select: no validation row has a gold label or targets for task 'c'"):
+        scores.of("c")
     assert scores.to_json() == {"tasks": {"a": {"score": 0.5}, "b": {"score": None}}, "mean": 0.25}
 
 
