@@ -143,6 +143,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Return the same batch on a device; it is on the CPU."""
+        if device.type == "cpu":
+            return self
         optional = [tensor for tensor in (self.token_type_ids, self.words) if tensor is not None]
         parts = [tensor for task in self.tasks.values() for tensor in task.tensors]
         moved = iter(to_device([self.input_ids, self.attention_mask, *optional, *parts], device))
