@@ -14,7 +14,15 @@ from nlpmtl.data.collate import BatchStats, Collator
 from nlpmtl.data.column_types import ColumnType, column_type, is_coded, parse_value
 from nlpmtl.data.computed_targets import ComputedLabels
 from nlpmtl.data.dataset_loader import DatasetLoader, digest_source
-from nlpmtl.data.example import Example, Input, TextInput, TokenSequence, to_input
+from nlpmtl.data.example import (
+    Example,
+    Input,
+    TextInput,
+    TokenSequence,
+    describe_value,
+    to_input,
+    to_plain,
+)
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.label_resolution import is_multi_hot, resolve_labels
@@ -22,7 +30,6 @@ from nlpmtl.data.label_spelling import Spelling, merged_unicode_forms, sort_name
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sliding_window import Windows, tokenize_windows
-from nlpmtl.data.tables import Container, describe_value, open_container, row_labels, to_plain
 from nlpmtl.data.tag_schemes import Scheme, find_contradiction, names_to_bio, to_bio
 from nlpmtl.data.targets import (
     IGNORED,
@@ -54,7 +61,6 @@ __all__ = [
     "Collator",
     "ColumnType",
     "ComputedLabels",
-    "Container",
     "DatasetLoader",
     "Example",
     "Input",
@@ -98,12 +104,10 @@ __all__ = [
     "join_words",
     "merged_unicode_forms",
     "names_to_bio",
-    "open_container",
     "parse_columns",
     "parse_value",
     "parsed_values",
     "resolve_labels",
-    "row_labels",
     "sort_names",
     "split_into_microbatches",
     "split_words",

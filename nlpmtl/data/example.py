@@ -14,11 +14,23 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data.tables import describe_value, to_plain
 from nlpmtl.data.word_alignment import Span, join_words
 from nlpmtl.data.word_splitting import WHITESPACE, WordSplitting
+from nlpmtl.errors import quote
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SHOWN = 60
+"""Characters of a value that a message shows."""
+
+
+def to_plain(value: Any) -> Any:
+    """Convert an Arrow scalar to a Python value."""
+    return value.as_py() if hasattr(value, "as_py") else value
+
+
+def describe_value(value: object) -> str:
+    """Return a value and its type for a message, such as ``nan (float)``."""
+    return "None" if value is None else f"{quote(value, limit=_SHOWN)} ({type(value).__name__})"
 
 
 def has_surrogate(text: str) -> bool:

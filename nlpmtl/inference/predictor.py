@@ -11,14 +11,14 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.batched_inference import max_batch_tokens
-from nlpmtl.data import describe_value, open_container, without_truncation
+from nlpmtl.data import describe_value, without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.export import export_onnx, export_task
 from nlpmtl.hub import PushOptions, fetch, push
 from nlpmtl.inference.backend import Backend, BackendName, Precision, load_backend
 from nlpmtl.inference.device import check_device
 from nlpmtl.inference.pipeline import InferencePipeline, Table, Text
-from nlpmtl.inference.task_inputs import InputReader
+from nlpmtl.inference.task_inputs import InputReader, open_container
 from nlpmtl.kernels import Int8Linear, KernelSwitch
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.plugins import import_plugins

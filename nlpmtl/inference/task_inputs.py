@@ -1,4 +1,7 @@
-"""Task inputs: selection of the columns of a row that each task reads, and the examples made from them.
+"""Inputs for predictions: containers of inputs, the columns that each task reads, and the examples made from them.
+
+A container is a list, an array, a Series, a DataFrame, a Dataset, an Arrow table or an iterator. No library is imported
+for this: a table is recognised by its column names, any other container by being iterable.
 
 A row with the columns that a task was trained on is read as in training, any other row by the names `text`, `pair` and
 `words`, and the keys of the task's `extra_inputs`. Columns are selected per task, so all tasks of a model can read a
@@ -7,17 +10,16 @@ table with the columns of the training data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from nlpmtl.data import (
     WHITESPACE,
-    Container,
     Example,
     WordSplitting,
+    describe_value,
     parse_value,
-    row_labels,
     to_input,
     to_plain,
 )
@@ -31,8 +33,58 @@ TaskInputs = list[tuple[Example, tuple[str, ...]]]
 SKIPPED = object()
 """An input that is not read, but counted: its predictions are empty."""
 _TEXT_KEYS = ("text", "pair", "words")
+_NOT_CONTAINERS = (bytes, bytearray, memoryview, int, float, complex)
+_ROWS_PER_BATCH = 1000
 _SHOWN = 10
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Container:
+    """Several inputs.
+
+    Args:
+        name: the name of the container's type, for messages.
+        rows: reads the inputs in order; from a table the given columns, as dicts.
+        columns: the column names of a table; None for other containers.
+        lazy: whether predictions are returned as an iterator, because the number of inputs is unknown.
+    """
+
+    name: str
+    rows: Callable[[Sequence[str]], Iterator[Any]]
+    columns: tuple[str, ...] | None
+    lazy: bool
+
+
+def open_container(inputs: Any) -> Container | None:
+    """Return the container, or None for a single input: a string, a pair in a tuple, or a mapping.
+
+    Raises:
+        DataError: the value is neither an input nor a container of inputs.
+    """
+    if isinstance(inputs, str | tuple | Mapping):
+        return None
+    name = type(inputs).__name__
+    if inputs is None or isinstance(inputs, (*_NOT_CONTAINERS, set, frozenset)):
+        raise DataError(_type_error(inputs))
+    names = _column_names(inputs)
+    if names is not None:
+        columns = [column for column in names if isinstance(column, str)]
+        repeated = sorted({plain(column) for column in columns if columns.count(column) > 1})
+        if repeated:
+            raise DataError(f"the {name} has more than one column of the same name: {', '.join(repeated)}")
+        return Container(name, lambda used: _read_table(inputs, used), tuple(columns), lazy=False)
+    shape = getattr(inputs, "shape", None)
+    if isinstance(shape, tuple) and len(shape) != 1:
+        raise DataError(
+            f"an array of texts must have one dimension, found {name} of shape {shape}; pass pairs as a list of "
+            "tuples: list(map(tuple, array))"
+        )
+    try:
+        values = iter(inputs)
+    except TypeError:
+        raise DataError(_type_error(inputs)) from None
+    return Container(name, lambda _: values, None, lazy=not isinstance(inputs, Sized))
 
 
 class InputReader:
@@ -71,7 +123,7 @@ class InputReader:
 
     def check_series(self, inputs: Any) -> None:
         """DataError if a Series is a row of a table: its cells would be read as several texts."""
-        labels = row_labels(inputs)
+        labels = _row_labels(inputs)
         if {"text", "words", *self.trained_columns}.intersection(labels):
             raise DataError(
                 f"input 1: a {type(inputs).__name__} is read as a column of texts, and this one is a row with the "
@@ -211,3 +263,40 @@ def _why_not(task: Task, example: Example) -> str:
 def _list(names: Iterable[str]) -> str:
     shown = [plain(name) for name in names]
     return ", ".join(shown[:_SHOWN]) + (", …" if len(shown) > _SHOWN else "")
+
+
+def _row_labels(inputs: Any) -> tuple[str, ...]:
+    """Return the string labels of a Series, such as a row of a DataFrame."""
+    index = getattr(inputs, "index", None)
+    if not hasattr(inputs, "iloc") or index is None:
+        return ()
+    return tuple(label for label in index if isinstance(label, str))
+
+
+def _type_error(value: object) -> str:
+    return (
+        'input 1: a text, a pair (text, pair), a row such as {"words": [...]}, or a list, array, table or iterator '
+        f"of these was expected, found {describe_value(value)}"
+    )
+
+
+def _column_names(value: Any) -> list[Any] | None:
+    """Return the column names of a table; None for other values."""
+    if isinstance(value, type) or not hasattr(value, "__getitem__") or not isinstance(value, Sized):
+        return None
+    names = getattr(value, "column_names", None)  # datasets and pyarrow, whose `columns` are arrays
+    if names is None:
+        names = getattr(value, "columns", None)
+    return None if names is None or callable(names) else list(names)
+
+
+def _read_table(table: Any, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    if hasattr(table, "select_columns") and hasattr(table, "with_format"):  # datasets.Dataset
+        for batch in table.select_columns(list(columns)).with_format(None).iter(batch_size=_ROWS_PER_BATCH):
+            yield from _rows(columns, [batch[column] for column in columns])
+    else:
+        yield from _rows(columns, [table[column] for column in columns])
+
+
+def _rows(columns: Sequence[str], values: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    return (dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True))
