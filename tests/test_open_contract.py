@@ -17,9 +17,11 @@ import torch
 
 import nlpmtl
 from nlpmtl import ConfigError, DataError, Predictor, evaluate_saved
+from nlpmtl.comparison.experiment_plan import single_task_config
 from nlpmtl.hub import load_model
 from nlpmtl.preflight import check
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
+from nlpmtl.run import load_config
 from nlpmtl.training import read_lines
 from tests.tiny import Trained, break_tokenizer, interrupt, max_weight_difference, read_json, train_tiny, write_encoder
 
@@ -311,3 +313,20 @@ def test_check_counts_the_rows_of_which_a_task_reads_a_truncated_sequence(tmp_pa
     """The pairs of two of these datasets are longer than the limit, but each text by itself or each window is not."""
     cut = {report.dataset: report.cut for report in check(make_run(tmp_path)).splits if report.split == "train"}
     assert (cut["embedding"], cut["answers"]) == (0, 0)
+
+
+def test_training_continues_from_a_model_with_these_tasks(trained: Trained, tmp_path: Path) -> None:
+    run = {**trained.run, "encoder": {"name": str(trained.model_dir), "max_length": 12}}
+    continued = train_tiny({**run, "train": {**run["train"], "steps": 1}, "eval": {}}, tmp_path / "continued")
+    assert max_weight_difference(trained.model_dir, continued.model_dir) < 0.1
+
+
+def test_a_single_task_run_has_only_the_further_inputs_of_its_task(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run["datasets"]["choice"]["tasks"]["plain"] = {"kind": "classification", "label": "label"}
+    config, rows = load_config(run), dict.fromkeys(run["datasets"], 24)
+    columns = {
+        task: single_task_config(config, task=task, rows=rows).datasets["choice"].input.extra
+        for task in ("choice", "plain")
+    }
+    assert columns == {"choice": {"choices": "choices"}, "plain": {}}

@@ -9,8 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from nlpmtl.config import RunConfig, TrainConfig, parse_run
+from nlpmtl.config import InputConfig, RunConfig, TrainConfig, parse_run
+from nlpmtl.registry import TASKS
 
 _SEEDS = 2**32
 
@@ -76,7 +78,11 @@ def single_task_config(config: RunConfig, *, task: str, rows: Mapping[str, int])
     """
     raw = config.model_dump()
     raw["datasets"] = {
-        name: {**dataset, "tasks": {task: dataset["tasks"][task]}}
+        name: {
+            **dataset,
+            "input": _inputs_of(dataset["tasks"][task]["kind"], dataset["input"]),
+            "tasks": {task: dataset["tasks"][task]},
+        }
         for name, dataset in raw["datasets"].items()
         if task in dataset["tasks"]
     }
@@ -91,6 +97,12 @@ def single_task_config(config: RunConfig, *, task: str, rows: Mapping[str, int])
     length, _ = TrainConfig.model_validate(raw["train"]).length(sum(task_rows))
     raw["eval"] |= {"every": _scale(config.eval.every, length, of=total), "select": "mean"}
     return parse_run(raw, where="config")
+
+
+def _inputs_of(kind: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the table `input` without the further inputs that only other task types read."""
+    keys = {*InputConfig.model_fields, *getattr(TASKS.get(kind), "extra_inputs", ())}
+    return {key: column for key, column in inputs.items() if key in keys}
 
 
 def _scale(count: int, part: int, *, of: int) -> int:

@@ -31,6 +31,7 @@ from transformers.utils import logging
 from transformers.utils.hub import is_offline_mode, resolve_revision  # type: ignore[attr-defined]
 
 from nlpmtl.config import find_directory
+from nlpmtl.data import without_truncation
 from nlpmtl.errors import ModelError, NlpmtlError, did_you_mean
 from nlpmtl.fs import sha256_file
 from nlpmtl.heads import Head, HeadConfig, sequence_head_config
@@ -232,7 +233,8 @@ def _check_pinned(path: str, config: PretrainedConfig) -> None:
 
 def _load_multitask(path: str, *, tokenizer: PreTrainedTokenizerBase, **options: Any) -> Encoder:
     """Load the encoder of a multi-task model, with its tasks and heads."""
-    model, info = AutoModel.from_pretrained(path, output_loading_info=True, **{**options, "use_safetensors": True})
+    options |= {"tokenizer": without_truncation(tokenizer), "output_loading_info": True, "use_safetensors": True}
+    model, info = AutoModel.from_pretrained(path, **options)
     if info["missing_keys"]:  # transformers would leave these uninitialised
         raise ModelError(f"the model {path!r} has missing weights: {', '.join(sorted(info['missing_keys'])[:5])}")
     if model.config.sharing["kind"] != "hard":
