@@ -26,6 +26,8 @@ class CardTask:
         pipeline_tag: the Hub's name of the task type.
         single_label: whether it predicts exactly one of its labels for any input.
         windowed: whether it reads a long text to its end, in windows.
+        extra_inputs: keys of the further inputs that it needs.
+        plugin: module that defines its type; None for a type of nlpmtl.
     """
 
     kind: str
@@ -35,6 +37,8 @@ class CardTask:
     pipeline_tag: str | None = None
     single_label: bool = False
     windowed: bool = False
+    extra_inputs: Sequence[str] = ()
+    plugin: str | None = None
 
     @classmethod
     def from_task(cls, task: Task) -> CardTask:
@@ -47,6 +51,8 @@ class CardTask:
             pipeline_tag=task.pipeline_tag,
             single_label=task.single_label,
             windowed=task.windowed,
+            extra_inputs=[key for key in task.extra_inputs if key not in task.optional],
+            plugin=None if type(task).__module__.startswith("nlpmtl.") else type(task).__module__,
         )
 
 

@@ -21,7 +21,7 @@ def tasks(card: CardData) -> list[str]:
         *table(
             ("task", "type", "input", "output", "train rows"),
             (
-                (code(name), code(task.kind), _INPUTS[task.input], _output(task), f"{_train_rows(card, name):,}")
+                (code(name), code(task.kind), _input(task), _output(task), f"{_train_rows(card, name):,}")
                 for name, task in card.tasks.items()
             ),
         ),
@@ -42,7 +42,24 @@ def usage(card: CardData) -> list[str]:
         f"model.predict_all({example})  # {{task: prediction}}",
         "```",
         "",
+        *_plugins(card),
     ]
+
+
+def _plugins(card: CardData) -> list[str]:
+    """Return how to load a model with task types that are not part of nlpmtl."""
+    names = [name for name, task in card.tasks.items() if task.plugin is not None]
+    if not names:
+        return []
+    modules = ", ".join(f'"{module}"' for module in sorted({card.tasks[name].plugin or "" for name in names}))
+    load = code(f"Predictor.from_pretrained(…, plugins=[{modules}])")
+    types = "types" if len(names) > 1 else "type"
+    return [f"The task {types} of {_names(names)} {'are' if len(names) > 1 else 'is'} from a plugin: {load}.", ""]
+
+
+def _input(task: CardTask) -> str:
+    """Return what a task reads, in a few words."""
+    return ", ".join([_INPUTS[task.input], *map(code, task.extra_inputs)])
 
 
 def limitations(card: CardData) -> list[str]:

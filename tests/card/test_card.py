@@ -36,6 +36,16 @@ def test_a_card_starts_with_the_tasks() -> None:
     )
 
 
+def test_task_types_of_plugins() -> None:
+    span = replace(TASKS["topic"], kind="span", plugin="my_kinds", extra_inputs=["start"])
+    text = write_card(card_data(tasks={**TASKS, "topic": span}))
+    assert "| `topic` | `span` | a text, `start` | `a`, `b` | 400 |" in text
+    assert section(text, "Usage").endswith(
+        '```\n\nThe task type of `topic` is from a plugin: `Predictor.from_pretrained(…, plugins=["my_kinds"])`.\n'
+    )
+    assert "plugin" not in write_card(card_data())
+
+
 def test_order_of_the_sections() -> None:
     titles = re.findall(r"^## (.+)$", write_card(card_data()), re.MULTILINE)
     assert titles == ["Usage", "Evaluation", "Calibration", "Training", "Limitations"]
