@@ -81,12 +81,13 @@ class LabelColumn:
         return cls(type_, names, labelled, Ragged(codes, bounds))
 
 
-def _encode(column: pa.ChunkedArray) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+def _encode(column: pa.ChunkedArray) -> tuple[tuple[str, ...], NDArray[np.integer]]:
     """Return the different names in a column in order of appearance, and the index of each row's name in them."""
-    encoded = column.dictionary_encode()
-    names = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
-    indices = [pc.fill_null(chunk.indices, NO_CODE).to_numpy() for chunk in encoded.chunks]
-    return tuple(names), np.concatenate([np.zeros(0, dtype=np.int32), *indices])
+    names = pc.unique(column).drop_null()
+    dtype = np.min_scalar_type(-max(1, len(names)))
+    chunks = (pc.index_in(chunk, value_set=names).fill_null(NO_CODE) for chunk in column.chunks)
+    codes = [np.zeros(0, dtype), *(chunk.to_numpy().astype(dtype) for chunk in chunks)]
+    return tuple(names.to_pylist()), np.concatenate(codes)
 
 
 def _deduplicate(sets: Ragged) -> Ragged:

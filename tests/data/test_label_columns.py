@@ -59,7 +59,7 @@ def test_label_columns_have_the_labels_of_the_table(shape: LabelType, data: st.D
 
 def test_unlabelled_rows_have_no_value() -> None:
     classes = read("class", [[None, "a"], [None]])
-    assert plain(classes.values) == ("int32", [NO_CODE, 0, NO_CODE])
+    assert plain(classes.values) == ("int8", [NO_CODE, 0, NO_CODE])
     numbers = read("number", [[None, 0.5], [None]])
     assert plain(numbers.values) == ("float64", ["nan", 0.5, "nan"])
     sets = read("set", [[None, ["a"]], [None, []]])
