@@ -22,7 +22,7 @@ from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.token_store import TOKEN_COLUMNS
 from nlpmtl.data.tokenization import TokenizedTexts, name_failing_row, tokenize
-from nlpmtl.data.tokenized_split import INPUT_HASH, METADATA, NUMBER, ROWS, WORD_TOKENS, TokenizedSplit
+from nlpmtl.data.tokenized_split import INPUT_HASH, METADATA, NUMBER, ROWS, TOKENS, WORD_TOKENS, TokenizedSplit
 from nlpmtl.data.word_alignment import NO_TOKEN, Spans
 from nlpmtl.data.word_splitting import WordCounts
 from nlpmtl.strict_json import dumps
@@ -61,22 +61,26 @@ def tokenize_split(
         DataError: the tokenizer fails for a row, such as by a panic of its Rust code.
         OSError: the files cannot be written.
     """
-    schema = _schema(examples, tokenizer)
-    word_counts = WordCounts() if "words" in schema.names else None
+    row_columns, token_columns = _columns(examples, tokenizer)
+    word_counts = WordCounts() if "words" in row_columns else None
     start = truncated = 0
-    with TableWriter(schema, None if directory is None else directory / ROWS) as writer:
+    with (
+        TableWriter(pa.schema(row_columns), None if directory is None else directory / ROWS) as row_writer,
+        TableWriter(pa.schema(token_columns), None if directory is None else directory / TOKENS) as token_writer,
+    ):
         for batch, texts in _tokenize_batches(examples, tokenizer=tokenizer, max_length=max_length):
             numbers = examples.numbers[start : start + batch.num_rows]
-            values = _token_columns(texts) | {NUMBER: pa.array(numbers), INPUT_HASH: pa.array(hash_inputs(batch))}
-            writer.write(values[name] if name in values else batch[name] for name in schema.names)
+            values = _token_values(texts) | {NUMBER: pa.array(numbers), INPUT_HASH: pa.array(hash_inputs(batch))}
+            row_writer.write(values[name] if name in values else batch[name] for name in row_columns)
+            token_writer.write(values[name] for name in token_columns)
             start += batch.num_rows
             truncated += int(texts.cut.sum())
             if word_counts is not None:
                 word_counts.add(row.as_py() for row in batch["words"])
-    table = writer.table()
+    rows, tokens = row_writer.table(), token_writer.table()
     metadata = {
         "columns": dict(columns),
-        "extra": {key: type_ for key, type_ in (extra or {}).items() if f"input:{key}" in schema.names},
+        "extra": {key: type_ for key, type_ in (extra or {}).items() if f"input:{key}" in row_columns},
         "where": examples.where,
         "separator": examples.separator,
         "files": examples.files,
@@ -84,36 +88,37 @@ def tokenize_split(
         "class_names": {column: list(names) for column, names in examples.class_names.items()},
         "skipped": examples.skipped,
         "truncated": truncated,
-        "token_digest": digest_tokens(table["input_ids"]),
+        "token_digest": digest_tokens(tokens["input_ids"]),
         "word_counts": None if word_counts is None else dict(word_counts.counts),
     }
     if directory is not None:
         (directory / METADATA).write_text(dumps(metadata), encoding="utf-8")
-    return TokenizedSplit.from_arrow(table, metadata)
+    return TokenizedSplit.from_arrow(rows, tokens, metadata)
 
 
-def _schema(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> pa.Schema:
-    """Return the columns of a row: those of the examples, what is known of it, and its tokens."""
-    fields = {field.name: field.type for field in examples.stored.schema}
-    has_words = "words" in fields
-    has_types = "pair" in fields and "token_type_ids" in tokenizer.model_input_names
-    fields |= {NUMBER: pa.int64(), INPUT_HASH: pa.uint64(), "input_ids": TOKEN_COLUMNS["input_ids"]}
-    if has_types:
-        fields["token_type_ids"] = TOKEN_COLUMNS["token_type_ids"]
-    if has_words:
-        fields |= {"first_tokens": TOKEN_COLUMNS["first_tokens"], WORD_TOKENS: pa.int32()}
-    return pa.schema(fields)
+def _columns(
+    examples: Examples, tokenizer: PreTrainedTokenizerBase
+) -> tuple[dict[str, pa.DataType], dict[str, pa.DataType]]:
+    """Return the columns of the rows, and those of their tokens."""
+    rows = {field.name: field.type for field in examples.stored.schema} | {NUMBER: pa.int64(), INPUT_HASH: pa.uint64()}
+    tokens = {"input_ids": TOKEN_COLUMNS["input_ids"]}
+    if "pair" in rows and "token_type_ids" in tokenizer.model_input_names:
+        tokens["token_type_ids"] = TOKEN_COLUMNS["token_type_ids"]
+    if "words" in rows:
+        tokens["first_tokens"] = TOKEN_COLUMNS["first_tokens"]
+        rows[WORD_TOKENS] = pa.int32()
+    return rows, tokens
 
 
-def _token_columns(texts: TokenizedTexts) -> dict[str, pa.Array]:
-    """Return the columns of some rows that have their tokens."""
-    columns = {"input_ids": texts.ids.to_arrow()}
+def _token_values(texts: TokenizedTexts) -> dict[str, pa.Array]:
+    """Return the columns of some rows that come from their tokens."""
+    values = {"input_ids": texts.ids.to_arrow()}
     if texts.types is not None:
-        columns["token_type_ids"] = texts.types.to_arrow()
+        values["token_type_ids"] = texts.types.to_arrow()
     if texts.first_tokens is not None:
-        columns["first_tokens"] = texts.first_tokens.to_arrow()
-        columns[WORD_TOKENS] = pa.array(_count_first_tokens(texts.first_tokens))
-    return columns
+        values["first_tokens"] = texts.first_tokens.to_arrow()
+        values[WORD_TOKENS] = pa.array(_count_first_tokens(texts.first_tokens))
+    return values
 
 
 def _tokenize_batches(

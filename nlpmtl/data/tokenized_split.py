@@ -22,20 +22,20 @@ from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.raw_rows import FilePart, MissingColumn, location
 from nlpmtl.data.targets import LabelMapping, Labels, map_labels
-from nlpmtl.data.token_store import TOKEN_COLUMNS, StoredTokens, TokenStore
+from nlpmtl.data.token_store import StoredTokens, TokenStore
 from nlpmtl.data.validation import stored_input
 from nlpmtl.fs import open_regular_file
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-ROWS = "rows.arrow"
-"""The file of the rows in a cache entry."""
+ROWS, TOKENS = "rows.arrow", "tokens.arrow"
+"""The files of a cache entry with the validated rows, and with the token sequence of each."""
 METADATA = "metadata.json"
 """The file of what is known of all rows together."""
 NUMBER, INPUT_HASH, WORD_TOKENS = "number", "input_hash", "word_tokens"
-"""Further columns of `ROWS`, besides those of `nlpmtl.data.validation` and `TOKEN_COLUMNS`: the number of a row in its
-source, a hash of its input before tokenization, and how many tokens are the first of a word (only with words)."""
+"""Further columns of the rows, besides those of `Examples`: the number of a row in its source, a hash of its input
+before tokenization, and how many tokens are the first of a word (only with words)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,8 @@ class TokenizedSplit:
 
     Args:
         tokens: the token sequences.
-        rows: the validated rows, with the columns of `ROWS` but without tokens; None for rows that were not read from
-            a source. They are in a memory map, unless no file could be written.
+        rows: the validated rows, with the columns of `Examples`, `NUMBER`, `INPUT_HASH` and `WORD_TOKENS`; None for
+            rows that were not read from a source. They are in a memory map, unless no file could be written.
         labels: the labels of each task; see `attach_labels`.
         places: task -> for each row the indices of the sequences that it reads. A task without an entry reads
             sequence ``i`` for row ``i``.
@@ -83,23 +83,23 @@ class TokenizedSplit:
     word_counts: Mapping[str, int] | None = None
 
     @classmethod
-    def from_arrow(cls, table: pa.Table, metadata: Mapping[str, Any]) -> TokenizedSplit:
+    def from_arrow(cls, rows: pa.Table, tokens: pa.Table, metadata: Mapping[str, Any]) -> TokenizedSplit:
         """Return the split that `tokenize_split` wrote.
 
         Args:
-            table: the rows.
+            rows: the rows.
+            tokens: the token sequence of each row.
             metadata: what is known of all of them, by the names of attributes; of label columns only their types.
         """
         columns: Mapping[str, LabelType] = metadata["columns"]
         attributes = {
             **metadata,
-            "columns": {name: LabelColumn.from_arrow(table[f"label:{name}"], type_) for name, type_ in columns.items()},
+            "columns": {name: LabelColumn.from_arrow(rows[f"label:{name}"], type_) for name, type_ in columns.items()},
             "class_names": {column: tuple(names) for column, names in metadata["class_names"].items()},
             "files": tuple(FilePart(*file) for file in metadata["files"]),
             "missing_columns": {name: MissingColumn(*found) for name, found in metadata["missing_columns"].items()},
         }
-        rows = table.drop_columns([name for name in TOKEN_COLUMNS if name in table.column_names])
-        return cls(StoredTokens(table), to_dataset(rows), **attributes)
+        return cls(StoredTokens(tokens), to_dataset(rows), **attributes)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -258,4 +258,4 @@ def read_tokenized_split(directory: Path) -> TokenizedSplit:
     """
     with open_regular_file(directory / METADATA) as file:
         metadata = json.loads(file.read().decode("utf-8"))
-    return TokenizedSplit.from_arrow(read_table(directory / ROWS), metadata)
+    return TokenizedSplit.from_arrow(read_table(directory / ROWS), read_table(directory / TOKENS), metadata)

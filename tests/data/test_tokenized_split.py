@@ -25,7 +25,7 @@ from nlpmtl.data.split_tokenization import tokenize_split
 from nlpmtl.data.targets import ClassLabels, LabelMapping
 from nlpmtl.data.token_store import Tokens
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize
-from nlpmtl.data.tokenized_split import ROWS, WORD_TOKENS, TokenizedSplit, attach_labels, read_tokenized_split
+from nlpmtl.data.tokenized_split import ROWS, TOKENS, WORD_TOKENS, TokenizedSplit, attach_labels, read_tokenized_split
 from nlpmtl.data.word_alignment import NO_TOKEN
 from tests.data.plain_values import all_tokens, plain
 from tests.data.uncached import load_rows
@@ -163,7 +163,7 @@ def test_encoders_without_token_type_ids_get_none(tmp_path: Path) -> None:
     rows = load(make_rows(3), shape="pairs")
     split = tokenize_split(rows, columns=COLUMNS, tokenizer=tokenizer, max_length=9, directory=tmp_path)
     assert all_tokens(split).types is None
-    assert "token_type_ids" not in read_table(tmp_path / ROWS).column_names
+    assert "token_type_ids" not in read_table(tmp_path / TOKENS).column_names
 
 
 @pytest.mark.parametrize("name", sorted(TOKENIZERS))
