@@ -72,7 +72,7 @@ def label_splits(
                 if task not in mappings
             }
             labels = {task: {**labelled.labels, **parsed}[task] for task in dataset.tasks}
-            encoded.setdefault(split, {})[name] = replace(labelled, labels=labels, columns={})  # frees the memory of the columns
+            encoded.setdefault(split, {})[name] = replace(labelled, labels=labels, columns={})  # frees memory
     return encoded
 
 
