@@ -99,6 +99,7 @@ class InputReader:
         self._tasks, self._requested = tasks, None if names is None else list(dict.fromkeys(names))
         default = [name for name, task in tasks.items() if not task.only_by_name]
         self._names = default if self._requested is None else self._requested
+        self._splitting = {name: task.splitting for name, task in tasks.items()}
         self._chosen: dict[tuple[str, ...], dict[Columns, list[str]]] = {}
 
     @property
@@ -156,6 +157,8 @@ class InputReader:
         """Return each example with those of its tasks that can predict for it."""
         matched: TaskInputs = []
         for columns, example in inputs.items():
+            text = example.input
+            reads_raw_text = text is not None and text.pair is None and text.given is None
             by_input: dict[tuple[WordSplitting, tuple[tuple[str, str], ...]], list[str]] = {}
             examples: dict[tuple[tuple[str, str], ...], Example] = {}
             for name in chosen[columns]:
@@ -164,7 +167,8 @@ class InputReader:
                 if types not in examples:
                     examples[types] = _parse_extra(example, types, columns=dict(columns))
                 if task.reads(examples[types]):
-                    by_input.setdefault((self._splitting(task, example), types), []).append(name)
+                    splitting = self._splitting[name] if reads_raw_text else WHITESPACE
+                    by_input.setdefault((splitting, types), []).append(name)
                 elif self._requested is not None:
                     raise ConfigError(_why_not(task, examples[types]))
             for (splitting, types), names in by_input.items():
@@ -173,11 +177,6 @@ class InputReader:
         if not matched and self._requested is None:
             raise ConfigError(self._why_none(list(inputs.values())))
         return matched
-
-    @staticmethod
-    def _splitting(task: Task, example: Example) -> WordSplitting:
-        read = example.input
-        return WHITESPACE if read is None or read.pair is not None or read.given is not None else task.splitting
 
     def _why_none(self, examples: Sequence[Example]) -> str:
         by_name = [name for name, task in self._tasks.items() if task.only_by_name]
