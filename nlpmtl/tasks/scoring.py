@@ -35,9 +35,10 @@ def check_scoring(
                 "row depends on the other rows of the batch: use other metrics"
             )
         if not reads_losses(name) and not has_gold and name in METRICS.names():
+            advice = "define `gold` in the type" if task_type.coupled else "use loss or perplexity"
             raise ConfigError(
                 f"task {task!r}: the metric {name!r} compares predictions with gold labels, and the task type {kind!r} "
-                "has none: use loss or perplexity"
+                f"has none: {advice}"
             )
     task_type.check_metrics(metrics, task=task, pos_label=pos_label)
 
