@@ -30,6 +30,7 @@ from nlpmtl.errors import ConfigError, DataError, NlpmtlError, RunError
 from nlpmtl.inference.backend import Backend
 from nlpmtl.inference.task_inputs import InputReader, TaskInputs
 from nlpmtl.kernels import release_freed_memory
+from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import ExampleOutputs, OutputOptions, Task, decode_all
 
 Text = str | tuple[str, str] | Mapping[str, Any]
@@ -168,6 +169,8 @@ class InferencePipeline:
                 release_freed_memory()
             for row, prediction in enumerate(predictions):
                 formatted = task.format(prediction, examples[row], options)
+                if row == 0:
+                    check_format(task, formatted)
                 results[row][name] = _mark(formatted, truncated=truncated[name][row])
             del predictions
         return results
@@ -227,6 +230,18 @@ def _read(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[
 
 def _identity(task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]) -> Sequence[Outputs]:
     return outputs
+
+
+def check_format(task: Task, formatted: Any) -> None:
+    """Check that a formatted prediction is plain JSON values, which the command line and the server write.
+
+    Raises:
+        RunError: `Task.format` returned something else, such as NumPy numbers.
+    """
+    try:
+        dumps(formatted)
+    except TypeError as error:
+        raise RunError(f"task {task.name!r}: format() must return JSON values, such as float(…): {error}") from error
 
 
 def _mark(formatted: Any, *, truncated: bool) -> Any:

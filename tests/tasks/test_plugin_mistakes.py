@@ -16,7 +16,7 @@ from nlpmtl.config import parse_dataset
 from nlpmtl.data import ColumnType, Example, Input, TaskBatch, TextInput, parse_value
 from nlpmtl.errors import RunError
 from nlpmtl.heads import Outputs
-from nlpmtl.inference.pipeline import collect_texts
+from nlpmtl.inference.pipeline import check_format, collect_texts
 from nlpmtl.inference.task_inputs import InputReader
 from nlpmtl.model import weighted_losses
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
@@ -247,3 +247,10 @@ def test_arrays_and_tuples_are_lists_for_a_column_type(value: Any) -> None:
 
     COLUMN_TYPES.register("listed_of_test")(Listed)
     assert parse_value(value, Example(), type="listed_of_test") == [1, 2]
+
+
+@pytest.mark.parametrize("value", [np.float32(1), [np.int64(1)], {"scores": np.ones(2)}, {1, 2}], ids=repr)
+def test_a_formatted_prediction_is_plain_json(value: Any) -> None:
+    with pytest.raises(RunError, match=r"task 't': format\(\) must return JSON values.*Object of type"):
+        check_format(make(), value)
+    check_format(make(), {"label": "a", "scores": [1.0, float("nan")]})
