@@ -31,7 +31,7 @@ class CalibrationReport:
         error: expected calibration error after calibration.
         score_before: score of the task before calibration; None for a task that is scored by its loss only, which
             calibration does not change.
-        score: score of the task after calibration, with other thresholds, or None.
+        score: score of the task after calibration, which changes thresholds; None as for `score_before`.
     """
 
     rows: int

@@ -73,7 +73,12 @@ def test_valid_data_passes(tmp_path: Path) -> None:
         (lambda path: pd.DataFrame(ROWS), topic(label="topik"), ConfigError, "'topik' not found"),
         (lambda path: write(path / "a.csv"), kinds(), ConfigError, "column 'kinds' must contain lists"),
         (lambda path: ROWS, topic(metrics=["acuracy"]), ConfigError, "unknown metric 'acuracy'; did you mean"),
-        (lambda path: ROWS, topic(metrics=["span_f1"]), ConfigError, "the metric 'span_f1' scores tags, found label"),
+        (
+            lambda path: ROWS,
+            topic(metrics=["span_f1"]),
+            ConfigError,
+            "'span_f1' scores predictions of type tags, found label",
+        ),
         (lambda path: ROWS, topic(metrics=["f1"]), ConfigError, "'f1' needs the positive class"),
         (lambda path: ROWS, topic(labels=["x"]), ConfigError, r"at least 2 label\(s\) are needed"),
         (lambda path: ROWS, topic(labels=["x", "y"]), DataError, r"row 3: topic: 'z' is not in the list of labels"),

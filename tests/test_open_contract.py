@@ -216,7 +216,12 @@ def test_losses_do_not_depend_on_batches(scored_by_loss: Trained, monkeypatch: p
             "'loss' is not defined for the task type 'toy_embedding', because its loss",
         ),
         ("texts", "masked", ["toy_equal"], "compares predictions with gold labels, and the task type 'toy_masked' has"),
-        ("choice", "choice", ["accuracy"], "'accuracy' scores label or label_set, found toy_choice"),
+        (
+            "choice",
+            "choice",
+            ["accuracy"],
+            "'accuracy' scores predictions of type label or label_set, found toy_choice",
+        ),
         ("choice", "choice", ["los"], "unknown metric 'los'; did you mean 'loss'"),
     ],
 )

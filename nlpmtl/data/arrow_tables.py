@@ -1,4 +1,4 @@
-"""Arrow tables: written in record batches to a file, or in memory; read as a memory map through `datasets.Dataset`."""
+"""Arrow tables in a file or in memory: written in record batches, read as a memory map through `datasets.Dataset`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TableWriter(AbstractContextManager["TableWriter"]):
-    """A writer of record batches, in the format of `datasets`. After the ``with`` block, `table` returns them.
+    """A writer of record batches, in the file format of `datasets`. After the ``with`` block, `table` returns all rows.
 
     Args:
         schema: the schema of the table.
@@ -52,7 +52,7 @@ class TableWriter(AbstractContextManager["TableWriter"]):
 
 
 def read_table(path: Path) -> pa.Table:
-    """Memory-map the file of a `TableWriter`. The table stays valid when the file is moved or removed, and not open.
+    """Memory-map the file of a `TableWriter`. The file is not kept open; it can be moved or removed.
 
     Raises:
         OSError, ValueError: the path is not a file of this format, or the file is damaged.
@@ -63,7 +63,7 @@ def read_table(path: Path) -> pa.Table:
 
 
 def to_dataset(table: pa.Table) -> Dataset:
-    """Return a table as a dataset, whose rows are read by their indices as smaller tables."""
+    """Return a table as a dataset; ``dataset[indices]`` is the table of these rows."""
     from datasets import Dataset
 
     return Dataset(table, fingerprint="rows").with_format("arrow")  # by default, `datasets` hashes the whole table

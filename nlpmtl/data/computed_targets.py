@@ -31,12 +31,12 @@ _DTYPES = {"b": np.bool_, "i": np.int64, "u": np.int64}
 
 @dataclass(frozen=True)
 class ParsedColumns:
-    """The label columns of a task, and the rows in which it has all that it needs.
+    """The label columns of a task, and which rows have a value in all that it requires.
 
     Args:
         columns: key in `Task.columns` -> the column, as the task reads it.
         names: key -> the name of the column in the rows.
-        rows: the rows, which have the values of types that are not built in.
+        rows: the rows; values of column types that are not built in are read from them.
         labelled: whether each row has a value in every column and further input that is not optional, ``[rows]``.
     """
 
@@ -127,9 +127,9 @@ class ComputedLabels(Labels):
 class TargetsWriter:
     """A writer of the targets of a task, row by row.
 
-    The table has a column ``example:<name>`` or ``sequence:<name>`` for each target: a number or a list of numbers, of
-    each sequence for the latter; null without targets. If a target has more than one dimension, the numbers are flat,
-    and the column ``shape:<name>`` has its shape.
+    The table has a column for each target, which is null in a row without targets. ``example:<name>`` contains a number
+    or a list of numbers, ``sequence:<name>`` a list of these, one for each sequence. An array with more than one
+    dimension is stored as a flat list of its numbers, and its shape in the column ``shape:<name>``.
 
     Args:
         path: the file; None keeps the table in memory.
@@ -157,7 +157,7 @@ class TargetsWriter:
         self._pending.append((targets, hash, sequences))
 
     def flush(self, *, last: bool = False) -> None:
-        """Write the rows that were added; before the `last` call only if the types of all targets are known."""
+        """Write the rows that were added. Wait while the type of a target is unknown, unless this is the last call."""
         if self._writer is None:
             if not last and not (self._forms and all(form.dtype is not None for form in self._forms.values())):
                 return
@@ -173,12 +173,12 @@ class TargetsWriter:
         self._pending = []
 
     def table(self) -> pa.Table:
-        """Return the rows, when the file is closed."""
+        """Return the rows. Call this after the stack has closed the file."""
         assert self._writer is not None, "the last rows were written"
         return self._writer.table()
 
     def check(self, targets: Targets, *, sequences: int) -> Targets:
-        """Return targets as arrays, which fit those of the rows before.
+        """Return targets as arrays, after checking that they have the names and types of those of earlier rows.
 
         Args:
             targets: what `Task.targets` returned.
@@ -213,7 +213,7 @@ class TargetsWriter:
 
 
 def _names(targets: Targets) -> dict[tuple[str, bool], list[Any]]:
-    """Return the items of each name; a name is a pair with whether it has an item per sequence."""
+    """Return (name, whether it has an item per sequence) -> its items."""
     by_example = {(name, False): [value] for name, value in targets.example.items()}
     return {**by_example, **{(name, True): list(values) for name, values in targets.sequence.items()}}
 
@@ -227,13 +227,13 @@ def _to_array(name: str, value: Any) -> NDArray[Any]:
 
 @dataclass
 class _Form:
-    """The form of one named target. The first item decides the number of dimensions, the first number the type."""
+    """Dimensions and type of one named target: those of its first item and of its first number."""
 
     dimensions: int | None = None
     dtype: np.dtype[Any] | None = None
 
     def check(self, name: str, items: Sequence[NDArray[Any]]) -> None:
-        """Raise ValueError if items do not fit those before them."""
+        """Raise ValueError if items differ from earlier ones in dimensions or type."""
         for item in items:
             if self.dimensions is None:
                 self.dimensions = item.ndim
@@ -245,7 +245,7 @@ class _Form:
                 raise ValueError(f"{name!r} has numbers of type {self.dtype} in earlier rows, here {item.dtype}")
 
     def columns(self, name: str, by_sequence: bool) -> dict[str, pa.DataType]:
-        """Return the columns of the target."""
+        """Return the Arrow columns that store the target: name -> type."""
         number, shape = pa.from_numpy_dtype(self.dtype or np.float64), pa.list_(pa.int64())
         item = pa.list_(number) if self.dimensions else number
         columns = {f"{_by(by_sequence)}:{name}": item}
@@ -254,7 +254,7 @@ class _Form:
         return {key: pa.list_(type_) for key, type_ in columns.items()} if by_sequence else columns
 
     def values(self, name: str, by_sequence: bool, rows: Sequence[Targets | None]) -> dict[str, list[Any]]:
-        """Return the values of these columns."""
+        """Return the values of these columns for some rows."""
 
         def of(convert: Callable[[NDArray[Any]], Any]) -> list[Any]:
             return [
@@ -275,7 +275,7 @@ def _by(by_sequence: bool) -> str:
 
 
 def _to_item(value: pa.Scalar, shape: pa.Scalar | None) -> NDArray[Any]:
-    """Return one target, given its numbers and its shape if it has more than one dimension."""
+    """Return a target as an array, from its numbers and, if it has more than one dimension, its shape."""
     if not isinstance(value, pa.ListScalar):
         return np.asarray(value.as_py(), dtype=value.type.to_pandas_dtype())
     numbers = value.values.to_numpy(zero_copy_only=False)

@@ -69,7 +69,7 @@ class DatasetLoader:
         splits: Collection[str] | None = None,
         context: ParseContext | None = None,
     ) -> dict[str, TokenizedSplit]:
-        """Return the tokenized splits of a dataset; arguments and errors as of `open_reader` and `DatasetReader`."""
+        """Return the tokenized splits of a dataset. See `open_reader` and `DatasetReader` for arguments and errors."""
         reader = open_reader(data, input=input, columns=columns, limit=limit, name=name, splits=splits, context=context)
         keys = self._keys(reader, reader.splits)
         loaded = self._read_cached(keys)
@@ -88,11 +88,11 @@ class DatasetLoader:
 
         Args:
             split: the rows, whose `labels` of these tasks are those of `parse_columns`.
-            methods: for each of these tasks what its type defines.
-            depends_on: all that the result depends on besides the split, as plain values; None: it is not cached.
+            methods: task -> the methods that its type defines.
+            depends_on: all that the result depends on besides the split, as plain values; None if it is not cached.
 
         Raises:
-            DataError: as of `nlpmtl.data.task_tokenization.compute_targets`.
+            DataError: see `nlpmtl.data.task_tokenization.compute_targets`.
         """
         key = None if split.key is None or depends_on is None else _digest([split.key, list(methods), depends_on])
         with self._cache.locked(key) if key is not None else nullcontext():

@@ -109,7 +109,7 @@ def open_reader(
     splits: Collection[str] | None = None,
     context: ParseContext | None = None,
 ) -> DatasetReader:
-    """Find the splits of a dataset; arguments as of `DatasetReader`, and the requested splits (default: all).
+    """Find the splits of a dataset. Takes the arguments of `DatasetReader`, and the requested splits (default: all).
 
     Raises:
         ConfigError: a limit is for an unknown split, or a source has an unsupported type.

@@ -196,7 +196,7 @@ class Shards:
         return paths
 
     def open(self) -> RawRows:
-        """Open all files; errors as of `paths` and `open_file`."""
+        """Open all files. Raises the errors of `paths` and `open_file`."""
         shards = [
             open_file(path, inputs=self._inputs.columns, labels=self._labels, format=self._format)
             for path in self.paths()

@@ -1,4 +1,4 @@
-"""The token sequences of a split whose task types define their own: equal ones of a row are stored once."""
+"""Stores the token sequences of a split whose task types define sequences; equal sequences of a row are stored once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _FILES = "sequences.arrow", "further_sequences.arrow"
 
 
 class SequenceWriter:
-    """A writer of token sequences, some rows at a time: first one for each row of the split, then the others.
+    """A writer of token sequences, some rows at a time.
+
+    The first sequences are those of the split itself, one for each row; the others follow.
 
     Args:
         rows: the number of rows of the split.
@@ -38,7 +40,7 @@ class SequenceWriter:
         self._known: list[dict[tuple[bytes, bytes], list[int]]] = []
 
     def start(self, of_rows: list[TokenSequence]) -> None:
-        """Start with the next rows, given the sequence of each in the split."""
+        """Start with the next rows, given the sequence that each has in the split itself."""
         self._start += len(self._of_rows)
         self._end += len(self._others)
         self._of_rows, self._others = of_rows, []
@@ -71,7 +73,7 @@ class SequenceWriter:
                 writer.write(_columns(sequences))
 
     def tokens(self) -> StoredTokens:
-        """Return all sequences, when the files are closed."""
+        """Return all sequences. Call this after the stack has closed the files."""
         return StoredTokens(pa.concat_tables([writer.table() for writer in self._writers]))
 
     def _set(self, index: int, sequence: TokenSequence) -> None:
@@ -114,7 +116,7 @@ def _key(sequence: TokenSequence) -> tuple[bytes, bytes]:
 
 
 def _merge(known: TokenSequence, new: TokenSequence) -> TokenSequence | None:
-    """Return a sequence with the words and offsets of two with equal tokens; None if they have different ones."""
+    """Merge the words and offsets of two sequences of equal tokens; return None if both have some and they differ."""
     same_words = _equal(known.words, new.words) and _equal(known.word_ids, new.word_ids)
     if known.words is not None and new.words is not None and not same_words:
         return None

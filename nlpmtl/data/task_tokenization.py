@@ -99,7 +99,7 @@ def compute_targets(
 
     Args:
         split: the rows, whose `labels` of these tasks are those of `parse_columns`.
-        methods: for each of these tasks what its type defines.
+        methods: task -> the methods that its type defines.
         tokenizer: a fast tokenizer from `without_truncation`.
         max_length: the maximum number of tokens of a sequence, special tokens included.
         directory: where to write the tables, which are then memory-mapped; default: in memory.
@@ -151,7 +151,7 @@ def _with_targets(
 
 @dataclass
 class _Chunk:
-    """Consecutive rows on their way: what is tokenized for them.
+    """Consecutive rows, and the texts to tokenize for them.
 
     Args:
         start: the first row.

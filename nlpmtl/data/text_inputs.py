@@ -27,9 +27,9 @@ class TokenizedInputs:
 
     Args:
         tokens: the sequences, with the first tokens of the words that are read in each.
-        cut: whether tokens of its input are not in a sequence, ``[sequences]``.
-        first: the first sequence of each input, whose sequences follow each other, and the number of all sequences,
-            ``[inputs + 1]``.
+        cut: whether a sequence lacks tokens of its input, ``[sequences]``.
+        first: the index of the first sequence of each input, and the number of all sequences, ``[inputs + 1]``. The
+            sequences of an input follow each other.
     """
 
     tokens: Tokens
@@ -37,16 +37,16 @@ class TokenizedInputs:
     first: NDArray[np.int64]
 
     def sequences(self, indices: NDArray[np.integer]) -> Sequence[TokenSequence]:
-        """Return sequences, given their indices; they are made when they are read."""
+        """Return sequences by their indices. Each is built when it is accessed."""
         return _Sequences(self.tokens, indices)
 
     def read(self, texts: Iterable[TextRead]) -> list[int]:
-        """Return the indices of the sequences of the texts that are read for a row."""
+        """Return the indices of the sequences that a row reads, given the texts that it reads."""
         starts, ends = self.first[:-1], self.first[1:]
         return [i for text, first in texts for i in range(starts[text], starts[text] + 1 if first else ends[text])]
 
     def is_cut(self, texts: Iterable[TextRead]) -> bool:
-        """Return whether only the beginning of one of the texts is read."""
+        """Return whether one of the texts is truncated and longer than the limit."""
         return any(truncated and self.cut[self.first[text]] for text, truncated in texts)
 
 
@@ -69,7 +69,7 @@ class _Sequences(Sequence[TokenSequence]):
 
 
 class TextRead(NamedTuple):
-    """A text input that is read for a row.
+    """A text input that a task reads.
 
     Args:
         text: its index in `TextTable.inputs`.
@@ -81,14 +81,14 @@ class TextRead(NamedTuple):
 
 
 class TextTable:
-    """The different text inputs of some rows: each is tokenized once for all that read it.
+    """The different text inputs of some rows. Each is tokenized once for all tasks that read it.
 
     A text that is truncated for one task and cut into windows for another is tokenized once: its first window is the
     truncated text.
 
     Attributes:
         inputs: the text inputs.
-        rows: the row of each of them.
+        rows: the row to which each of them belongs.
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class TextTable:
         return [[TextRead(self._find(text, indices), text.stride is None) for text in of_task] for of_task in texts]
 
     def _find(self, text: TextInput, indices: dict[TextInput, int]) -> int:
-        """Return the index of a text input of a row, which is added if it is new."""
+        """Return the index of a text input of a row; add it if it is new."""
         if _is_truncated_text(text):
             for known, index in indices.items():
                 if known.text == text.text and known.pair is None:
@@ -126,7 +126,7 @@ class TextTable:
 
 
 def _is_truncated_text(text: TextInput) -> bool:
-    """Return whether it is the beginning of a single text, without positions of words or tokens."""
+    """Return whether a text input is a single text that is truncated, and needs no positions of words or tokens."""
     return text.pair is None and text.stride is None and text.words is None and not text.offsets
 
 

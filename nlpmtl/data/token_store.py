@@ -44,7 +44,7 @@ class TokenStore(ABC):
         """Return the sequences with the given indices, in the given order."""
 
     def sequences(self, indices: Indices) -> list[TokenSequence]:
-        """Return sequences one by one, given their indices."""
+        """Return the sequences with the given indices as separate objects."""
         tokens = self.take(indices)
         return [tokens.sequence(i) for i in range(len(indices))]
 
@@ -58,9 +58,9 @@ class Tokens(TokenStore):
         types: the token type ids, for text pairs and encoders that take them.
         first_tokens: the first token of each word of each sequence, −1 for a word without tokens; None without words.
         word_ids: the index of each of these words in its text, for windows of a long text; None without windows.
-        windowed: whether each sequence is a window, ``[sequences]``; None: none is.
-        offsets: start and end of each token in the last text of its sequence, in characters, ``[tokens, 2]``; of some
-            sequences, or None.
+        windowed: whether each sequence is a window, ``[sequences]``; None if none is.
+        offsets: start and end of each token in the last text of its sequence, in characters, ``[tokens, 2]``; empty for
+            sequences without offsets. None if no sequence has them.
     """
 
     ids: Ragged
@@ -91,7 +91,7 @@ class Tokens(TokenStore):
 
     @classmethod
     def join(cls, parts: Sequence[Tokens]) -> Tokens:
-        """Concatenate sequences; those of parts without token type ids, words or offsets get 0, none or −1."""
+        """Concatenate sequences. A part without token type ids, words or offsets gets ids 0, no words, offsets −1."""
         windowed = [np.zeros(len(part.ids), np.bool_) if part.windowed is None else part.windowed for part in parts]
         return cls(
             Ragged.join([part.ids for part in parts]),

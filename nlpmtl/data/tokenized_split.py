@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 ROWS, TOKENS = "rows.arrow", "tokens.arrow"
 """The files of a cache entry with the validated rows, and with the token sequence of each."""
 METADATA = "metadata.json"
-"""The file of what is known of all rows together."""
+"""The file of the attributes of the split as a whole, such as its class names."""
 NUMBER, INPUT_HASH, WORD_TOKENS = "number", "input_hash", "word_tokens"
-"""Further columns of the rows, besides those of `Examples`: the number of a row in its source, a hash of its input
+"""Columns of the rows in addition to those of `Examples`: the number of a row in its source, a hash of its input
 before tokenization, and how many tokens are the first of a word (only with words)."""
 
 
@@ -89,7 +89,7 @@ class TokenizedSplit:
         Args:
             rows: the rows.
             tokens: the token sequence of each row.
-            metadata: what is known of all of them, by the names of attributes; of label columns only their types.
+            metadata: the other attributes by name; for `columns`, only the types.
         """
         columns: Mapping[str, LabelType] = metadata["columns"]
         attributes = {

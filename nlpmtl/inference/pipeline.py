@@ -177,7 +177,7 @@ class InferencePipeline:
 
 
 def _text_inputs(task: Task, example: Example) -> list[TextInput]:
-    """Return the texts that a task reads of an example; RunError if `Task.sequences` returned something else."""
+    """Return the texts of an example that a task reads; raise RunError if `Task.sequences` did not return texts."""
     texts = task.sequences(example, predict=True)
     try:
         return check_text_inputs(texts)
@@ -188,14 +188,14 @@ def _text_inputs(task: Task, example: Example) -> list[TextInput]:
 def collect_texts(
     examples: Sequence[Example], tasks: Mapping[str, Task]
 ) -> tuple[TextTable, dict[tuple[str, ...], list[list[TextRead]]]]:
-    """Return the texts of examples, and for each group of tasks that read the same ones which each example reads.
+    """Return the texts of examples, and (names of tasks that read the same texts) -> the texts read in each example.
 
     Args:
         examples: the inputs to predict for.
         tasks: tasks that can read all of them.
 
     Raises:
-        RunError: `Task.sequences` returned something else than text inputs.
+        RunError: `Task.sequences` did not return text inputs.
     """
     default = tuple(name for name, task in tasks.items() if type(task).sequences is Task.sequences)
     groups = [default, *((name,) for name in tasks if name not in default)]

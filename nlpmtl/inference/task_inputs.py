@@ -31,7 +31,7 @@ Columns = tuple[tuple[str, str], ...]
 TaskInputs = list[tuple[Example, tuple[str, ...]]]
 """The examples that a row holds, each with the names of the tasks that read it."""
 SKIPPED = object()
-"""An input that is not read, but counted: its predictions are empty."""
+"""Takes the place of an input that is skipped. It is counted, and its predictions are empty."""
 _TEXT_KEYS = ("text", "pair", "words")
 _NOT_CONTAINERS = (bytes, bytearray, memoryview, int, float, complex)
 _ROWS_PER_BATCH = 1000

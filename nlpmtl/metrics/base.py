@@ -35,7 +35,7 @@ type from a plugin, whose parsed values are scored as they are."""
 
 BUILT_IN_TYPES: tuple[PredictionType, ...] = ("label", "label_set", "number", "tags")
 LOSS: PredictionType = "loss"
-"""Type that metrics of the loss read. They score every task type whose loss of a row does not depend on other rows."""
+"""Type read by metrics of the loss, which score every task type whose loss of a row does not depend on other rows."""
 _NUMBERS = ("number", LOSS)
 """Types whose values must be finite."""
 
@@ -70,9 +70,9 @@ class Metric(ABC):
 
     @staticmethod
     def to_error(value: float) -> float:
-        """Return what the value of a metric for which lower is better contributes to the score of a task, negated.
+        """Return the error that is averaged, negated, into the score of a task. Only for metrics where lower is better.
 
-        Default: the value.
+        Default: the value of the metric.
         """
         return value
 

@@ -7,9 +7,9 @@ Symbols:
 - w_i: weight of row i, 1 without weights
 - c_i: number of items of the loss in row i, such as words or masked tokens
 
-Both read losses instead of predictions: a "prediction" is w_i · ℓ_i, a "reference" is w_i · c_i. Lower is better, and
-both contribute the loss to the score of a task: perplexity contributes its logarithm. They are undefined if a loss is
-not finite, or if all rows have 0 items.
+Both read losses instead of predictions: a "prediction" is w_i · ℓ_i, a "reference" is w_i · c_i. Lower is better. In
+the score of a task, both count as the loss, which is the logarithm of perplexity. They are undefined if a loss is not
+finite, or if all rows have 0 items.
 
 References:
     Jelinek, Mercer, Bahl and Baker (1977), Perplexity: a measure of the difficulty of speech recognition tasks,
@@ -35,12 +35,12 @@ from nlpmtl.registry import METRICS
 
 @METRICS.register("loss")
 class Loss(Metric):
-    """Mean loss: loss of the task per item, such as a row or a word, in the unit of the loss; from 0 for most losses.
+    """Mean loss: loss of the task per item, such as a row or a word; at least 0 for most losses.
 
-    It is the mean that training minimises, in evaluation mode, without weights of tasks and without options that are
-    for training only, such as class weights and label smoothing. Rows have the same weights as in training; a row with
-    a label that the task does not know is left out. The losses need a forward pass in addition to that of the
-    predictions. Undefined: no row has a loss, or a loss is not finite.
+    It is the mean that training minimises, but in evaluation mode and without weights of tasks and options for training
+    only, such as class weights and label smoothing. Rows have the same weights as in training; a row with a label
+    unknown to the task is left out. Losses and predictions need separate forward passes. Undefined: no row has a loss,
+    or a loss is not finite.
     """
 
     name = "loss"
@@ -54,10 +54,11 @@ class Loss(Metric):
 
 @METRICS.register("perplexity")
 class Perplexity(Loss):
-    """Perplexity: exp(mean loss), from 1 for a mean cross-entropy; the metric of language modelling.
+    """Perplexity: exp(mean loss), the usual metric of language modelling; at least 1 if the loss is a cross-entropy.
 
-    It is meant for task types whose loss is a cross-entropy. It is computed like `loss`. A task's score contains its
-    logarithm, so `loss` and `perplexity` select the same checkpoint. Undefined: as `loss`, or exp overflows.
+    It is meant for task types whose loss is a cross-entropy, and is computed from the metric `loss`. In a task's score
+    it counts as its logarithm, so `loss` and `perplexity` select the same checkpoint. Undefined: `loss` is undefined,
+    or exp overflows.
 
     References:
         Jelinek, Mercer, Bahl and Baker (1977), Journal of the Acoustical Society of America 62

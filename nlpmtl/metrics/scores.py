@@ -2,8 +2,8 @@
 
     task score = mean of the metrics for which higher is better; if there are none, −mean of the errors
 
-An undefined metric counts as 0, an undefined error as 10⁹, which is worse than any other value. `perplexity`
-contributes its logarithm, the loss.
+An undefined metric counts as 0, an undefined error as 10⁹, which is worse than any other value. `perplexity` counts as
+its logarithm, which is the loss.
 
 Example:
     >>> from nlpmtl.metrics import scores, task_score
@@ -29,7 +29,7 @@ from nlpmtl.registry import METRICS
 FOREIGN = "evaluate:"
 """Prefix of metrics from the `evaluate` library: `evaluate:<id>` is loaded with `evaluate.load(<id>)`."""
 _UNDEFINED_ERROR = 1e9
-"""Error in place of an undefined one. It must be worse than others: the highest score selects the best checkpoint."""
+"""Replaces an undefined error. It is worse than any other, because the highest score selects the best checkpoint."""
 
 
 def check(name: str, *, reads: PredictionType, pos_label: str | int | None) -> None:
@@ -51,8 +51,8 @@ def check(name: str, *, reads: PredictionType, pos_label: str | int | None) -> N
     if reads not in metric.reads and not reads_losses(name):
         suitable = [other for other in METRICS.names() if reads in _find(other).reads or reads_losses(other)]
         raise ConfigError(
-            f"the metric {name!r} scores {' or '.join(sorted(metric.reads))}, found {reads}; "
-            f"those that score {reads}: {', '.join(suitable)}"
+            f"the metric {name!r} scores predictions of type {' or '.join(sorted(metric.reads))}, found {reads}; "
+            f"metrics for {reads}: {', '.join(suitable)}"
         )
     if metric.needs_positive and pos_label is None:
         raise ConfigError(f'the metric {name!r} needs the positive class; write `pos_label = "<label>"`')
@@ -107,10 +107,11 @@ def _takes_arrays(name: str) -> bool:
 
 
 def task_score(values: Mapping[str, float | None]) -> float:
-    """Return the mean of a task's metrics, an undefined metric counting 0.
+    """Return the mean of a task's metrics, where an undefined metric counts as 0.
 
-    Errors (`mae`, `mse`, `loss`, `perplexity`) are left out; if there is nothing else, the score is their negated mean,
-    an undefined error counting 10⁹ and perplexity its logarithm. Higher is taken as better for metrics from `evaluate`.
+    Errors (`mae`, `mse`, `loss`, `perplexity`) are left out. Without other metrics, the score is the negated mean of
+    the errors, where an undefined error counts as 10⁹ and perplexity as its logarithm. For metrics from
+    `evaluate`, higher is taken as better.
 
     Args:
         values: value of each metric, by name; at least one.

@@ -287,7 +287,7 @@ class TaskLoss(NamedTuple):
 
 
 def task_outputs(model: nn.Module, batch: Batch, *, names: Collection[str] | None = None) -> dict[str, Outputs]:
-    """Compute the outputs of the tasks that have targets in a batch, by name; arguments as of `batch_losses`."""
+    """Return the outputs of the tasks that have targets in a batch, by name. See `batch_losses` for the arguments."""
     parts = {name: part for name, part in batch.tasks.items() if names is None or name in names}
     sequences = {name: part.sequences for name, part in parts.items()}
     results = model(**batch.inputs, rows=sequences, words=batch.words, parts=parts)

@@ -179,7 +179,7 @@ class Task(TaskFields, ABC):
         """
 
     def find_untrainable(self, values: Mapping[str, Sequence[Any]]) -> Untrainable | None:
-        """Return a label that the task cannot be trained on; arguments as of `fit`, after it. Default: None."""
+        """Return a label that the task cannot be trained on. Called after `fit`, with its arguments. Default: None."""
         return None
 
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
@@ -242,7 +242,7 @@ class Task(TaskFields, ABC):
         """
 
     def uncertainty(self, outputs: Outputs, batch: TaskBatch) -> Tensor | None:
-        """Return the normalised entropy of the predictions, summed over items, a scalar; arguments as of `loss`.
+        """Return the normalised entropy of the predictions, summed over items: a scalar. See `loss` for the arguments.
 
         Default: None, for predictions without probabilities.
         """

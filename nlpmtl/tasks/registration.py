@@ -1,4 +1,4 @@
-"""Checks of the class of a task type when it is registered, so that a mistake in a plugin is found at its import."""
+"""Checks of the class of a task type when it is registered, so that importing a plugin finds its mistakes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def check_task_type(cls: type[TaskFields], *, base: type[TaskFields], keys: Coll
         keys: the config keys that all task types have.
 
     Raises:
-        ConfigError: a method is missing, a field has the name of a method, or a name that the class gives is unknown or
-            taken.
+        ConfigError: a method is missing, a field has the name of a method, or an attribute contains a name that is
+            unknown or already used.
     """
     problems = [f"it must define `{name}`" for name in sorted(getattr(cls, "__abstractmethods__", ()))]
     fields = cls.own_fields().keys()
@@ -34,10 +34,15 @@ def check_task_type(cls: type[TaskFields], *, base: type[TaskFields], keys: Coll
             problems.append(f"`{name}` cannot be a field, because {base.__name__} has an attribute of this name")
     for attribute in _SETS_OF_FIELDS:
         unknown = sorted(vars(cls).get(attribute, frozenset()) - cls.model_fields.keys())
-        problems += [f"`{attribute}` names {name!r}; {did_you_mean(name, fields)}" for name in unknown]
-    for attribute, taken in (("columns", {*keys, *fields}), ("extra_inputs", _TEXT_KEYS)):
         problems += [
-            f"`{attribute}` has the key {key!r}, which is taken" for key in getattr(cls, attribute) if key in taken
+            f"`{attribute}` contains {name!r}, which is not a field; {did_you_mean(name, fields)}" for name in unknown
+        ]
+    for attribute, used, what in (
+        ("columns", {*keys, *fields}, "a key of the task's config"),
+        ("extra_inputs", _TEXT_KEYS, "a key of the text"),
+    ):
+        problems += [
+            f"`{attribute}` contains {key!r}, which is already {what}" for key in getattr(cls, attribute) if key in used
         ]
         problems += _unknown_types(attribute, getattr(cls, attribute).values())
     if problems:

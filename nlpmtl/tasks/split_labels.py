@@ -135,7 +135,7 @@ def _depends_on(rows: TokenizedSplit, tasks: Sequence[Task], dataset: DatasetCon
 
 
 def _defines_targets(base: type) -> bool:
-    """Return whether the sequences or targets of a subclass may depend on a class: a task type, or a mixin."""
+    """Return whether a base class may affect sequences or targets: a task type, or a mixin that defines one of them."""
     return issubclass(base, Task) or not {"sequences", "targets"}.isdisjoint(vars(base))
 
 

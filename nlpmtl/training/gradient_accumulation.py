@@ -148,7 +148,7 @@ class GradientAccumulator:
         loss_scales: Mapping[str, float] | None,
         first: ForwardResult | None,
     ) -> ForwardResult:
-        """Compute the rows in these micro-batches; arguments as of `run`.
+        """Compute the rows in these micro-batches. See `run` for the arguments.
 
         Raises:
             _OutOfMemoryError: memory ran out on any rank; no gradients are left.

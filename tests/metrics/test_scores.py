@@ -149,8 +149,8 @@ class TestCheckMetrics:
 
     def test_a_metric_for_another_prediction_type(self) -> None:
         message = (
-            "the metric 'matthews_correlation' scores label, found label_set; "
-            "those that score label_set: accuracy, loss, macro_f1, micro_f1, perplexity"
+            "the metric 'matthews_correlation' scores predictions of type label, found label_set; "
+            "metrics for label_set: accuracy, loss, macro_f1, micro_f1, perplexity"
         )
         with pytest.raises(ConfigError, match=message):
             check("matthews_correlation", reads="label_set", pos_label=None)

@@ -65,10 +65,19 @@ def make(task_type: type[Task] = Complete, **fields: Any) -> Task:
     [
         ({"columns": {"label": "klass"}}, "`columns`: unknown column type 'klass'; did you mean 'class'"),
         ({"extra_inputs": {"hint": "klass"}}, "`extra_inputs`: unknown column type 'klass'"),
-        ({"columns": {"label": "class", "kind": "class"}}, "`columns` has the key 'kind', which is taken"),
-        ({"columns": {"label": "class", "metrics": "class"}}, "`columns` has the key 'metrics', which is taken"),
-        ({"extra_inputs": {"words": "class"}}, "`extra_inputs` has the key 'words', which is taken"),
-        ({"mean": 0.0, "fitted": frozenset({"means"})}, "`fitted` names 'means'; did you mean 'mean'"),
+        (
+            {"columns": {"label": "class", "kind": "class"}},
+            "`columns` contains 'kind', which is already a key of the task's config",
+        ),
+        (
+            {"columns": {"label": "class", "metrics": "class"}},
+            "`columns` contains 'metrics', which is already a key of the task's config",
+        ),
+        ({"extra_inputs": {"words": "class"}}, "`extra_inputs` contains 'words', which is already a key of the text"),
+        (
+            {"mean": 0.0, "fitted": frozenset({"means"})},
+            "`fitted` contains 'means', which is not a field; did you mean 'mean'",
+        ),
         ({"kind": "another"}, "is registered as 'broken', but its attribute `kind` is 'another'"),
         pytest.param(
             {"outputs": 0.0},
@@ -209,7 +218,7 @@ class Pair(ColumnType):
         ([0, 0], "the column type 'pair_of_test' cannot read this value: TypeError.*ndarray"),
     ],
 )
-def test_the_row_of_a_value_is_named_for_which_a_column_type_fails(value: Any, message: str) -> None:
+def test_a_row_is_named_if_its_column_type_fails(value: Any, message: str) -> None:
     COLUMN_TYPES.register("pair_of_test")(Pair)
 
     class Spans(Complete):
