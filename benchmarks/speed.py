@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         base, current = Version(source, scratch / "old", threads), Version(ROOT, scratch / "new", threads)
         measured = compare_versions(base, current, files=write_inputs(scratch), pairs=args.pairs)
     lines = list(report(measured))
-    provenance = facts(f"benchmarks.speed {args.base} --pairs {args.pairs}")
+    provenance = facts(f"benchmarks.speed {args.base} --pairs {args.pairs}", threads=current.threads)
     write_report(["# Speed of two versions", "", *lines, "", *provenance], args.output)
     return int(not lines[-1].endswith("none."))
 

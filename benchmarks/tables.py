@@ -55,12 +55,13 @@ def mean_spread(values: Sequence[float], digits: int) -> str:
     return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
 
 
-def facts(command: str, *packages: str) -> list[str]:
+def facts(command: str, *packages: str, threads: int | None = None) -> list[str]:
     """Return the provenance of a table, command and machine, as two list items.
 
     Args:
         command: arguments of ``python -m``.
         packages: packages whose versions are shown in addition to torch and transformers.
+        threads: threads of torch in the measured processes; default: those of this process.
     """
     import torch  # imported late, so that benchmarks of memory do not include it
 
@@ -68,5 +69,5 @@ def facts(command: str, *packages: str) -> list[str]:
     return [
         f"- `python -m {command}`; Python {platform.python_version()}, {versions}.",
         f"- {platform.system()} {platform.machine()} with {torch.backends.cpu.get_cpu_capability()}, "
-        f"{torch.get_num_threads()} thread(s) of {os.cpu_count()}.",
+        f"{threads or torch.get_num_threads()} thread(s) of {os.cpu_count()}.",
     ]

@@ -16,12 +16,11 @@ from benchmarks.identity import (
     Version,
     compare_versions,
     report,
-    select_jobs,
     sums_losses_per_batch,
     worktree,
 )
 from benchmarks.identity_compare import Comparison, Count, compare_runs, digest, new_name
-from benchmarks.identity_jobs import READ_LOSSES
+from benchmarks.identity_jobs import READ_LOSSES, select_jobs
 
 ROOT = Path(__file__).resolve().parents[1]
 needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the commit is checked out with git")
