@@ -108,7 +108,7 @@ def spread_batches(lengths: list[int], *, size: int, steps: int, grouped: bool) 
     order = list(LengthGroupedSampler(size, lengths=lengths)) if grouped else torch.randperm(len(lengths)).tolist()
     batches = [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
     chosen = [batches[i * len(batches) // steps] for i in range(steps)]
-    return chosen[:WARM] + chosen
+    return (chosen * WARM)[:WARM] + chosen
 
 
 class Clock(TrainerCallback):
