@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from nlpmtl.cli.console import echo
+from nlpmtl.cli.options import PluginsOption
+from nlpmtl.plugins import import_plugins
 
 
 def schema(
@@ -16,6 +18,7 @@ def schema(
         Path | None,
         typer.Option(metavar="DIR", help="Directory for run.schema.json and dataset.schema.json (default: stdout)."),
     ] = None,
+    plugins: PluginsOption = None,
 ) -> None:
     """Print or write the JSON Schemas of run and dataset files."""
     from nlpmtl.config import check_writable, schemas
@@ -24,6 +27,7 @@ def schema(
         check_writable(output, key="--output")
     import nlpmtl.run_config  # noqa: F401 - imports every registered kind
 
+    import_plugins(plugins or ())
     by_name = schemas()
     if output is None:
         echo(_dump(by_name))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.cli.conftest import RunCli
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SHIPPED = Path(__file__).parents[2] / "task_configs" / "schemas"
 
 
@@ -24,3 +28,12 @@ def test_both_on_stdout(run_cli: RunCli) -> None:
     both = json.loads(run_cli("schema").stdout)
     assert list(both) == ["run", "dataset"]
     assert both["run"] == json.loads((SHIPPED / "run.schema.json").read_text(encoding="utf-8"))
+
+
+def test_options_of_plugins(tmp_path: Path) -> None:
+    """In a process of its own, as the plugin stays registered."""
+    command = [sys.executable, "-m", "nlpmtl", "schema", "--plugins", "plugin_task"]
+    paths = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    result = subprocess.run(command, cwd=EXAMPLES, env=paths, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert '"interval"' in result.stdout
