@@ -147,7 +147,7 @@ def _scorer(task: Task, predictions: Predictions) -> Scorer:
 
 
 def _labels(predictions: Predictions) -> tuple[list[Any], list[str], list[float]]:
-    """Return what is the same for all models that predict the same rows."""
+    """Return the labels of predictions, which must be equal for all models that predict the same rows."""
     return predictions.gold, predictions.names, predictions.items
 
 

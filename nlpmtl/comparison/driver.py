@@ -124,7 +124,7 @@ def _check_empty(directory: Path) -> None:
 
 
 def _is_seed_directory(directory: Path) -> bool:
-    """Return whether a directory is the first that a comparison makes: that of a seed, with one directory per run."""
+    """Return whether a directory is that of a seed, with one directory per run. A comparison creates it first."""
     is_seed = re.fullmatch(r"seed-\d+", directory.name) is not None and directory.is_dir()
     return is_seed and all(path.is_dir() for path in directory.iterdir())
 

@@ -1,4 +1,4 @@
-"""Examples: validated rows and raw inputs, what is tokenized of them, and the parsing of raw values.
+"""Examples: validated rows and raw inputs, their texts to tokenize, and the parsing of raw values.
 
 The functions that parse raise ValueError with the rule that a value breaks.
 """
@@ -226,7 +226,7 @@ class Example:
     """A validated row, or a raw input to predict for.
 
     Args:
-        input: its text, pair of texts or words; None for a row of a tokenized split, whose texts are not kept.
+        input: its text, pair of texts or words; None for a row that was not read from a source.
         extra: further inputs, by their key in `Task.extra_inputs`.
         labels: parsed label columns, by their key in `Task.columns`; empty in prediction.
     """
@@ -253,13 +253,13 @@ class Example:
     def text_input(
         self, *, words: bool = False, stride: int | Literal["half"] | None = None, offsets: bool = False
     ) -> TextInput:
-        """Return its own text, pair or words as they are tokenized; the arguments are those of `TextInput`."""
+        """Return the text, pair or words to tokenize. See `TextInput` for the arguments."""
         return self._input.text_input(words=words, stride=stride, offsets=offsets)
 
     @property
     def _input(self) -> Input:
         if self.input is None:
-            raise ValueError("the texts of a tokenized split are not kept")
+            raise ValueError("the row has no texts, because it was not read from a source")
         return self.input
 
 

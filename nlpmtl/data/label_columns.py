@@ -29,7 +29,8 @@ class LabelColumn:
         names: the label names in the column, in order of appearance; empty for numbers.
         labelled: whether each row has a label, ``[rows]``.
         values: numbers (NaN for no label) or codes, which are indices into ``names``: one per row, ``[rows]``, or a
-            list per row. Of a type that is not built in they are `labelled`: its values are in the Arrow table.
+            list per row. For a column type that is not built in, the same array as ``labelled``: the values themselves
+            are in the Arrow table of the rows.
     """
 
     type: LabelType

@@ -57,7 +57,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def _has_accelerator() -> bool:
-    """Return whether there is an accelerator with double precision, which sums of losses need: not Apple's."""
+    """Return whether there is an accelerator with double precision, which sums of losses need; Apple's have none."""
     return torch.accelerator.is_available() and torch.accelerator.current_accelerator(check_available=True) != _APPLE
 
 
