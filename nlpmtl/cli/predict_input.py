@@ -67,6 +67,10 @@ class Reader(Protocol):
     def trained_columns(self) -> Collection[str]:
         """Input columns of the training data of the tasks."""
 
+    @property
+    def further_columns(self) -> Collection[str]:
+        """Columns of the further inputs of the tasks."""
+
     def read(self, value: Any) -> object:
         """Parse a row.
 
@@ -159,7 +163,8 @@ def _read_rows(
 
     columns = list(dict.fromkeys(["text", "pair", "words", *reader.trained_columns]))
     # Declared as a label, an empty cell is null: a csv file can mix pairs and single texts.
-    stream = open_file(name, inputs=columns, labels={"pair": "class"}, format=text_format, progress=on_bytes)
+    labels = dict.fromkeys(["pair", *reader.further_columns], "class")
+    stream = open_file(name, inputs=columns, labels=labels, format=text_format, progress=on_bytes)
     for number, row in stream.rows:
         place = stream.place(number)
         if isinstance(row, MalformedRow):

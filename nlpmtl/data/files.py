@@ -197,9 +197,11 @@ class Shards:
 
     def open(self) -> RawRows:
         """Open all files. Raises the errors of `paths` and `open_file`."""
+        # Declared as a label, an empty cell of a further input is null, as in the other sources.
+        further = set(self._inputs.extra.values()) - {self._inputs.text, self._inputs.pair}
+        labels = {**dict.fromkeys(further, "class"), **self._labels}
         shards = [
-            open_file(path, inputs=self._inputs.columns, labels=self._labels, format=self._format)
-            for path in self.paths()
+            open_file(path, inputs=self._inputs.columns, labels=labels, format=self._format) for path in self.paths()
         ]
         first = shards[0]
         if len(shards) == 1:

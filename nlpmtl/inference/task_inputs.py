@@ -109,6 +109,12 @@ class InputReader:
         trained = [column for task in tasks for table in task.input_columns for column in table.values()]
         return list(dict.fromkeys([*trained, *(key for task in tasks for key in task.extra_inputs)]))
 
+    @property
+    def further_columns(self) -> list[str]:
+        """The columns of further inputs, as in training and by their keys."""
+        tables = [(table, task) for task in self._tasks.values() for table in (*task.input_columns, {})]
+        return list(dict.fromkeys(table.get(key, key) for table, task in tables for key in task.extra_inputs))
+
     def columns(self, table: Container) -> list[str]:
         """The columns of a table that are read.
 

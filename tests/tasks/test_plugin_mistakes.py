@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -263,3 +265,34 @@ def test_a_formatted_prediction_is_plain_json(value: Any) -> None:
     with pytest.raises(RunError, match=r"task 't': format\(\) must return JSON values.*Object of type"):
         check_format(make(), value)
     check_format(make(), {"label": "a", "scores": [1.0, float("nan")]})
+
+
+@pytest.mark.parametrize("source", ["csv", "table"])
+def test_an_empty_cell_of_a_further_input_is_null(source: str, tmp_path: Path) -> None:
+    class Hint(ColumnType):
+        """A text."""
+
+        @staticmethod
+        def parse(value: Any, example: Example) -> Any:
+            return value
+
+    COLUMN_TYPES.register("hint_of_test")(Hint)
+
+    class Hinted(Complete):
+        """A class label of a text with a hint."""
+
+        kind = "hinted_of_test"
+        extra_inputs: ClassVar[Mapping[str, str]] = {"hint": "hint_of_test"}
+
+    TASKS.register("hinted_of_test")(Hinted)
+    table = pd.DataFrame({"text": ["a", "b", ""], "hint": ["x", None, "y"], "topic": ["u", "v", "v"]})
+    table.to_csv(tmp_path / "train.csv", index=False)
+    tables = {
+        "data": {"files": {"train": table if source == "table" else str(tmp_path / "train.csv")}},
+        "input": {"text": "text", "hint": "hint"},
+        "tasks": {"t": {"kind": "hinted_of_test", "label": "topic"}},
+    }
+    datasets = load_task_datasets(
+        {"d": parse_dataset(tables, where="d.toml")}, tokenizer=token(), max_length=8, splits=("train",)
+    )
+    assert datasets.splits["train"]["d"].labels["t"].labelled.tolist() == [True, False, True]
