@@ -11,6 +11,7 @@ from typing import Any
 from nlpmtl.errors import ConfigError
 
 _UTF_16 = "; it looks like UTF-16 or UTF-32, as some editors save it: save it as UTF-8"
+_ROWS = "; it looks like a file of rows: name it as `data.files` in a dataset file or a run file"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -33,7 +34,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         if b"\0" in content:
             raise ConfigError(f"{path}: not TOML: a NUL character{_UTF_16}") from None
-        raise ConfigError(f"{path}: not TOML: {error}") from None
+        hint = _ROWS if path.suffix.lower() in {".csv", ".jsonl", ".tsv"} else ""
+        raise ConfigError(f"{path}: not TOML: {error}{hint}") from None
     except RecursionError:
         raise ConfigError(f"{path}: cannot be read: its tables or lists are nested too deeply") from None
     except ValueError as error:  # a path with a null character, an integer of thousands of digits

@@ -93,6 +93,14 @@ def test_bad_toml_names_the_line(write: Callable[..., Path]) -> None:
         read_run(path)
 
 
+@pytest.mark.parametrize("name", ["reviews.csv", "reviews.TSV", "reviews.jsonl"])
+def test_rows_instead_of_a_run_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("text,label\ngood,1\n")
+    with pytest.raises(ConfigError, match=r"not TOML: .*; it looks like a file of rows: name it as `data\.files` in"):
+        read_run(path)
+
+
 @pytest.mark.parametrize("text", ["a.b = [1, {x}]", "a.b = [1, {{ c = {x} }}]", "a.b = {x}"])
 def test_an_integer_that_toml_does_not_have_is_refused_with_its_key(write: Callable[..., Path], text: str) -> None:
     """Python reads hexadecimal integers of any length, but refuses to print long ones as decimals."""
