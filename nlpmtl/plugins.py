@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from pydantic import PydanticUserError
+
 from nlpmtl.errors import ConfigError, NlpmtlError
 
 HINT = "if a plugin registers it, name the plugin's module: --plugins MODULE, or plugins=[…] in Python"
@@ -40,8 +42,19 @@ def _import(name: str) -> None:
     try:
         importlib.import_module(name)
     except (Exception, SystemExit) as error:  # a module may raise anything while it is imported, as scripts do
-        is_clear = isinstance(error, ImportError | SyntaxError | NlpmtlError)
-        reason = str(error) if is_clear else f"{type(error).__name__}: {error}"
+        reason = _describe(error)
         raise ConfigError(f"plugins: {name!r} cannot be imported: {reason}{hint}") from error
     finally:
         sys.path.remove(here)
+
+
+def _describe(error: BaseException) -> str:
+    """Return the end of an error about a module that cannot be imported."""
+    if isinstance(error, PydanticUserError) and error.code == "model-field-missing-annotation":
+        found = error.message.partition(": ")[2].partition(". ")[0]
+        return (
+            f"{found} in a task type has no annotation: write the type of a config key, such as `size: int = 16`, or "
+            "`ClassVar[int]` for a constant"
+        )
+    is_clear = isinstance(error, ImportError | SyntaxError | NlpmtlError)
+    return str(error) if is_clear else f"{type(error).__name__}: {error}"

@@ -174,6 +174,10 @@ def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], plug
     [
         (["no_such_module"], "plugins: 'no_such_module' cannot be imported"),
         (["broken_of_test"], "plugins: 'broken_of_test' cannot be imported: ZeroDivisionError"),
+        (
+            ["constant_of_test"],
+            r"cannot be imported: `size = 16` in a task type has no annotation: write .* for a constant$",
+        ),
         (["script_of_test"], "plugins: 'script_of_test' cannot be imported: SystemExit: 3"),
         (["own_kinds_of_test.py"], r"cannot be imported.*write 'own_kinds_of_test', without the ending"),
         ("own_kinds_of_test", "plugins: a list of module names was expected"),
@@ -190,6 +194,9 @@ def test_a_plugin_that_cannot_be_imported(
 ) -> None:
     (plugin_dir / "broken_of_test.py").write_text("1 / 0")
     (plugin_dir / "script_of_test.py").write_text("raise SystemExit(3)")
+    (plugin_dir / "constant_of_test.py").write_text(
+        "from nlpmtl.tasks import Regression\n\nclass Constant(Regression):\n    kind = 'constant'\n    size = 16\n"
+    )
     before = list(sys.path)
     with pytest.raises(ConfigError, match=message):
         Predictor.from_pretrained(models["kind"], plugins=plugins)
