@@ -25,23 +25,14 @@ class Windows:
     linear in the length of a text.
 
     Args:
-        pieces: one row per window, with the first tokens of the words that belong to it; ``cut`` is whether the text
-            has several windows.
+        pieces: the windows, each with the words that belong to it; ``cut`` is whether the text has several windows.
         text: the index of each window's text, ascending, ``[windows]``.
         first: the first window of each text, ``[texts]``.
-        words: for each entry of ``pieces.first_tokens``, the index of the word in its text; empty without words.
     """
 
     pieces: TokenizedTexts
     text: NDArray[np.int64]
     first: NDArray[np.int64]
-    words: NDArray[np.int64]
-
-    def words_of(self, window: int) -> NDArray[np.int64]:
-        """Return the words of a window, as indices in its text."""
-        assert self.pieces.first_tokens is not None, "windows without words"
-        bounds = self.pieces.first_tokens.bounds
-        return self.words[bounds[window] : bounds[window + 1]]
 
 
 class _WindowLayout(NamedTuple):
@@ -137,18 +128,20 @@ def tokenize_windows(
         borders = zip(text.tolist(), starts, ends, strict=True)
         return [_join(values[t], layout.before[t], a, b, layout.after[t]) for t, a, b in borders]
 
-    first_tokens, word = None, np.zeros(0, dtype=np.int64)
+    first_tokens, word_ids = None, None
     if words is not None and spans is not None:
         aligned = find_first_tokens_batch(words if isinstance(words, Spans) else Spans.pack(words), spans)
-        first_tokens, word = _assign_words(aligned, layout, first=first, starts=starts)
+        first_tokens, word_ids = _assign_words(aligned, layout, first=first, starts=starts)
     pieces = TokenizedTexts(
         _pack(cut(ids)),
         None if types is None else _pack(cut(_take_all(types, kept)), dtype=np.int8),
         first_tokens,
+        word_ids,
+        np.ones(len(text), dtype=np.bool_),
         cut=(layout.window_count > 1)[text],
         offsets=_pack(cut(_text_offsets(spans, numbers, kept, last)), width=2) if offsets and spans else None,
     )
-    return Windows(pieces, text, first, word)
+    return Windows(pieces, text, first)
 
 
 def _shorten_first(sequences: NDArray[np.floating], *, max_length: int, side: str) -> NDArray[np.int64] | None:
@@ -183,7 +176,7 @@ def _text_offsets(
 
 def _assign_words(
     first_tokens: Ragged, layout: _WindowLayout, *, first: NDArray[np.int64], starts: NDArray[np.int64]
-) -> tuple[Ragged, NDArray[np.int64]]:
+) -> tuple[Ragged, Ragged]:
     """Return the first tokens of the words of each window, and the index of each of these words in its text."""
     text, word = first_tokens.indices_2d()
     token = first_tokens.values - layout.before[text]
@@ -193,7 +186,7 @@ def _assign_words(
     order = np.argsort(window, kind="stable")
     places = (layout.before[text] + token - starts[window]).astype(np.int32)
     bounds = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(np.bincount(window, minlength=len(starts)))])
-    return Ragged(places[order], bounds), word[order]
+    return Ragged(places[order], bounds), Ragged(word[order], bounds)
 
 
 def _pack(rows: Sequence[NDArray[Any]], *, dtype: DTypeLike = np.int32, width: int | None = None) -> Ragged:

@@ -178,8 +178,7 @@ def _tokenize_alike(
     if first.stride is None:
         words = None if first.words is None else [text.words or () for text in inputs]
         pieces = tokenize(tokenizer, texts, pairs=pairs, words=words, max_length=max_length, offsets=first.offsets)
-        tokens = Tokens(pieces.ids, pieces.types, pieces.first_tokens, offsets=pieces.offsets)
-        return TokenizedInputs(tokens, pieces.cut, np.arange(len(inputs) + 1))
+        return TokenizedInputs(pieces, pieces.cut, np.arange(len(inputs) + 1))
     windows = tokenize_windows(
         tokenizer,
         texts,
@@ -190,14 +189,11 @@ def _tokenize_alike(
         offsets=first.offsets,
     )
     pieces, bounds = windows.pieces, np.append(windows.first, len(windows.text))
-    windowed = np.ones(len(windows.text), dtype=np.bool_)
-    word_ids = None if pieces.first_tokens is None else Ragged(windows.words, pieces.first_tokens.bounds)
-    tokens = Tokens(pieces.ids, pieces.types, pieces.first_tokens, word_ids, windowed, pieces.offsets)
-    kept = np.ones_like(windowed) if pieces.first_tokens is None else pieces.first_tokens.lengths > 0
+    kept = np.ones(len(windows.text), np.bool_) if pieces.first_tokens is None else pieces.first_tokens.lengths > 0
     kept[windows.first] = True
     if kept.all():
-        return TokenizedInputs(tokens, pieces.cut, bounds)
-    return TokenizedInputs(tokens.take(np.flatnonzero(kept)), pieces.cut[kept], np.append(0, np.cumsum(kept))[bounds])
+        return TokenizedInputs(pieces, pieces.cut, bounds)
+    return TokenizedInputs(pieces.take(np.flatnonzero(kept)), pieces.cut[kept], np.append(0, np.cumsum(kept))[bounds])
 
 
 def _merge(parts: Sequence[TokenizedInputs], indices: Sequence[Sequence[int]]) -> TokenizedInputs:

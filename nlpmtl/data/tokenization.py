@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.token_store import Tokens
 from nlpmtl.data.word_alignment import Span, Spans, find_first_tokens_batch
 from nlpmtl.errors import DataError
 
@@ -104,28 +105,15 @@ def placeholder_token(tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int32]:
     return np.array([token], dtype=np.int32)
 
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-
 @dataclass(frozen=True)
-class TokenizedTexts:
-    """Tokenized texts.
+class TokenizedTexts(Tokens):
+    """Tokenized texts: a sequence of each, or its windows.
 
     Args:
-        ids: the token ids of each text, special tokens included.
-        types: the token type ids, for text pairs and encoders that take them.
-        first_tokens: the first token of each word, −1 for a word without tokens; None without words.
-        cut: whether each text was truncated, ``[texts]``.
-        offsets: start and end of each token in the last text of its row, in characters, -1 outside it; None unless they
-            were requested.
+        cut: whether tokens of its text are not in a sequence, ``[sequences]``.
     """
 
-    ids: Ragged
-    types: Ragged | None
-    first_tokens: Ragged | None
-    cut: NDArray[np.bool_]
-    offsets: Ragged | None = None
+    cut: NDArray[np.bool_] = field(kw_only=True)
 
 
 def tokenize(
