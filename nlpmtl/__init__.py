@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nlpmtl.model import MultiTaskConfig, MultiTaskModel
     from nlpmtl.run import TrainResult, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "CompareResult",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ from nlpmtl.data.labels import LabelType, to_label
 from nlpmtl.data.raw_rows import MalformedRow, MissingColumn, RawRow, RawRows
 from nlpmtl.data.word_alignment import join_words
 from nlpmtl.errors import ConfigError, find_nearest, plain, quote
+from nlpmtl.strict_json import dumps
 
 _ROWS_PER_BATCH = 4000
 _SHOWN = 5
@@ -166,7 +166,7 @@ def _missing_columns(columns: Iterable[str], *, existing: Collection[str], where
     listed = f"; available columns: {', '.join(names[:_SHOWN_COLUMNS])}{more}"
     delimiters = [mark for mark in _DELIMITERS if all(mark in name for name in existing)] if len(names) == 1 else []
     if delimiters:
-        listed += f"; if these are several columns, write `data.delimiter = {json.dumps(delimiters[0])}`"
+        listed += f"; if these are several columns, write `data.delimiter = {dumps(delimiters[0])}`"
     missing: dict[str, MissingColumn] = {}
     for column in columns if existing else ():
         if column not in existing:

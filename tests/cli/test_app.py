@@ -80,7 +80,7 @@ COMMAND_LINE = {
         "--set KEY=VALUE...",
         "--revision REVISION",
     ],
-    "schema": ["--output DIR"],
+    "schema": ["--output DIR", "--plugins MODULE..."],
     "serve": [
         "MODEL",
         "--host ADDRESS",

@@ -213,7 +213,7 @@ def test_a_panic_is_reported_as_an_error(run_cli: RunCli, monkeypatch: pytest.Mo
     def panic(*_: object, **__: object) -> None:
         raise PanicError("index out of bounds")
 
-    monkeypatch.setattr("nlpmtl.run.load_config", panic)
+    monkeypatch.setattr("nlpmtl.run_config.load_config", panic)
     result = run_cli("show", "quickstart")
     assert (result.exit_code, "error: PanicError: index out of bounds" in result.output) == (1, True)
 

@@ -259,10 +259,10 @@ class TestCache:
                 )
             for task in splits[0].places:
                 labels = [split.labels[task] for split in splits]
-                assert all(isinstance(own, ComputedLabels) for own in labels)
-                assert [plain(own.counts) for own in labels] == [plain(labels[0].counts)] * 3
+                assert all(isinstance(computed, ComputedLabels) for computed in labels)
+                assert [plain(computed.counts) for computed in labels] == [plain(labels[0].counts)] * 3
                 for row in np.flatnonzero(labels[0].counts).tolist():
-                    made = [own.targets([row], first_tokens=None, time=8) for own in labels]
+                    made = [computed.targets([row], first_tokens=None, time=8) for computed in labels]
                     assert [{k: v.tolist() for k, v in targets.items()} for targets in made] == [
                         {k: v.tolist() for k, v in made[0].items()}
                     ] * 3
