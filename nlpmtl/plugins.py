@@ -10,8 +10,6 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import PydanticUserError
-
 from nlpmtl.errors import ConfigError, NlpmtlError
 
 HINT = "if a plugin registers it, name the plugin's module: --plugins MODULE, or plugins=[…] in Python"
@@ -50,6 +48,8 @@ def _import(name: str) -> None:
 
 def _describe(error: BaseException) -> str:
     """Return the end of an error about a module that cannot be imported."""
+    from pydantic import PydanticUserError  # imported here, since it is slow
+
     if isinstance(error, PydanticUserError) and error.code == "model-field-missing-annotation":
         found = error.message.partition(": ")[2].partition(". ")[0]
         return (

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrow_tables import TableWriter, read_row, to_dataset, to_numpy
+from nlpmtl.data.arrow_tables import Rows, TableWriter, to_numpy
 from nlpmtl.data.column_types import is_coded, read_stored
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
@@ -20,7 +20,6 @@ from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.targets import Indices, Labels, Targets, stack_targets
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from torch import Tensor
 
 COUNT, HASH, SEQUENCES = "count", "hash", "sequences"
@@ -42,7 +41,7 @@ class ParsedColumns:
 
     columns: Mapping[str, LabelColumn]
     names: Mapping[str, str]
-    rows: Dataset
+    rows: Rows
     labelled: NDArray[np.bool_]
 
     def read(self, row: int, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -61,7 +60,7 @@ class ParsedColumns:
             if is_coded(column.type):
                 labels[key] = column.value(row)
             else:
-                stored = read_row(self.rows, row) if stored is None else stored
+                stored = self.rows.row(row) if stored is None else stored
                 labels[key] = read_stored(stored[self.names[key]], type=column.type)
         return labels
 
@@ -77,7 +76,7 @@ class ComputedLabels(Labels):
     """
 
     parsed: ParsedColumns
-    stored: Dataset | None = None
+    stored: Rows | None = None
     hashes: Hashes | None = None
 
     padded_to_batch: ClassVar[bool] = False
@@ -99,11 +98,11 @@ class ComputedLabels(Labels):
     def with_targets(self, table: pa.Table) -> ComputedLabels:
         """Return the same labels with the targets that a `TargetsWriter` wrote."""
         counts, hashes = to_numpy(table[COUNT]), to_numpy(table[HASH])
-        return replace(self, counts=counts, hashes=hashes, stored=to_dataset(table))
+        return replace(self, counts=counts, hashes=hashes, stored=Rows(table))
 
     def _read(self, rows: Indices) -> list[Targets]:
         assert self.stored is not None, "the targets are computed"
-        table: pa.Table = self.stored[rows]
+        table = self.stored.take(rows)
         columns = {name: table[name].combine_chunks() for name in table.column_names}
         by_example: list[dict[str, Any]] = [{} for _ in rows]
         by_sequence: list[dict[str, Any]] = [{} for _ in rows]

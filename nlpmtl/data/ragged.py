@@ -56,11 +56,14 @@ class Ragged:
         """Return a copy with the given rows, in the given order."""
         indices = np.asarray(rows, dtype=np.int64)
         starts = self.bounds[indices]
-        lengths = self.bounds[indices + 1] - starts
-        bounds = np.zeros(len(indices) + 1, dtype=np.int64)
+        return Ragged.gather(self.values, starts, self.bounds[indices + 1] - starts)
+
+    @classmethod
+    def gather(cls, values: NDArray[np.integer], starts: NDArray[np.int64], lengths: NDArray[np.integer]) -> Ragged:
+        """Return a copy of rows of an array, given the start and the length of each, ``[rows]``."""
+        bounds = np.zeros(len(starts) + 1, dtype=np.int64)
         lengths.cumsum(out=bounds[1:])
-        places = np.arange(bounds[-1]) + (starts - bounds[:-1]).repeat(lengths)
-        return Ragged(self.values[places], bounds)
+        return cls(values[np.arange(bounds[-1]) + (starts - bounds[:-1]).repeat(lengths)], bounds)
 
     def indices_2d(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the row and the column of each value in a padded matrix."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrow_tables import to_dataset, to_numpy
+from nlpmtl.data.arrow_tables import Indices, ListColumn, to_numpy
 from nlpmtl.data.example import TokenSequence
 from nlpmtl.data.ragged import Ragged
 
@@ -27,8 +27,6 @@ TOKEN_COLUMNS = {
 
 A column without any value may be missing. ``word_ids`` is null for a sequence that is not a window.
 """
-
-Indices = Sequence[int] | NDArray[np.integer]
 
 
 class TokenStore(ABC):
@@ -69,25 +67,6 @@ class Tokens(TokenStore):
     word_ids: Ragged | None = None
     windowed: NDArray[np.bool_] | None = None
     offsets: Ragged | None = None
-
-    @classmethod
-    def from_arrow(cls, table: pa.Table) -> Tokens:
-        """Return the sequences of a table with `TOKEN_COLUMNS`."""
-        ids = Ragged.from_arrow(table["input_ids"])
-        columns = {name: Ragged.from_arrow(table[name]) for name in table.column_names if name != "input_ids"}
-        types, offsets = columns.get("token_type_ids"), columns.get("offsets")
-        if types is not None and table["token_type_ids"].null_count:  # those of single texts are all 0
-            values = np.zeros(len(ids.values), dtype=np.int8)
-            values[types.lengths.repeat(ids.lengths) > 0] = types.values
-            types = Ragged(values, ids.bounds)
-        return cls(
-            ids,
-            types,
-            columns.get("first_tokens"),
-            columns.get("word_ids"),
-            to_numpy(table["word_ids"].is_valid()) if "word_ids" in columns else None,
-            None if offsets is None else Ragged(offsets.values.reshape(-1, 2), offsets.bounds // 2),
-        )
 
     @classmethod
     def join(cls, parts: Sequence[Tokens]) -> Tokens:
@@ -135,16 +114,34 @@ class StoredTokens(TokenStore):
     """
 
     def __init__(self, table: pa.Table) -> None:
-        names = [name for name in TOKEN_COLUMNS if name in table.column_names]
-        self._table = table.select([name for name in names if table[name].null_count < len(table)])
-        self._dataset = to_dataset(self._table)
+        self._input_ids = table["input_ids"]
+        self._columns = {
+            name: ListColumn(table[name])
+            for name in TOKEN_COLUMNS
+            if name in table.column_names and table[name].null_count < len(table)
+        }
+        self._windowed = to_numpy(table["word_ids"].is_valid()) if "word_ids" in self._columns else None
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        return to_numpy(pc.list_value_length(self._table["input_ids"])).astype(np.int64)
+        return to_numpy(pc.list_value_length(self._input_ids)).astype(np.int64)
 
     def take(self, indices: Indices) -> Tokens:
-        return Tokens.from_arrow(self._dataset[indices])
+        columns = {name: column.take(indices) for name, column in self._columns.items()}
+        ids = columns["input_ids"]
+        types, offsets = columns.get("token_type_ids"), columns.get("offsets")
+        if types is not None and len(types.values) < len(ids.values):  # those of single texts are null: all 0
+            values = np.zeros(len(ids.values), dtype=np.int8)
+            values[(types.lengths > 0).repeat(ids.lengths)] = types.values
+            types = Ragged(values, ids.bounds)
+        return Tokens(
+            ids,
+            types,
+            columns.get("first_tokens"),
+            columns.get("word_ids"),
+            None if self._windowed is None else self._windowed[np.asarray(indices, dtype=np.int64)],
+            None if offsets is None else Ragged(offsets.values.reshape(-1, 2), offsets.bounds // 2),
+        )
 
 
 def _join(parts: Sequence[tuple[Ragged | None, Ragged]]) -> Ragged | None:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrow_tables import read_row, read_table, to_dataset, to_numpy
+from nlpmtl.data.arrow_tables import Rows, read_table, to_numpy
 from nlpmtl.data.column_types import read_stored
 from nlpmtl.data.example import Example, Input
 from nlpmtl.data.hashing import Hashes
@@ -25,9 +25,6 @@ from nlpmtl.data.targets import LabelMapping, Labels, map_labels
 from nlpmtl.data.token_store import StoredTokens, TokenStore
 from nlpmtl.data.validation import stored_input
 from nlpmtl.fs import open_regular_file
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 ROWS, TOKENS = "rows.arrow", "tokens.arrow"
 """The files of a cache entry with the validated rows, and with the token sequence of each."""
@@ -65,7 +62,7 @@ class TokenizedSplit:
     """
 
     tokens: TokenStore
-    rows: Dataset | None = None
+    rows: Rows | None = None
     labels: Mapping[str, Labels] = field(default_factory=dict)
     places: Mapping[str, Ragged] = field(default_factory=dict)
     weights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -99,7 +96,7 @@ class TokenizedSplit:
             "files": tuple(FilePart(*file) for file in metadata["files"]),
             "missing_columns": {name: MissingColumn(*found) for name, found in metadata["missing_columns"].items()},
         }
-        return cls(StoredTokens(tokens), to_dataset(rows), **attributes)
+        return cls(StoredTokens(tokens), Rows(rows), **attributes)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -123,7 +120,7 @@ class TokenizedSplit:
 
     def place(self, row: int) -> str:
         """Return where a row is in its source, such as ``data/train.jsonl:17``."""
-        number = row if self.rows is None else self.rows[row][NUMBER][0].as_py()
+        number = row if self.rows is None else self.rows.take([row])[NUMBER][0].as_py()
         return location(number, where=self.where, separator=self.separator, files=self.files)
 
     def sequences_of(self, task: str) -> Ragged:
@@ -157,7 +154,7 @@ class TokenizedSplit:
     def column(self, name: str) -> pa.ChunkedArray:
         """Return a whole column of the rows that were read from a source."""
         assert self.rows is not None, "the rows were read from a source"
-        return self.rows.data.column(name)
+        return self.rows.table.column(name)
 
     @property
     def input_hashes(self) -> Hashes | None:
@@ -174,7 +171,7 @@ class TokenizedSplit:
         """Yield the first row and the stored values of each batch of rows that were read from a source."""
         assert self.rows is not None, "the rows were read from a source"
         start = 0
-        for batch in self.rows.data.to_batches():
+        for batch in self.rows.table.to_batches():
             yield start, batch.to_pylist()
             start += batch.num_rows
 
@@ -209,7 +206,7 @@ class _StoredExample(Example):
     def stored(self) -> Mapping[str, Any]:
         """The row of the Arrow table: column -> value."""
         rows = self._split.rows
-        return {} if rows is None else read_row(rows, self._row)
+        return {} if rows is None else rows.row(self._row)
 
 
 def attach_labels(
@@ -235,7 +232,7 @@ def attach_labels(
     """
     if columns is None:
         columns = {task: split.columns[mapping.column] for task, mapping in mappings.items()}
-    has_words = split.rows is not None and WORD_TOKENS in split.rows.column_names
+    has_words = split.rows is not None and WORD_TOKENS in split.rows.table.column_names
     first_token_counts = to_numpy(split.column(WORD_TOKENS)) if has_words else None
     labels = {
         task: map_labels(

@@ -6,8 +6,8 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
 
+from nlpmtl.data.arrow_tables import Rows
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.token_store import Tokens, TokenStore
@@ -25,8 +25,8 @@ def plain(value: Any) -> Any:
         value = value.take(np.arange(len(value.lengths)))
     if isinstance(value, TokenizedSplit | LabelColumn | Ragged | Tokens):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.name != "key"}
-    if isinstance(value, Dataset):
-        return value.data.schema, value.data.table.to_pylist()
+    if isinstance(value, Rows):
+        return value.table.schema, value.table.to_pylist()
     if isinstance(value, np.ndarray):
         return str(value.dtype), ["nan" if number != number else number for number in value.tolist()]
     if isinstance(value, dict):

@@ -14,7 +14,7 @@ from datasets import Dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.arrow_tables import TableWriter, read_row, read_table, to_dataset
+from nlpmtl.data.arrow_tables import ListColumn, Rows, TableWriter, read_table
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.fs import open_regular_file
 
@@ -58,23 +58,23 @@ def test_datasets_reads_the_files(tmp_path: Path) -> None:
     assert dataset[1] == {"text": "b", "labels": None, "number": None}
 
 
-def test_rows_of_a_dataset_are_not_copied_before_they_are_read(tmp_path: Path) -> None:
+def test_rows_are_not_copied_before_they_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a"
     written([[("word " * 100, ["x"] * 9, 1.0)] * 1000] * 5, path)
     before = pa.total_allocated_bytes()
-    dataset = to_dataset(read_table(path))
+    rows = Rows(read_table(path))
     assert pa.total_allocated_bytes() - before < 10_000
-    assert read_row(dataset, 4999) == {"text": "word " * 100, "labels": ["x"] * 9, "number": 1.0}
-    assert dataset[np.array([3, 0])]["number"].to_pylist() == [1.0, 1.0]
+    assert rows.row(4999) == {"text": "word " * 100, "labels": ["x"] * 9, "number": 1.0}
+    assert rows.take(np.array([3, 0]))["number"].to_pylist() == [1.0, 1.0]
 
 
 def test_a_table_outlives_its_file_and_keeps_nothing_open(tmp_path: Path) -> None:
     before = count_open()
     table = written([[("a", ["x"], 1.0)]], tmp_path / "a")
-    dataset = to_dataset(read_table(tmp_path / "a"))
+    rows = Rows(read_table(tmp_path / "a"))
     assert count_open() == before
     shutil.rmtree(tmp_path)
-    assert table.to_pylist() == [read_row(dataset, 0)] == [{"text": "a", "labels": ["x"], "number": 1.0}]
+    assert table.to_pylist() == [rows.row(0)] == [{"text": "a", "labels": ["x"], "number": 1.0}]
 
 
 def test_a_missing_or_invalid_directory_is_an_oserror(tmp_path: Path) -> None:
@@ -122,6 +122,33 @@ def test_lists_of_numbers_become_ragged_arrays(parts: list[list[list[int] | None
     assert Ragged.from_arrow(ragged.to_arrow()).bounds.tolist() == ragged.bounds.tolist()
     assert ragged.to_arrow().to_pylist() == rows
     assert Ragged.from_arrow(column.slice(1, 2)).lengths.tolist() == [len(row) for row in rows[1:3]]
+
+
+@QUICK
+@given(
+    parts=st.lists(st.lists(st.none() | st.lists(st.integers(-9, 9), max_size=3), max_size=4), max_size=4),
+    type_=st.sampled_from([pa.int8(), pa.int32()]),
+    data=st.data(),
+)
+def test_lists_are_read_by_the_indices_of_rows(
+    tmp_path: Path, parts: list[list[list[int] | None]], type_: pa.DataType, data: st.DataObject
+) -> None:
+    schema = pa.schema([("text", pa.string()), ("lists", pa.list_(type_))])
+    rows = [row or [] for part in parts for row in part]
+    indices = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=5)) if rows else []
+    for path in (None, tmp_path / "a"):
+        with TableWriter(schema, path) as writer:
+            for part in parts:
+                writer.write([pa.array(["é"] * len(part), pa.string()), pa.array(part, schema.field("lists").type)])
+        table = writer.table()
+        assert Rows(table).take(indices)["lists"].to_pylist() == [table["lists"].to_pylist()[i] for i in indices]
+        for column, first in ((table["lists"], 0), (table["lists"].slice(1), 1)):
+            read = ListColumn(column).take([i - first for i in indices if i >= first])
+            assert [read[i].tolist() for i in range(len(read))] == [rows[i] for i in indices if i >= first]
+            assert read.values.dtype == type_.to_pandas_dtype()
+    joined = pa.concat_tables([table, read_table(tmp_path / "a")])["lists"]
+    read = ListColumn(joined).take([len(rows) + i for i in indices])
+    assert [read[i].tolist() for i in range(len(read))] == [rows[i] for i in indices]
 
 
 class TestRegularFiles:

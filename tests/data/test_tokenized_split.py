@@ -74,7 +74,7 @@ def test_rows_are_the_same_in_memory_and_in_files(tmp_path: Path, shape: str) ->
     read = read_tokenized_split(tmp_path)
     assert plain(in_memory) == plain(mapped) == plain(read)
     assert (len(read), read.skipped, read.truncated > 0) == (30, 2, True)
-    tokens, names = all_tokens(read), read.rows.column_names if read.rows is not None else []
+    tokens, names = all_tokens(read), read.rows.table.column_names if read.rows is not None else []
     assert (tokens.first_tokens is not None, WORD_TOKENS in names, tokens.types is not None) == {
         "words": (True, True, False),
         "pairs": (False, False, True),
