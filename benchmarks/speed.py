@@ -35,8 +35,8 @@ from benchmarks.identity import ROOT, Version, worktree
 from benchmarks.tables import facts, make_parser, write_report
 
 LIMIT: Final = 1.03
-_STEPS: Final = 60
-_TEXTS: Final = 2_000
+_STEPS: Final = 30
+_TEXTS: Final = 1_000
 Ratios = Mapping[str, Sequence[tuple[float, float]]]
 """Measurement → seconds of BASE and of the working tree in each pair."""
 
@@ -80,7 +80,8 @@ def compare_versions(base: Version, current: Version, *, files: Mapping[str, Pat
         seconds = {version.source: measure(version, files, model=model) for version in order}
         for name, value in seconds[base.source].items() if pair else ():
             measured.setdefault(name, []).append((value, seconds[current.source][name]))
-        print(f"pair {pair} of {pairs}", file=sys.stderr, flush=True)
+        ratios = {name: round(value / seconds[base.source][name], 3) for name, value in seconds[current.source].items()}
+        print(f"pair {pair} of {pairs}: {ratios}", file=sys.stderr, flush=True)
     return measured
 
 
