@@ -51,9 +51,9 @@ def _describe(error: BaseException) -> str:
     from pydantic import PydanticUserError  # imported here, since it is slow
 
     if isinstance(error, PydanticUserError) and error.code == "model-field-missing-annotation":
-        found = error.message.partition(": ")[2].partition(". ")[0]
+        name = error.message.partition(": ")[2].partition(". ")[0]
         return (
-            f"{found} in a task type has no annotation: write the type of a config key, such as `size: int = 16`, or "
+            f"{name} in a task type has no annotation: write the type of a config key, such as `size: int = 16`, or "
             "`ClassVar[int]` for a constant"
         )
     is_clear = isinstance(error, ImportError | SyntaxError | NlpmtlError)

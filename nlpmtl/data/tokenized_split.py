@@ -94,7 +94,7 @@ class TokenizedSplit:
             "columns": {name: LabelColumn.from_arrow(rows[f"label:{name}"], type_) for name, type_ in columns.items()},
             "class_names": {column: tuple(names) for column, names in metadata["class_names"].items()},
             "files": tuple(FilePart(*file) for file in metadata["files"]),
-            "missing_columns": {name: MissingColumn(*found) for name, found in metadata["missing_columns"].items()},
+            "missing_columns": {name: MissingColumn(*values) for name, values in metadata["missing_columns"].items()},
         }
         return cls(StoredTokens(tokens), Rows(rows), **attributes)
 

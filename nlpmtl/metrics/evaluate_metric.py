@@ -18,7 +18,7 @@ FEATURES: dict[PredictionType, Value | List] = {
 }
 
 
-class EvaluateMetric(evaluate.Metric):  # type: ignore[misc]
+class EvaluateMetric(evaluate.Metric):  # type: ignore[misc]  # `evaluate` has no types
     """A metric of nlpmtl as an `evaluate.Metric` that works in memory.
 
     Args:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils.hub import cached_file, is_offline_mode  # type: ignore[attr-defined]
+from transformers.utils.hub import cached_file, is_offline_mode  # type: ignore[attr-defined]  # from huggingface_hub
 
 from nlpmtl.errors import ModelError
 from nlpmtl.heads import Outputs, named_outputs

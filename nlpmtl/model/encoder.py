@@ -28,7 +28,7 @@ from transformers import (
 )
 from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import logging
-from transformers.utils.hub import is_offline_mode, resolve_revision  # type: ignore[attr-defined]
+from transformers.utils.hub import is_offline_mode, resolve_revision  # type: ignore[attr-defined]  # from huggingface_hub
 
 from nlpmtl.config import find_directory
 from nlpmtl.data import without_truncation
