@@ -26,19 +26,6 @@ from nlpmtl.strict_model import StrictModel
 T = TypeVar("T")
 
 _MAX_NAME_LENGTH = 100
-_OTHER_TASK_NAMES = {
-    "classification": "text_classification sequence_classification single_label_classification multiclass "
-    "multi_class multiclass_classification binary binary_classification nli natural_language_inference topic "
-    "textcat cls paraphrase entailment sentence_classification sentence_pair_classification text_pair intent",
-    "labeling": "ner named_entity_recognition token_classification tokenclassification pos pos_tagging "
-    "part_of_speech tagging tagger sequence_labeling sequence_labelling sequence_tagging labelling chunking bio "
-    "entities slot_filling token_labeling",
-    "multilabel": "multi_label multilabel_classification multi_label_classification textcat_multilabel",
-    "regression": "sts semantic_similarity similarity text_regression score scoring",
-    "sentiment": "sentiment_analysis polarity",
-}
-_TASK_TYPE_OF = {other: name for name, others in _OTHER_TASK_NAMES.items() for other in others.split()}
-"""Task type of a name that another tool uses."""
 
 
 class KindOptions(StrictModel):
@@ -53,14 +40,11 @@ class Registry:
 
     Args:
         noun: noun for a member in errors, such as ``"sampler"``.
-        other_names: names of members in other tools, for hints in errors: other name = registered name.
         renamed: names that methods and attributes of members had in nlpmtl 0.1: old name = new name.
     """
 
-    def __init__(
-        self, noun: str, *, other_names: Mapping[str, str] | None = None, renamed: Mapping[str, str] | None = None
-    ) -> None:
-        self.noun, self._other_names, self._renamed = noun, other_names or {}, renamed or {}
+    def __init__(self, noun: str, *, renamed: Mapping[str, str] | None = None) -> None:
+        self.noun, self._renamed = noun, renamed or {}
         self._members: dict[str, tuple[type | str, type[KindOptions]]] = {}
 
     def register(self, name: str, options: type[KindOptions] | None = None) -> Callable[[type[T]], type[T]]:
@@ -175,9 +159,13 @@ class Registry:
         return self._members[name]
 
     def _translate(self, name: object) -> str | None:
-        """Return the registered name for a name that another tool uses; None if there is none."""
-        registered = self._other_names.get(re.sub("[-_ ]+", "_", str(name)[:_MAX_NAME_LENGTH].strip().lower()))
-        return registered if registered in self._members else None
+        """Return the registered name of the class that has a name among its `other_names`; None if none has."""
+        other = re.sub("[-_ ]+", "_", str(name)[:_MAX_NAME_LENGTH].strip().lower())
+        for registered in self.names():
+            attributes = getattr(self._members[registered][0], "__dict__", {})  # without those of its base classes
+            if other in attributes.get("other_names", "").split():
+                return registered
+        return None
 
 
 def reject_old_names(member: type, renamed: Mapping[str, str]) -> None:
@@ -199,7 +187,6 @@ def reject_old_names(member: type, renamed: Mapping[str, str]) -> None:
 
 TASKS = Registry(
     "task type",
-    other_names=_TASK_TYPE_OF,
     renamed={
         "choose": "decode",
         "choose_rows": "decode",

@@ -85,8 +85,8 @@ class LabelledOptions(TaskOptions):
     label: str | tuple[str, ...]
     """Column of the label.
 
-    For multilabel also a list of columns with 0 and 1, or true and false, one per label. A row with a missing value in
-    one of them is unlabelled.
+    For a kind that predicts sets of labels, such as multilabel, also a list of columns with 0 and 1, or true and false,
+    one per label. A row with a missing value in one of them is unlabelled.
     """
 
     takes_columns: ClassVar[bool] = False
@@ -98,7 +98,10 @@ class LabelledOptions(TaskOptions):
         if not isinstance(value, list | tuple):
             return value
         if not cls.takes_columns:
-            raise ValueError("the name of one column was expected; only multilabel takes a list of columns")
+            raise ValueError(
+                "the name of one column was expected; only a kind that predicts sets of labels, such as multilabel, "
+                "takes a list of columns"
+            )
         if not value or not all(isinstance(column, str) for column in value) or len(set(value)) < len(value):
             raise ValueError("a list of columns must have at least one column, each once")
         return tuple(value)

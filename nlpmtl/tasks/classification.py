@@ -82,6 +82,11 @@ class Classification(LabelTask):
     """Single-label classification: one of several labels, by cross-entropy (label smoothing: Szegedy et al., 2016)."""
 
     kind = "classification"
+    other_names = (
+        "text_classification sequence_classification single_label_classification multiclass multi_class "
+        "multiclass_classification binary binary_classification nli natural_language_inference topic textcat "
+        "cls paraphrase entailment sentence_classification sentence_pair_classification text_pair intent"
+    )
     pipeline_tag = "text-classification"
     plots = ("confusion_matrix",)
     single_label = True

@@ -53,6 +53,7 @@ class Multilabel(LabelTask):
     """
 
     kind = "multilabel"
+    other_names = "multi_label multilabel_classification multi_label_classification textcat_multilabel"
     pipeline_tag = "text-classification"
     plots = ("precision_recall",)
     columns: ClassVar[Mapping[str, LabelType]] = {"label": "set"}
