@@ -22,9 +22,11 @@ from nlpmtl.finalize import finalize_run
 from nlpmtl.fs import clear_leftovers
 from nlpmtl.hub import validated_responses
 from nlpmtl.model import Encoder, estimate_cost, load_encoder
+from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.run_config import Source as Source
 from nlpmtl.run_config import load_config as load_config
 from nlpmtl.run_config import load_run as load_run
+from nlpmtl.sampling import build_plan
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
 from nlpmtl.training import (
     EvaluationDone,
@@ -49,6 +51,7 @@ from nlpmtl.training import (
     write_failures,
     write_metadata,
 )
+from nlpmtl.weighting import Weighting
 
 
 @dataclass(frozen=True)
@@ -236,6 +239,7 @@ def build_run(config: RunConfig, *, directory: Path, accelerator: Accelerator) -
 def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
     """Load and check the encoder and the datasets of a run; the cheapest checks come first."""
     check_datasets(config.datasets)
+    _check_mixture(config)
     encoder = load_encoder(
         config.encoder.name,
         revision=config.encoder.revision,
@@ -254,6 +258,28 @@ def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
         earlier=encoder.pretrained_tasks,
     )
     return encoder, replace(datasets, notes=(*encoder.notes, *datasets.notes))
+
+
+def _check_mixture(config: RunConfig) -> None:
+    """Check what weighting and sampler check when they are built: names of tasks and datasets, missing packages.
+
+    They do not depend on the sizes of the datasets, which are not known yet.
+
+    Raises:
+        ConfigError: a check fails.
+    """
+    names = list(config.datasets)
+    WEIGHTINGS.build(config.weighting, Weighting, tasks=list(config.tasks), epoch_steps=1, seed=config.seed)
+    build_plan(
+        config.sampling,
+        names=names,
+        sizes=[1] * len(names),
+        total_steps=1,
+        epoch_steps=1,
+        batch_size=config.train.batch_size,
+        seed=config.seed,
+        tasks=[list(dataset.tasks) for dataset in config.datasets.values()],
+    )
 
 
 def _untrained_tasks(encoder: Encoder, datasets: TaskDatasets, *, frozen: bool) -> Iterator[str]:

@@ -96,6 +96,8 @@ def iter_relate(
         raise ConfigError(f"encoders: must be at least 1, found {encoders}")
     if steps is not None and steps < MIN_STEPS:
         raise ConfigError(f"steps: must be at least {MIN_STEPS}, found {steps}")
+    if len(config.tasks) < 2:
+        raise ConfigError(f"nothing to relate: the run has only one task, {next(iter(config.tasks))!r}")
     # Half precision would round away the small differences of losses.
     precision = "fp64" if config.train.precision == "fp64" else "fp32"
     config = _with_train(config, steps=steps, epochs=None if steps else 1, precision=precision, trackers=())
@@ -138,9 +140,6 @@ def _with_train(config: RunConfig, **changes: Any) -> RunConfig:
 
 
 def _check(trainer: Trainer) -> None:
-    names = list(trainer.tasks)
-    if len(names) < 2:
-        raise ConfigError(f"nothing to relate: the run has only one task, {names[0]!r}")
     if not shared_parameters(trainer.model):
         raise ConfigError("nothing to relate: with encoder.freeze, no shared parameters are trained")
 

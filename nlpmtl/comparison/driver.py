@@ -26,7 +26,16 @@ from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
 from nlpmtl.run import Event, Source, TrainResult, iter_train, load_config, load_inputs
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
-from nlpmtl.training import Message, check_run_dir, check_same_data, digest_plugins, global_state_restored, hold_lock
+from nlpmtl.training import (
+    Message,
+    check_launch,
+    check_run_dir,
+    check_same_data,
+    check_trackers,
+    digest_plugins,
+    global_state_restored,
+    hold_lock,
+)
 from nlpmtl.training.lock import HOLDER, LOCK
 
 _MIN_LABELLED = 0.9
@@ -70,7 +79,11 @@ def iter_compare(
     directory = _directory(config, output)
     if seeds < 1:
         raise ConfigError(f"seeds: must be at least 1, found {seeds}")
+    if len(config.tasks) < 2:
+        raise ConfigError(f"nothing to compare: the run has only one task, {next(iter(config.tasks))!r}")
     check_run_dir(directory)
+    check_launch()
+    check_trackers(config.train.trackers)
     # Rank 0 locks the directory of the comparison; each run locks its own.
     with ExitStack() as stack:
         notes = stack.enter_context(hold_lock(directory)) if os.environ.get("RANK", "0") == "0" else []
@@ -162,10 +175,8 @@ def _evaluated_tasks(datasets: TaskDatasets) -> list[str]:
     """Return the tasks with labelled validation rows.
 
     Raises:
-        ConfigError: there are none, or the run has one task only.
+        ConfigError: there are none.
     """
-    if len(datasets.tasks) < 2:
-        raise ConfigError(f"nothing to compare: the run has only one task, {next(iter(datasets.tasks))!r}")
     labels = [split.labels for split in datasets.splits.get("validation", {}).values()]
     evaluated = [
         task for task in datasets.tasks if any(task in by_task and by_task[task].labelled.any() for by_task in labels)

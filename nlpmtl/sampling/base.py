@@ -33,11 +33,11 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -57,6 +57,10 @@ class SamplingOptions(KindOptions):
 
     batches: Batches = "mixed"
     """"mixed": each row of a step is drawn independently; "single": all rows of a step come from one dataset."""
+
+    def restrict(self, datasets: Collection[str]) -> Self:
+        """Return the options for a run with only some of the datasets, by name. Default: the same options."""
+        return self
 
 
 @dataclass(frozen=True)
