@@ -117,7 +117,7 @@ def train(source: Source, *, output: str | Path | None = None, resume: bool = Fa
 
     Example:
         result = nlpmtl.train("run.toml", output="runs/again", **{"train.lr": 3e-5})
-        result.scores["topic"]["accuracy"]
+        print(result.scores["topic"]["accuracy"], result.scores.mean)
         model = nlpmtl.Predictor.from_pretrained(result.model_dir)
     """
     config, applied = load_run(source, output=output, resume=resume, overrides=flatten(overrides))

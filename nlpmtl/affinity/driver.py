@@ -74,7 +74,7 @@ def relate(
         NlpmtlError: as `train`.
 
     Example:
-        relations = nlpmtl.relate("run.toml", steps=100, output="runs/related")
+        relations = nlpmtl.relate("run.toml", steps=20, output="runs/related")
         for pair in relations.pairs:
             print(*pair.tasks, pair.reading)
     """

@@ -62,7 +62,7 @@ def compare(source: Source, *, seeds: int = 3, output: str | Path | None = None,
         NlpmtlError: as `train`.
 
     Example:
-        result = nlpmtl.compare("run.toml", seeds=3)
+        result = nlpmtl.compare("run.toml", seeds=2)
         topic = result["topic"]
         print(topic.single_task.selected.mean, topic.multi_task.selected.mean, topic.interval, topic.verdict)
     """

@@ -39,9 +39,9 @@ class Predictor:
         tokens: maximum number of tokens, with padding, in a forward pass; default: a value that suits the device.
 
     Example:
-        model = nlpmtl.Predictor.from_pretrained("runs/demo/model")
-        model.predict("A delightful film.", task="sst2")  # {"label": "positive", "score": 0.99}
-        model.predict_all(["Ada lives in Turin.", "It rained."])  # [{"sst2": …, "entities": …}, …]
+        model = nlpmtl.Predictor.from_pretrained("runs/messages/model")
+        model.predict("Ada lives in Turin.", task="topic")  # {"label": "places", "score": 0.99}
+        model.predict_all(["Ada lives in Turin.", "It rained."])  # [{"topic": {…}, "places": […]}, …]
     """
 
     def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int | None = None) -> None:
@@ -100,7 +100,7 @@ class Predictor:
             repo_id: the repository, as ``"name/model"``; created if missing.
             private: visibility of the repository; default: unchanged, or the owner's setting for a new one.
             revision: the branch, created if missing; default: ``"main"``.
-            message: commit message; default: the number of files.
+            message: commit message; default: "Upload a model of nlpmtl", with the number of files.
             create_pr: whether to open a pull request on an existing repository instead; default: False.
             token: a token with write access; default: that of `hf auth login`, or HF_TOKEN.
 

@@ -21,9 +21,14 @@ class MultiTaskConfig(PretrainedConfig):
 
     Args:
         encoder_config: config of the encoder.
-        tasks: each task by name, as `Task.to_config` describes it.
-        sharing: options of the sharing scheme.
+        tasks: each task by name, as `Task.to_config` describes it; default: none.
+        sharing: options of the sharing scheme; default: ``{"kind": "hard"}``.
         input_length: maximum input length in tokens.
+        kwargs: further keys of a transformers config.
+
+    Example:
+        config = nlpmtl.MultiTaskConfig.from_pretrained("runs/messages/model")
+        print(config.input_length, config.sharing["kind"], config.tasks["topic"]["labels"])
     """
 
     model_type = OWN_TYPE
