@@ -36,6 +36,7 @@ class TaskBatch:
             that they have the length of targets by token or word. `time` is None where targets by token have the length
             of the batch.
 
+    >>> import torch
     >>> part = TaskBatch(torch.tensor([0, 1, 2]), {"label": torch.tensor([1, 0])},
     ...                  example=torch.tensor([0, 0, 1]), position=torch.tensor([0, 1, 0]))
     >>> part.by_example(torch.tensor([5.0, 6.0, 7.0]), fill=-1.0).tolist()

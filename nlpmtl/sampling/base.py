@@ -70,7 +70,7 @@ class Feedback:
     Args:
         rows_per_dataset: number of rows drawn from each dataset in the step.
         losses: mean loss of each task that has labels in the step.
-        uncertainties: mean uncertainty of the predictions, from 0 to 1, of each of these tasks whose kind defines one.
+        uncertainties: mean uncertainty of the predictions, from 0 to 1, of each of these tasks whose type defines one.
             Empty unless the sampler sets `needs_uncertainties`.
     """
 

@@ -1,6 +1,8 @@
 """Gradient accumulation: forward and backward passes of a step's rows in micro-batches, summed over all ranks.
 
-If memory runs out on any rank, all ranks repeat the rows in smaller micro-batches.
+If memory runs out on any rank, all ranks repeat the rows in smaller micro-batches. From the outside in: `run` repeats,
+`_run` decides which passes are needed (one, except for coupled losses: see `gradient_cache`), `_run_pass` is one pass
+and the reduction, `_run_microbatches` its loop, `_run_microbatch` the batch, forward pass, losses and backward pass.
 """
 
 from __future__ import annotations
