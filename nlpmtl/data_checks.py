@@ -23,8 +23,8 @@ from nlpmtl.errors import ConfigError, DataError, NlpmtlError
 from nlpmtl.metrics import load_foreign
 from nlpmtl.tasks import build_task, check_scoring, label_shapes, parse_context, task_type
 
-Rows = list[tuple[int, Mapping[str, Any]]]
-"""Pairs of row number and row."""
+FirstRows = list[tuple[int, Mapping[str, Any]]]
+"""The first rows of a split, each with its number."""
 _ROWS = 1000
 """Number of rows that are checked per split."""
 _MAX_LABELS_IN_MESSAGE = 10
@@ -121,7 +121,9 @@ def _check_columns(stream: RawRows, required: Collection[str]) -> list[tuple[int
     return first_rows
 
 
-def _check_labels(stream: RawRows, dataset: DatasetConfig, *, rows: Rows, columns: Mapping[str, LabelType]) -> None:
+def _check_labels(
+    stream: RawRows, dataset: DatasetConfig, *, rows: FirstRows, columns: Mapping[str, LabelType]
+) -> None:
     for options in dataset.tasks.values():
         column = next(iter(options.columns), None)
         if column is None or options.labels is None or options.has_column_per_label or column in stream.class_names:

@@ -16,6 +16,7 @@ from nlpmtl.data.ragged import Ragged
 from nlpmtl.fs import open_regular_file
 
 Indices = Sequence[int] | NDArray[np.integer]
+"""Indices of rows."""
 
 
 class TableWriter(AbstractContextManager["TableWriter"]):
@@ -62,7 +63,7 @@ def read_table(path: Path) -> pa.Table:
     return pa.ipc.open_stream(buffer).read_all()
 
 
-class Rows:
+class TableRows:
     """The rows of a table, read by their indices. (`Table.take` copies whole columns.)
 
     Args:

@@ -30,7 +30,7 @@ from nlpmtl.data.word_alignment import NO_TOKEN
 if TYPE_CHECKING:
     from torch import Tensor
 
-Rows = Sequence[tuple[int, ...]]
+RowRefs = Sequence[tuple[int, ...]]
 """Rows as (index of the dataset, index of the row, pass over the dataset); without a pass it is the first one, 0."""
 
 
@@ -77,7 +77,7 @@ class Collator:
     names: Sequence[str] = ()
     seed: int = 0
 
-    def __call__(self, rows: Rows, *, tasks: Collection[str] | None = None) -> Batch:
+    def __call__(self, rows: RowRefs, *, tasks: Collection[str] | None = None) -> Batch:
         """Return a batch: every different sequence that an example reads, in the order of the rows.
 
         Args:
@@ -112,7 +112,7 @@ class Collator:
             words=words,
         )
 
-    def tally(self, rows: Rows) -> BatchStats:
+    def tally(self, rows: RowRefs) -> BatchStats:
         """Return the counts of rows."""
         sizes, labelled = np.empty((3, len(rows)), dtype=np.int64), np.zeros(len(rows), dtype=np.bool_)
         row_counts: dict[str, int] = {}
@@ -133,7 +133,7 @@ class Collator:
         lengths, sequences, longest = sizes
         return BatchStats(lengths, sequences, longest, labelled, row_counts, items)
 
-    def carrying(self, rows: Rows, *, task: str) -> NDArray[np.bool_]:
+    def carrying(self, rows: RowRefs, *, task: str) -> NDArray[np.bool_]:
         """Return whether each row has targets for a task, ``[rows]``."""
         carries = np.zeros(len(rows), dtype=np.bool_)
         for dataset, (places, indices, _) in _by_dataset(rows).items():
@@ -148,7 +148,7 @@ class Collator:
         copied = self.corrupt.keys()
         return [np.stack(row_sizes(split, copied=copied & split.labels.keys())) for split in self.datasets]
 
-    def _shares(self, rows: Rows) -> list[Share]:
+    def _shares(self, rows: RowRefs) -> list[Share]:
         """Return the rows by dataset, in the order in which the datasets appear."""
         return [
             Share(
@@ -176,7 +176,7 @@ class Collator:
         return Sequences(split.tokens.take(share.rows), share.places, by_task)
 
 
-def _by_dataset(rows: Rows) -> dict[int, tuple[list[int], list[int], list[int]]]:
+def _by_dataset(rows: RowRefs) -> dict[int, tuple[list[int], list[int], list[int]]]:
     """Return dataset -> places in the batch, rows and passes of its rows; datasets in order of appearance."""
     by_dataset: dict[int, tuple[list[int], list[int], list[int]]] = {}
     for place, row in enumerate(rows):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.batched_inference import Inference, Outputs
+from nlpmtl.batched_inference import Inference, NumpyOutputs
 from nlpmtl.data import (
     Example,
     Ragged,
@@ -152,7 +152,7 @@ class InferencePipeline:
         if is_long:
             release_freed_memory()
         split = TokenizedSplit(tokenized.tokens, places=places)
-        outputs: dict[str, dict[int, Outputs]] = {name: {} for name in tasks}
+        outputs: dict[str, dict[int, NumpyOutputs]] = {name: {} for name in tasks}
         rows_of = dict.fromkeys(tasks, np.ones(len(examples), dtype=np.bool_))
         for row, name, values in self._inference.run(split, rows_of=rows_of, consume=_identity):
             outputs[name][row] = values
@@ -228,7 +228,7 @@ def _read(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[
         yield rows
 
 
-def _identity(task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]) -> Sequence[Outputs]:
+def _identity(task: str, outputs: Sequence[NumpyOutputs], rows: NDArray[np.int64]) -> Sequence[NumpyOutputs]:
     return outputs
 
 
