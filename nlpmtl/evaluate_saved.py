@@ -15,7 +15,7 @@ from nlpmtl.data_checks import check_datasets
 from nlpmtl.errors import DataError
 from nlpmtl.evaluation import Scores
 from nlpmtl.evaluation import evaluate as evaluate_tasks
-from nlpmtl.hub import fetch, validated_responses
+from nlpmtl.hub import fetch
 from nlpmtl.inference.backend import Precision, load_backend
 from nlpmtl.inference.device import check_device
 from nlpmtl.model import MultiTaskModel, RowLosses
@@ -25,7 +25,6 @@ from nlpmtl.task_datasets import load_split
 from nlpmtl.training import global_state_restored
 
 
-@validated_responses()
 def evaluate(
     model: str | Path,
     data: str | Path | Mapping[str, Any],

@@ -19,8 +19,6 @@ from nlpmtl.deprecation import RenamedAttribute
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.evaluation import Predictions, Scores
 from nlpmtl.finalize import finalize_run
-from nlpmtl.fs import clear_leftovers
-from nlpmtl.hub import validated_responses
 from nlpmtl.model import Encoder, estimate_cost, load_encoder
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.run_config import Source as Source
@@ -36,12 +34,12 @@ from nlpmtl.training import (
     accelerator_context,
     check_run_dir,
     check_same_data,
+    clear_run_dir,
     finish_trackers,
     hold_lock,
     hold_lock_on_all_ranks,
     ignored_settings,
     open_run_dir,
-    quarantine_corrupt,
     read_state,
     recordable_overrides,
     recorded_precision,
@@ -89,9 +87,6 @@ class TrainResult:
 
     answered = RenamedAttribute("predictions")
 
-
-_WRITTEN = ("run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json", "model")
-"""Files and directories of a run that are replaced atomically."""
 
 Event = TrainingStarted | StepLogged | EvaluationDone | Message | TrainResult
 
@@ -180,9 +175,7 @@ def _iter_train(
     """Train in a locked directory, from a checkpoint if there is one."""
     accelerator.wait_for_everyone()  # all ranks have read the directory before rank 0 writes
     if accelerator.is_main_process:
-        quarantine_corrupt(directory / "checkpoints")
-        clear_leftovers(directory / "best")
-        clear_leftovers(directory, _WRITTEN)
+        clear_run_dir(directory)
     encoder, datasets, trainer = build_run(config, directory=directory, accelerator=accelerator)
     fingerprints = {key: trainer.checkpoints.metadata[key] for key in ("data", "plugins")}
     if checkpoint is not None:
@@ -235,7 +228,6 @@ def build_run(config: RunConfig, *, directory: Path, accelerator: Accelerator) -
     return encoder, datasets, trainer
 
 
-@validated_responses()
 def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
     """Load and check the encoder and the datasets of a run; the cheapest checks come first."""
     check_datasets(config.datasets)

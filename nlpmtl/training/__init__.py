@@ -34,6 +34,7 @@ from nlpmtl.training.metrics_logger import MetricsLogger, read_lines
 from nlpmtl.training.optimizer import build_optimizer
 from nlpmtl.training.run_directory import (
     check_run_dir,
+    clear_run_dir,
     config_diff,
     open_run_dir,
     recordable_overrides,
@@ -77,6 +78,7 @@ __all__ = [
     "check_run_dir",
     "check_same_data",
     "check_trackers",
+    "clear_run_dir",
     "config_diff",
     "digest_plugins",
     "dropout_seed",
