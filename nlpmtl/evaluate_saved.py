@@ -12,7 +12,7 @@ import torch
 from nlpmtl.batched_inference import Inference, max_batch_tokens
 from nlpmtl.config import flatten
 from nlpmtl.data_checks import check_datasets
-from nlpmtl.errors import DataError
+from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.evaluation import Scores
 from nlpmtl.evaluation import evaluate as evaluate_tasks
 from nlpmtl.hub import fetch
@@ -63,6 +63,8 @@ def evaluate(
         scores = nlpmtl.evaluate("runs/messages/model", "messages.toml", split="test")
         print(scores.mean, scores["topic"]["accuracy"], scores["topic"]["rows"])
     """
+    if not isinstance(split, str):
+        raise ConfigError(f"split: the name of a split was expected, found {split!r}")
     check_device(device, dtype=dtype)
     import_plugins(plugins)
     with global_state_restored():

@@ -13,7 +13,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from nlpmtl.build import build_trainer
-from nlpmtl.config import RunConfig, flatten, parse_output, plain_config
+from nlpmtl.config import RunConfig, check_output, flatten, plain_config
 from nlpmtl.data_checks import check_datasets
 from nlpmtl.deprecation import RenamedAttribute
 from nlpmtl.errors import ConfigError, RunError
@@ -138,7 +138,7 @@ def iter_train(
         overrides: overrides that the config includes, dotted, to record in run.json.
         extend: whether a resumed run may have a different number of steps.
     """
-    directory = parse_output(output) if output is not None else config.output
+    directory = check_output(output) if output is not None else config.output
     if directory is None:
         raise ConfigError('output: missing: set the directory of the run, output = "runs/…", or pass --output DIR')
     check_run_dir(directory)

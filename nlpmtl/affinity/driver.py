@@ -15,7 +15,7 @@ from nlpmtl.affinity.probe import AffinityProbe, ProbeResult, shared_parameters
 from nlpmtl.affinity.probe_batches import ProbeBatches
 from nlpmtl.affinity.relations import ALL, Relations, summarize
 from nlpmtl.build import build_trainer
-from nlpmtl.config import RunConfig, check_writable, flatten, parse_output, plain_config
+from nlpmtl.config import RunConfig, check_count, check_output, check_writable, flatten, plain_config
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.fs import write_atomic, write_json
 from nlpmtl.run import Source, TrainingStarted, load_config, load_inputs
@@ -88,14 +88,12 @@ def iter_relate(
     config: RunConfig, *, output: str | Path | None = None, steps: int | None = None, encoders: int = ENCODERS
 ) -> Iterator[TrainingStarted | StepLogged | Message | Relations]:
     """Yield the events of the run; the last event is the result. The arguments are those of `relate`."""
-    directory = parse_output(output) if output is not None else config.output
+    directory = check_output(output) if output is not None else config.output
     if directory is None:
         raise ConfigError('no output directory: set output = "runs/…" in the run file, or pass --output DIR')
     check_writable(directory, key="output")
-    if encoders < 1:
-        raise ConfigError(f"encoders: must be at least 1, found {encoders}")
-    if steps is not None and steps < MIN_STEPS:
-        raise ConfigError(f"steps: must be at least {MIN_STEPS}, found {steps}")
+    encoders = check_count(encoders, name="encoders", least=1)
+    steps = None if steps is None else check_count(steps, name="steps", least=MIN_STEPS)
     if len(config.tasks) < 2:
         raise ConfigError(f"nothing to relate: the run has only one task, {next(iter(config.tasks))!r}")
     # Half precision would round away the small differences of losses.

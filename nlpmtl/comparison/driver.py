@@ -21,7 +21,7 @@ from nlpmtl.comparison.report import write_report
 from nlpmtl.comparison.results import CompareResult
 from nlpmtl.comparison.run_summary import cleanup, read_run_json, read_summary, write_summary
 from nlpmtl.comparison.statistics import RESAMPLES
-from nlpmtl.config import RunConfig, flatten, parse_output, plain_config
+from nlpmtl.config import RunConfig, check_count, check_output, flatten, plain_config
 from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
 from nlpmtl.run import Event, Source, TrainResult, iter_train, load_config, load_inputs
@@ -77,8 +77,7 @@ def iter_compare(
 ) -> Iterator[Event | CompareResult]:
     """Yield the events of all runs of a comparison, except their results; the last event is the `CompareResult`."""
     directory = _directory(config, output)
-    if seeds < 1:
-        raise ConfigError(f"seeds: must be at least 1, found {seeds}")
+    seeds = check_count(seeds, name="seeds", least=1)
     if len(config.tasks) < 2:
         raise ConfigError(f"nothing to compare: the run has only one task, {next(iter(config.tasks))!r}")
     check_run_dir(directory)
@@ -165,7 +164,7 @@ def _check_data(done: Sequence[RunPlan], *, encoder: Encoder) -> list[str]:
 
 def _directory(config: RunConfig, output: str | Path | None) -> Path:
     if output is not None:
-        return parse_output(output)
+        return check_output(output)
     if config.output is None:
         raise ConfigError('no output directory: set output = "runs/…" in the run file, or pass --output DIR')
     return Path(f"{config.output}-compared")
