@@ -7,7 +7,10 @@ A class is registered under one name, with a model of the options that a config 
         "Sampling temperature."
 
     @SAMPLERS.register("temperature", TemperatureOptions)
-    class Temperature(Sampler): ...
+    class Temperature(Sampler):
+        other_names = "temperature_sampling"
+
+The error about an unknown name recognises `other_names`, those that other tools use.
 
 The modules of members, and the user's plugins, must have been imported before names are looked up. Only the built-in
 sharing schemes, which need torch, are imported when they are used.
@@ -159,13 +162,24 @@ class Registry:
         return self._members[name]
 
     def _translate(self, name: object) -> str | None:
-        """Return the registered name of the class that has a name among its `other_names`; None if none has."""
-        other = re.sub("[-_ ]+", "_", str(name)[:_MAX_NAME_LENGTH].strip().lower())
+        """Return the registered name that is spelled like a name, or whose class has it among its `other_names`.
+
+        The options list the `other_names` of a class that is imported when it is used.
+        """
+        other = _squash(str(name)[:_MAX_NAME_LENGTH])
         for registered in self.names():
-            attributes = getattr(self._members[registered][0], "__dict__", {})  # without those of its base classes
-            if other in attributes.get("other_names", "").split():
+            known = [registered]
+            for cls in self._members[registered]:
+                attributes = getattr(cls, "__dict__", {})  # without those of its base classes
+                known += attributes.get("other_names", "").split()
+            if other in map(_squash, known):
                 return registered
         return None
+
+
+def _squash(name: str) -> str:
+    """Return a name without what differs between tools: case, underscores, hyphens and spaces."""
+    return re.sub("[-_ ]+", "", name.lower())
 
 
 def reject_old_names(member: type, renamed: Mapping[str, str]) -> None:

@@ -296,7 +296,7 @@ class DatasetConfig(StrictModel):
     """Input columns."""
     tasks: dict[Name, Annotated[SerializeAsAny[TaskOptions], BeforeValidator(TASKS.parse)]] = Field(min_length=1)
     """Tasks with labels on these rows, by name."""
-    limit: dict[str, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
+    limit: dict[str, Annotated[int, Field(gt=0, strict=True)]] = Field(default_factory=dict)
     """Split = maximum number of rows: the first rows of a shuffle that is the same for every seed."""
 
     @model_validator(mode="after")

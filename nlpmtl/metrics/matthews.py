@@ -47,6 +47,8 @@ class MatthewsCorrelation(Metric):
         Gorodkin (2004), Computational Biology and Chemistry 28
     """
 
+    other_names = "mcc matthews matthews_corrcoef"
+
     name = "matthews_correlation"
     reads = frozenset({"label"})
 

@@ -92,6 +92,8 @@ class Phases(Sampler):
         ConfigError: a phase names a dataset that the run does not have.
     """
 
+    other_names = "curriculum"
+
     phases: Sequence[Phase]
     temperature: float
 
