@@ -18,6 +18,8 @@ from tests.tiny import Trained, favour_entities, make_rows, numbers, without_num
 
 TEXTS = ["Ada lives in Turin.", "a cat", "", "   ", "big red lamp and old blue kettle yesterday", "É, ¿qué?", "Rome"]
 SINGLE = {"topic", "mood", "places", "kinds"}
+UNTYPED: Any = Predictor
+UNTYPED_EVALUATE: Any = nlpmtl.evaluate
 
 
 @pytest.fixture(scope="module")
@@ -162,17 +164,17 @@ def test_invalid_models_are_refused(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m, path: Predictor(None, m.tokenizer), "model: a loaded model was expected, found None"),
+        (lambda m, path: UNTYPED(None, m.tokenizer), "model: a loaded model was expected, found None"),
         (
-            lambda m, path: Predictor("a/b", m.tokenizer),
+            lambda m, path: UNTYPED("a/b", m.tokenizer),
             r"found 'a/b' \(str\).*write Predictor.from_pretrained",
         ),
         (
-            lambda m, path: Predictor(m.model, m.tokenizer, tokens="4"),
+            lambda m, path: UNTYPED(m.model, m.tokenizer, tokens="4"),
             "tokens: a whole number was expected",
         ),
         (
-            lambda m, path: Predictor(m.model, m.tokenizer, tokens=-5),
+            lambda m, path: UNTYPED(m.model, m.tokenizer, tokens=-5),
             "tokens: must be at least 1, found -5",
         ),
         (lambda m, path: m.export(3, task="topic"), "directory: a path was expected, as a string or a Path"),
@@ -182,10 +184,10 @@ def test_invalid_models_are_refused(tmp_path: Any) -> None:
         (lambda model, path: model.push_to_hub(3), "repo_id: a string was expected, found 3 of type int"),
         (lambda model, path: model.push_to_hub("a/b", token=["x"]), "token: a string was expected, found a value of"),
         (
-            lambda model, path: Predictor.from_pretrained(path, token=3),
+            lambda model, path: UNTYPED.from_pretrained(path, token=3),
             "token: a string was expected, found a value of",
         ),
-        (lambda model, path: nlpmtl.evaluate(path, {}, split=["a"]), r"split: the name of a split .* found \['a'\]"),
+        (lambda model, path: UNTYPED_EVALUATE(path, {}, split=["a"]), r"split: the name of a split .* found \['a'\]"),
     ],
 )
 def test_arguments_of_another_type(
