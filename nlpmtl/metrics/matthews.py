@@ -31,6 +31,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from nlpmtl.metrics.base import Metric
 from nlpmtl.registry import METRICS
 
@@ -55,6 +57,8 @@ class MatthewsCorrelation(Metric):
     def score(self, predictions: Sequence[int], references: Sequence[int]) -> float | None:
         if len(set(predictions)) < 2 or len(set(references)) < 2:
             return None
-        from sklearn.metrics import matthews_corrcoef
-
-        return float(matthews_corrcoef(references, predictions))
+        classes, ids = np.unique(np.concatenate([predictions, references]), return_inverse=True)
+        predicted, gold = ids[: len(predictions)], ids[len(predictions) :]
+        p, r = (np.bincount(side, minlength=len(classes)).astype(np.float64) for side in (predicted, gold))
+        rows, correct = float(len(gold)), float(np.count_nonzero(predicted == gold))
+        return float((correct * rows - p @ r) / np.sqrt((rows**2 - p @ p) * (rows**2 - r @ r)))
