@@ -171,8 +171,8 @@ def _measure(
 
 def _loss(report: StepReport) -> float:
     """Return the loss of a step."""
-    terms = zip(report.loss_sums.tolist(), report.counts, report.shares, strict=True)
-    return float(sum(share * summed / count for summed, count, share in terms if count))
+    terms = zip(report.loss_sums.tolist(), report.counts, report.loss_factors, strict=True)
+    return float(sum(factor * summed / count for summed, count, factor in terms if count))
 
 
 def _facts(config: RunConfig, *, directory: Path, precision: str, accelerator: Accelerator) -> Mapping[str, Any]:

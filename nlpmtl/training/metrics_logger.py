@@ -141,13 +141,13 @@ class MetricsLogger:
 def _line(report: StepReport, *, tasks: Sequence[str], sums: Sequence[float], seconds: float) -> dict[str, Any]:
     """Return a line of metrics.jsonl; that of a skipped step has no losses."""
     means = {
-        task: (summed / count, share)
-        for task, summed, count, share in zip(tasks, sums, report.counts, report.shares, strict=True)
+        task: (summed / count, factor)
+        for task, summed, count, factor in zip(tasks, sums, report.counts, report.loss_factors, strict=True)
         if count and report.skipped is None
     }
     return {
         "step": report.step,
-        "loss": sum(share * mean for mean, share in means.values()),
+        "loss": sum(factor * mean for mean, factor in means.values()),
         "losses": {task: mean for task, (mean, _) in means.items()},
         "lr": report.lr,
         "tokens": report.tokens,

@@ -75,7 +75,7 @@ class TrainStep:
             RunError: a loss or gradient is not finite, or memory is too small for a single row; on all ranks.
         """
         accumulator = self.accumulator
-        stats = accumulator.collate.tally(plan.rows)
+        stats = accumulator.collate.count(plan.rows)
         rows = _rows_where(stats.labelled, plan, stats)
         lr, micro_tokens = self._set_learning_rates(plan.step), accumulator.micro_tokens
         observation, weights, result = self._compute_gradient(plan, rows, stats)
@@ -102,7 +102,7 @@ class TrainStep:
             step=plan.step + 1,
             loss_sums=result.loss_sums,
             counts=[stats.items.get(task, 0) for task in accumulator.tasks],
-            shares=[weights.get(task, 0.0) * observation.shares.get(task, 0.0) for task in accumulator.tasks],
+            loss_factors=[weights.get(task, 0.0) * observation.shares.get(task, 0.0) for task in accumulator.tasks],
             weights=weights,
             probabilities=plan.probabilities,
             tokens=sum(rows.lengths),
@@ -151,7 +151,7 @@ class TrainStep:
         """
         accumulator, gradients, results = self.accumulator, TaskGradients(self.accumulator.parameters), []
         for task, scale in _loss_scales(observation, dict.fromkeys(observation.shares, 1.0), stats).items():
-            rows = _rows_where(accumulator.collate.carrying(plan.rows, task=task), plan, stats)
+            rows = _rows_where(accumulator.collate.has_label(plan.rows, task=task), plan, stats)
             results.append(accumulator.run(rows, loss_scales={task: scale}))
             gradients.take()
         result = ForwardResult(

@@ -23,7 +23,7 @@ def report(step: int) -> StepReport:
         step=step,
         loss_sums=sums,
         counts=[10, 0],
-        shares=[0.5, 0.0],
+        loss_factors=[0.5, 0.0],
         weights={"a": 2.0},
         probabilities=(0.25, 0.75),
         tokens=120,
