@@ -58,7 +58,7 @@ def save_atomic(
         directory: directory of the checkpoint.
         tensors: file name → tensors of a safetensors file.
         state: JSON-serialisable content of ``state.json``.
-        copies: file name → further file to copy.
+        copies: file name → further file to copy, if it exists.
 
     Raises:
         RunError: the checkpoint cannot be written.
@@ -99,7 +99,8 @@ def _replacing(directory: Path) -> Iterator[Path]:
 def _complete(part: Path, *, state: Mapping[str, Any], copies: Mapping[str, Path], digests: Mapping[str, str]) -> None:
     """Write the state, the copies and the manifest; `digests` are those known already."""
     for name, source in copies.items():
-        shutil.copyfile(source, part / name)
+        if source.is_file():  # the user may have removed it
+            shutil.copyfile(source, part / name)
     (part / _STATE).write_text(dumps({FORMAT_KEY: FORMAT_VERSION, **state}, indent=1), encoding="utf-8")
     manifest = {file.name: digests.get(file.name) or sha256_file(file) for file in sorted(part.iterdir())}
     (part / _MANIFEST).write_text(dumps({"sha256": manifest}, indent=1), encoding="utf-8")
