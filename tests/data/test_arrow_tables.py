@@ -175,3 +175,11 @@ class TestRegularFiles:
         (tmp_path / "link").symlink_to(tmp_path / "a")
         with pytest.raises(OSError, match="not a regular file"):
             read_table(tmp_path / "link")
+
+
+def test_the_path_of_a_file_may_be_any_bytes(tmp_path: Path) -> None:
+    """As in a cache below a home directory whose name is not UTF-8."""
+    path = tmp_path / os.fsdecode(b"caf\xe9")
+    table = written([[("a", ["b"], 1.0)]], path)
+    assert table.equals(read_table(path))
+    assert table.num_rows == 1
