@@ -93,6 +93,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
     return train_both(tmp_path_factory.mktemp("fsdp"), RUNS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_two_shards_train_the_same_as_one_process(pairs: Outputs, name: str) -> None:
     single, sharded_output = pairs[name]
@@ -122,6 +123,7 @@ def test_every_architecture_can_be_sharded(tmp_path: Path) -> None:
         assert max_weight_difference(checkpoint(single, 3), checkpoint(sharded_output, 3)) < 1e-8, kind
 
 
+@pytest.mark.slow
 def test_the_saved_model_is_complete(pairs: Outputs) -> None:
     first, second = (Predictor.from_pretrained(output / "model") for output in pairs["losses"])
     text = "Ada lives in Turin."
@@ -130,6 +132,7 @@ def test_the_saved_model_is_complete(pairs: Outputs) -> None:
     assert single["score"] == pytest.approx(sharded_output["score"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_one_process_resumes_a_sharded_run(pairs: Outputs, tmp_path: Path) -> None:
     single, sharded_output = pairs["single"]
     copy = copy_until(sharded_output, 4, tmp_path / "copy")
