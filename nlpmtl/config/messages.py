@@ -31,8 +31,7 @@ _OTHER_TOOLS = {
     "per_device_eval_batch_size eval_batch_size micro_batch_size auto_find_batch_size grad_accum grad_accumulation "
     "accumulation_steps update_freq eval_accumulation_steps",
     "train.max_grad_norm": "clip grad_clip gradient_clip gradient_clip_val gradient_clipping clip_grad_norm "
-    "clip_norm "
-    "grad_clip_norm grad_norm gradient_norm",
+    "clip_norm grad_clip_norm grad_norm gradient_norm",
     "train.weight_decay": "wd l2 decay adam_weight_decay",
     "train.warmup": "warmup_ratio warmup_proportion num_warmup_steps warmup_steps warm_up warmup_fraction",
     "train.schedule": "lr_scheduler_type lr_scheduler scheduler lr_schedule scheduler_type lr_schedule_type "
@@ -109,11 +108,12 @@ _NO_KEY = {
     "optim": "the optimizer is AdamW; leave it out",
     **dict.fromkeys(("adam_beta1", "adam_beta2", "adam_epsilon", "betas", "eps"), _ADAMW),
     **dict.fromkeys(("group_by_length", "length_column_name", "pad_to_max_length", "padding"), _LENGTHS),
+    "truncation": "inputs longer than encoder.max_length are truncated; leave it out",
+    **dict.fromkeys(("train_dataset", "eval_dataset"), "write [datasets.NAME] with its data, input and tasks"),
     **dict.fromkeys(("torch_compile", "compile"), "nlpmtl does not compile models; leave it out"),
     "disable_tqdm": "a progress bar is shown on a terminal only; leave it out",
     "trust_remote_code": "code of a repository is never run: encoders are the architectures of transformers; leave "
-    "it "
-    "out",
+    "it out",
     "cache_dir": "set the environment variable NLPMTL_CACHE for tokenized data, HF_HOME for downloads; leave it out",
     "format": "the format is inferred from the extension of the file name; leave it out",
     "fsdp": "start the run with `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
