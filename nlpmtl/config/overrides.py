@@ -19,8 +19,15 @@ def check_datasets(raw: Mapping[str, Any], overrides: Mapping[str, Any], *, name
     Raises:
         ConfigError: a dataset is unknown.
     """
+    datasets = raw.get("datasets")
+    if not isinstance(datasets, Mapping):  # validation names the wrong value
+        return
     for key in overrides:
         table, _, rest = key.partition(".")
         name = rest.partition(".")[0]
-        if table == "datasets" and names and name != rest and name not in names and "data" not in raw[table][name]:
+        if table == "datasets" and names and name != rest and name not in names and not _has_data(datasets.get(name)):
             raise ConfigError(f"{key}: the run has no dataset {name!r}; {did_you_mean(name, names)}")
+
+
+def _has_data(dataset: Any) -> bool:
+    return isinstance(dataset, Mapping) and "data" in dataset

@@ -408,3 +408,18 @@ def test_an_override_for_an_unknown_dataset() -> None:
     added = {"datasets.new.limit": {"train": 3}, "datasets.new.data": {"files": {"train": "b.jsonl"}}}
     assert set(read_run({"datasets": datasets}, overrides=added)["datasets"]) == {"reviews", "new"}
     assert set(read_run({}, overrides=added)["datasets"]) == {"new"}
+
+
+def test_an_override_that_replaces_the_table_of_an_earlier_one() -> None:
+    raw = {"datasets": {"reviews": {"data": {"files": {"train": "a.jsonl"}}}}}
+    for key, value in (
+        ("datasets", {}),
+        ("datasets", {"new": 3}),
+        ("datasets.new", "data"),
+        ("datasets.new", ["data"]),
+    ):
+        with pytest.raises(ConfigError, match=r"datasets\.new\.limit: the run has no dataset 'new'; known: reviews"):
+            read_run(raw, overrides={"datasets.new.limit": {"train": 3}, key: value})
+    for wrong in ("data", ["data"], 3):
+        with pytest.raises(ConfigError, match="datasets: a table was expected"):
+            parse_run(read_run(raw, overrides={"datasets.new.limit": 3, "datasets": wrong}), where="run.toml")

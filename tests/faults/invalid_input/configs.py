@@ -212,7 +212,7 @@ def _source_configs(directory: Path) -> list[tuple[bool, str]]:
 
 def configs(scratch: Path, *, repetitions: int) -> FaultCount:
     """Load changed versions of the shipped configs and of a tiny run, the same on every run."""
-    count = FaultCount("mutated_bytes configs: accepted, or refused with a readable error, within a second")
+    count = FaultCount("mutated configs: accepted, or refused with a readable error, within a second")
     directory = scratch / "configs"
     files = _source_configs(directory)
     (directory / "uses.toml").write_text(
