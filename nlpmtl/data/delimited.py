@@ -6,11 +6,11 @@ import csv
 import sys
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
-from nlpmtl.config.dataset import DataConfig
+from nlpmtl.config.dataset import AUTO, DataConfig
 from nlpmtl.data.example import has_surrogate
 from nlpmtl.data.lines import LONGEST_LINE, UTF_8, skip_empty, strip_line_end, undecodable
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRow, check_distinct
@@ -23,7 +23,7 @@ _MAYBE_QUOTED = '; if its fields are in double quotes, set quoting = "minimal"'
 
 @dataclass(frozen=True)
 class TextFormat:
-    """The format of text files.
+    """The format of text files, and of the exports of annotation tools.
 
     Args:
         delimiter: the field separator; default: a comma in .csv files, a tab in .tsv files.
@@ -31,23 +31,27 @@ class TextFormat:
             for .csv files, "none" for .tsv files.
         encoding: the name of a codec.
         header: True if the first line has the column names; else the names, or False for "0", "1", ….
+        columns: name of each column of CoNLL files = its index; None: see `nlpmtl.data.conll.Layout`.
+        tool: the annotation tool that exported the files, or "auto".
     """
 
     delimiter: str | None = None
     quoting: str | None = None
     encoding: str = UTF_8
     header: bool | Sequence[str] = True
+    columns: Mapping[str, int] | None = None
+    tool: str = AUTO
 
     @classmethod
     def of(cls, data: DataConfig) -> Self:
         """Return the format of a dataset config."""
-        return cls(data.delimiter, data.quoting, data.encoding, data.header)
+        return cls(data.delimiter, data.quoting, data.encoding, data.header, data.columns, data.format)
 
     def for_file(self, path: str) -> TextFormat:
         """Return this format with the defaults for a file's extension."""
         tabs = path.lower().removesuffix(".gz").endswith(".tsv")
         delimiter = self.delimiter or ("\t" if tabs else ",")
-        return TextFormat(delimiter, self.quoting or ("none" if tabs else "minimal"), self.encoding, self.header)
+        return replace(self, delimiter=delimiter, quoting=self.quoting or ("none" if tabs else "minimal"))
 
 
 def read_table(lines: Iterator[str], *, format: TextFormat, labels: Collection[str], where: str) -> NumberedRows:

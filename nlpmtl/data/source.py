@@ -14,9 +14,9 @@ import numpy as np
 
 from nlpmtl.config.dataset import DataConfig, InputConfig, are_paths
 from nlpmtl.data.delimited import TextFormat
-from nlpmtl.data.files import Shards
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRows, arrow_rows, check_distinct
+from nlpmtl.data.shards import Shards
 from nlpmtl.errors import ConfigError, DataError, quote
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from nlpmtl.data.word_alignment import CLOSING, Span, split_words
 
-SplittingMethod = Literal["whitespace", "whitespace_only", "punctuation", "characters", "cjk_characters"]
+SplittingMethod = Literal["whitespace", "whitespace_only", "punctuation", "every_mark", "characters", "cjk_characters"]
 
 _UNSPACED = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3000-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf"
@@ -41,6 +41,8 @@ _SOME = 0.05
 _LEAST = 3
 """Minimum occurrences of a mark for a rule, and minimum ratio of split to unsplit ones: " - " is also a dash."""
 
+AT_MARKS = "split at marks"
+"""Name of the number of rows that `split_at_marks` split, so that the rule is known."""
 _MAX_WORDS = 200_000
 """The number of words to count; more do not change the rule."""
 
@@ -51,8 +53,8 @@ class WordSplitting:
 
     Args:
         method: "whitespace" splits at white space and splits off outer punctuation; "whitespace_only" keeps punctuation
-            with its word; "punctuation" also splits inside words, at the marks; "characters" makes every character a
-            word; "cjk_characters" only those of scripts without spaces.
+            with its word; "punctuation" also splits inside words, at the marks; "every_mark" is `split_at_marks`;
+            "characters" makes every character a word; "cjk_characters" only those of scripts without spaces.
         marks: what "punctuation" splits off: a clitic ("'s", "n't"), an elided word ("l'"), a mark between
             letters ("-"), or between digits ("0-0"); default: every punctuation mark and symbol.
     """
@@ -82,6 +84,8 @@ class WordSplitting:
         """
         if self.method == "characters":
             return [(i, i + 1) for i in range(len(text))]
+        if self.method == "every_mark":
+            return split_at_marks(text)
         if self.method == "whitespace_only":
             return [word.span() for word in _WORD.finditer(text)]
         if self.method == "punctuation" and not self.marks:
@@ -98,6 +102,19 @@ class WordSplitting:
 
 
 WHITESPACE = WordSplitting()
+
+
+def split_at_marks(text: str) -> list[Span]:
+    """Split a raw text at white space, and at every punctuation mark and symbol; scripts without spaces by character.
+
+    So a character span that ends before a full stop or inside ``New York-based`` does not cut a word.
+
+    >>> text = "New York-based (東京)"
+    >>> [text[a:b] for a, b in split_at_marks(text)]
+    ['New', 'York', '-', 'based', '(', '東', '京', ')']
+    """
+    runs = (run.span() for run in _UNSPACED_OR_RUN.finditer(text))
+    return [part for start, end in runs for part in _split_every_mark(text, start, end)]
 
 
 def _split_marks(text: str, start: int, end: int, marks: frozenset[str]) -> list[Span]:
@@ -203,6 +220,8 @@ class WordCounts:
     def splitting(self) -> WordSplitting:
         """Return the rule that the words follow."""
         counts = self.counts
+        if counts[AT_MARKS]:
+            return WordSplitting("every_mark")
         single = counts["words"] - counts["long"] - counts["long unspaced"]
         unspaced = counts["single unspaced"] + counts["long unspaced"]
         marks = sorted(name.removeprefix("split ") for name in counts if name.startswith("split "))

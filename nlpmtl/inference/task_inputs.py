@@ -231,8 +231,14 @@ class InputReader:
 
 
 def _read(row: Mapping[str, Any], columns: Columns) -> Example:
-    """Return a row as an example whose further inputs are not parsed yet."""
+    """Return a row as an example whose further inputs are not parsed yet.
+
+    A text in a column of words is split like any raw text: the column of annotated texts has the words in training.
+    """
     texts = {key: row[column] for key, column in columns if key in _TEXT_KEYS}
+    if isinstance(texts.get("words"), str) and ("words", "words") not in columns:
+        texts["text"] = texts.pop("words")
+        columns = tuple(("text" if key == "words" else key, column) for key, column in columns)
     extra = {key: row[column] for key, column in columns if key not in _TEXT_KEYS}
     return Example(to_input(texts, columns=dict(columns)), extra=extra)
 

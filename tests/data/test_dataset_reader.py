@@ -91,7 +91,7 @@ def test_bad_rows_of_all_splits_are_reported_with_their_locations(tmp_path: Path
         "  d: test, row 2: label: a label name was expected: a string or a whole number (found {})",
         "  d: test, row 3: text: missing or null (found None)",
         "  and 3 more",
-        'write `data.on_bad_row = "skip"` to drop these rows',
+        'write `data.on_bad_row = "skip"` to drop these rows, 7 of 8 (87.5%)',
     ]
 
 

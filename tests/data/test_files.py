@@ -34,13 +34,27 @@ def rules(rows: list[tuple[int, RawRow]]) -> dict[int, str]:
     return {number: row.rule for number, row in rows if isinstance(row, MalformedRow)}
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.json", "a.csv.xz", "a.gz", "a.parquet.gz", "jsonl", "a"])
+@pytest.mark.parametrize("name", ["a.md", "a.xlsx", "a.csv.xz", "a.gz", "a.zip.gz", "jsonl", "a"])
 def test_an_unknown_extension_lists_the_known_ones(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"\.jsonl, \.jsonl\.gz, \.csv, \.csv\.gz, \.tsv, \.tsv\.gz, \.parquet"):
+    with pytest.raises(ConfigError, match=r"\.jsonl, \.json, \.csv, \.tsv, \.parquet, .*\.zip archive"):
         check_extension(name)
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "A.CSV", "a.csv.gz", "a.tsv", "a.TSV.gz", "a.b.parquet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.jsonl",
+        "a.jsonl.gz",
+        "A.CSV",
+        "a.tsv",
+        "a.TSV.gz",
+        "a.b.parquet",
+        "a.parquet.gz",
+        "a.conllu",
+        "a.txt",
+        "a.zip",
+    ],
+)
 def test_known_extensions(name: str) -> None:
     check_extension(name)
 
