@@ -289,10 +289,10 @@ def _detect_tool(values: NumberedValues) -> tuple[str | None, Sequence[tuple[int
     return None, head
 
 
-def _to_rows(values: NumberedValues, *, tool: str, labels: Mapping[str, LabelType]) -> NumberedRows:
+def _to_rows(values: NumberedValues, *, tool: str | None, labels: Mapping[str, LabelType]) -> NumberedRows:
     """Yield the rows that JSON values are in the format of an annotation tool, or without one."""
     head: Sequence[tuple[int, Any]] = ()
-    detected: str | None = tool
+    detected = tool
     if tool == AUTO:
         detected, head = _detect_tool(values)
     convert = None if detected is None else CONVERTERS[detected]
