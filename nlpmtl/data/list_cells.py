@@ -14,8 +14,8 @@ _RULE = 'a list was expected: write JSON, such as ["a", "b"], or set data.separa
 def split_cell(text: str, *, separator: str | None) -> list[Any] | None:
     """Return the list in a cell; None if it has none.
 
-    A JSON list is read with any separator. Other text is split at the separator, which is removed with the white space
-    around it; empty parts are dropped.
+    Without a separator, the text must be a JSON list. Otherwise it is split at the separator, which is removed with the
+    white space around it; empty parts are dropped.
 
     Example:
         >>> split_cell("drama | comedy", separator="|")
@@ -23,15 +23,12 @@ def split_cell(text: str, *, separator: str | None) -> list[Any] | None:
         >>> split_cell('["drama", "comedy"]', separator=None)
         ['drama', 'comedy']
     """
-    if text.lstrip().startswith("["):
+    if separator is None:
         try:
-            value = json.loads(text)
+            value = json.loads(text) if text.lstrip().startswith("[") else None
         except (ValueError, RecursionError):
             value = None
-        if isinstance(value, list):
-            return value
-    if separator is None:
-        return None
+        return value if isinstance(value, list) else None
     parts = text.split() if separator == " " else map(str.strip, text.split(separator))
     return [part for part in parts if part]
 

@@ -113,11 +113,11 @@ def _select_tags(findings: Mapping[str, Finding], *, conllu: bool) -> dict[str, 
     """Return the findings for a CoNLL file: its last column with tags is proposed, of CoNLL-U both parts of speech."""
     tags = [column for column, finding in findings.items() if finding.kind == "labeling"]
     kept = [column for column in tags if column in _PARTS_OF_SPEECH] if conllu else tags[-1:]
-    proposed = "of CoNLL-U only the parts of speech are" if conllu else "only the last column with tags is"
+    reasons = dict.fromkeys(tags, "of CoNLL-U only the parts of speech are proposed" if conllu else "not the last tags")
+    if conllu:
+        reasons |= dict.fromkeys(("head", "deprel"), "a dependency tree; dependency parsing is not built in")
     return {
-        column: not_used(f"{finding.evidence}; {proposed} proposed")
-        if column in tags and column not in kept
-        else finding
+        column: not_used(reasons[column]) if column in reasons and column not in kept else finding
         for column, finding in findings.items()
     }
 

@@ -21,6 +21,7 @@ _ORDER_NAMES = frozenset("rating ratings star stars score scores grade grades le
 _ID_NAMES = frozenset("id ids uuid guid key hash url uri link email path filename".split())  # noqa: SIM905
 _LABEL_NAMES = frozenset("label labels class category intent topic type tag".split())  # noqa: SIM905
 _POSITION_NAMES = frozenset("start end begin offset position".split())  # noqa: SIM905
+_TARGET_NAMES = frozenset("target targets translation".split())  # noqa: SIM905
 _SPLIT_NAMES = {"train", "training", "validation", "valid", "val", "dev", "test", "eval"}
 _SCALES = (
     ("very negative", "negative", "neutral", "positive", "very positive"),
@@ -158,6 +159,13 @@ def texts_by_name(column: Profile, table: Table) -> Finding | None:
     if column.prose < 0.5 or not column.words_in_name & TEXT_NAMES or column.mean_words < 2:
         return None
     return Finding("text", _describe_text(column))
+
+
+def target_texts(column: Profile, table: Table) -> Finding | None:
+    """Texts in a column that is named like the output of a model."""
+    if column.prose < 0.5 or not column.words_in_name & _TARGET_NAMES:
+        return None
+    return not_used("texts that a model would write; text generation is not built in")
 
 
 def separated_labels(column: Profile, table: Table) -> Finding | None:

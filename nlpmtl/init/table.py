@@ -91,8 +91,8 @@ class Table:
         strings = [column for column in self.columns.values() if column.prose > 0]
         vocabularies = {column.name: {word for text in column.values for word in text.split()} for column in strings}
         pairs = {}
-        for tags in strings:
-            for text in strings:
+        for text in sorted(strings, key=lambda column: len(vocabularies[column.name])):  # the text has the largest one
+            for tags in strings:
                 few = len(vocabularies[tags.name]) <= min(_MAX_TAGS, len(vocabularies[text.name]) / 2)
                 if few and self._same_word_counts(tags, text):
                     pairs[tags.name] = text.name

@@ -121,7 +121,7 @@ def _describe_task(proposal: Proposal, task: TaskProposal) -> str:
     missing = max(column.missing for column in columns)
     rows = proposal.sample.table.rows
     unlabelled = f"; {missing / rows:.1%} of the rows have no label" if missing else ""
-    examples = "" if task.has_flags or columns[0].type in ("list", "object") else f": {columns[0].examples}"
+    examples = f": {columns[0].examples}" if task.kind not in ("multilabel", "labeling") else ""
     return f"{task.finding.evidence[:1].upper()}{task.finding.evidence[1:]}{examples}{unlabelled}."
 
 
