@@ -25,7 +25,7 @@ from nlpmtl.strict_model import Place, StrictModel, broken_rules, unknown_keys
 NAME = r"^[A-Za-z_-][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 """Name of a task or a dataset: letters, digits, `_` and `-`, not starting with a digit, at most 64 characters."""
-FORMAT_KEYS = {"delimiter", "quoting", "encoding", "header", "columns", "format"}
+FORMAT_KEYS = {"delimiter", "quoting", "encoding", "header", "separator", "columns", "format"}
 """Keys of `data` for the format of files."""
 AUTO, BRAT = "auto", "brat"
 """Values of `data.format`: the tool is recognised; brat, whose documents are files."""
@@ -153,6 +153,9 @@ class DataConfig(StrictModel):
 
     Or a list of column names, for files without such a line.
     """
+    separator: str | None = Field(None, min_length=1)
+    """What separates the labels, words or tags in one cell, such as "|" for `drama|comedy` or " " for words and their
+    tags; default: a list in a cell of a .csv or .tsv file is a JSON list."""
     columns: dict[str, Annotated[int, Field(strict=True)]] | None = None
     """Columns of CoNLL files: name = index from 0, or from the end: -1 is the last column.
 

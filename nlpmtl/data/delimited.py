@@ -33,6 +33,7 @@ class TextFormat:
         header: True if the first line has the column names; else the names, or False for "0", "1", ….
         columns: name of each column of CoNLL files = its index; None: see `nlpmtl.data.conll.Layout`.
         tool: the annotation tool that exported the files, or "auto"; None: JSON values are read as they are.
+        separator: what separates the items of a list in one cell; None: such a cell is a JSON list.
     """
 
     delimiter: str | None = None
@@ -41,11 +42,12 @@ class TextFormat:
     header: bool | Sequence[str] = True
     columns: Mapping[str, int] | None = None
     tool: str | None = AUTO
+    separator: str | None = None
 
     @classmethod
     def of(cls, data: DataConfig) -> Self:
         """Return the format of a dataset config."""
-        return cls(data.delimiter, data.quoting, data.encoding, data.header, data.columns, data.format)
+        return cls(data.delimiter, data.quoting, data.encoding, data.header, data.columns, data.format, data.separator)
 
     def for_file(self, path: str) -> TextFormat:
         """Return this format with the defaults for a file's extension."""

@@ -41,14 +41,14 @@ def detect_format(path: str) -> TextFormat:
     with open_binary(path) as file:
         head = file.read(_HEAD)
     encoding, text = _decode(head)
-    format = TextFormat(encoding=encoding)
+    detected = TextFormat(encoding=encoding)
     name = path.lower().removesuffix(".gz")
     if not name.endswith(_TABLES):
-        return format
-    lines = text.removeprefix("\ufeff").splitlines(keepends=True)
+        return detected
+    lines = [f"{line}\n" for line in text.removeprefix("\ufeff").split("\n")]
     if len(head) == _HEAD:
         lines = lines[:-1]
-    default = format.for_file(path)
+    default = detected.for_file(path)
     assert default.delimiter is not None
     others = [mark for mark in DELIMITERS if mark != default.delimiter]
     formats = [replace(default, delimiter=mark) for mark in (default.delimiter, *others)]
@@ -57,7 +57,7 @@ def detect_format(path: str) -> TextFormat:
     best = max(formats, key=lambda candidate: _fit(_records(lines, candidate)))
     header = _has_header(_records(lines, best))
     return replace(
-        format,
+        detected,
         delimiter=None if best.delimiter == default.delimiter else best.delimiter,
         quoting=None if best.quoting == default.quoting else best.quoting,
         header=header,
@@ -101,7 +101,7 @@ def _has_header(records: Sequence[Sequence[str]]) -> bool:
     if len(records) < 2:
         return True
     first, *others = records
-    if [name.strip() for name in first if name.strip()] == [str(index) for index, name in enumerate(first) if name.strip()]:
+    if all(name in ("", str(index)) for index, name in enumerate(first)):
         return True  # as pandas names the columns of a table without names
     for column, name in enumerate(first):
         repeated = any(len(record) > column and record[column] == name for record in others)

@@ -183,14 +183,9 @@ def check_format(path: str, format: TextFormat) -> None:
         raise ConfigError(f'{path}: data.format = "{format.tool}" is for {kind}; remove it, or name such files')
 
 
-def check_lists(path: str, *, words: str | None, labels: Mapping[str, LabelType]) -> None:
-    """Raise ConfigError if a column of lists is to be read from a CSV or TSV file."""
-    lists = [column for column, shape in labels.items() if column_type(shape).coding == "names"]
-    for column in [words, *lists] if words else lists:
-        if _type_of_name(path) in _TABLES:
-            raise ConfigError(
-                f"{path}: column {column!r} must contain lists, which CSV and TSV cannot hold; use .jsonl or .parquet"
-            )
+def is_table(path: str) -> bool:
+    """Return whether a path is that of a .csv or .tsv file."""
+    return _type_of_name(path) in _TABLES
 
 
 def _type_of_name(path: str) -> str | None:

@@ -6,12 +6,15 @@ import fnmatch
 import glob
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from nlpmtl.config.dataset import InputConfig
 from nlpmtl.data.binary_files import find_zip, member_names, open_zip
+from nlpmtl.data.column_types import column_type
 from nlpmtl.data.delimited import TextFormat
-from nlpmtl.data.files import check_extension, check_format, check_lists, fingerprint_file, open_file
+from nlpmtl.data.files import check_extension, check_format, fingerprint_file, is_table, open_file
 from nlpmtl.data.labels import LabelType
+from nlpmtl.data.list_cells import read_list_cells
 from nlpmtl.data.raw_rows import FilePart, MalformedRow, NumberedRows, RawRows
 from nlpmtl.errors import ConfigError, DataError
 
@@ -58,9 +61,7 @@ class Shards:
         # Declared as a label, an empty cell of a further input is null, as in the other sources.
         further = set(self._inputs.extra.values()) - {self._inputs.text, self._inputs.pair}
         labels = {**dict.fromkeys(further, "class"), **self._labels}
-        shards = [
-            open_file(path, inputs=self._inputs.columns, labels=labels, format=self._format) for path in self.paths()
-        ]
+        shards = [self._open_file(path, labels) for path in self.paths()]
         first = shards[0]
         if len(shards) == 1:
             return first
@@ -75,6 +76,16 @@ class Shards:
         )
         return RawRows(where, ": row ", rows, class_names=first.class_names, files=parts, uniform=uniform)
 
+    def _open_file(self, path: str, labels: Mapping[str, LabelType]) -> RawRows:
+        opened = open_file(path, inputs=self._inputs.columns, labels=labels, format=self._format)
+        separator = self._format.separator
+        if separator is None and not is_table(path):
+            return opened
+        lists = [column for column, type_ in labels.items() if column_type(type_).coding == "names"]
+        return replace(
+            opened, rows=read_list_cells(opened.rows, words=self._inputs.words, lists=lists, separator=separator)
+        )
+
     def fingerprint(self) -> str | None:
         """Return the paths, which errors contain, and the digests of all files; None if a file is missing."""
         try:
@@ -87,7 +98,6 @@ class Shards:
         for path in paths:
             check_extension(path, self._format)
             check_format(path, self._format)
-            check_lists(path, words=self._inputs.words, labels=self._labels)
         files: dict[str, str] = {}
         for path in paths:
             real = os.path.realpath(path)

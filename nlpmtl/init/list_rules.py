@@ -13,7 +13,7 @@ from nlpmtl.init.table import Table
 from nlpmtl.init.tags import find_scheme
 
 _MAX_LABELS = 1000
-_MAX_WORD_TAGS = 1000
+_MAX_WORD_TAGS = 500
 
 
 def character_spans(column: Profile, table: Table) -> Finding | None:
@@ -62,7 +62,8 @@ def word_tags(column: Profile, table: Table) -> Finding | None:
         return None
     if len(tags) < 2:
         return not_used(f"every tag is {tags[0]!r}" if tags else "no tags")
-    if len(tags) > _MAX_WORD_TAGS or 2 * len(tags) > len(column.items):
+    assert table.words is not None
+    if len(tags) > _MAX_WORD_TAGS or 2 * len(tags) > len(set(table.columns[table.words].items)):
         return not_used(f"one value per word, but {len(tags):,} different ones: too many for tags")
     if column.class_names:
         tags = list(column.class_names)
@@ -84,7 +85,9 @@ def spaced_tags(column: Profile, table: Table) -> Finding | None:
         return None
     rows = [value.split() for value in column.values]
     count = len({tag for row in rows for tag in row})
-    return Finding("labeling", f"one of {count} tags per word, separated by spaces", separator=" ", scheme=find_scheme(rows))
+    return Finding(
+        "labeling", f"one of {count} tags per word, separated by spaces", separator=" ", scheme=find_scheme(rows)
+    )
 
 
 def choices(column: Profile, table: Table) -> Finding | None:
@@ -108,7 +111,9 @@ def multi_hot(column: Profile, table: Table) -> Finding | None:
     if count < 2:
         return None
     labels = tuple(f"label_{number}" for number in range(count))
-    return Finding("multilabel", f"lists with 0 or 1 for each of {count} labels, whose names are missing", labels=labels)
+    return Finding(
+        "multilabel", f"lists with 0 or 1 for each of {count} labels, whose names are missing", labels=labels
+    )
 
 
 def label_sets(column: Profile, table: Table) -> Finding | None:

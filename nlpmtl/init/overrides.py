@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from nlpmtl.config import NAME
+from nlpmtl.data import sort_names
 from nlpmtl.errors import ConfigError, did_you_mean, find_nearest
 from nlpmtl.init import list_rules, scalar_rules
 from nlpmtl.init.finding import INPUTS, NOT_USED, Finding, not_used
@@ -157,5 +158,11 @@ def _as_classes(kind: str, column: Profile, table: Table) -> Finding | str:
         return "names, or whole numbers, were expected"
     if column.distinct < 2:
         return "it has fewer than two different values"
-    finding = scalar_rules.ordered_names(column, table) if kind == "sentiment" else None
-    return Finding(kind, _CHOSEN, labels=finding.labels if finding else ())
+    if kind != "sentiment" or column.class_names:
+        return Finding(kind, _CHOSEN, labels=column.class_names if kind == "sentiment" else ())
+    finding = scalar_rules.ordered_names(column, table)
+    return Finding(kind, _CHOSEN, labels=finding.labels if finding else sort_names(map(_label_name, column.counts)))
+
+
+def _label_name(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -17,7 +17,7 @@ _NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u
 """Characters of scripts that do not separate words: Thai, Lao, Burmese, Khmer, Chinese and Japanese."""
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _EXAMPLES = 3
-_SHOWN = 40
+_SHOWN = 24
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,9 @@ class Profile:
         """Fraction of the values that are strings of several words, or in a script without spaces."""
         if self.type != "string":
             return 0.0
-        return sum(len(text.split()) > 1 or len(_NO_SPACES.findall(text)) > 1 for text in self.values) / len(self.values)
+        return sum(len(text.split()) > 1 or len(_NO_SPACES.findall(text)) > 1 for text in self.values) / len(
+            self.values
+        )
 
     @cached_property
     def mean_words(self) -> float:

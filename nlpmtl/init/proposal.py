@@ -11,10 +11,12 @@ from nlpmtl.init.finding import INPUTS, Finding, not_used
 from nlpmtl.init.inputs import find_inputs
 from nlpmtl.init.overrides import TASK_KINDS, Override, apply_override, overrides_of
 from nlpmtl.init.rules import classify
+from nlpmtl.init.sample import Sample
 from nlpmtl.init.scalar_rules import flags
-from nlpmtl.init.sources import Source, to_name
+from nlpmtl.init.sources import to_name
 from nlpmtl.init.table import Table
 
+_PARTS_OF_SPEECH = ("upos", "xpos")
 _GENERIC_NAMES = {"label", "labels", "tag", "tags", "class", "classes", "target", "targets", "y", "gold"}
 """Names of columns that do not say what the task is; a task with such a column is named after its dataset."""
 
@@ -27,12 +29,14 @@ class TaskProposal:
         kind: the task type.
         columns: its label column; several columns of 0 and 1 for one multilabel task.
         finding: what the columns are.
+        has_flags: whether the columns have 0 and 1, one per label of a multilabel task.
         name: name that the user chose; None to derive one from the column and the dataset.
     """
 
     kind: str
     columns: tuple[str, ...]
     finding: Finding
+    has_flags: bool = False
     name: str | None = None
 
 
@@ -41,16 +45,14 @@ class Proposal:
     """What is written for one dataset.
 
     Args:
-        source: the dataset.
-        table: its columns.
+        sample: the columns of the dataset in its first rows.
         findings: column = what it is, in the order of the data.
         input: key of an input = its column; empty if there is none.
         tasks: the tasks by name; empty if no column can be a label.
         separator: what separates the labels or words in a cell, for `data.separator`; None if no column needs it.
     """
 
-    source: Source
-    table: Table
+    sample: Sample
     findings: Mapping[str, Finding]
     input: Mapping[str, str]
     tasks: Mapping[str, TaskProposal]
@@ -62,11 +64,11 @@ class Proposal:
         return bool(self.input and self.tasks)
 
 
-def propose(tables: Mapping[str, tuple[Source, Table]], overrides: Sequence[Override] = ()) -> list[Proposal]:
+def propose(samples: Sequence[Sample], overrides: Sequence[Override] = ()) -> list[Proposal]:
     """Return what is proposed for each dataset.
 
     Args:
-        tables: name of a dataset = its source, and its columns.
+        samples: the columns of each dataset.
         overrides: kinds that the user chose; they replace the proposal for their columns.
 
     Raises:
@@ -75,29 +77,29 @@ def propose(tables: Mapping[str, tuple[Source, Table]], overrides: Sequence[Over
     findings: dict[str, dict[str, Finding]] = {}
     inputs: dict[str, dict[str, str]] = {}
     tasks: dict[str, list[TaskProposal]] = {}
-    for name, (_, table) in tables.items():
+    for sample in samples:
+        name, table = sample.source.name, sample.table
         chosen = overrides_of(name, overrides, table)
-        columns = _classify_all(table, chosen)
+        columns = _classify_all(sample, chosen)
         inputs[name] = find_inputs(columns, table)
         findings[name] = _drop_unread(columns, inputs[name])
         tasks[name] = _find_tasks(findings[name], chosen, table)
     names = _name_tasks(tasks)
-    return [
-        Proposal(
-            source,
-            table,
-            findings[name],
-            inputs[name],
-            dict(zip(names[name], tasks[name], strict=True)),
-            _separator(findings[name].values()),
-        )
-        for name, (source, table) in tables.items()
-    ]
+    proposals = []
+    for sample in samples:
+        name = sample.source.name
+        named = dict(zip(names[name], tasks[name], strict=True))
+        separator = _separator(findings[name].values())
+        proposals.append(Proposal(sample, findings[name], inputs[name], named, separator))
+    return proposals
 
 
-def _classify_all(table: Table, overrides: Sequence[Override]) -> dict[str, Finding]:
+def _classify_all(sample: Sample, overrides: Sequence[Override]) -> dict[str, Finding]:
     """Return what each column is. Of several chosen texts, pairs or words the last one counts."""
+    table = sample.table
     findings = {name: classify(column, table) for name, column in table.columns.items()}
+    if sample.type in ("conll", "conllu"):
+        findings = _select_tags(findings, conllu=sample.type == "conllu")
     for override in overrides:
         if override.kind in INPUTS:
             replaced = [name for name, finding in findings.items() if finding.kind == override.kind]
@@ -105,6 +107,19 @@ def _classify_all(table: Table, overrides: Sequence[Override]) -> dict[str, Find
         for column in override.columns:
             findings[column] = apply_override(override, table.columns[column], table)
     return findings
+
+
+def _select_tags(findings: Mapping[str, Finding], *, conllu: bool) -> dict[str, Finding]:
+    """Return the findings for a CoNLL file: its last column with tags is proposed, of CoNLL-U both parts of speech."""
+    tags = [column for column, finding in findings.items() if finding.kind == "labeling"]
+    kept = [column for column in tags if column in _PARTS_OF_SPEECH] if conllu else tags[-1:]
+    reasons = dict.fromkeys(tags, "of CoNLL-U only the parts of speech are proposed" if conllu else "not the last tags")
+    if conllu:
+        reasons |= dict.fromkeys(("head", "deprel"), "a dependency tree; dependency parsing is not built in")
+    return {
+        column: not_used(reasons[column]) if column in reasons and column not in kept else finding
+        for column, finding in findings.items()
+    }
 
 
 def _drop_unread(findings: Mapping[str, Finding], inputs: Mapping[str, str]) -> dict[str, Finding]:
@@ -121,7 +136,9 @@ def _drop_unread(findings: Mapping[str, Finding], inputs: Mapping[str, str]) -> 
         elif finding.kind == "labeling" and "words" not in inputs:
             finding = not_used(f"{finding.evidence}, but there is no column of words")
         elif finding.separator not in (None, separator):
-            finding = not_used(f"{finding.evidence}; only one separator can be set, and another column has {separator!r}")
+            finding = not_used(
+                f"{finding.evidence}; only one separator can be set, and another column has {separator!r}"
+            )
         kept[column] = finding
     return kept
 
@@ -148,10 +165,15 @@ def _find_tasks(findings: Mapping[str, Finding], overrides: Sequence[Override], 
             continue
         done.update(columns)
         finding = findings[column]
-        kind = "multilabel" if len(columns) > 1 else finding.kind
-        if len(columns) > 1 or (kind == "multilabel" and flags(table.columns[column], table)):
-            finding = replace(finding, kind=kind, evidence=f"{len(columns)} columns of {finding.evidence}")
-        tasks.append(TaskProposal(kind, columns, finding, override.name or None if override else None))
+        is_flag = flags(table.columns[column], table) is not None
+        has_flags = is_flag and (len(columns) > 1 or finding.kind == "multilabel")
+        if has_flags:
+            finding = replace(
+                finding, kind="multilabel", evidence=f"{len(columns)} column(s) of 0 and 1, one per label"
+            )
+        tasks.append(
+            TaskProposal(finding.kind, columns, finding, has_flags, override.name or None if override else None)
+        )
     return tasks
 
 
@@ -178,7 +200,9 @@ def _name_tasks(tasks: Mapping[str, Sequence[TaskProposal]]) -> dict[str, list[s
                 candidates += [f"{candidates[-1]}_{number}" for number in range(2, len(members) + 2)]
                 name = next(candidate for candidate in candidates if candidate.casefold() not in used)
             elif name in names[dataset]:
-                raise ConfigError(f"--task: two tasks of the dataset {dataset!r} have the name {name!r}: rename one of them")
+                raise ConfigError(
+                    f"--task: two tasks of the dataset {dataset!r} have the name {name!r}: rename one of them"
+                )
             used.add(name.casefold())
             names[dataset].append(name)
     return names

@@ -39,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     scalar_rules.almost_numbers,
     list_rules.spaced_words,
     list_rules.spaced_tags,
+    scalar_rules.target_texts,
     scalar_rules.texts_by_name,
     scalar_rules.separated_labels,
     scalar_rules.class_names,

@@ -11,7 +11,7 @@ from nlpmtl.data.delimited import TextFormat
 from nlpmtl.data.detect_format import detect_format
 from nlpmtl.data.files import describe_file, open_file
 from nlpmtl.data.raw_rows import MalformedRow, RawRows
-from nlpmtl.data.source import open_hub_splits
+from nlpmtl.data.source import find_hub_splits
 from nlpmtl.errors import DataError
 from nlpmtl.init.sources import Source
 from nlpmtl.init.table import Table
@@ -52,19 +52,19 @@ def read_sample(source: Source) -> Sample:
         DataError: a file cannot be read, or there are no valid rows.
     """
     if source.hub is not None:
-        splits = open_hub_splits(parse_data({"hub": source.hub}, where=source.hub), name=source.name)
-        known = Source(source.name, {split: () for split in splits}, source.hub)
+        splits = find_hub_splits(parse_data({"hub": source.hub}, where=source.hub), columns=None, name=source.name)
+        known = Source(source.name, dict.fromkeys(splits, ()), source.hub)
         if "train" not in splits:
             raise DataError(f"{source.hub}: it has no train split; its splits are {', '.join(splits)}")
-        return Sample(known, _read([splits["train"]]), "hub", TextFormat(), {})
+        return Sample(known, _read([splits["train"].open()]), "hub", TextFormat(), {})
     path = source.files["train"][0]
-    format = TextFormat()
+    text_format = TextFormat()
     description = describe_file(path)
     if description.type in _TEXT_TYPES:
-        format = detect_format(path)
-        description = describe_file(path, encoding=format.encoding)
-    opened = [open_file(path, format=format) for path in source.files["train"]]
-    return Sample(source, _read(opened), description.type, format, description.columns, description.tool)
+        text_format = detect_format(path)
+        description = describe_file(path, encoding=text_format.encoding)
+    opened = [open_file(path, format=text_format) for path in source.files["train"]]
+    return Sample(source, _read(opened), description.type, text_format, description.columns, description.tool)
 
 
 def _read(files: list[RawRows]) -> Table:

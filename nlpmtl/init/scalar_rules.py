@@ -12,14 +12,16 @@ from nlpmtl.init.profile import NUMBER, Profile
 from nlpmtl.init.table import Table
 
 TEXT_NAMES = frozenset(
-    "text texts sentence sentences review reviews comment comments content body message messages question utterance "
-    "utterances query tweet post document passage article title headline description abstract complaint feedback".split()
+    "text texts sentence sentences review reviews comment comments content body message messages question "  # noqa: SIM905
+    "utterance utterances query tweet post document passage article title headline description abstract complaint "
+    "feedback".split()
 )
 """Words in the names of text columns."""
-_ORDER_NAMES = frozenset("rating ratings star stars score scores grade grades level levels".split())
-_ID_NAMES = frozenset("id ids uuid guid key hash url uri link email path filename".split())
-_LABEL_NAMES = frozenset("label labels class category intent topic type tag".split())
-_POSITION_NAMES = frozenset("start end begin offset position".split())
+_ORDER_NAMES = frozenset("rating ratings star stars score scores grade grades level levels".split())  # noqa: SIM905
+_ID_NAMES = frozenset("id ids uuid guid key hash url uri link email path filename".split())  # noqa: SIM905
+_LABEL_NAMES = frozenset("label labels class category intent topic type tag".split())  # noqa: SIM905
+_POSITION_NAMES = frozenset("start end begin offset position".split())  # noqa: SIM905
+_TARGET_NAMES = frozenset("target targets translation".split())  # noqa: SIM905
 _SPLIT_NAMES = {"train", "training", "validation", "valid", "val", "dev", "test", "eval"}
 _SCALES = (
     ("very negative", "negative", "neutral", "positive", "very positive"),
@@ -30,8 +32,8 @@ _SCALES = (
 _POLES = (("negative", "positive"), ("neg", "pos"), ("bad", "good"))
 _FLAGS = ({"0", "1"}, {"true", "false"})
 _DATE = re.compile(
-    r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}\S*( ?[A-Z]{1,4})?)?|\d{4}/\d{1,2}/\d{1,2}.{0,15}|"
-    r"\d{1,2}([/.])\d{1,2}\4(\d{2}|\d{4})([ T]\d{1,2}:\d{2}\S*)?"
+    r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}\S*( ?[A-Z]{1,4})?)?|\d{4}/\d{1,2}/\d{1,2}( \d{1,2}:\d{2}\S*)?|"
+    r"\d{1,2}(?P<mark>[/.])\d{1,2}(?P=mark)(\d{4}|\d{2})([T ]\d{1,2}:\d{2}\S*)?"
 )
 _MAX_WHOLE = 11
 """Maximum number of whole numbers that are labels; columns with more are numbers."""
@@ -85,7 +87,7 @@ def flags(column: Profile, table: Table) -> Finding | None:
 
 
 def identifiers(column: Profile, table: Table) -> Finding | None:
-    """Ids: strings without spaces, or whole numbers, that are all different, or that the name of the column calls so."""
+    """Ids: strings without spaces, or whole numbers, that are all different, or are ids by the name of the column."""
     single = column.whole_numbers is not None or (column.type == "string" and column.prose == 0)
     if not single:
         return None
@@ -118,7 +120,8 @@ def ordered_numbers(column: Profile, table: Table) -> Finding | None:
     low, high = min(column.whole_numbers), max(column.whole_numbers)
     if low not in (0, 1) or not 3 <= column.distinct <= _MAX_WHOLE or high - low + 1 != column.distinct:
         return None
-    return Finding("sentiment", f"whole numbers from {low} to {high}, and its name says that they have an order")
+    labels = tuple(map(str, range(low, high + 1)))
+    return Finding("sentiment", f"whole numbers from {low} to {high} in a column named like a rating", labels=labels)
 
 
 def few_whole_numbers(column: Profile, table: Table) -> Finding | None:
@@ -156,6 +159,13 @@ def texts_by_name(column: Profile, table: Table) -> Finding | None:
     if column.prose < 0.5 or not column.words_in_name & TEXT_NAMES or column.mean_words < 2:
         return None
     return Finding("text", _describe_text(column))
+
+
+def target_texts(column: Profile, table: Table) -> Finding | None:
+    """Texts in a column that is named like the output of a model."""
+    if column.prose < 0.5 or not column.words_in_name & _TARGET_NAMES:
+        return None
+    return not_used("texts that a model would write; text generation is not built in")
 
 
 def separated_labels(column: Profile, table: Table) -> Finding | None:

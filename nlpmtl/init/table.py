@@ -9,7 +9,7 @@ from typing import Any
 
 from nlpmtl.init.profile import Profile, is_missing
 
-_WORD_NAMES = frozenset("token tokens word words form forms".split())
+_WORD_NAMES = frozenset(["token", "tokens", "word", "words", "form", "forms"])
 _MAX_TAGS = 1000
 _MOSTLY = 0.95
 
@@ -89,15 +89,12 @@ class Table:
     def spaced_tags(self) -> Mapping[str, str]:
         """Column of tags that are separated by spaces = the column of the text, which has as many words in each row."""
         strings = [column for column in self.columns.values() if column.prose > 0]
+        vocabularies = {column.name: {word for text in column.values for word in text.split()} for column in strings}
         pairs = {}
-        for tags in strings:
-            items = [tag for value in tags.values for tag in value.split()]
-            if len(set(items)) > min(_MAX_TAGS, len(items) / 2):
-                continue
-            for text in strings:
-                lengths = [(len(left.split()), len(right.split())) for left, right in self.rows_of(tags.name, text.name)]
-                larger = text.name != tags.name and len({w for value in text.values for w in value.split()}) > len(set(items))
-                if larger and len(set(lengths)) > 1 and all(left == right for left, right in lengths):
+        for text in sorted(strings, key=lambda column: len(vocabularies[column.name])):  # the text has the largest one
+            for tags in strings:
+                few = len(vocabularies[tags.name]) <= min(_MAX_TAGS, len(vocabularies[text.name]) / 2)
+                if few and self._same_word_counts(tags, text):
                     pairs[tags.name] = text.name
         return pairs
 
@@ -116,6 +113,11 @@ class Table:
             return False
         lengths = [(len(left), len(right)) for left, right in self.rows_of(first.name, second.name)]
         return len(set(lengths)) > 1 and all(left == right for left, right in lengths)
+
+    def _same_word_counts(self, first: Profile, second: Profile) -> bool:
+        """Return whether the strings of two columns have as many words in every row, and not the same in all."""
+        counts = [(len(left.split()), len(right.split())) for left, right in self.rows_of(first.name, second.name)]
+        return len(set(counts)) > 1 and all(left == right for left, right in counts)
 
     def _indexes(self, column: Profile, lists: Profile) -> bool:
         """Return whether the whole numbers of a column are indices, from 0 or 1, into the lists of the same row."""

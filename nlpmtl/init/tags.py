@@ -1,4 +1,4 @@
-"""Tagging scheme of lists of tags: the first of `bio`, `iob1` and `bioes` that no more than 1% of the spans contradict."""
+"""Tagging scheme of lists of tags: the first of `bio`, `iob1` and `bioes` that at most 1% of the spans contradict."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.files import check_extension, check_lists, fingerprint_file, open_file
+from nlpmtl.data.files import check_extension, fingerprint_file, open_file
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
 from nlpmtl.errors import ConfigError, DataError
 
@@ -69,15 +69,6 @@ def test_a_directory_is_not_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").mkdir()
     with pytest.raises(DataError, match="no such file"):
         read(tmp_path / "a.jsonl")
-
-
-@pytest.mark.parametrize(("words", "labels"), [("w", {}), (None, {"w": "set"}), (None, {"w": "tags"})])
-def test_lists_in_cells_are_refused(words: Any, labels: Any) -> None:
-    for path in ("a.csv", "a.tsv", "a.csv.gz", "a.tsv.gz"):
-        with pytest.raises(ConfigError, match=rf"{path}: column 'w' must contain lists.*\.jsonl or \.parquet"):
-            check_lists(path, words=words, labels=labels)
-    check_lists("a.jsonl", words=words, labels=labels)
-    check_lists("a.csv", words=None, labels={"w": "number"})
 
 
 class TestFingerprint:
