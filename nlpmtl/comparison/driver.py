@@ -24,9 +24,10 @@ from nlpmtl.comparison.statistics import RESAMPLES
 from nlpmtl.config import RunConfig, flatten, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
+from nlpmtl.plugins import digest_plugins
 from nlpmtl.run import Event, Source, TrainResult, iter_train, load_config, load_inputs
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
-from nlpmtl.training import Message, check_run_dir, check_same_data, digest_plugins, global_state_restored, hold_lock
+from nlpmtl.training import Message, check_run_dir, check_same_data, global_state_restored, hold_lock
 from nlpmtl.training.lock import HOLDER, LOCK
 
 _MIN_LABELLED = 0.9

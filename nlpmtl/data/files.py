@@ -177,7 +177,7 @@ def check_format(path: str, format: TextFormat) -> None:
     if format.columns is not None and type_ not in (*_CONLL, _TEXT, None):
         advice = "a table without a header has `header`" if type_ in _TABLES else "remove it"
         raise ConfigError(f"{path}: data.columns names the columns of CoNLL files; {advice}")
-    types = {AUTO: (type_,), BRAT: (_TEXT, None)}.get(format.tool, (*_JSON, None))
+    types = {AUTO: (type_,), None: (type_,), BRAT: (_TEXT, None)}.get(format.tool, (*_JSON, None))
     if type_ not in types:
         kind = "a directory, an archive or .txt files" if format.tool == BRAT else ".json and .jsonl files"
         raise ConfigError(f'{path}: data.format = "{format.tool}" is for {kind}; remove it, or name such files')

@@ -10,7 +10,7 @@ table with the columns of the training data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -87,6 +87,25 @@ def open_container(inputs: Any) -> Container | None:
     return Container(name, lambda _: values, None, lazy=not isinstance(inputs, Sized))
 
 
+def check_task_names(names: Sequence[str] | None, tasks: Mapping[str, Task]) -> None:
+    """Check that these are names of tasks of a model; None stands for all tasks.
+
+    Raises:
+        ConfigError: a name is unknown, or it is not a list of names.
+    """
+    if names is None:
+        return
+    if isinstance(names, str | bytes | Mapping) or not isinstance(names, Collection) or not names:
+        raise ConfigError(
+            f"tasks: a list of names was expected, found {describe_value(names)}; the model has {', '.join(tasks)}"
+        )
+    for name in names:
+        if not isinstance(name, str):
+            raise ConfigError(f"tasks: the name of a task was expected, found {describe_value(name)}")
+        if name not in tasks:
+            raise ConfigError(f"this model has no task {name!r}; {did_you_mean(name, tasks)}")
+
+
 class InputReader:
     """Reads raw inputs for the tasks to predict.
 
@@ -101,6 +120,11 @@ class InputReader:
         self._names = default if self._requested is None else self._requested
         self._splitting = {name: task.splitting for name, task in tasks.items()}
         self._chosen: dict[tuple[str, ...], dict[Columns, list[str]]] = {}
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the tasks to predict."""
+        return self._names
 
     @property
     def trained_columns(self) -> list[str]:
