@@ -87,7 +87,7 @@ class Request:
             "plugins": dict(plugins),
             "inputs": {target.input: sha256_file(target.input) for target in self.targets},
             "output": str(self.output),
-            "formats": [asdict(text_format) for text_format in self.formats],
+            "formats": {target.input: asdict(found) for target, found in zip(self.targets, self.formats, strict=True)},
             "options": {
                 "--task": None if tasks is None else list(tasks),
                 "--text-column": list(self.text_columns),
