@@ -83,9 +83,8 @@ def test_csv_to_parquet_has_typed_columns(model: Path, predictions: list[dict[st
 
 def test_parquet_keeps_its_schema(model: Path, tmp_path: Path) -> None:
     features = Features({"text": Value("large_string"), "label": ClassLabel(names=["a", "b"])})
-    Dataset.from_dict({"text": TEXTS, "label": [0, 1, 0, 1, 0, -1]}, features=features).to_parquet(
-        tmp_path / "d.parquet"
-    )
+    dataset = Dataset.from_dict({"text": TEXTS, "label": [0, 1, 0, 1, 0, -1]}, features=features)
+    dataset.to_parquet(tmp_path / "d.parquet")
     table = pq.read_table(tmp_path / "d.parquet").append_column("day", pa.array([date(2026, 1, 2)] * 6))
     table = table.append_column("image", pa.array([b"\xff"] * 6)).append_column(
         pa.field("n", pa.int16(), nullable=False), pa.array(range(6), pa.int16())
@@ -125,7 +124,7 @@ def test_parquet_to_text(model: Path, tmp_path: Path) -> None:
 
 
 def test_json_lines_keep_their_fields(model: Path, predictions: list[dict[str, Any]], tmp_path: Path) -> None:
-    extra = [
+    extra: list[dict[str, Any]] = [
         {"id": 1, "label": [[0, 3, "x"]]},
         {"id": "7"},
         {"n": 1.5},
@@ -224,10 +223,8 @@ def test_invalid_rows(model: Path, tmp_path: Path) -> None:
         ("", "", False),
         ("c", "3", True),
     ]
-    assert [row["error"].endswith("new.csv:3: 1 field(s), but the header has 2") for row in cells] == [
-        False,
-        True,
-        False,
+    assert [row["error"].rpartition("/")[2] for row in cells] == [
+        *("", "new.csv:3: 1 field(s), but the header has 2", "")
     ]
 
 

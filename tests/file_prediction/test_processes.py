@@ -36,15 +36,16 @@ def run(command: list[str], model: Path, input_file: Path, output: Path) -> subp
 def kill_in_the_middle(command: list[str], model: Path, input_file: Path, output: Path) -> int:
     """Start a command, kill all of its processes when some parts are finished, and return their number."""
     arguments = ["predict", str(model), "--input", str(input_file), "--output", str(output), "--task", "topic"]
-    process = subprocess.Popen([*command, *arguments], start_new_session=True, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, *arguments], stderr=subprocess.DEVNULL)
     parts = output.parent / f".{output.name}.part" / PARTS
-    for _ in range(3000):
-        finished = [path for path in parts.glob("0*")] if parts.is_dir() else []
-        if len(finished) >= 2:
+    for _ in range(30_000):
+        if parts.is_dir() and len(list(parts.glob("0*"))) >= 2:
             break
         assert process.poll() is None
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for pid in (*map(int, children), process.pid):  # a rank outlives its launcher
+        os.kill(pid, signal.SIGKILL)
     process.wait()
     assert not output.exists()
     return len(list(parts.glob("0*")))
@@ -63,9 +64,8 @@ def test_every_row_once_and_in_order(command: list[str], model: Path, input_file
     table, expected = pq.read_table(output), pq.read_table(tmp_path / "expected.parquet")
     assert table.schema == expected.schema
     assert table.drop_columns("topic_score").equals(expected.drop_columns("topic_score"))
-    assert table.column("topic_score").to_pylist() == pytest.approx(
-        expected.column("topic_score").to_pylist(), abs=1e-5
-    )
+    scores = expected.column("topic_score").to_pylist()
+    assert table.column("topic_score").to_pylist() == pytest.approx(scores, abs=1e-5)
 
 
 @pytest.mark.slow

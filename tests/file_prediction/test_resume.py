@@ -75,7 +75,11 @@ def test_what_has_changed_is_refused(model: Path, input_file: Path, tmp_path: Pa
     for changed, options, message in (
         (other, {}, "the model has changed"),
         (model, {"tasks": ["topic"]}, "options: --task changed"),
-        (model, {"delimiter": ";", "text_column": "text,id"}, "formats was .*; options: --text-column changed"),
+        (
+            model,
+            {"delimiter": ";", "text_column": "text,id"},
+            "formats: .* changed; options: --text-column changed",
+        ),
     ):
         with pytest.raises(ConfigError, match=rf"{WORK} cannot be resumed: {message}.*--overwrite"):
             predict_files(changed, input_file, output, **options)  # type: ignore[arg-type]
