@@ -22,7 +22,7 @@ from nlpmtl.file_prediction.ranks import Ranks, open_ranks
 from nlpmtl.file_prediction.request import PredictFilesOptions, Request, parse_request
 from nlpmtl.file_prediction.row_files import Chunk, open_row_file
 from nlpmtl.file_prediction.targets import work_directory
-from nlpmtl.fs import fsync, write_atomic
+from nlpmtl.fs import fsync, sha256_file, write_atomic
 from nlpmtl.inference.task_inputs import SKIPPED, InputReader
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class _PartPredictor:
 
         options = self.request.options
         device = options.get("device", "auto")
-        if self.ranks.device is not None and device in ("auto", "cuda"):
+        if self.ranks.device is not None and device in ("auto", "cuda") and options.get("dtype") != "int8":
             device = self.ranks.device
         return Predictor.from_pretrained(
             self.request.model,
@@ -192,6 +192,9 @@ class _PartPredictor:
         except DataError as error:
             raise DataError(f"{chunk.place(0)} to {chunk.numbers[-1]}: {error}") from error
         errors = [row.error for row in rows]
+        unexpected = next((error for error in errors if error is not None), None)
+        if unexpected is not None and not self.request.skip:  # the file has changed since it was checked
+            raise DataError(unexpected)
         predictions = [None if error is not None else value for value, error in zip(predicted, errors, strict=True)]
         return PredictedChunk(chunk, predictions, errors)
 
@@ -200,7 +203,7 @@ def _finish(request: Request, plan: Plan, work: Path) -> PredictedFiles:
     """Join the parts of each file, and remove the work directory.
 
     Raises:
-        RunError: a part is missing, because an input changed while it was read; or an output cannot be written.
+        RunError: an input changed while it was read, or an output cannot be written.
     """
     parts, report = Parts(plan, work), request.report("writing")
     rows = 0
@@ -208,8 +211,8 @@ def _finish(request: Request, plan: Plan, work: Path) -> PredictedFiles:
     with _writing(request.output):
         (work / DONE).touch()
         for index, file in enumerate(plan.files):
-            missing = next((part for part in parts.of_file(index) if not part.exists()), None)
-            if missing is not None:
+            is_complete = all(part.exists() for part in parts.of_file(index))
+            if not is_complete or sha256_file(file.input) != plan.request["inputs"][file.input]:
                 raise RunError(f"{file.input}: it has changed while it was read: start again with --overwrite")
             joined = work / _JOINED
             output_format(request, file, index, tasks).join(parts.of_file(index), joined)

@@ -44,7 +44,6 @@ class Ranks:
 
     def wait(self) -> None:
         """Wait until all ranks are here."""
-        self.broadcast(None)
         if self.size > 1:
             import torch.distributed as dist
 
