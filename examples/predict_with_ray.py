@@ -3,8 +3,8 @@
     pip install 'nlpmtl[ray]'
     python examples/predict_with_ray.py
 
-A model is trained for a few steps. Then a Parquet file is predicted by two actors. On a cluster, the same script runs on
-all machines: RAY_ADDRESS=auto python examples/predict_with_ray.py
+A model is trained for a few steps. Then a Parquet file is predicted by actors that Ray starts as there are free CPUs or
+GPUs. On a cluster, the same script uses all machines: RAY_ADDRESS=auto python examples/predict_with_ray.py
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def predict(model: str, source: str, target: str, *, actors: int = 2, gpus: floa
         model: a model directory, or a Hub id.
         source: a Parquet file, or a directory or bucket of them.
         target: the directory or bucket to write to.
-        actors: number of actors.
+        actors: the largest number of actors; a CPU must be left for reading the files.
         gpus: GPUs of each actor.
     """
     import ray
@@ -58,7 +58,7 @@ def predict(model: str, source: str, target: str, *, actors: int = 2, gpus: floa
         fn_constructor_args=[model],
         batch_size=2048,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=actors),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
         num_gpus=gpus,
     )
     predicted.write_parquet(target)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
-from nlpmtl import __version__
 from nlpmtl.config import parse_data
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.errors import ConfigError, quote
@@ -82,12 +82,15 @@ class Request:
         """
         tasks = self.options.get("tasks")
         identity: dict[str, Any] = {
-            "nlpmtl": __version__,
+            "nlpmtl": metadata.version("nlpmtl"),
             "model": model,
             "plugins": dict(plugins),
             "inputs": {target.input: sha256_file(target.input) for target in self.targets},
             "output": str(self.output),
-            "formats": {target.input: asdict(found) for target, found in zip(self.targets, self.formats, strict=True)},
+            "formats": {
+                target.input: asdict(text_format)
+                for target, text_format in zip(self.targets, self.formats, strict=True)
+            },
             "options": {
                 "--task": None if tasks is None else list(tasks),
                 "--text-column": list(self.text_columns),
@@ -120,8 +123,8 @@ def parse_request(model: str | Path, input: str, output: Path, options: PredictF
     )
     targets = find_targets(input, output)
     formats = [complete_format(target.input, text_format) for target in targets]
-    for target, found in zip(targets, formats, strict=True):
-        check_columns(open_row_file(target.input, format=found), text_columns)
+    for target, detected in zip(targets, formats, strict=True):
+        check_columns(open_row_file(target.input, format=detected), text_columns)
     return Request(
         model=model, targets=targets, formats=formats, output=output, text_columns=text_columns, options=options
     )

@@ -84,8 +84,8 @@ def _unify(types: dict[str, pa.DataType], chunk: Chunk, *, columns: Sequence[str
         values: list[Any] = [None if isinstance(row, MalformedRow) else row.get(column) for row in chunk.rows()]
         before = types.get(column, pa.null())
         try:
-            found = pa.schema([(column, pa.array(values).type)])
-            unified = pa.unify_schemas([pa.schema([(column, before)]), found], promote_options="permissive")
+            present = pa.schema([(column, pa.array(values).type)])
+            unified = pa.unify_schemas([pa.schema([(column, before)]), present], promote_options="permissive")
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             rows = f"{chunk.place(0)} to {chunk.numbers[-1]}"
             raise DataError(

@@ -64,7 +64,7 @@ def find_inputs(input: str) -> list[str]:
 
     Raises:
         ConfigError: an ending is unknown.
-        DataError: there is no such file.
+        DataError: the file does not exist.
     """
     if glob.has_magic(input) and not os.path.exists(input):  # noqa: PTH110 (exists raises on a long name)
         paths = sorted(filter(os.path.isfile, glob.glob(input, recursive=True)))  # noqa: PTH207
@@ -79,7 +79,7 @@ def find_input(path: str) -> str:
 
     Raises:
         ConfigError: the ending is unknown.
-        DataError: there is no such file.
+        DataError: the file does not exist.
     """
     if not path.lower().endswith(INPUT_ENDINGS):
         raise ConfigError(f"--input {path}: the name must end in {LINES[0]}, {', '.join(EXTENSIONS)}")
