@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.file_prediction.inputs import RowParser
-from nlpmtl.file_prediction.output_columns import ERROR, PREDICTIONS, check_names, output_columns
+from nlpmtl.file_prediction.output_columns import ERROR, PREDICTIONS, OutputColumn, check_names, output_columns
 from nlpmtl.file_prediction.output_formats import Layout, OutputFormat, check_text_schema, make_format
 from nlpmtl.file_prediction.parts import PARTS
 from nlpmtl.file_prediction.plan import DONE, FilePlan, Plan
@@ -70,7 +69,7 @@ def make_plan(request: Request, work: Path) -> Plan:
 
 
 def _plan_file(
-    request: Request, index: int, *, reader: InputReader, tasks: Mapping[str, Task], on_rows: Any
+    request: Request, index: int, *, reader: InputReader, tasks: Mapping[str, Task], on_rows: Callable[[int], object]
 ) -> FilePlan:
     path, output = request.targets[index]
     typed = output.name.lower().endswith(".parquet")
@@ -112,7 +111,7 @@ def output_format(request: Request, plan: FilePlan, index: int, tasks: Mapping[s
     return make_format(Path(plan.output).name, layout, source=plan.input, format=request.formats[index])
 
 
-def _columns(plan: FilePlan, tasks: Mapping[str, Task], request: Request) -> Sequence[Any]:
+def _columns(plan: FilePlan, tasks: Mapping[str, Task], request: Request) -> list[OutputColumn]:
     options = OutputOptions(all_scores=request.options.get("all_scores", False))
     return output_columns({name: tasks[name] for name in plan.tasks}, options=options)
 

@@ -82,7 +82,7 @@ def test_what_has_changed_is_refused(model: Path, input_file: Path, tmp_path: Pa
         ),
     ):
         with pytest.raises(ConfigError, match=rf"{WORK} cannot be resumed: {message}.*--overwrite"):
-            predict_files(changed, input_file, output, **options)  # type: ignore[arg-type]
+            predict_files(changed, input_file, output, **options)
     text = input_file.read_text()
     input_file.write_text(text + "a cat,x\n")
     with pytest.raises(ConfigError, match=r"inputs: .*new\.csv changed"):
