@@ -27,11 +27,14 @@ def evaluate(
 
     Prints every metric of every task, and the mean of the task scores.
     """
+    from nlpmtl.config import find_directory
+    from nlpmtl.data_checks import check_datasets
     from nlpmtl.run_config import load_datasets
 
     import_plugins(plugins or ())
-    load_datasets(data)
-    from nlpmtl.evaluate_saved import evaluate as score  # after the config is validated: this imports torch
+    check_datasets(load_datasets(data), splits=[split], tasks=False)
+    find_directory(model, failed=f"the model {model!r} cannot be loaded")
+    from nlpmtl.evaluate_saved import evaluate as score  # after the checks: this imports torch
 
     quiet_libraries()
     scores = score(model, data, split=split, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
