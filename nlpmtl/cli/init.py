@@ -15,7 +15,7 @@ from nlpmtl.errors import ConfigError, DataError, plain_line
 if TYPE_CHECKING:
     from nlpmtl.init import Override, Proposal, Sample
 
-_QUESTION = "Press Enter to write the files, or change a column ([NAME=]COLUMN:KIND)"
+_QUESTION = "Press Enter to write the files, or say what a column is (COLUMN:KIND, or NAME=COLUMN:KIND)"
 
 
 def init(

@@ -88,7 +88,7 @@ def flags(column: Profile, table: Table) -> Finding | None:
 
 def identifiers(column: Profile, table: Table) -> Finding | None:
     """Ids: strings without spaces, or whole numbers, that are all different, or are ids by the name of the column."""
-    single = column.whole_numbers is not None or (column.type == "string" and column.prose == 0)
+    single = column.whole_numbers is not None or (column.type == "string" and not column.numbers and not column.prose)
     if not single:
         return None
     if column.words_in_name & _ID_NAMES and not column.words_in_name & _LABEL_NAMES:
