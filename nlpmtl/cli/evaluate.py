@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nlpmtl.cli.console import echo, echo_json, print_scores, quiet_libraries
-from nlpmtl.cli.options import DeviceOption, DtypeOption, Json, Model, PluginsOption, Revision
+from nlpmtl.cli.options import DeviceOption, DtypeOption, Json, Model, PluginsOption, Revision, check_model
 from nlpmtl.plugins import import_plugins
 
 
@@ -27,13 +27,12 @@ def evaluate(
 
     Prints every metric of every task, and the mean of the task scores.
     """
-    from nlpmtl.config import find_directory
     from nlpmtl.data_checks import check_datasets
     from nlpmtl.run_config import load_datasets
 
     import_plugins(plugins or ())
     check_datasets(load_datasets(data), splits=[split], tasks=False)
-    find_directory(model, failed=f"the model {model!r} cannot be loaded")
+    check_model(model)
     from nlpmtl.evaluate_saved import evaluate as score  # after the checks: this imports torch
 
     quiet_libraries()

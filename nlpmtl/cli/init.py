@@ -110,7 +110,7 @@ def _print_proposals(proposals: Sequence[Proposal]) -> None:
         echo(f"{sample.source.name} ({splits}): the columns of {rows} of train")
         kinds = {column: key for key, column in proposal.input.items()}
         for name, task in proposal.tasks.items():
-            kinds |= dict.fromkeys(task.columns, f"task {name}: {task.kind}")
+            kinds |= dict.fromkeys(task.columns, f"{name}: {task.kind}")
         lines = []
         for name, finding in proposal.findings.items():
             column = sample.table.columns[name]

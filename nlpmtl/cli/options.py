@@ -95,13 +95,22 @@ def check_files(config: RunConfig) -> None:
         find_directory(config.encoder.name, failed=f"the encoder {config.encoder.name!r} cannot be loaded")
 
 
+def check_model(model: str) -> None:
+    """Check the path of a model before torch is imported; a name that can be a Hub id is not checked.
+
+    Raises:
+        ModelError: the directory does not exist, or has no model.
+    """
+    from nlpmtl.config import find_directory
+
+    find_directory(model, failed=f"the model {model!r} cannot be loaded")
+
+
 def load_predictor(
     model: str, *, revision: str | None, device: str, dtype: Dtype | None, plugins: list[str] | None
 ) -> Predictor:
     """Load a model for prediction, and print the device on stderr unless it is the CPU."""
-    from nlpmtl.config import find_directory
-
-    find_directory(model, failed=f"the model {model!r} cannot be loaded")
+    check_model(model)
     from nlpmtl.inference.predictor import Predictor  # after the path is checked: this imports torch
 
     quiet_libraries()

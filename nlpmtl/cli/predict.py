@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nlpmtl.cli.console import to_json
-from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, load_predictor
+from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, check_model, load_predictor
 from nlpmtl.cli.predict_input import STDIN, BadRow, check_input, file_size, parse_format, read_texts
 from nlpmtl.cli.progress import PredictionProgress, progress_view
 from nlpmtl.errors import ConfigError, plain, plain_line
@@ -92,6 +92,7 @@ def predict(
     """
     texts = [_decode(text) for text in texts or ()]
     _check_arguments(texts, input=input, output=output)
+    check_model(model)
     text_format = parse_format(input, delimiter=delimiter, quoting=quoting, encoding=encoding, header=header)
     from nlpmtl.inference.task_inputs import SKIPPED, InputReader
 

@@ -121,7 +121,7 @@ def ordered_numbers(column: Profile, table: Table) -> Finding | None:
     if low not in (0, 1) or not 3 <= column.distinct <= _MAX_WHOLE or high - low + 1 != column.distinct:
         return None
     labels = tuple(map(str, range(low, high + 1)))
-    return Finding("sentiment", f"whole numbers from {low} to {high} in a column named like a rating", labels=labels)
+    return Finding("sentiment", f"from {low} to {high}, and named like a rating", labels=labels)
 
 
 def few_whole_numbers(column: Profile, table: Table) -> Finding | None:

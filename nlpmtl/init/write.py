@@ -20,7 +20,7 @@ _WIDTH = 118
 _COMMENT_COLUMN = 40
 _FORMAT_KEYS = ("delimiter", "quoting", "encoding", "header")
 _KEY_COMMENTS = {
-    "validation": "held out of train, as there is no validation split; the same rows for every seed",
+    "validation": "held out of train: there is no validation split",
     "delimiter": "separates the fields",
     "quoting": "the fields may be in double quotes",
     "encoding": "the file is not in UTF-8",

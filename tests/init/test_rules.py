@@ -39,9 +39,9 @@ CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
         ("mood", ["Very_Bad", "bad", "good"] * 3, "sentiment", "a scale of 3 names"),
     ],
     "ordered_numbers": [
-        ("stars", ["1", "2", "3", "4", "5"] * 2, "sentiment", "whole numbers from 1 to 5"),
-        ("starRating", [0, 1, 2], "sentiment", "whole numbers from 0 to 2"),
-        ("grade", ["1.0", "2.0", "3.0"] * 2, "sentiment", "whole numbers from 1 to 3"),
+        ("stars", ["1", "2", "3", "4", "5"] * 2, "sentiment", "from 1 to 5"),
+        ("starRating", [0, 1, 2], "sentiment", "from 0 to 2"),
+        ("grade", ["1.0", "2.0", "3.0"] * 2, "sentiment", "from 1 to 3"),
     ],
     "positions": [("answer_start", [3, 17, 3, 4], "none", "positions in a text")],
     "identifiers": [
