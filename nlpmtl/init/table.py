@@ -77,7 +77,7 @@ class Table:
     @cached_property
     def choices(self) -> Mapping[str, str]:
         """Column of indices = the column of lists of texts that it indexes."""
-        pairs = {}
+        pairs: dict[str, str] = {}
         for lists in self._lists:
             texts = lists.item_type == "string" and min(lists.lengths, default=0) >= 2
             repeated = 2 * len(set(map(str, lists.items))) <= len(lists.items)

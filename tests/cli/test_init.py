@@ -21,7 +21,7 @@ from nlpmtl.data_checks import check_datasets
 from nlpmtl.run_config import load_config
 from tests.cli.conftest import RunCli
 
-REVIEWS = [
+REVIEWS: list[list[Any]] = [
     [f"the {word} was {how}", topic, stars, index % 2, index % 3 // 2]
     for index, (word, how, topic, stars) in enumerate(
         [("kettle", "good", "kitchen", 5), ("spade", "bad", "garden", 1), ("pan", "fine", "kitchen", 2)] * 12

@@ -69,7 +69,10 @@ def test_names_of_tasks() -> None:
     assert list(tasks(sample(text=TEXTS, label=TOPICS))) == ["shop"]
     assert list(tasks(sample(text=TEXTS, label=TOPICS, tags=[["a"], ["b"]] * 5))) == ["shop_label", "shop_tags"]
     assert list(tasks(sample(text=TEXTS, shop=TOPICS, label=TOPICS))) == ["shop", "shop_label"]
-    assert list(tasks(sample(text=TEXTS, **{"Thème principal": TOPICS, "主题": TOPICS}))) == ["Theme_principal", "shop"]
+    assert list(tasks(sample(text=TEXTS, **dict[str, Any]({"Thème principal": TOPICS, "主题": TOPICS})))) == [
+        "Theme_principal",
+        "shop",
+    ]
     first, second = sample("a", text=TEXTS, label=TOPICS, topic=TOPICS), sample("b", text=TEXTS, topic=TOPICS)
     assert list(tasks(first, second)) == ["a", "a_topic", "b_topic"]
 
@@ -129,9 +132,9 @@ def test_two_tasks_with_one_name() -> None:
 
 
 def test_of_conll_files_only_the_last_tags_are_proposed() -> None:
-    columns = {"words": WORDS, "1": TAGS, "tags": TAGS}
+    columns: dict[str, Any] = {"words": WORDS, "1": TAGS, "tags": TAGS}
     assert tasks(sample(type="conll", **columns)) == {"shop": ("labeling", "tags")}
-    conllu = {"form": WORDS, "upos": TAGS, "xpos": TAGS, "deprel": TAGS}
+    conllu: dict[str, Any] = {"form": WORDS, "upos": TAGS, "xpos": TAGS, "deprel": TAGS}
     assert list(tasks(sample(type="conllu", **conllu))) == ["upos", "xpos"]
     assert list(tasks(sample(type="jsonl", **conllu))) == ["upos", "xpos", "deprel"]
 

@@ -109,7 +109,7 @@ CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
 }
 """Name of a rule = columns (name, values) to which it is the first that applies, with the kind and the evidence."""
 
-RELATED = {
+RELATED: dict[str, tuple[dict[str, list[Any]], str, str]] = {
     "heads": ({"tokens": UNEVEN, "heads": [[0, *[1] * (len(row) - 1)] for row in UNEVEN]}, "heads", "none"),
     "relations": (
         {

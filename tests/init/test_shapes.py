@@ -134,7 +134,8 @@ def write_csv(path: Path, rows: list[Row], *, join: str | None = None) -> None:
 def write_conllu(path: Path, rows: list[Row]) -> None:
     def lines(row: Row) -> Iterator[str]:
         empty = ["_"] * len(row["tokens"])
-        upos, xpos = row.get("upos", row.get("tags", empty)), row.get("xpos", empty)
+        upos = row["upos"] if "upos" in row else row["tags"]
+        xpos = row.get("xpos", empty)
         columns = zip(row["tokens"], upos, xpos, row.get("heads", empty), row.get("deprels", empty), strict=True)
         for number, (word, universal, other, head, relation) in enumerate(columns, 1):
             yield f"{number}\t{word}\t_\t{universal}\t{other}\t_\t{head}\t{relation}\t_\t_\n"
