@@ -55,7 +55,7 @@ class Layout(NamedTuple):
 
 
 def find_layout(head: Sequence[str], *, conllu: bool) -> Layout | None:
-    """Return the layout that the first word shows; None if there is no word.
+    """Return the layout that the first word shows; None without any word.
 
     Args:
         head: the first lines.

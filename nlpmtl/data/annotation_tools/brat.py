@@ -54,7 +54,7 @@ def is_brat(path: str) -> bool:
 def open_brat(path: str, *, encoding: str, progress: Progress) -> RawRows:
     """Return the lines of the documents as rows with ``text``, and ``label``, the spans ``[start, end, name]`` in it.
 
-    ``label`` is None without an .ann file. A line with a discontinuous span, with a span that goes on in the next line,
+    ``label`` is None without an .ann file. A line with a discontinuous span, with a span over two lines,
     or with a span that does not fit the text is malformed. Empty lines are left out.
 
     Args:
@@ -74,7 +74,7 @@ def _read_documents(path: str, parts: list[FilePart], *, encoding: str, progress
         known = set(names)
         for name in names:
             if name.endswith(ANNOTATION) and name.removesuffix(ANNOTATION) + TEXT not in known:
-                raise DataError(f"{name}: there is no text file {name.removesuffix(ANNOTATION)}{TEXT} for it")
+                raise DataError(f"{name}: the text file {name.removesuffix(ANNOTATION)}{TEXT} does not exist")
         for name in names:
             if not name.endswith(TEXT):
                 continue
