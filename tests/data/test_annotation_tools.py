@@ -340,6 +340,13 @@ class TestConfig:
         rows = load_rows(DataConfig(files={"train": path}, on_bad_row="skip"), **table)["train"]
         assert (len(rows), rows.skipped) == (300, 1)
 
+    def test_spans_of_a_text_that_is_not_split(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.jsonl", EXPORTS["doccano"][1])
+        with pytest.raises(
+            DataError, match=r"a\.jsonl:1: label: spans are tags of words: write `words` instead of `text`"
+        ):
+            labels(path, "tags")
+
     @pytest.mark.parametrize("name", ["a.csv", "a.conll", "a.parquet", "a.tsv.gz"])
     @pytest.mark.parametrize("tool", ["doccano", "spacy", "brat"])
     def test_a_tool_does_not_write_other_files(self, name: str, tool: str) -> None:
