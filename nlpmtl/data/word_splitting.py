@@ -102,6 +102,7 @@ class WordSplitting:
 
 
 WHITESPACE = WordSplitting()
+EVERY_MARK = WordSplitting("every_mark")
 
 
 def split_at_marks(text: str) -> list[Span]:
@@ -221,7 +222,7 @@ class WordCounts:
         """Return the rule that the words follow."""
         counts = self.counts
         if counts[AT_MARKS]:
-            return WordSplitting("every_mark")
+            return EVERY_MARK
         single = counts["words"] - counts["long"] - counts["long unspaced"]
         unspaced = counts["single unspaced"] + counts["long unspaced"]
         marks = sorted(name.removeprefix("split ") for name in counts if name.startswith("split "))
