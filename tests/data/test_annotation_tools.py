@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
 from nlpmtl.data.annotation_tools import CONVERTERS, detect_tool
@@ -173,6 +175,26 @@ def test_other_rows_belong_to_no_tool(value: Any) -> None:
 def test_any_json_value_gives_rows_or_malformed_rows(tool: str, value: Any) -> None:
     for row in CONVERTERS[tool](value):
         assert isinstance(row, dict | MalformedRow)
+
+
+KEYS = (
+    "text label data annotations result value start end labels choices spans answer accept options paragraphs raw "
+    "sentences tokens orth ner space cats entities start_offset annotation_id lead_time from_name type"
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 5) | st.sampled_from(["", "a b", "accept", "labels", "B-x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS.split()), inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@given(value=JSON)
+@settings(max_examples=150, deadline=None)
+def test_random_values_give_rows_or_malformed_rows(value: Any) -> None:
+    detect_tool(value)
+    for convert in CONVERTERS.values():
+        for row in convert(value):
+            assert isinstance(row, dict | MalformedRow)
 
 
 def labels(path: Path, type_: str, *, column: str = "label", **keys: Any) -> list[Any]:

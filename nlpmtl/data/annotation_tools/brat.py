@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from nlpmtl.data.annotation_tools.spans import SpanError, find_offsets
-from nlpmtl.data.binary_files import MOST_MEMBERS, Progress, find_zip, member_names, open_binary, open_member, open_zip
+from nlpmtl.data.binary_files import (
+    MOST_MEMBERS,
+    Progress,
+    find_zip,
+    member_names,
+    open_binary,
+    open_member,
+    open_zip,
+    reading,
+)
 from nlpmtl.data.lines import LONGEST_LINE, decode_bytes
 from nlpmtl.data.raw_rows import FilePart, MalformedRow, NumberedRows, RawRows
 from nlpmtl.errors import DataError
@@ -128,7 +137,8 @@ def _read_file(name: str, progress: Progress) -> bytes:
 
 
 def _read_all(file: IO[bytes], *, where: str) -> bytes:
-    content = file.read(LONGEST_LINE + 1)
+    with reading(where):
+        content = file.read(LONGEST_LINE + 1)
     if len(content) > LONGEST_LINE:
         raise DataError(f"{where}: the document is longer than the limit of {LONGEST_LINE:,} bytes")
     return content
