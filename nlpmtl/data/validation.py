@@ -166,17 +166,22 @@ def _missing_columns(columns: Iterable[str], *, existing: Collection[str], where
     names = sorted(map(plain, existing))
     more = f", … ({len(names)} columns)" if len(names) > _SHOWN_COLUMNS else ""
     listed = f"; available columns: {', '.join(names[:_SHOWN_COLUMNS])}{more}"
-    delimiters = [mark for mark in _DELIMITERS if all(mark in name for name in existing)] if len(names) == 1 else []
-    if delimiters:
-        listed += f"; if these are several columns, write `data.delimiter = {dumps(delimiters[0])}`"
+    delimiter = find_delimiter(existing)
+    if delimiter is not None:
+        listed += f"; if these are several columns, write `data.delimiter = {dumps(delimiter)}`"
     missing: dict[str, MissingColumn] = {}
     for column in columns if existing else ():
         if column not in existing:
-            nearest = None if delimiters else find_nearest(column, names)
+            nearest = None if delimiter else find_nearest(column, names)
             hint = f"; did you mean {nearest!r}?" if nearest else ""
             missing[column] = MissingColumn(f"{where}: column {column!r} not found{listed}{hint}", nearest)
             listed = ""
     return missing
+
+
+def find_delimiter(columns: Collection[str]) -> str | None:
+    """Return the delimiter in the name of a single column, which is the header of a table with another delimiter."""
+    return next((mark for mark in _DELIMITERS if len(columns) == 1 and all(mark in name for name in columns)), None)
 
 
 def _columns(
