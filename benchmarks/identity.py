@@ -39,9 +39,8 @@ from typing import Any, Final
 from benchmarks import identity_jobs
 from benchmarks.identity_compare import Comparison, compare_runs
 from benchmarks.identity_jobs import ERROR, PREDICTIONS, SCORES
-from benchmarks.tables import facts
+from benchmarks.tables import ROOT, facts
 
-ROOT: Final = Path(__file__).resolve().parents[1]
 LOSSES_PATCH: Final = Path(__file__).with_name("identity_losses.patch")
 """Patch for versions that sum losses over a batch: they sum them per example."""
 _TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")

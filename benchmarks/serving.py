@@ -28,10 +28,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.tables import make_parser, write_report
+from benchmarks.tables import ROOT, make_parser, write_report
 from nlpmtl.inference.predictor import Predictor
 
-ROOT = Path(__file__).parents[1]
 SUPPORT = ROOT / "task_configs" / "support"
 CLOSE = 1e-5
 MAX_TEXTS = 5000

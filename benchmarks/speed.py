@@ -31,8 +31,8 @@ from typing import Any, Final
 from scipy.stats import binom
 
 from benchmarks import identity_jobs, speed_jobs
-from benchmarks.identity import ROOT, Version, worktree
-from benchmarks.tables import facts, make_parser, write_report
+from benchmarks.identity import Version, worktree
+from benchmarks.tables import ROOT, commit, facts, make_parser, write_report
 
 LIMIT: Final = 1.03
 _STEPS: Final = 30
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         threads = os.cpu_count() or 1
         base, current = Version(source, scratch / "old", threads), Version(ROOT, scratch / "new", threads)
         measured = compare_versions(base, current, files=write_inputs(scratch), pairs=args.pairs)
-    lines = list(report(measured))
+    lines = [f"BASE: {args.base}; working tree: {commit()}.", "", *report(measured)]
     provenance = facts(f"benchmarks.speed {args.base} --pairs {args.pairs}", threads=current.threads)
     write_report(["# Speed of two versions", "", *lines, "", *provenance], args.output)
     return int(not lines[-1].endswith("none."))

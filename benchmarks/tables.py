@@ -6,9 +6,12 @@ import argparse
 import os
 import platform
 import statistics
+import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
@@ -53,6 +56,16 @@ def mean_spread(values: Sequence[float], digits: int) -> str:
     """Return ``mean ± standard deviation``; the deviation of a single value is 0."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
+
+
+def commit() -> str:
+    """Return the abbreviated commit of the working tree, followed by ``-dirty`` if the code differs from it."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+    changed = git("diff", "--name-only", "HEAD", "--", "*.py", "pyproject.toml", "constraints.txt")
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
 
 
 def facts(command: str, *packages: str, threads: int | None = None) -> list[str]:

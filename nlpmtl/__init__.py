@@ -53,7 +53,7 @@ _LAZY = {
     "MultiTaskModel": "nlpmtl.model",
     "Predictor": "nlpmtl.inference.predictor",
     "Relations": "nlpmtl.affinity",
-    "RunConfig": "nlpmtl.config",
+    "RunConfig": "nlpmtl.run_config",  # which imports the kinds that a config may name
     "TrainResult": "nlpmtl.run",
     "compare": "nlpmtl.comparison",
     "evaluate": "nlpmtl.evaluate_saved",

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from transformers import AutoModel
 
-from nlpmtl import ConfigError, ModelError, RunError
+from nlpmtl import ConfigError, ModelError, MultiTaskConfig, MultiTaskModel, RunError
+from nlpmtl.comparison.experiment_plan import RunPlan
+from nlpmtl.comparison.run_summary import read_summary
+from nlpmtl.config import parse_run
 from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION, check_format_version
 from nlpmtl.hub import load_model
 from nlpmtl.training import read_state, recorded_overrides
@@ -52,3 +58,24 @@ def test_a_newer_model_is_refused(tmp_path: Path) -> None:
     config = {"model_type": "nlpmtl", "encoder_config": {"model_type": "bert"}, "tasks": {"a": {}}, **NEWER}
     with pytest.raises(ModelError, match=rf"config\.json: {RULE}"):
         load_model(str(write(tmp_path / "config.json", config)))
+
+
+@pytest.mark.parametrize("member", [MultiTaskConfig, MultiTaskModel, AutoModel], ids=lambda member: member.__name__)
+def test_a_newer_model_is_refused_by_from_pretrained(member: Any, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(Path(__file__).parent / "fixtures" / "models-0.1" / "hard", model)
+    assert member.from_pretrained(model) is not None
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    write(model / "config.json", {**config, **NEWER})
+    with pytest.raises(ModelError, match=rf"config\.json: {RULE}"):
+        member.from_pretrained(model)
+
+
+def test_newer_answers_json_is_refused(tmp_path: Path) -> None:
+    data = {"files": {"train": [{"text": "a cat", "topic": "x"}]}}
+    tasks = {"topic": {"kind": "classification", "label": "topic"}}
+    dataset = {"data": data, "input": {"text": "text"}, "tasks": tasks}
+    config = parse_run({"encoder": {"name": "encoder"}, "datasets": {"messages": dataset}}, where="config")
+    directory = write(tmp_path / "answers.json", {"answered": {}, **NEWER})
+    with pytest.raises(RunError, match=rf"answers\.json: {RULE}"):
+        read_summary(RunPlan(config, directory, None, {"messages": 1}))

@@ -160,6 +160,7 @@ def _read_rows(
     from nlpmtl.data.example import has_surrogate
     from nlpmtl.data.files import open_file
     from nlpmtl.data.raw_rows import MalformedRow
+    from nlpmtl.data.validation import find_delimiter
 
     columns = list(dict.fromkeys(["text", "pair", "words", *reader.trained_columns]))
     # Declared as a label, an empty cell is null: a csv file can mix pairs and single texts.
@@ -176,5 +177,10 @@ def _read_rows(
         if error is None:
             yield fields
         else:
+            existing = {**dict.fromkeys(stream.columns), **row}
+            error = _find_error(reader, existing) or error  # which names the columns that the row has
+            delimiter = find_delimiter(existing)
+            if delimiter is not None:
+                error += f"; if these are several columns, write --delimiter {delimiter!r}"
             texts = {key: text for key, text in fields.items() if isinstance(text, str) and not has_surrogate(text)}
             yield BadRow({"text": None, **texts}, f"{place}: {error}")

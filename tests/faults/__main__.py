@@ -22,6 +22,7 @@ from typing import Any
 import torch
 import transformers
 
+from benchmarks.tables import commit
 from tests.faults import (
     attacks,
     batch_dependence,
@@ -101,6 +102,7 @@ def main() -> None:
             "wrong": count.failures,
             "seconds": round(time.perf_counter() - start),
             "date": date.today().isoformat(),
+            "commit": commit(),
         }
         print(f"{name}: {count} ({results[name]['seconds']} s)", flush=True)
         for line in count.failures[:5]:
@@ -128,7 +130,7 @@ encoder. The command writes this page; to run a single part: `python -m tests.fa
 $ make faults
 ```
 
-| part | fault and expected behaviour | passed | seconds | date |
+| part | fault and expected behaviour | passed | seconds | date, commit |
 |---|---|---|---|---|
 {lines}
 
@@ -141,9 +143,9 @@ def page(counts: dict[str, Any]) -> str:
     lines = []
     for name, count in counts.items():
         passed = count["tried"] - len(count["wrong"])
-        lines.append(
-            f"| {name} | {count['what']} | {passed:,} of {count['tried']:,} | {count['seconds']:,} | {count['date']} |"
-        )
+        figures = f"{passed:,} of {count['tried']:,} | {count['seconds']:,}"
+        counted = ", ".join(count[key] for key in ("date", "commit") if key in count)
+        lines.append(f"| {name} | {count['what']} | {figures} | {counted} |")
     uncounted = [name for name in parts() if name not in counts]
     return PAGE.format(
         lines="\n".join(lines),
