@@ -63,7 +63,7 @@ schemas: $(VENV)/ready      ## Write the JSON Schemas of the config files
 	$(BIN)/nlpmtl schema --output task_configs/schemas
 
 docs: $(VENV)/ready         ## Write the reference pages from the code
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 bench: $(VENV)/ready        ## Figures of docs/results.md that take minutes
 	$(BIN)/python -m benchmarks.startup

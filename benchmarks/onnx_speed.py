@@ -122,7 +122,7 @@ def main() -> None:
         "",
         *facts(command, "onnx", "onnxruntime"),
     ]
-    write_report(report, args.output, echo=args.output is None)
+    write_report(report, args.output)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Frequencies of every sampler compared with its formula, on GLUE's nine train sets.
 
-    python -m benchmarks.sampler_frequencies
+    python -m benchmarks.sampler_frequencies [--output FILE.md]
 
 The first column of numbers is the largest difference between a dataset's count in 100,000 draws and N · p, over all
 datasets, three steps (the first, middle and last of a run) and five seeds. The last column follows the plan of a run of
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from benchmarks.tables import make_parser, write_report
 from nlpmtl.registry import SAMPLERS
 from nlpmtl.sampling import build_plan, build_sampler
 
@@ -59,12 +60,16 @@ def rows_used_otherwise(kind: str) -> tuple[int, int]:
 
 
 def main() -> None:
-    print("| sampler | largest difference of a count | of a frequency | rows used otherwise than planned |")
-    print("|---|---|---|---|")
+    args = make_parser(__doc__).parse_args()
+    lines = [
+        "| sampler | largest difference of a count | of a frequency | rows used otherwise than planned |",
+        "|---|---|---|---|",
+    ]
     for kind in SAMPLERS.names():
         worst = largest_difference(kind)
         wrong, rows = rows_used_otherwise(kind)
-        print(f"| {kind} | {worst:.2f} | {worst / DRAWS:.1e} | {wrong} of {rows:,} |")
+        lines.append(f"| {kind} | {worst:.2f} | {worst / DRAWS:.1e} | {wrong} of {rows:,} |")
+    write_report(lines, args.output)
 
 
 if __name__ == "__main__":

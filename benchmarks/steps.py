@@ -59,7 +59,7 @@ def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> 
         for _ in range(WARM + steps):
             start = time.perf_counter()
             plan, cursor = fit.plan.next(cursor)
-            fit.train_step.accumulator.collate.tally(plan.rows)
+            fit.train_step.accumulator.collate.count(plan.rows)
             fit.train_step.accumulator.collate(plan.rows)
             batch_times.append(time.perf_counter() - start)
             start = time.perf_counter()

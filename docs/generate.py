@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import inspect
 import re
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-import nlpmtl
-import nlpmtl.run
+import nlpmtl.run_config  # noqa: F401 - it imports all kinds
+from docs.docstrings import prose
+from docs.python_api import python_api
 from nlpmtl.config import DatasetConfig, LabelledOptions, RunConfig
-from nlpmtl.deprecation import RenamedAttribute, RenamedMethod
 from nlpmtl.metrics import Metric, reads_losses
 from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, KindOptions, Registry
 from nlpmtl.sampling import SamplingOptions
@@ -28,9 +27,6 @@ DOCS: Final = ROOT / "docs"
 _BEGIN, _END = "<!-- files: written by docs/generate.py -->", "<!-- files: end -->"
 _NOTE = "<!-- Written by docs/generate.py from the code: change it there, then `make docs`. -->"
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-_WIDE = 110
-_PYTHON_SECTIONS = ("Args:", "Returns:", "Raises:", "Example:")
-_SECTIONS = (*_PYTHON_SECTIONS, "References:")
 
 
 def pages() -> dict[Path, str]:
@@ -216,7 +212,7 @@ def _description(member: type, registry: Registry) -> list[str]:
     """The docstring of the module if it registers a single method, otherwise that of the class."""
     siblings = [name for name in registry.names() if registry.get(name).__module__ == member.__module__]
     own_module = len(siblings) == 1 and not issubclass(member, Task)
-    return _prose(inspect.getmodule(member) if own_module else member, sections=False)
+    return prose(inspect.getmodule(member) if own_module else member, sections=False)
 
 
 def _own_keys(options: type[KindOptions], *, leave_out: set[str]) -> list[str]:
@@ -229,7 +225,7 @@ def _own_keys(options: type[KindOptions], *, leave_out: set[str]) -> list[str]:
 def _task_facts(member: type[Task]) -> list[str]:
     """Return the form of a prediction and the default metrics."""
     scored = ", ".join(f"[`{name}`](metrics.md#{name})" for name in member.metrics)
-    return ["", "Prediction: " + "\n".join(_prose(member.format)), "", f"Default metrics: {scored}"]
+    return ["", "Prediction: " + "\n".join(prose(member.format)), "", f"Default metrics: {scored}"]
 
 
 def metrics() -> str:
@@ -243,7 +239,7 @@ def metrics() -> str:
             able = ["every task type whose loss of a row does not depend on other rows"]
         direction = "higher is better" if member.higher_is_better else "lower is better"
         pos_label = "; requires `pos_label`" if member.needs_positive else ""
-        lines += ["", f"## {name}", "", *_prose(member), "", f"For {', '.join(able)}; {direction}{pos_label}."]
+        lines += ["", f"## {name}", "", *prose(member), "", f"For {', '.join(able)}; {direction}{pos_label}."]
     return _page(
         "Metrics",
         "Names for `metrics = […]` of a task. Values are fractions, not percentages. An undefined value is null.",
@@ -269,114 +265,7 @@ def _reads(kind: str) -> tuple[str, ...]:
 
 def python() -> str:
     """Return the reference page of the Python API."""
-    lines: list[str] = []
-    for name in nlpmtl.__all__:
-        lines += ["", f"## {name}", "", *_member(name, getattr(nlpmtl, name))]
-    return _page(
-        "Python API",
-        "Everything that `import nlpmtl` exports. Torch is imported on the first use of a name that needs it.",
-        *lines,
-    )
-
-
-def _member(name: str, value: Any) -> list[str]:
-    if value is RunConfig:
-        return ["A validated run file. Its fields are the keys of a [run file](run-file.md).", *_prose(value)[1:]]
-    if not inspect.isclass(value):
-        return [*_signature(name, value), "", *_prose(value)]
-    signature = [] if issubclass(value, Exception) else [*_signature(name, value), ""]
-    lines = [*signature, *_prose(value)]
-    for key, inner in vars(value).items():
-        documented = inspect.isroutine(inner) or isinstance(inner, (classmethod, property))
-        documented = documented and not isinstance(inner, RenamedAttribute | RenamedMethod)
-        if documented and not key.startswith("_") and inspect.getdoc(getattr(value, key)):
-            lines += ["", f"### {name}.{key}", "", *_method(key, inner, getattr(value, key))]
-    return lines
-
-
-def _method(name: str, declared: Any, value: Any) -> list[str]:
-    if isinstance(declared, property):
-        return ["A property.", "", *_prose(declared.fget)]
-    return [*_signature(name, value), "", *_prose(value)]
-
-
-class _Annotation:
-    """An annotation with the text of the source as its repr."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __repr__(self) -> str:
-        return self.text
-
-
-def _signature(name: str, value: Any) -> list[str]:
-    signature = inspect.signature(value)
-    parameters = [
-        p.replace(annotation=_source_annotation(p.annotation)) for n, p in signature.parameters.items() if n != "self"
-    ]
-    returned = signature.empty if inspect.isclass(value) else _source_annotation(signature.return_annotation)
-    line = f"{name}{signature.replace(parameters=parameters, return_annotation=returned)}"
-    if len(line) > _WIDE:
-        tail = "" if returned is signature.empty else f" -> {returned}"
-        star = next((i for i, p in enumerate(parameters) if p.kind is p.KEYWORD_ONLY), len(parameters))
-        lines = [*map(str, parameters[:star]), *(["*"] if star < len(parameters) else []), *map(str, parameters[star:])]
-        line = "\n".join([f"{name}(", *(f"    {parameter}," for parameter in lines), f"){tail}"])
-    return ["```text", line, "```"]
-
-
-def _source_annotation(annotation: Any) -> Any:
-    return _Annotation(annotation) if isinstance(annotation, str) else annotation
-
-
-# --- docstrings ---------------------------------------------------------------------------------------------------
-
-
-def _prose(member: object, *, sections: bool = True) -> list[str]:
-    """Convert a docstring to Markdown: indented code as blocks, Google-style sections as lists.
-
-    Without `sections`, the sections that describe arguments, results and errors are omitted.
-    """
-    text = inspect.getdoc(member) or ""
-    lines: list[str] = []
-    for chunk in re.split(rf"\n(?=(?:{'|'.join(_SECTIONS)})\n)", text):
-        title, _, rest = chunk.partition("\n")
-        if title in _PYTHON_SECTIONS and not sections:
-            continue
-        if title == "Example:":
-            lines += ["", title, "", "```python", *textwrap.dedent(rest).strip().splitlines(), "```"]
-        elif title in _SECTIONS:
-            lines += ["", *_section(title.removesuffix(":"), textwrap.dedent(rest).strip().replace("``", "`"))]
-        else:
-            lines += _paragraphs(chunk.strip())
-    return lines
-
-
-def _section(title: str, body: str) -> list[str]:
-    if title == "Returns":
-        return [f"Returns: {' '.join(body.split())}"]
-    items = re.split(r"\n(?=\S)", body)
-    heading = "Arguments" if title == "Args" else title
-    return [f"{heading}:", "", *(_item(" ".join(item.split())) for item in items)]
-
-
-def _item(text: str) -> str:
-    name, sign, rest = text.partition(": ")
-    return f"- `{name}`: {rest}" if sign and " " not in name else f"- {text}"
-
-
-def _paragraphs(text: str) -> list[str]:
-    """Join paragraphs and list items into lines; indented paragraphs are code or formulas."""
-    lines: list[str] = []
-    for paragraph in re.split(r"\n\s*\n", text):
-        if lines:
-            lines.append("")
-        if all(line.startswith("    ") for line in paragraph.splitlines()):
-            lines += ["```text", *(line.removeprefix("    ") for line in paragraph.splitlines()), "```"]
-        else:
-            text, *items = (" ".join(part.replace("``", "`").split()) for part in re.split(r"\n(?=- )", paragraph))
-            lines += [text, *([""] if items and not text.startswith("- ") else []), *items]
-    return lines
+    return _page("Python API", *python_api())
 
 
 # --- the list of files in architecture.md --------------------------------------------------------------------------

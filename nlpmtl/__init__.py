@@ -57,7 +57,7 @@ _LAZY = {
     "PredictedFiles": "nlpmtl.file_prediction",
     "Predictor": "nlpmtl.inference.predictor",
     "Relations": "nlpmtl.affinity",
-    "RunConfig": "nlpmtl.config",
+    "RunConfig": "nlpmtl.run_config",  # which imports the kinds that a config may name
     "TrainResult": "nlpmtl.run",
     "compare": "nlpmtl.comparison",
     "evaluate": "nlpmtl.evaluate_saved",

@@ -26,11 +26,11 @@ _REPLAYED = 1024
 """Cached rows that are decoded at once."""
 _ARRAY = 200
 """Bytes that a NumPy array takes in addition to its values."""
-Outputs = Mapping[str, Sequence[NDArray[Any]]]
+NumpyOutputs = Mapping[str, Sequence[NDArray[Any]]]
 """Outputs of a head for one example: name -> an array per sequence, ``[...]`` or ``[tokens, ...]``."""
 ForwardFn = Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Tensor | Mapping[str, Tensor]]]
 """(batch, rows that each task reads) -> what the head of each task returns."""
-OutputsConsumer = Callable[[str, Sequence[Outputs], NDArray[np.int64]], Sequence[Any]]
+OutputsConsumer = Callable[[str, Sequence[NumpyOutputs], NDArray[np.int64]], Sequence[Any]]
 """(task, outputs of some rows, indices of these rows) -> a result per row."""
 
 
@@ -234,7 +234,7 @@ class _TaskReads:
         return finite
 
 
-def _select(outputs: Mapping[str, _Output], start: int, end: int) -> Outputs:
+def _select(outputs: Mapping[str, _Output], start: int, end: int) -> NumpyOutputs:
     """Return the outputs of consecutive sequences, those of one example."""
     if end - start == 1:
         return {name: [output.of(start)] for name, output in outputs.items()}
@@ -292,7 +292,7 @@ class LogitsCache:
     inference: Inference
     limit: int = 1 << 28
     _size: int = field(init=False, default=0)
-    _cached: dict[int, dict[str, dict[int, Outputs]]] = field(init=False, default_factory=dict)
+    _cached: dict[int, dict[str, dict[int, NumpyOutputs]]] = field(init=False, default_factory=dict)
 
     def run(
         self, split: TokenizedSplit, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
@@ -311,9 +311,9 @@ class LogitsCache:
     def _compute(
         self, split: TokenizedSplit, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
     ) -> Iterator[tuple[int, str, Any]]:
-        cached: dict[str, dict[int, Outputs]] | None = {task: {} for task in rows_of}
+        cached: dict[str, dict[int, NumpyOutputs]] | None = {task: {} for task in rows_of}
 
-        def keep(task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]) -> Sequence[Any]:
+        def keep(task: str, outputs: Sequence[NumpyOutputs], rows: NDArray[np.int64]) -> Sequence[Any]:
             nonlocal cached
             if cached is not None:
                 cached[task] |= {row: copy_outputs(values) for row, values in zip(rows.tolist(), outputs, strict=True)}
@@ -328,17 +328,17 @@ class LogitsCache:
             self._cached[id(split)] = cached
 
 
-def copy_outputs(outputs: Outputs) -> Outputs:
+def copy_outputs(outputs: NumpyOutputs) -> NumpyOutputs:
     """Return a copy, without which the arrays of the whole batch would stay in memory."""
     return {name: [array.copy() for array in arrays] for name, arrays in outputs.items()}
 
 
-def _bytes(outputs: Outputs) -> int:
+def _bytes(outputs: NumpyOutputs) -> int:
     return sum(array.nbytes + _ARRAY for arrays in outputs.values() for array in arrays)
 
 
 def to_items(
-    split: TokenizedSplit, task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]
+    split: TokenizedSplit, task: str, outputs: Sequence[NumpyOutputs], rows: NDArray[np.int64]
 ) -> list[ExampleOutputs]:
     """Return a task's outputs of rows of a tokenized split, as `Task.decode` takes them."""
     read = split.sequences_of(task).take(rows)

@@ -80,6 +80,7 @@ def build_trainer(
         tasks=list(datasets.tasks),
         datasets=plan.names if plan.is_time_varying(total_steps) else (),
         log_weights=not isinstance(weighting, Constant),
+        total_steps=total_steps,
     )
     return Trainer(
         train_step=TrainStep(

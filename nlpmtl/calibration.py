@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.batched_inference import Outputs, OutputsSource, copy_outputs, to_items
+from nlpmtl.batched_inference import NumpyOutputs, OutputsSource, copy_outputs, to_items
 from nlpmtl.data import TokenizedSplit
 from nlpmtl.data.splitting import hold_out
 from nlpmtl.evaluation import scored_rows
@@ -125,7 +125,7 @@ def _split_halves(
     return halves
 
 
-def _copy(task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]) -> list[Outputs]:
+def _copy(task: str, outputs: Sequence[NumpyOutputs], rows: NDArray[np.int64]) -> list[NumpyOutputs]:
     """Return copies, so that the arrays of the batches can be freed."""
     return [copy_outputs(values) for values in outputs]
 

@@ -20,10 +20,11 @@ from nlpmtl.data.raw_rows import MalformedRow, RawRow, RawRows
 from nlpmtl.data.targets import describe_unknown
 from nlpmtl.data.validation import check_columns
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError
+from nlpmtl.metrics import load_foreign
 from nlpmtl.tasks import build_task, check_scoring, label_shapes, parse_context, task_type
 
-Rows = list[tuple[int, Mapping[str, Any]]]
-"""Pairs of row number and row."""
+FirstRows = list[tuple[int, Mapping[str, Any]]]
+"""The first rows of a split, each with its number."""
 _ROWS = 1000
 """Number of rows that are checked per split."""
 _MAX_LABELS_IN_MESSAGE = 10
@@ -40,7 +41,7 @@ def check_datasets(
         tasks: whether to check the options of the tasks too, as training does.
 
     Raises:
-        ConfigError, DataError: a file or column is missing, a metric is unknown or does not fit its task, or a label
+        ConfigError, DataError: a file or column is missing, a metric or the input does not fit its task, or a label
             list is too short or lacks a label of the train split; all problems are in one message.
         ConfigError: no dataset has the first of the splits.
     """
@@ -103,8 +104,10 @@ def _check_task(name: str, options: TaskOptions, *, dataset: DatasetConfig) -> N
     if options.labels is not None:
         build_task(options, name=name, labels=options.labels, input=dataset.input.shape)
     kind = task_type(options.kind)
+    kind.check_input(dataset.input.shape, task=name)
     pos_label = getattr(options, "pos_label", None)
     check_scoring(kind, options.metrics or kind.metrics, task=name, pos_label=pos_label)
+    load_foreign(options.metrics or kind.metrics)
 
 
 def _check_columns(stream: RawRows, required: Collection[str]) -> list[tuple[int, RawRow]]:
@@ -118,7 +121,9 @@ def _check_columns(stream: RawRows, required: Collection[str]) -> list[tuple[int
     return first_rows
 
 
-def _check_labels(stream: RawRows, dataset: DatasetConfig, *, rows: Rows, columns: Mapping[str, LabelType]) -> None:
+def _check_labels(
+    stream: RawRows, dataset: DatasetConfig, *, rows: FirstRows, columns: Mapping[str, LabelType]
+) -> None:
     for options in dataset.tasks.values():
         column = next(iter(options.columns), None)
         if column is None or options.labels is None or options.has_column_per_label or column in stream.class_names:

@@ -12,10 +12,10 @@ import torch
 from nlpmtl.batched_inference import Inference, max_batch_tokens
 from nlpmtl.config import flatten
 from nlpmtl.data_checks import check_datasets
-from nlpmtl.errors import DataError
+from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.evaluation import Scores
 from nlpmtl.evaluation import evaluate as evaluate_tasks
-from nlpmtl.hub import fetch, validated_responses
+from nlpmtl.hub import fetch
 from nlpmtl.inference.backend import Precision, load_backend
 from nlpmtl.inference.device import check_device
 from nlpmtl.model import MultiTaskModel, RowLosses
@@ -25,7 +25,6 @@ from nlpmtl.task_datasets import load_split
 from nlpmtl.training import global_state_restored
 
 
-@validated_responses()
 def evaluate(
     model: str | Path,
     data: str | Path | Mapping[str, Any],
@@ -40,19 +39,32 @@ def evaluate(
     """Evaluate a saved model on a split of a run's datasets, or of one dataset file.
 
     Args:
-        model: a model directory, or a Hub id.
+        model: a model directory, the directory of a run (for its model), or a Hub id.
         data: a run file, the name of a built-in one, or a dataset file; or a dict of either, whose files may be
             Datasets, DataFrames or lists of dicts.
         split: name of the split.
         revision: commit, tag or branch of a model on the Hub; default: its main branch.
-        device: device, as for `Predictor.from_pretrained`.
-        dtype: precision, as for `Predictor.from_pretrained`.
+        device: device, as for `Predictor.from_pretrained`; default: a GPU if there is one.
+        dtype: precision, as for `Predictor.from_pretrained`; default: "fp32".
         plugins: modules that register task types and metrics of the model; those of a run file are imported too.
-        overrides: config keys, as for `train`.
+        overrides: config keys of a run, as for `train`.
+
+    Returns:
+        The scores. ``scores["topic"]`` has the value of each metric of a task, None where it is undefined, its
+        ``"score"``, and the number of rows that were scored, ``"rows"``; ``scores.mean`` is the mean of the tasks'
+        scores.
 
     Raises:
-        NlpmtlError: one of its subclasses, see `nlpmtl.errors`.
+        ConfigError: an argument or the config is invalid, or the model has no such task or the data no such split.
+        DataError: a row or a file is invalid, or no row has a label for a task of the model.
+        ModelError: the model cannot be loaded.
+
+    Example:
+        scores = nlpmtl.evaluate("runs/messages/model", "messages.toml", split="test")
+        print(scores.mean, scores["topic"]["accuracy"], scores["topic"]["rows"])
     """
+    if not isinstance(split, str):
+        raise ConfigError(f"split: the name of a split was expected, found {split!r}")
     check_device(device, dtype=dtype)
     import_plugins(plugins)
     with global_state_restored():

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.batched_inference import Outputs, OutputsSource, to_items
+from nlpmtl.batched_inference import NumpyOutputs, OutputsSource, to_items
 from nlpmtl.data import TokenizedSplit
 from nlpmtl.errors import DataError
 from nlpmtl.metrics import scores as metric_values
@@ -220,7 +220,7 @@ def _predict(
     if not rows_of:
         return {}, {}
 
-    def decode(task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]) -> list[Any]:
+    def decode(task: str, outputs: Sequence[NumpyOutputs], rows: NDArray[np.int64]) -> list[Any]:
         return [prediction.value for prediction in decode_all(tasks[task], to_items(split, task, outputs, rows))]
 
     local_values = list(inference.run(split, rows_of=rows_of, consume=decode))

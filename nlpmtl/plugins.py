@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nlpmtl.errors import ConfigError, NlpmtlError
 
-HINT = "if a plugin registers it, name the plugin's module: --plugins MODULE, or plugins=[…] in Python"
+HINT = "if a plugin registers it, name the plugin's module: --plugins MODULE, or plugins=[…] in Python and in run files"
 """End of errors about an unknown kind or metric of a model."""
 
 

@@ -7,7 +7,10 @@ A class is registered under one name, with a model of the options that a config 
         "Sampling temperature."
 
     @SAMPLERS.register("temperature", TemperatureOptions)
-    class Temperature(Sampler): ...
+    class Temperature(Sampler):
+        other_names = "temperature_sampling"
+
+The error about an unknown name recognises `other_names`, those that other tools use.
 
 The modules of members, and the user's plugins, must have been imported before names are looked up. Only the built-in
 sharing schemes, which need torch, are imported when they are used.
@@ -26,19 +29,6 @@ from nlpmtl.strict_model import StrictModel
 T = TypeVar("T")
 
 _MAX_NAME_LENGTH = 100
-_OTHER_TASK_NAMES = {
-    "classification": "text_classification sequence_classification single_label_classification multiclass "
-    "multi_class multiclass_classification binary binary_classification nli natural_language_inference topic "
-    "textcat cls paraphrase entailment sentence_classification sentence_pair_classification text_pair intent",
-    "labeling": "ner named_entity_recognition token_classification tokenclassification pos pos_tagging "
-    "part_of_speech tagging tagger sequence_labeling sequence_labelling sequence_tagging labelling chunking bio "
-    "entities slot_filling token_labeling",
-    "multilabel": "multi_label multilabel_classification multi_label_classification textcat_multilabel",
-    "regression": "sts semantic_similarity similarity text_regression score scoring",
-    "sentiment": "sentiment_analysis polarity",
-}
-_TASK_TYPE_OF = {other: name for name, others in _OTHER_TASK_NAMES.items() for other in others.split()}
-"""Task type of a name that another tool uses."""
 
 
 class KindOptions(StrictModel):
@@ -53,14 +43,11 @@ class Registry:
 
     Args:
         noun: noun for a member in errors, such as ``"sampler"``.
-        other_names: names of members in other tools, for hints in errors: other name = registered name.
         renamed: names that methods and attributes of members had in nlpmtl 0.1: old name = new name.
     """
 
-    def __init__(
-        self, noun: str, *, other_names: Mapping[str, str] | None = None, renamed: Mapping[str, str] | None = None
-    ) -> None:
-        self.noun, self._other_names, self._renamed = noun, other_names or {}, renamed or {}
+    def __init__(self, noun: str, *, renamed: Mapping[str, str] | None = None) -> None:
+        self.noun, self._renamed = noun, renamed or {}
         self._members: dict[str, tuple[type | str, type[KindOptions]]] = {}
 
     def register(self, name: str, options: type[KindOptions] | None = None) -> Callable[[type[T]], type[T]]:
@@ -175,9 +162,24 @@ class Registry:
         return self._members[name]
 
     def _translate(self, name: object) -> str | None:
-        """Return the registered name for a name that another tool uses; None if there is none."""
-        registered = self._other_names.get(re.sub("[-_ ]+", "_", str(name)[:_MAX_NAME_LENGTH].strip().lower()))
-        return registered if registered in self._members else None
+        """Return the registered name that is spelled like a name, or whose class has it among its `other_names`.
+
+        The options list the `other_names` of a class that is imported when it is used.
+        """
+        other = _squash(str(name)[:_MAX_NAME_LENGTH])
+        for registered in self.names():
+            known = [registered]
+            for cls in self._members[registered]:
+                attributes = getattr(cls, "__dict__", {})  # without those of its base classes
+                known += attributes.get("other_names", "").split()
+            if other in map(_squash, known):
+                return registered
+        return None
+
+
+def _squash(name: str) -> str:
+    """Return a name without what differs between tools: case, underscores, hyphens and spaces."""
+    return re.sub("[-_ ]+", "", name.lower())
 
 
 def reject_old_names(member: type, renamed: Mapping[str, str]) -> None:
@@ -199,7 +201,6 @@ def reject_old_names(member: type, renamed: Mapping[str, str]) -> None:
 
 TASKS = Registry(
     "task type",
-    other_names=_TASK_TYPE_OF,
     renamed={
         "choose": "decode",
         "choose_rows": "decode",

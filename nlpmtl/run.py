@@ -13,18 +13,18 @@ from typing import Any
 from accelerate import Accelerator
 
 from nlpmtl.build import build_trainer
-from nlpmtl.config import RunConfig, flatten, parse_output, plain_config
+from nlpmtl.config import RunConfig, check_output, flatten, plain_config
 from nlpmtl.data_checks import check_datasets
 from nlpmtl.deprecation import RenamedAttribute
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.evaluation import Predictions, Scores
 from nlpmtl.finalize import finalize_run
-from nlpmtl.fs import clear_leftovers
-from nlpmtl.hub import validated_responses
 from nlpmtl.model import Encoder, estimate_cost, load_encoder
+from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.run_config import Source as Source
 from nlpmtl.run_config import load_config as load_config
 from nlpmtl.run_config import load_run as load_run
+from nlpmtl.sampling import build_plan
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
 from nlpmtl.training import (
     EvaluationDone,
@@ -34,12 +34,12 @@ from nlpmtl.training import (
     accelerator_context,
     check_run_dir,
     check_same_data,
+    clear_run_dir,
     finish_trackers,
     hold_lock,
     hold_lock_on_all_ranks,
     ignored_settings,
     open_run_dir,
-    quarantine_corrupt,
     read_state,
     recordable_overrides,
     recorded_precision,
@@ -49,6 +49,7 @@ from nlpmtl.training import (
     write_failures,
     write_metadata,
 )
+from nlpmtl.weighting import Weighting
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,6 @@ class TrainResult:
     answered = RenamedAttribute("predictions")
 
 
-_WRITTEN = ("run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json", "model")
-"""Files and directories of a run that are replaced atomically."""
-
 Event = TrainingStarted | StepLogged | EvaluationDone | Message | TrainResult
 
 
@@ -114,7 +112,7 @@ def train(source: Source, *, output: str | Path | None = None, resume: bool = Fa
 
     Example:
         result = nlpmtl.train("run.toml", output="runs/again", **{"train.lr": 3e-5})
-        result.scores["topic"]["accuracy"]
+        print(result.scores["topic"]["accuracy"], result.scores.mean)
         model = nlpmtl.Predictor.from_pretrained(result.model_dir)
     """
     config, applied = load_run(source, output=output, resume=resume, overrides=flatten(overrides))
@@ -140,7 +138,7 @@ def iter_train(
         overrides: overrides that the config includes, dotted, to record in run.json.
         extend: whether a resumed run may have a different number of steps.
     """
-    directory = parse_output(output) if output is not None else config.output
+    directory = check_output(output) if output is not None else config.output
     if directory is None:
         raise ConfigError('output: missing: set the directory of the run, output = "runs/…", or pass --output DIR')
     check_run_dir(directory)
@@ -177,9 +175,7 @@ def _iter_train(
     """Train in a locked directory, from a checkpoint if there is one."""
     accelerator.wait_for_everyone()  # all ranks have read the directory before rank 0 writes
     if accelerator.is_main_process:
-        quarantine_corrupt(directory / "checkpoints")
-        clear_leftovers(directory / "best")
-        clear_leftovers(directory, _WRITTEN)
+        clear_run_dir(directory)
     encoder, datasets, trainer = build_run(config, directory=directory, accelerator=accelerator)
     fingerprints = {key: trainer.checkpoints.metadata[key] for key in ("data", "plugins")}
     if checkpoint is not None:
@@ -232,10 +228,10 @@ def build_run(config: RunConfig, *, directory: Path, accelerator: Accelerator) -
     return encoder, datasets, trainer
 
 
-@validated_responses()
 def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
     """Load and check the encoder and the datasets of a run; the cheapest checks come first."""
     check_datasets(config.datasets)
+    _check_mixture(config)
     encoder = load_encoder(
         config.encoder.name,
         revision=config.encoder.revision,
@@ -254,6 +250,28 @@ def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
         earlier=encoder.pretrained_tasks,
     )
     return encoder, replace(datasets, notes=(*encoder.notes, *datasets.notes))
+
+
+def _check_mixture(config: RunConfig) -> None:
+    """Check what weighting and sampler check when they are built: names of tasks and datasets, missing packages.
+
+    They do not depend on the sizes of the datasets, which are not known yet.
+
+    Raises:
+        ConfigError: a check fails.
+    """
+    names = list(config.datasets)
+    WEIGHTINGS.build(config.weighting, Weighting, tasks=list(config.tasks), epoch_steps=1, seed=config.seed)
+    build_plan(
+        config.sampling,
+        names=names,
+        sizes=[1] * len(names),
+        total_steps=1,
+        epoch_steps=1,
+        batch_size=config.train.batch_size,
+        seed=config.seed,
+        tasks=[list(dataset.tasks) for dataset in config.datasets.values()],
+    )
 
 
 def _untrained_tasks(encoder: Encoder, datasets: TaskDatasets, *, frozen: bool) -> Iterator[str]:

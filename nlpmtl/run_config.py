@@ -42,7 +42,9 @@ def load_config(source: Source, *, overrides: Mapping[str, Any] | None = None) -
     """
     if not isinstance(source, str | Path | Mapping | RunConfig):
         kind = type(source).__name__
-        raise ConfigError(f"a run file, the name of a built-in one, a dict or a RunConfig was expected, found a {kind}")
+        raise ConfigError(
+            f"a run file, the name of a built-in one, a dict or a RunConfig was expected, found type {kind}"
+        )
     source = find_run(source) if isinstance(source, str | Path) else source
     import_plugins(plugins_of(source, overrides=overrides))
     return parse_run(read_run(source, overrides=overrides), where=source_name(source))
@@ -90,9 +92,10 @@ def load_datasets(
     values = tuple(data.values()) if isinstance(data, Mapping) else ()
     splits = values and not any(isinstance(value, Mapping | str | int) for value in values)
     if splits or not isinstance(data, str | Path | Mapping | RunConfig):
+        kind = type(data).__name__
+        found = f"a {kind} of splits" if splits else f"type {kind}"
         raise ConfigError(
-            f"expected a run file, a dataset file, or a dict of either, found a {type(data).__name__}"
-            f"{' of splits' if splits else ''}. Pass rows in "
+            f"expected a run file, a dataset file, or a dict of either, found {found}. Pass rows in "
             'memory as {"data": {"files": {"validation": rows}}, "input": {"text": "…"}, "tasks": {…}}'
         )
     if isinstance(data, str | Path):

@@ -18,7 +18,6 @@ from nlpmtl.data import (
     fingerprint,
 )
 from nlpmtl.errors import ConfigError, DataError, did_you_mean, plain
-from nlpmtl.metrics import load_foreign
 from nlpmtl.metrics.scores import FOREIGN
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import METRICS
@@ -107,7 +106,6 @@ def load_task_datasets(
         if name in earlier:
             task.continue_from(earlier[name])
         check_values(task, values, datasets=datasets, train=encoded.get("train", {}))
-        load_foreign(task.metrics)
     encoded = compute_targets(datasets, encoded, tasks=tasks, load=load)
     check_targets(tasks, encoded.get("train", {}))
     _check_validation(tasks, encoded.get("validation", {}))

@@ -38,6 +38,7 @@ def run(encoder: Path, train: Any, *, output: Path, words: str = "text", **data:
     return {"output": str(output), "encoder": {"name": str(encoder)}, "datasets": {"d": dataset}, "train": {"steps": 2}}
 
 
+@pytest.mark.slow
 def test_spans_and_intents_are_trained_and_predicted_for_raw_text(encoder: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
         archive.writestr("admin.jsonl", "\n".join(json.dumps(row) for row in ROWS))

@@ -71,13 +71,18 @@ def test_valid_data_passes(tmp_path: Path) -> None:
         (lambda path: write(path / "a.parquet", ROWS * 200), topic(label="topik"), ConfigError, "'topik' not found"),
         (lambda path: Dataset.from_list(ROWS), topic(label="topik"), ConfigError, "'topik' not found"),
         (lambda path: pd.DataFrame(ROWS), topic(label="topik"), ConfigError, "'topik' not found"),
-        (lambda path: write(path / "a.csv"), kinds(), ConfigError, "column 'kinds' must contain lists"),
         (lambda path: ROWS, topic(metrics=["acuracy"]), ConfigError, "unknown metric 'acuracy'; did you mean"),
         (
             lambda path: ROWS,
             topic(metrics=["span_f1"]),
             ConfigError,
             "'span_f1' scores predictions of type tags, found label",
+        ),
+        (
+            lambda path: ROWS,
+            topic(metrics=["evaluate:none/such"]),
+            ConfigError,
+            "the metric 'evaluate:none/such' cannot be loaded",
         ),
         (lambda path: ROWS, topic(metrics=["f1"]), ConfigError, "'f1' needs the positive class"),
         (lambda path: ROWS, topic(labels=["x"]), ConfigError, r"at least 2 label\(s\) are needed"),
@@ -90,8 +95,50 @@ def test_errors_are_found_before_the_encoder_is_loaded(
 ) -> None:
     with pytest.raises(error, match=message):
         nlpmtl.train(run(make(tmp_path), **tasks))
+    config = run(make(tmp_path), **tasks)
+    config["datasets"]["second"] = run(ROWS, second={"kind": "classification", "label": "topic"})["datasets"]["d"]
     with pytest.raises(error, match=message):
-        nlpmtl.compare(run(make(tmp_path), **tasks), output=tmp_path / "compared", seeds=1)
+        nlpmtl.compare(config, output=tmp_path / "compared", seeds=1)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        (
+            {"weighting": {"kind": "constant", "weights": {"topik": 2.0}}},
+            "weighting.weights.topik: no such task",
+        ),
+        (
+            {"sampling": {"kind": "phases", "phases": [{"datasets": ["e"]}]}},
+            "phases.0.datasets: no dataset 'e'",
+        ),
+        ({"train": {"trackers": ["wandb"]}}, "train.trackers: wandb is not installed"),
+    ],
+)
+def test_names_in_a_config_are_checked_before_the_encoder_is_loaded(
+    tables: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    config = {**run(ROWS, **topic(), **kinds()), **tables}
+    with pytest.raises(ConfigError, match=message):
+        nlpmtl.train(config, output=tmp_path / "trained")
+    with pytest.raises(ConfigError, match=message):
+        nlpmtl.compare(config, output=tmp_path / "compared", seeds=1)
+    if "train" not in tables:  # `relate` uses no trackers
+        with pytest.raises(ConfigError, match=message):
+            nlpmtl.relate(config, output=tmp_path / "related")
+
+
+def test_the_input_of_a_task_is_checked_before_the_encoder_is_loaded() -> None:
+    config = run(ROWS, places={"kind": "labeling", "label": "topic"})
+    with pytest.raises(ConfigError, match="task 'places': the input of labeling must be `words = \"…\"`, found `text"):
+        nlpmtl.train(config)
+
+
+def test_a_run_of_one_task_is_not_compared_and_loads_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing to compare: the run has only one task, 'topic'"):
+        nlpmtl.compare(run(ROWS), output=tmp_path / "compared", seeds=1)
+    with pytest.raises(ConfigError, match="nothing to relate: the run has only one task, 'topic'"):
+        nlpmtl.relate(run(ROWS), output=tmp_path / "related")
 
 
 def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:

@@ -185,6 +185,34 @@ def test_an_unwritable_file(run: dict[str, Any], tmp_path: Path) -> None:
     assert_loads(last.model_dir)
 
 
+@pytest.mark.parametrize("name", ["metrics.jsonl", "evaluations.jsonl"])
+@pytest.mark.parametrize("removed", [True, False])
+def test_a_log_that_was_removed_or_cannot_be_written(
+    run: dict[str, Any], tmp_path: Path, name: str, removed: bool
+) -> None:
+    run = {**run, "eval": {"every": 2}}
+    log, notes = tmp_path / "out" / name, []
+    for event in iter_train(load_config(run), output=tmp_path / "out"):
+        if isinstance(event, EvaluationDone) and event.step == 2:
+            log.unlink()
+            if not removed:
+                log.mkdir()
+        elif isinstance(event, Message):
+            notes.append(event.line)
+        last = event
+    assert isinstance(last, TrainResult)
+    assert last.scores is not None
+    assert_loads(last.model_dir)
+    assert max_weight_difference(checkpoint(tmp_path / "out", last.step), last.model_dir) == 0.0
+    if removed:
+        assert notes == []
+    else:
+        assert notes[0].startswith(f"{name} is not complete: ")
+        assert read_json(tmp_path / "out" / "run.json")["failures"] == notes
+        log.rmdir()
+    assert train(run, tmp_path / "out", resume=True)[0].scores == last.scores
+
+
 def test_a_failed_evaluation_saves_a_checkpoint(run: dict[str, Any], tmp_path: Path) -> None:
     FailingMetric.working_calls = 0
     run = {**run, "eval": {"every": 3}}

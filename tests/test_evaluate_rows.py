@@ -55,9 +55,9 @@ def test_evaluate_scores_tasks_with_labels_in_the_split(trained: Trained) -> Non
 
 @pytest.mark.parametrize("value", [Dataset.from_dict({"text": ["a"]}), [{"text": "a"}], pd.DataFrame(), 3, None])
 def test_data_of_another_type_shows_the_format(value: Any, trained: Trained) -> None:
-    with pytest.raises(ConfigError, match=rf"found a {type(value).__name__}.*files.*input.*tasks"):
+    with pytest.raises(ConfigError, match=rf"found type {type(value).__name__}.*files.*input.*tasks"):
         nlpmtl.evaluate(trained.model_dir, value)
-    with pytest.raises(ConfigError, match=f"a run file.* was expected, found a {type(value).__name__}"):
+    with pytest.raises(ConfigError, match=f"a run file.* was expected, found type {type(value).__name__}"):
         nlpmtl.train(value)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from transformers import AutoModel
 
-from nlpmtl import ConfigError, ModelError, RunError
+from nlpmtl import ConfigError, ModelError, MultiTaskConfig, MultiTaskModel, RunError
 from nlpmtl.comparison.experiment_plan import RunPlan
 from nlpmtl.comparison.run_summary import read_summary
 from nlpmtl.config import parse_run
@@ -55,6 +58,17 @@ def test_a_newer_model_is_refused(tmp_path: Path) -> None:
     config = {"model_type": "nlpmtl", "encoder_config": {"model_type": "bert"}, "tasks": {"a": {}}, **NEWER}
     with pytest.raises(ModelError, match=rf"config\.json: {RULE}"):
         load_model(str(write(tmp_path / "config.json", config)))
+
+
+@pytest.mark.parametrize("member", [MultiTaskConfig, MultiTaskModel, AutoModel], ids=lambda member: member.__name__)
+def test_a_newer_model_is_refused_by_from_pretrained(member: Any, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(Path(__file__).parent / "fixtures" / "models-0.1" / "hard", model)
+    assert member.from_pretrained(model) is not None
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    write(model / "config.json", {**config, **NEWER})
+    with pytest.raises(ModelError, match=rf"config\.json: {RULE}"):
+        member.from_pretrained(model)
 
 
 def test_newer_answers_json_is_refused(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class TestColumns:
     @pytest.mark.parametrize(
         ("task", "message"),
         [
-            ({"kind": "classification", "label": ["a", "b"]}, "only multilabel takes a list of columns"),
+            ({"kind": "classification", "label": ["a", "b"]}, "such as multilabel, takes a list of columns"),
             ({"kind": "multilabel", "label": []}, "at least one column"),
             ({"kind": "multilabel", "label": ["a", "a"]}, "each once"),
             ({"kind": "multilabel", "label": ["a", 1]}, "at least one column"),

@@ -30,3 +30,12 @@ def test_importing_loads_no_torch() -> None:
     heavy = {"torch", "transformers", "datasets", "accelerate", "evaluate", "numpy", "pandas", "sklearn", "scipy"}
     assert heavy.isdisjoint(result.stdout.split())
     assert result.stderr == ""
+
+
+def test_a_run_config_is_made_without_other_imports() -> None:
+    task = {"kind": "classification", "label": "topic"}
+    dataset = {"data": {"files": {"train": "train.jsonl"}}, "input": {"text": "text"}, "tasks": {"topic": task}}
+    run = {"encoder": {"name": "encoder"}, "datasets": {"messages": dataset}}
+    code = f"import sys, nlpmtl; print(nlpmtl.RunConfig(**{run!r}).sampling.kind, 'torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (result.stdout.split(), result.stderr) == (["proportional", "False"], "")

@@ -49,6 +49,20 @@ def test_names_are_sorted_and_lead_to_classes_and_options(animals: Registry) -> 
     assert animals.options("stone") is KindOptions
 
 
+def test_a_name_of_another_tool_leads_to_the_class_that_lists_it(animals: Registry) -> None:
+    @animals.register("cat")
+    class Cat:
+        other_names = "felis felis_catus"
+
+    @animals.register("big_cat")
+    class BigCat(Cat): ...
+
+    with pytest.raises(ValueError, match="unknown animal 'Felis-catus'; write 'cat'"):
+        animals.get("Felis-catus")
+    with pytest.raises(ValueError, match=r"""was expected; write \{ kind = "cat" \}"""):
+        animals.parse("felis")
+
+
 def test_a_class_is_imported_when_it_is_used(
     animals: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,17 @@ def test_clitics_and_hyphens_are_split_as_in_training(by_mark: Predictor) -> Non
     assert [span["word"] for span in spans][:8] == ["the", "cat", "'s", "big", "-", "red", "lamp", "was"]
 
 
+def test_a_span_is_not_broken_by_white_space_that_training_did_not_have(tmp_path: Path) -> None:
+    predictor = train(tmp_path, [list("ada在turin"), list("我愛rome")] * 8)
+    assert spec(predictor, "tags")["word_splitting"] == "nonspace_characters"
+    for text in [*TEXTS, LONG]:
+        words = predictor.tasks["tags"].splitting.split(text)
+        assert [text[a:b] for a, b in words] == [character for character in text if not character.isspace()]
+        if words:
+            given = predictor.predict({"words": [text[a:b] for a, b in words]}, task="tags", all_scores=True)
+            assert predictor.predict(text, task="tags", all_scores=True) == shifted(given, text, words)
+
+
 def test_given_words_are_not_split(by_character: Predictor) -> None:
     spans = by_character.predict({"words": ["ada", "lives"]}, task="tags", aggregation_strategy="none")
     assert [span["word"] for span in spans] == ["ada", "lives"]

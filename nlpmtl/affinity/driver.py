@@ -15,7 +15,7 @@ from nlpmtl.affinity.probe import AffinityProbe, ProbeResult, shared_parameters
 from nlpmtl.affinity.probe_batches import ProbeBatches
 from nlpmtl.affinity.relations import ALL, Relations, summarize
 from nlpmtl.build import build_trainer
-from nlpmtl.config import RunConfig, check_writable, flatten, parse_output, plain_config
+from nlpmtl.config import RunConfig, check_count, check_output, check_writable, flatten, plain_config
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.fs import write_atomic, write_json
 from nlpmtl.run import Source, TrainingStarted, load_config, load_inputs
@@ -74,7 +74,7 @@ def relate(
         NlpmtlError: as `train`.
 
     Example:
-        relations = nlpmtl.relate("run.toml", steps=100, output="runs/related")
+        relations = nlpmtl.relate("run.toml", steps=20, output="runs/related")
         for pair in relations.pairs:
             print(*pair.tasks, pair.reading)
     """
@@ -88,14 +88,14 @@ def iter_relate(
     config: RunConfig, *, output: str | Path | None = None, steps: int | None = None, encoders: int = ENCODERS
 ) -> Iterator[TrainingStarted | StepLogged | Message | Relations]:
     """Yield the events of the run; the last event is the result. The arguments are those of `relate`."""
-    directory = parse_output(output) if output is not None else config.output
+    directory = check_output(output) if output is not None else config.output
     if directory is None:
         raise ConfigError('no output directory: set output = "runs/…" in the run file, or pass --output DIR')
     check_writable(directory, key="output")
-    if encoders < 1:
-        raise ConfigError(f"encoders: must be at least 1, found {encoders}")
-    if steps is not None and steps < MIN_STEPS:
-        raise ConfigError(f"steps: must be at least {MIN_STEPS}, found {steps}")
+    encoders = check_count(encoders, name="encoders", least=1)
+    steps = None if steps is None else check_count(steps, name="steps", least=MIN_STEPS)
+    if len(config.tasks) < 2:
+        raise ConfigError(f"nothing to relate: the run has only one task, {next(iter(config.tasks))!r}")
     # Half precision would round away the small differences of losses.
     precision = "fp64" if config.train.precision == "fp64" else "fp32"
     config = _with_train(config, steps=steps, epochs=None if steps else 1, precision=precision, trackers=())
@@ -138,9 +138,6 @@ def _with_train(config: RunConfig, **changes: Any) -> RunConfig:
 
 
 def _check(trainer: Trainer) -> None:
-    names = list(trainer.tasks)
-    if len(names) < 2:
-        raise ConfigError(f"nothing to relate: the run has only one task, {names[0]!r}")
     if not shared_parameters(trainer.model):
         raise ConfigError("nothing to relate: with encoder.freeze, no shared parameters are trained")
 
@@ -174,8 +171,8 @@ def _measure(
 
 def _loss(report: StepReport) -> float:
     """Return the loss of a step."""
-    terms = zip(report.loss_sums.tolist(), report.counts, report.shares, strict=True)
-    return float(sum(share * summed / count for summed, count, share in terms if count))
+    terms = zip(report.loss_sums.tolist(), report.counts, report.loss_factors, strict=True)
+    return float(sum(factor * summed / count for summed, count, factor in terms if count))
 
 
 def _facts(config: RunConfig, *, directory: Path, precision: str, accelerator: Accelerator) -> Mapping[str, Any]:

@@ -145,7 +145,7 @@ class AffinityProbe:
         return ProbeResult(affinity(before, after), self_affinity, layers)
 
     def _microbatches(self, rows: Sequence[Row]) -> list[list[Row]]:
-        lengths = self.collate.tally(rows).lengths.tolist()
+        lengths = self.collate.count(rows).lengths.tolist()
         # The examples of a coupled loss are computed together.
         limit = sum(lengths) if any(task.coupled for task in self.tasks.values()) else self.tokens
         return split_into_microbatches(rows, lengths=lengths, world_size=1, limit=limit, overhead=None)[0]
@@ -154,9 +154,9 @@ class AffinityProbe:
         self, task: str, rows: Sequence[Row], *, parameters: Sequence[nn.Parameter]
     ) -> tuple[Gradient, float]:
         """Return the gradient of a task's mean loss, and the inner product of those on the two halves of its rows."""
-        task_rows = list(compress(rows, self.collate.carrying(rows, task=task)))
+        task_rows = list(compress(rows, self.collate.has_label(rows, task=task)))
         halves = [half for half in (task_rows[::2], task_rows[1::2]) if half]
-        items = [self.collate.tally(half).items[task] for half in halves]
+        items = [self.collate.count(half).items[task] for half in halves]
         sums = [self._summed_gradient(task, half, parameters=parameters) for half in halves]
         mean = [None if g is None else g / sum(items) for g in _add(*sums)]
         if len(halves) < 2:
@@ -178,7 +178,7 @@ class AffinityProbe:
         for rows in batches:
             for task, loss in self._forward(rows, list(self.tasks)).items():
                 sums[task] += float(loss.detach())
-            for task, count in self.collate.tally(rows).items.items():
+            for task, count in self.collate.count(rows).items.items():
                 items[task] += count
         return np.array([sums[task] / items[task] for task in self.tasks])
 

@@ -71,7 +71,7 @@ class NlpmtlCommand(TyperCommand):
             return super().invoke(ctx)
         except typer.Exit:
             raise
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, typer.Abort):  # Abort: at a question
             typer.echo("interrupted", err=True)
             raise typer.Exit(_INTERRUPTED) from None
         except (SystemExit, GeneratorExit):

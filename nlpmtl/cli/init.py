@@ -15,7 +15,7 @@ from nlpmtl.errors import ConfigError, DataError, plain_line
 if TYPE_CHECKING:
     from nlpmtl.init import Override, Proposal, Sample
 
-_QUESTION = "Press Enter to write the files, or change a column ([NAME=]COLUMN:KIND)"
+_QUESTION = "Press Enter to write the files, or say what a column is (COLUMN:KIND, or NAME=COLUMN:KIND)"
 
 
 def init(
@@ -110,7 +110,7 @@ def _print_proposals(proposals: Sequence[Proposal]) -> None:
         echo(f"{sample.source.name} ({splits}): the columns of {rows} of train")
         kinds = {column: key for key, column in proposal.input.items()}
         for name, task in proposal.tasks.items():
-            kinds |= dict.fromkeys(task.columns, f"task {name}: {task.kind}")
+            kinds |= dict.fromkeys(task.columns, f"{name}: {task.kind}")
         lines = []
         for name, finding in proposal.findings.items():
             column = sample.table.columns[name]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nlpmtl.cli.console import echo, is_main_process, quiet_libraries
-from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, load_predictor
+from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, check_model, load_predictor
 from nlpmtl.cli.predict_input import STDIN, BadRow, file_size, read_texts
 from nlpmtl.cli.progress import FilesProgress, PredictionProgress, progress_view
 from nlpmtl.errors import ConfigError, plain, plain_line
@@ -111,6 +111,7 @@ def predict(
     """
     texts = [_decode(text) for text in texts or ()]
     _check_arguments(texts, input=input, output=output, overwrite=overwrite, text_column=text_column)
+    check_model(model)
     names = None if header is None else [name.strip() for name in header.split(",")]
     options: dict[str, Any] = {
         **{"tasks": task or None, "text_column": text_column, "on_bad_row": on_bad_row, "all_scores": all_scores},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,11 +42,10 @@ class _Steady(io.RawIOBase):
     def isatty(self) -> bool:
         return bool(self._inner.isatty())
 
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any) -> int:
         try:
-            written: int | None = self._inner.write(data)
-        except BlockingIOError:
-            raise
+            while (written := self._inner.write(data)) is None:  # it is non-blocking, and its reader is slow
+                select.select([], [self.fileno()], [])
         except OSError as error:
             _open_null(self.fileno())
             if self.exit_on_failure:
@@ -53,7 +53,7 @@ class _Steady(io.RawIOBase):
                     sys.stderr.write(f"stdout cannot be written: {error.strerror}\n")
                 raise SystemExit(0) from None
             return len(data)
-        return written
+        return int(written)
 
 
 @contextmanager

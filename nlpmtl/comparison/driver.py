@@ -21,13 +21,21 @@ from nlpmtl.comparison.report import write_report
 from nlpmtl.comparison.results import CompareResult
 from nlpmtl.comparison.run_summary import cleanup, read_run_json, read_summary, write_summary
 from nlpmtl.comparison.statistics import RESAMPLES
-from nlpmtl.config import RunConfig, flatten, parse_output, plain_config
+from nlpmtl.config import RunConfig, check_count, check_output, flatten, plain_config
 from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
 from nlpmtl.plugins import digest_plugins
 from nlpmtl.run import Event, Source, TrainResult, iter_train, load_config, load_inputs
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
-from nlpmtl.training import Message, check_run_dir, check_same_data, global_state_restored, hold_lock
+from nlpmtl.training import (
+    Message,
+    check_launch,
+    check_run_dir,
+    check_same_data,
+    check_trackers,
+    global_state_restored,
+    hold_lock,
+)
 from nlpmtl.training.lock import HOLDER, LOCK
 
 _MIN_LABELLED = 0.9
@@ -54,7 +62,7 @@ def compare(source: Source, *, seeds: int = 3, output: str | Path | None = None,
         NlpmtlError: as `train`.
 
     Example:
-        result = nlpmtl.compare("run.toml", seeds=3)
+        result = nlpmtl.compare("run.toml", seeds=2)
         topic = result["topic"]
         print(topic.single_task.selected.mean, topic.multi_task.selected.mean, topic.interval, topic.verdict)
     """
@@ -69,9 +77,12 @@ def iter_compare(
 ) -> Iterator[Event | CompareResult]:
     """Yield the events of all runs of a comparison, except their results; the last event is the `CompareResult`."""
     directory = _directory(config, output)
-    if seeds < 1:
-        raise ConfigError(f"seeds: must be at least 1, found {seeds}")
+    seeds = check_count(seeds, name="seeds", least=1)
+    if len(config.tasks) < 2:
+        raise ConfigError(f"nothing to compare: the run has only one task, {next(iter(config.tasks))!r}")
     check_run_dir(directory)
+    check_launch()
+    check_trackers(config.train.trackers)
     # Rank 0 locks the directory of the comparison; each run locks its own.
     with ExitStack() as stack:
         notes = stack.enter_context(hold_lock(directory)) if os.environ.get("RANK", "0") == "0" else []
@@ -153,7 +164,7 @@ def _check_data(done: Sequence[RunPlan], *, encoder: Encoder) -> list[str]:
 
 def _directory(config: RunConfig, output: str | Path | None) -> Path:
     if output is not None:
-        return parse_output(output)
+        return check_output(output)
     if config.output is None:
         raise ConfigError('no output directory: set output = "runs/…" in the run file, or pass --output DIR')
     return Path(f"{config.output}-compared")
@@ -163,10 +174,8 @@ def _evaluated_tasks(datasets: TaskDatasets) -> list[str]:
     """Return the tasks with labelled validation rows.
 
     Raises:
-        ConfigError: there are none, or the run has one task only.
+        ConfigError: there are none.
     """
-    if len(datasets.tasks) < 2:
-        raise ConfigError(f"nothing to compare: the run has only one task, {next(iter(datasets.tasks))!r}")
     labels = [split.labels for split in datasets.splits.get("validation", {}).values()]
     evaluated = [
         task for task in datasets.tasks if any(task in by_task and by_task[task].labelled.any() for by_task in labels)

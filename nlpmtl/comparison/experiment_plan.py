@@ -13,6 +13,7 @@ from typing import Any
 
 from nlpmtl.config import InputConfig, RunConfig, TrainConfig, parse_run
 from nlpmtl.registry import TASKS
+from nlpmtl.sampling import SamplingOptions
 
 _SEEDS = 2**32
 
@@ -69,7 +70,7 @@ def single_task_config(config: RunConfig, *, task: str, rows: Mapping[str, int])
 
     The run has the datasets of the task, and makes as many passes over their rows as the multi-task run would with
     proportional sampling. It is evaluated at the same fractions of its length. Task weighting has no effect on one
-    task, and sampling none on one dataset.
+    task, and sampling none on one dataset; on several, the phases of a curriculum keep the datasets of the task.
 
     Args:
         config: config of the multi-task run.
@@ -89,6 +90,8 @@ def single_task_config(config: RunConfig, *, task: str, rows: Mapping[str, int])
     task_rows = [count for name, count in rows.items() if name in raw["datasets"]]
     if len(task_rows) == 1:
         raw["sampling"] = {"kind": "proportional", "batches": raw["sampling"]["batches"]}
+    elif isinstance(config.sampling, SamplingOptions):
+        raw["sampling"] = config.sampling.restrict(raw["datasets"]).model_dump()
     raw["weighting"] = {"kind": "constant"}
     total, epoch = config.train.length(sum(rows.values()))
     if config.train.steps is not None:

@@ -13,8 +13,8 @@ from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, InputConfig, 
 from nlpmtl.config.find import builtin_configs, find_run
 from nlpmtl.config.load import plugins_of, read_dataset, read_run, source_name
 from nlpmtl.config.names import LabelName
-from nlpmtl.config.parse import parse_data, parse_dataset, parse_run
-from nlpmtl.config.paths import check_new_directory, check_output, check_writable, find_directory, parse_output
+from nlpmtl.config.parse import check_count, parse_data, parse_dataset, parse_run
+from nlpmtl.config.paths import check_new_directory, check_output, check_writable, find_directory
 from nlpmtl.config.renamed_keys import replace_old_keys, replace_old_overrides
 from nlpmtl.config.resolve_paths import plain_config
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
@@ -37,6 +37,7 @@ __all__ = [
     "TaskOptions",
     "TrainConfig",
     "builtin_configs",
+    "check_count",
     "check_new_directory",
     "check_output",
     "check_writable",
@@ -45,7 +46,6 @@ __all__ = [
     "flatten",
     "parse_data",
     "parse_dataset",
-    "parse_output",
     "parse_override",
     "parse_run",
     "plain_config",

@@ -87,8 +87,8 @@ class LabelledOptions(TaskOptions):
     label: str | tuple[str, ...]
     """Column of the label.
 
-    For multilabel also a list of columns with 0 and 1, or true and false, one per label. A row with a missing value in
-    one of them is unlabelled.
+    For a kind that predicts sets of labels, such as multilabel, also a list of columns with 0 and 1, or true and false,
+    one per label. A row with a missing value in one of them is unlabelled.
     """
 
     takes_columns: ClassVar[bool] = False
@@ -100,7 +100,10 @@ class LabelledOptions(TaskOptions):
         if not isinstance(value, list | tuple):
             return value
         if not cls.takes_columns:
-            raise ValueError("the name of one column was expected; only multilabel takes a list of columns")
+            raise ValueError(
+                "the name of one column was expected; only a kind that predicts sets of labels, such as multilabel, "
+                "takes a list of columns"
+            )
         if not value or not all(isinstance(column, str) for column in value) or len(set(value)) < len(value):
             raise ValueError("a list of columns must have at least one column, each once")
         return tuple(value)
@@ -318,7 +321,7 @@ class DatasetConfig(StrictModel):
     """Input columns."""
     tasks: dict[Name, Annotated[SerializeAsAny[TaskOptions], BeforeValidator(TASKS.parse)]] = Field(min_length=1)
     """Tasks with labels on these rows, by name."""
-    limit: dict[str, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
+    limit: dict[str, Annotated[int, Field(gt=0, strict=True)]] = Field(default_factory=dict)
     """Split = maximum number of rows: the first rows of a shuffle that is the same for every seed."""
 
     @model_validator(mode="after")

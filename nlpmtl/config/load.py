@@ -17,6 +17,8 @@ from nlpmtl.errors import ConfigError, quote
 Raw = dict[str, Any]
 _ALTERNATIVES = {"epochs": "steps", "steps": "epochs", "words": "text", "text": "words"}
 """Keys of which a table has only one."""
+_PINS = ("revision", "sha256")
+"""Keys of `encoder` that belong to its name: an override of the name removes them."""
 
 
 def read_run(source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: Mapping[str, Any] | None = None) -> Raw:
@@ -46,6 +48,9 @@ def read_run(source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: M
             datasets[name] = _merge_dataset_file(table, base=base, where=f"{where}: datasets.{name}")
     names = list(datasets) if isinstance(datasets, dict) else []
     others = {key: value for key, value in overrides.items() if key not in dataset_files}
+    encoder = raw.get("encoder")
+    if "encoder.name" in others and isinstance(encoder, dict) and encoder.get("name") != others["encoder.name"]:
+        raw["encoder"] = {key: value for key, value in encoder.items() if key not in _PINS}
     for key, value in others.items():
         _set(raw, key, value)
     check_datasets(raw, others, names=names)

@@ -19,71 +19,91 @@ _TABLES: Mapping[str, type[StrictModel]] = {
     f"{_DATASET}input.": InputConfig,
 }
 _OTHER_TOOLS = {
-    "train.lr": "learning_rate base_lr max_lr peak_lr encoder_lr adam_lr",
+    "train.lr": "learning_rate base_lr max_lr peak_lr encoder_lr adam_lr base_learning_rate initial_lr "
+    "initial_learning_rate peak_learning_rate backbone_lr",
     "train.head_lr": "head_learning_rate classifier_lr classifier_learning_rate lr_head",
-    "train.epochs": "num_train_epochs num_epochs max_epochs n_epochs nb_epochs",
-    "train.steps": "max_steps num_train_steps total_steps training_steps num_training_steps",
+    "train.epochs": "num_train_epochs num_epochs max_epochs n_epochs nb_epochs n_epoch max_epoch",
+    "train.steps": "max_steps num_train_steps total_steps training_steps num_training_steps max_iter max_iters "
+    "iterations num_iterations num_steps",
     "train.batch_size": "per_device_train_batch_size per_gpu_train_batch_size train_batch_size batch bs "
-    "mini_batch_size effective_batch_size",
+    "mini_batch_size effective_batch_size batchsize batch_size_per_device per_device_batch_size train_bs",
     "train.micro_tokens": "gradient_accumulation_steps gradient_accumulation accumulate_grad_batches max_tokens "
-    "per_device_eval_batch_size eval_batch_size micro_batch_size auto_find_batch_size",
-    "train.max_grad_norm": "clip grad_clip gradient_clip gradient_clip_val gradient_clipping clip_grad_norm clip_norm "
-    "grad_clip_norm",
+    "per_device_eval_batch_size eval_batch_size micro_batch_size auto_find_batch_size grad_accum grad_accumulation "
+    "accumulation_steps update_freq eval_accumulation_steps",
+    "train.max_grad_norm": "clip grad_clip gradient_clip gradient_clip_val gradient_clipping clip_grad_norm "
+    "clip_norm "
+    "grad_clip_norm grad_norm gradient_norm",
     "train.weight_decay": "wd l2 decay adam_weight_decay",
     "train.warmup": "warmup_ratio warmup_proportion num_warmup_steps warmup_steps warm_up warmup_fraction",
-    "train.schedule": "lr_scheduler_type lr_scheduler scheduler lr_schedule",
-    "train.precision": "fp16 bf16 mixed_precision half_precision amp dtype torch_dtype",
+    "train.schedule": "lr_scheduler_type lr_scheduler scheduler lr_schedule scheduler_type lr_schedule_type "
+    "lr_scheduler_kwargs",
+    "train.precision": "fp16 bf16 mixed_precision half_precision amp dtype torch_dtype fp32 float16 half autocast "
+    "fp16_full_eval bf16_full_eval tf32",
     "train.save_every": "save_steps save_interval checkpoint_steps checkpointing_steps save_strategy",
     "train.keep": "save_total_limit checkpoints_total_limit max_checkpoints",
-    "train.trackers": "report_to logger loggers log_with",
-    "eval.every": "eval_steps eval_interval evaluation_steps val_check_interval eval_strategy evaluation_strategy",
-    "eval.select": "metric_for_best_model monitor greater_is_better load_best_model_at_end best_metric",
-    "eval.patience": "early_stopping_patience early_stopping",
+    "train.trackers": "report_to logger loggers log_with wandb wandb_project",
+    "eval.every": "eval_steps eval_interval evaluation_steps val_check_interval eval_strategy evaluation_strategy "
+    "eval_every_n_steps evaluate_during_training",
+    "eval.select": "metric_for_best_model monitor greater_is_better load_best_model_at_end best_metric "
+    "validation_metric metric_best metrics_for_best_model save_best_only",
+    "eval.patience": "early_stopping_patience early_stopping early_stop es_patience early_stopping_threshold min_delta",
     "encoder.name": "model_name_or_path model_name model base_model pretrained_model pretrained_model_name_or_path "
-    "model_id checkpoint backbone tokenizer_name tokenizer",
+    "model_id checkpoint backbone tokenizer_name tokenizer encoder_name pretrained transformer bert tokenizer_path",
     "encoder.max_length": "max_seq_length max_seq_len max_sequence_length max_len seq_length sequence_length "
-    "model_max_length max_source_length cutoff_len",
+    "model_max_length max_source_length cutoff_len sequence_len",
     "encoder.attn_implementation": "attention attention_implementation",
     "encoder.freeze": "freeze_encoder freeze_base_model freeze_backbone freeze_bert",
-    "encoder.gradient_checkpointing": "activation_checkpointing",
+    "encoder.gradient_checkpointing": "activation_checkpointing gradient_checkpointing_kwargs "
+    "activation_checkpointing_kwargs",
     "encoder.revision": "model_revision",
-    "output": "run_name output_dir out_dir save_dir outdir logging_dir output_path save_path default_root_dir",
-    "seed": "random_seed random_state data_seed manual_seed rng_seed",
-    "sampling.kind": "sampler mixing sampling_strategy multi_task_sampling",
-    "weighting.kind": "loss_weighting",
-    'weighting.weights, with weighting.kind = "constant"': "loss_weights task_weights",
-    "sharing.kind": "parameter_sharing shared_encoder",
+    "output": "run_name output_dir out_dir save_dir outdir logging_dir output_path save_path default_root_dir "
+    "checkpoint_dir",
+    "seed": "random_seed random_state data_seed manual_seed rng_seed seed_everything",
+    "sampling.kind": "sampler mixing sampling_strategy multi_task_sampling train_sampling_strategy "
+    "proportional_sampling",
+    "weighting.kind": "loss_weighting loss_weight_strategy gradient_surgery mtl_strategy",
+    'weighting.weights, with weighting.kind = "constant"': "loss_weights task_weights mtl_weights",
+    'sharing.shared, with sharing.kind = "layers"': "shared_layers num_shared_layers n_shared_layers",
+    "sharing.kind": "parameter_sharing shared_encoder sharing_scheme",
     'sharing.kind = "lora"': "peft lora lora_r lora_rank lora_alpha lora_config peft_config adapter adapters",
     f"{_DATASET}data.files": "data_files train_file validation_file test_file data_dir path",
     f"{_DATASET}data.hub": "dataset_name dataset dataset_id hf_dataset hub_id",
     f"{_DATASET}data.delimiter": "sep separator delim csv_separator",
     f"{_DATASET}data.subset": "dataset_config_name dataset_config config_name",
-    f"{_DATASET}data.validation": "validation_split_percentage validation_split val_size dev_size test_size",
-    f"{_DATASET}input.text": "text_column text_column_name sentence sentence1 sentence1_key text_field input_column",
+    f"{_DATASET}data.validation": "validation_split_percentage validation_split val_size dev_size test_size "
+    "val_set_size val_split test_split split_ratio",
+    f"{_DATASET}input.text": "text_column text_column_name sentence sentence1 sentence1_key text_field input_column "
+    "text_col content",
     f"{_DATASET}input.pair": "text_pair sentence2 sentence2_key text_b premise hypothesis",
     f"{_DATASET}input.words": "tokens text_column_tokens tokens_column",
-    f"{_DATASET}tasks.TASK.label": "label_column label_column_name label_field target target_column label_col",
+    f"{_DATASET}tasks.TASK.label": "label_column label_column_name label_field target target_column label_col "
+    "target_col labels_column tag_column ner_tags",
     f"{_DATASET}tasks.TASK.labels": "label_list label_names class_names classes id2label label2id num_labels "
     "num_classes",
     f"{_DATASET}tasks.TASK.metrics": "metric metric_name",
+    f"{_DATASET}tasks.TASK.kind": "task_type problem_type",
+    f"{_DATASET}tasks.TASK.scheme": "tagging_scheme tag_scheme iob_scheme label_scheme",
+    f"{_DATASET}tasks.TASK.class_weights": "class_weight pos_weight",
     f"{_DATASET}tasks.TASK.label_smoothing": "label_smoothing label_smoothing_factor",
     'weighting.weights.TASK, with weighting.kind = "constant"': "loss_weight task_weight",
-    f"{_DATASET}limit": "max_train_samples max_eval_samples max_samples max_rows",
+    f"{_DATASET}limit": "max_train_samples max_eval_samples max_samples max_rows max_train_rows "
+    "max_train_samples_per_task n_train",
 }
 """Key of nlpmtl = keys of transformers' Trainer and example scripts, Lightning, sentence-transformers and others."""
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN; leave it out"
 _ADAMW = "the optimizer is AdamW with PyTorch's default betas and eps; leave it out"
 _LENGTHS = "rows of similar length are batched together, and padded to the longest of them; leave it out"
+_DROPOUT = "the dropout of the encoder and of its heads is that of the checkpoint's config.json; leave it out"
+_DEVICE = "training uses the GPU if there is one; leave it out"
+_LOSS = "the loss is that of the task type; leave it out"
+_CASE = "the checkpoint's tokenizer decides that; leave it out"
 _NO_KEY = {
-    "logging_steps": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
     "log_every_n_steps": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
     "do_train": "`nlpmtl train` trains and `nlpmtl evaluate` evaluates; leave it out",
     "do_eval": "`nlpmtl train` trains and `nlpmtl evaluate` evaluates; leave it out",
     "do_predict": "`nlpmtl predict` predicts; leave it out",
     "overwrite_output_dir": "an output directory that is in use is never overwritten; leave it out",
     "resume_from_checkpoint": "give `--resume` to `nlpmtl train` (in Python resume=True)",
-    "logging_strategy": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
-    "dataloader_num_workers": "data is prepared once and cached; leave it out",
     "num_workers": "data is prepared once and cached; leave it out",
     "optimizer": "the optimizer is AdamW; leave it out",
     "optim": "the optimizer is AdamW; leave it out",
@@ -91,20 +111,34 @@ _NO_KEY = {
     **dict.fromkeys(("group_by_length", "length_column_name", "pad_to_max_length", "padding"), _LENGTHS),
     **dict.fromkeys(("torch_compile", "compile"), "nlpmtl does not compile models; leave it out"),
     "disable_tqdm": "a progress bar is shown on a terminal only; leave it out",
-    "trust_remote_code": "code of a repository is never run: encoders are the architectures of transformers; leave it "
+    "trust_remote_code": "code of a repository is never run: encoders are the architectures of transformers; leave "
+    "it "
     "out",
     "cache_dir": "set the environment variable NLPMTL_CACHE for tokenized data, HF_HOME for downloads; leave it out",
     "format": "the format is inferred from the extension of the file name; leave it out",
     "fsdp": "start the run with `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
     "fsdp_config": "start the run with `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
     "deepspeed": "DeepSpeed is not supported, FSDP2 is: `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
-    "device": "training uses the GPU if there is one; leave it out",
-    "no_cuda": "training uses the GPU if there is one; leave it out",
-    "use_cpu": "training uses the GPU if there is one; leave it out",
+    **dict.fromkeys(
+        ("device", "no_cuda", "use_cpu", "use_cuda", "cuda", "cuda_device", "gpu", "gpus", "n_gpu"), _DEVICE
+    ),
+    **dict.fromkeys(("dropout", "hidden_dropout_prob", "attention_dropout", "classifier_dropout"), _DROPOUT),
+    **dict.fromkeys(("loss", "loss_function", "loss_fn", "criterion"), _LOSS),
+    **dict.fromkeys(("lowercase", "lower_case", "do_lower_case"), _CASE),
+    "shuffle": "train rows are shuffled; leave it out",
+    "optim_args": "the optimizer is AdamW; leave it out",
+    "hub_private_repo": "`nlpmtl push MODEL REPO_ID --private` publishes a model after the run",
     "push_to_hub": "`nlpmtl push MODEL REPO_ID` publishes a model after the run",
     "hub_model_id": "`nlpmtl push MODEL REPO_ID` publishes a model after the run",
     **dict.fromkeys(("hub_token", "hf_token", "push_to_hub_token", "use_auth_token"), _LOG_IN),
 }
+_PREFIXES = {
+    "dataloader_": "data is prepared once and cached; leave it out",
+    "ddp_": "several processes are started by torchrun or accelerate launch; leave it out",
+    "torch_compile_": "nlpmtl does not compile models; leave it out",
+    "logging_": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
+}
+"""Families of options without a key in nlpmtl."""
 _IN_TABLE = {
     "data": {
         "name": f"{_DATASET}data.hub",
@@ -149,7 +183,7 @@ def instead(path: Sequence[str]) -> str | None:
                 path[:-1]
             )  # a misspelt key of this table
             return None if near else f"write {_ADVICE.get(ours, ours)}"
-    return None
+    return next((advice for start, advice in _PREFIXES.items() if key.startswith(start)), None)
 
 
 def _elsewhere(key: str) -> str | None:

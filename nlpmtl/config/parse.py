@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -37,6 +38,28 @@ def parse_dataset(raw: Mapping[str, Any], *, where: str) -> DatasetConfig:
 def parse_data(raw: Mapping[str, Any], *, where: str) -> DataConfig:
     """Validate a `data` table; one ConfigError has all problems."""
     return _parse(DataConfig, raw, where)
+
+
+def check_count(value: object, *, name: str, least: int) -> int:
+    """Return an argument of a Python function that is a whole number.
+
+    Args:
+        value: the argument.
+        name: its name.
+        least: its minimum.
+
+    Raises:
+        ConfigError: it is not a whole number, or too small.
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]  # may fail
+    except TypeError:
+        number = None
+    if number is None:
+        raise ConfigError(f"{name}: a whole number was expected, found {value!r}")
+    if number < least:
+        raise ConfigError(f"{name}: must be at least {least}, found {number}")
+    return number
 
 
 def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:

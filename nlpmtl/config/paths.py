@@ -11,38 +11,29 @@ _MAX_LISTED = 5
 """Maximum number of directories in a hint."""
 
 
-def parse_output(value: object) -> Path:
-    """Return the `output` argument of a run as a path.
-
-    Raises:
-        ConfigError: the value is not a path, is empty, or `check_output` refuses it.
-    """
-    path = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not isinstance(path, str) or not path:
-        raise ConfigError(f"output: a directory was expected, as a string or a Path, found {value!r}")
-    check_output(path)
-    return Path(path)
-
-
-def check_output(path: str | Path, *, key: str = "output") -> None:
-    """Refuse a path that cannot be represented in safetensors, JSON and on the Hub.
+def check_output(path: object, *, key: str = "output") -> Path:
+    """Return an output path, unless it cannot be represented in safetensors, JSON and on the Hub.
 
     Args:
         path: output path.
         key: key or option of the path, for errors.
 
     Raises:
-        ConfigError: the path is not valid Unicode, or contains a null character.
+        ConfigError: the value is not a path, is empty, is not valid Unicode, or contains a null character.
     """
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(text, str) or not text:
+        raise ConfigError(f"{key}: a path was expected, as a string or a Path, found {path!r}")
     try:
-        for form in (os.fspath(path), os.path.abspath(path), os.path.realpath(path)):  # noqa: PTH100 - it leaves links
+        for form in (text, os.path.abspath(text), os.path.realpath(text)):  # noqa: PTH100 - it leaves links
             form.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ConfigError(f"{key}: the path {error.object!r} is not valid UTF-8: choose another name") from None
     except ValueError as error:
-        raise ConfigError(f"{key}: {str(path)!r} cannot be a path: {error}") from None
+        raise ConfigError(f"{key}: {text!r} cannot be a path: {error}") from None
     except FileNotFoundError:
-        raise ConfigError(f"{key}: {str(path)!r} is relative, and the working directory no longer exists") from None
+        raise ConfigError(f"{key}: {text!r} is relative, and the working directory no longer exists") from None
+    return Path(text)
 
 
 def check_writable(path: str | Path, *, key: str, file: bool = False) -> None:
@@ -56,8 +47,7 @@ def check_writable(path: str | Path, *, key: str, file: bool = False) -> None:
     Raises:
         ConfigError: `check_output` refuses the path, or a file or directory cannot be written there.
     """
-    check_output(path, key=key)
-    path = Path(path)
+    path = check_output(path, key=key)
     if file and os.path.isdir(path):  # noqa: PTH112 - is_dir raises on a long name
         raise ConfigError(f"{key}: {path} is a directory; the name of a file was expected")
     folder = path.parent if file else path
@@ -81,8 +71,7 @@ def check_new_directory(path: str | Path, *, key: str) -> None:
     Raises:
         ConfigError: `check_writable` refuses the path, or it exists and is not an empty directory.
     """
-    check_output(path, key=key)
-    path = Path(path)
+    path = check_output(path, key=key)
     if os.path.exists(path) and not (path.is_dir() and not any(path.iterdir())):  # noqa: PTH110 - exists never raises
         raise ConfigError(f"{path} already exists: choose another directory or delete it")
     check_writable(path, key=key)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
 from nlpmtl.config.dataset import DatasetConfig, Name, TaskOptions
 from nlpmtl.errors import did_you_mean
@@ -116,7 +116,22 @@ def _difference(first: TaskOptions, other: TaskOptions) -> str | None:
 
 
 class RunConfig(StrictModel):
-    """A run file."""
+    """A run file.
+
+    `train`, `compare` and `relate` take it in place of a file. It is frozen, and unknown keys are refused.
+
+    Raises:
+        pydantic.ValidationError: a key is missing, unknown or invalid. (`train` raises a ConfigError.)
+
+    Example:
+        data = {"files": {"train": "messages/train.jsonl"}}
+        task = {"kind": "classification", "label": "topic"}
+        dataset = {"data": data, "input": {"text": "text"}, "tasks": {"topic": task}}
+        config = nlpmtl.RunConfig(encoder={"name": "bert-base-uncased"}, datasets={"messages": dataset})
+        print(config.train.batch_size, config.sampling.kind)  # 32 proportional
+    """
+
+    model_config = ConfigDict(json_schema_extra={"description": "A run file."})  # instead of the docstring
 
     table_examples: ClassVar[Mapping[str, str]] = {"datasets": '{reviews = {extends = "reviews.toml"}}'}
 

@@ -5,7 +5,7 @@ They are separate from the schemes, which are PyTorch modules, so that a config 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ from nlpmtl.registry import SHARINGS, KindOptions
 
 class SharingOptions(KindOptions):
     """Options that all built-in sharing schemes have."""
+
+    other_names: ClassVar[str] = "hard_sharing hard_parameter_sharing full full_sharing none"
 
     relations: Literal["covariance"] | None = None
     """"covariance": learn the covariance of the task-specific parameters and regularise related tasks towards each
@@ -25,6 +27,8 @@ class SharingOptions(KindOptions):
 class LayersOptions(SharingOptions):
     """Options of `Layers`."""
 
+    other_names: ClassVar[str] = "layer partial partial_sharing split"
+
     shared: int | None = Field(None, ge=0)
     """Number of layers, from the lowest up, that all tasks share; each task has a copy of the others. Default: half of
     the encoder's layers."""
@@ -32,6 +36,8 @@ class LayersOptions(SharingOptions):
 
 class SoftL2Options(SharingOptions):
     """Options of `SoftL2`."""
+
+    other_names: ClassVar[str] = "soft soft_sharing soft_parameter_sharing"
 
     shared: int = Field(0, ge=0)
     """Number of layers, from the lowest up, that all tasks share; each task has a copy of the others."""
@@ -42,6 +48,8 @@ class SoftL2Options(SharingOptions):
 class AdaptersOptions(SharingOptions):
     """Options of `Adapters`."""
 
+    other_names: ClassVar[str] = "adapter houlsby pfeiffer bottleneck pal pals"
+
     form: Literal["bottleneck", "pal"] = "bottleneck"
     """"bottleneck": two bottleneck adapters per layer, with a frozen encoder; "pal": projected attention layers in
     parallel to each layer, with a trained encoder."""
@@ -51,6 +59,8 @@ class AdaptersOptions(SharingOptions):
 
 class LoraOptions(SharingOptions):
     """Options of `Lora`."""
+
+    other_names: ClassVar[str] = "mtl_lora peft"
 
     rank: int = Field(8, gt=0)
     """Rank of the adapter that all tasks share."""

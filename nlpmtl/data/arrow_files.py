@@ -78,7 +78,7 @@ def open_saved_dataset(path: str, *, columns: Collection[str] | None, progress: 
             raise DataError(f"{path}: {_STATE} is not that of a saved dataset: {error!r}") from error
         if not files:
             return RawRows(path, ": row ", iter(()), uniform=True)
-        with pa.memory_map(str(files[0])) as source, pa.ipc.open_stream(source) as stream:
+        with pa.memory_map(os.fsencode(files[0])) as source, pa.ipc.open_stream(source) as stream:
             schema = stream.schema
     needed = _select(schema, columns, where=path)
     return _rows(path, schema, needed, _read_streams(files, columns=needed, progress=progress))
@@ -87,7 +87,7 @@ def open_saved_dataset(path: str, *, columns: Collection[str] | None, progress: 
 def _read_streams(files: Sequence[Path], *, columns: list[str], progress: Progress) -> NumberedRows:
     number = 0
     for file in files:
-        with reading(str(file)), pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
+        with reading(str(file)), pa.memory_map(os.fsencode(file)) as source, pa.ipc.open_stream(source) as stream:
             for batch in stream:
                 for part in _parts(batch.select(columns)):
                     for row in arrow_rows(part):

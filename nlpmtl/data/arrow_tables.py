@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,6 +17,7 @@ from nlpmtl.data.ragged import Ragged
 from nlpmtl.fs import open_regular_file
 
 Indices = Sequence[int] | NDArray[np.integer]
+"""Indices of rows."""
 
 
 class TableWriter(AbstractContextManager["TableWriter"]):
@@ -31,7 +33,7 @@ class TableWriter(AbstractContextManager["TableWriter"]):
 
     def __init__(self, schema: pa.Schema, path: Path | None) -> None:
         self._schema, self._path = schema, path
-        self._sink: Any = pa.BufferOutputStream() if path is None else pa.OSFile(str(path), "wb")
+        self._sink: Any = pa.BufferOutputStream() if path is None else pa.OSFile(os.fsencode(path), "wb")
         self._stream = pa.ipc.new_stream(self._sink, schema)
 
     def write(self, columns: Iterable[pa.Array]) -> None:
@@ -57,12 +59,12 @@ def read_table(path: Path) -> pa.Table:
     Raises:
         OSError, ValueError: the path is not a file of this format, or the file is damaged.
     """
-    with open_regular_file(path), pa.memory_map(str(path)) as mapped:
+    with open_regular_file(path), pa.memory_map(os.fsencode(path)) as mapped:
         buffer = mapped.read_buffer()
     return pa.ipc.open_stream(buffer).read_all()
 
 
-class Rows:
+class TableRows:
     """The rows of a table, read by their indices. (`Table.take` copies whole columns.)
 
     Args:

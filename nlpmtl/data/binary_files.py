@@ -29,6 +29,10 @@ _BUFFER = 1 << 16
 _ZIP_END = re.compile(r"\.zip(?=$|/)", re.IGNORECASE)
 _ENCRYPTED = 0x1
 _SHOWN = 10
+_UNREADABLE = (
+    *(OSError, EOFError, UnicodeError, zlib.error, pa.ArrowException),
+    *(zipfile.BadZipFile, NotImplementedError),  # the latter for a version or a compression that zipfile does not know
+)
 _EXTRACT = "extract the archive, and name the extracted file"
 
 
@@ -59,7 +63,7 @@ def reading(path: str) -> Iterator[None]:
     """Convert errors of reading a file into DataError with the file's name."""
     try:
         yield
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, UnicodeError, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{path}: cannot be read: {plain(error)}") from error
 
 
@@ -111,7 +115,7 @@ def open_member(archive: zipfile.ZipFile, name: str, *, where: str) -> IO[bytes]
         where: its path in errors.
 
     Raises:
-        DataError: the archive has no such member, or it is encrypted, too large or compressed in an unknown way.
+        DataError: the archive has no such member, or it is encrypted, too large or damaged.
     """
     try:
         info = archive.getinfo(name)
@@ -124,10 +128,8 @@ def open_member(archive: zipfile.ZipFile, name: str, *, where: str) -> IO[bytes]
     if info.file_size > LARGEST_MEMBER:
         size = f"{info.file_size:,} bytes when decompressed"
         raise DataError(f"{where}: {size}, and the limit in archives is {LARGEST_MEMBER:,}; {_EXTRACT}")
-    try:
+    with reading(where):
         return archive.open(info)
-    except NotImplementedError as error:
-        raise DataError(f"{where}: cannot be read: {plain(error)}; {_EXTRACT}") from error
 
 
 def _suggest(name: str, names: Sequence[str]) -> str:

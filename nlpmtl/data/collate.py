@@ -17,8 +17,8 @@ from nlpmtl.data.batch import Batch, TaskBatch, pad_rows
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.row_sequences import (
     Corrupt,
+    DatasetRows,
     Sequences,
-    Share,
     TaskExamples,
     read_sequences,
     row_sizes,
@@ -30,7 +30,7 @@ from nlpmtl.data.word_alignment import NO_TOKEN
 if TYPE_CHECKING:
     from torch import Tensor
 
-Rows = Sequence[tuple[int, ...]]
+RowRefs = Sequence[tuple[int, ...]]
 """Rows as (index of the dataset, index of the row, pass over the dataset); without a pass it is the first one, 0."""
 
 
@@ -77,7 +77,7 @@ class Collator:
     names: Sequence[str] = ()
     seed: int = 0
 
-    def __call__(self, rows: Rows, *, tasks: Collection[str] | None = None) -> Batch:
+    def __call__(self, rows: RowRefs, *, tasks: Collection[str] | None = None) -> Batch:
         """Return a batch: every different sequence that an example reads, in the order of the rows.
 
         Args:
@@ -89,9 +89,9 @@ class Collator:
         """
         import torch
 
-        shares = self._shares(rows)
-        parts = [self._sequences(share, tasks) for share in shares]
-        indices = _batch_indices(shares, parts)
+        groups = self._groups(rows)
+        parts = [self._sequences(group, tasks) for group in groups]
+        indices = _batch_indices(groups, parts)
         total = sum(map(len, indices))
         lengths = np.empty(total, dtype=np.int64)
         for index, part in zip(indices, parts, strict=True):
@@ -108,11 +108,11 @@ class Collator:
             input_ids=pad_rows([part.tokens.ids for part in parts], indices, shape=(total, time), fill=self.pad),
             attention_mask=torch.from_numpy((np.arange(time) < lengths[:, None]).astype(np.int64)),
             token_type_ids=types,
-            tasks=_task_batches(shares, parts, indices, time=time, words=self.words),
+            tasks=_task_batches(groups, parts, indices, time=time, words=self.words),
             words=words,
         )
 
-    def tally(self, rows: Rows) -> BatchStats:
+    def count(self, rows: RowRefs) -> BatchStats:
         """Return the counts of rows."""
         sizes, labelled = np.empty((3, len(rows)), dtype=np.int64), np.zeros(len(rows), dtype=np.bool_)
         row_counts: dict[str, int] = {}
@@ -122,10 +122,10 @@ class Collator:
             sizes[:, batch_rows] = self._row_sizes[dataset][:, indices]
             for task, labels in split.labels.items():
                 counts = labels.counts[indices]
-                carrying = counts > 0
-                count = int(np.count_nonzero(carrying))
+                has_label = counts > 0
+                count = int(np.count_nonzero(has_label))
                 if count:
-                    labelled[batch_rows] |= carrying
+                    labelled[batch_rows] |= has_label
                     row_counts[task] = row_counts.get(task, 0) + count
                     weights = split.weights.get(task)
                     sum_ = int(counts.sum()) if weights is None else float((counts * weights[indices]).sum())
@@ -133,14 +133,14 @@ class Collator:
         lengths, sequences, longest = sizes
         return BatchStats(lengths, sequences, longest, labelled, row_counts, items)
 
-    def carrying(self, rows: Rows, *, task: str) -> NDArray[np.bool_]:
+    def has_label(self, rows: RowRefs, *, task: str) -> NDArray[np.bool_]:
         """Return whether each row has targets for a task, ``[rows]``."""
-        carries = np.zeros(len(rows), dtype=np.bool_)
+        has_label = np.zeros(len(rows), dtype=np.bool_)
         for dataset, (places, indices, _) in _by_dataset(rows).items():
             labels = self.datasets[dataset].labels
             if task in labels:
-                carries[places] = labels[task].counts[indices] > 0
-        return carries
+                has_label[places] = labels[task].counts[indices] > 0
+        return has_label
 
     @cached_property
     def _row_sizes(self) -> list[NDArray[np.int64]]:
@@ -148,10 +148,10 @@ class Collator:
         copied = self.corrupt.keys()
         return [np.stack(row_sizes(split, copied=copied & split.labels.keys())) for split in self.datasets]
 
-    def _shares(self, rows: Rows) -> list[Share]:
+    def _groups(self, rows: RowRefs) -> list[DatasetRows]:
         """Return the rows by dataset, in the order in which the datasets appear."""
         return [
-            Share(
+            DatasetRows(
                 self.datasets[dataset],
                 places=np.array(places),
                 rows=np.array(indices),
@@ -161,22 +161,22 @@ class Collator:
             for dataset, (places, indices, passes) in _by_dataset(rows).items()
         ]
 
-    def _sequences(self, share: Share, tasks: Collection[str] | None) -> Sequences:
-        """Return the sequences that the rows of a share read."""
-        split = share.split
+    def _sequences(self, group: DatasetRows, tasks: Collection[str] | None) -> Sequences:
+        """Return the sequences that the rows of a group read."""
+        split = group.split
         examples = {}
         for task, labels in split.labels.items():
             if tasks is None or task in tasks:
-                carrying = np.flatnonzero(labels.counts[share.rows] > 0)
-                if len(carrying):
-                    examples[task] = carrying
+                labelled = np.flatnonzero(labels.counts[group.rows] > 0)
+                if len(labelled):
+                    examples[task] = labelled
         if split.places or not self.corrupt.keys().isdisjoint(examples):
-            return read_sequences(share, examples, corrupt=self.corrupt, seed=self.seed)
-        by_task = {task: TaskExamples(carrying, carrying) for task, carrying in examples.items()}
-        return Sequences(split.tokens.take(share.rows), share.places, by_task)
+            return read_sequences(group, examples, corrupt=self.corrupt, seed=self.seed)
+        by_task = {task: TaskExamples(labelled, labelled) for task, labelled in examples.items()}
+        return Sequences(split.tokens.take(group.rows), group.places, by_task)
 
 
-def _by_dataset(rows: Rows) -> dict[int, tuple[list[int], list[int], list[int]]]:
+def _by_dataset(rows: RowRefs) -> dict[int, tuple[list[int], list[int], list[int]]]:
     """Return dataset -> places in the batch, rows and passes of its rows; datasets in order of appearance."""
     by_dataset: dict[int, tuple[list[int], list[int], list[int]]] = {}
     for place, row in enumerate(rows):
@@ -187,9 +187,9 @@ def _by_dataset(rows: Rows) -> dict[int, tuple[list[int], list[int], list[int]]]
     return by_dataset
 
 
-def _batch_indices(shares: Sequence[Share], parts: Sequence[Sequences]) -> list[NDArray[np.int64]]:
-    """Return the indices of the sequences of each share in the batch, which has them in the order of their rows."""
-    if all(part.place is share.places for share, part in zip(shares, parts, strict=True)):  # one sequence per row
+def _batch_indices(groups: Sequence[DatasetRows], parts: Sequence[Sequences]) -> list[NDArray[np.int64]]:
+    """Return the indices of the sequences of each group in the batch, which has them in the order of their rows."""
+    if all(part.place is group.places for group, part in zip(groups, parts, strict=True)):  # one sequence per row
         return [part.place for part in parts]
     places = np.concatenate([part.place for part in parts])
     index = np.empty(len(places), dtype=np.int64)
@@ -223,7 +223,7 @@ class _Piece(NamedTuple):
 
 
 def _task_batches(
-    shares: Sequence[Share],
+    groups: Sequence[DatasetRows],
     parts: Sequence[Sequences],
     indices: Sequence[NDArray[np.int64]],
     *,
@@ -232,31 +232,31 @@ def _task_batches(
 ) -> dict[str, TaskBatch]:
     """Return the part of each task, joined over the datasets that have targets for it, in the order of the rows."""
     pieces: dict[str, list[_Piece]] = {}
-    for share, part, index in zip(shares, parts, indices, strict=True):
+    for group, part, index in zip(groups, parts, indices, strict=True):
         for task, examples in part.tasks.items():
-            pieces.setdefault(task, []).append(_piece(task, examples, share, part, index, time=time, words=words))
+            pieces.setdefault(task, []).append(_piece(task, examples, group, part, index, time=time, words=words))
     return {task: _join(of_task) for task, of_task in pieces.items()}
 
 
 def _piece(
     task: str,
     examples: TaskExamples,
-    share: Share,
+    group: DatasetRows,
     part: Sequences,
     index: NDArray[np.int64],
     *,
     time: int,
     words: bool,
 ) -> _Piece:
-    labels, rows = share.split.labels[task], share.rows[examples.examples]
-    weights = share.split.weights.get(task)
+    labels, rows = group.split.labels[task], group.rows[examples.examples]
+    weights = group.split.weights.get(task)
     targets, first_tokens = examples.targets, part.tokens.first_tokens
     if targets is None:
         of_rows = first_tokens.take(examples.sequences) if isinstance(labels, TagLabels) and first_tokens else None
         targets = labels.targets(rows, first_tokens=of_rows, time=time)
     in_batch_time = labels.padded_to_batch and examples.targets is None
     return _Piece(
-        place=share.places[examples.examples],
+        place=group.places[examples.examples],
         sequences=index[examples.sequences],
         sizes=examples.sizes,
         targets=targets,

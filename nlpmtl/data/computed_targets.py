@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrow_tables import Rows, TableWriter, to_numpy
+from nlpmtl.data.arrow_tables import Indices, TableRows, TableWriter, to_numpy
 from nlpmtl.data.column_types import is_coded, read_stored
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.targets import Indices, Labels, Targets, stack_targets
+from nlpmtl.data.targets import Labels, Targets, stack_targets
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ class ParsedColumns:
 
     columns: Mapping[str, LabelColumn]
     names: Mapping[str, str]
-    rows: Rows
+    rows: TableRows
     labelled: NDArray[np.bool_]
 
     def read(self, row: int, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class ComputedLabels(Labels):
     """
 
     parsed: ParsedColumns
-    stored: Rows | None = None
+    stored: TableRows | None = None
     hashes: Hashes | None = None
 
     padded_to_batch: ClassVar[bool] = False
@@ -98,7 +98,7 @@ class ComputedLabels(Labels):
     def with_targets(self, table: pa.Table) -> ComputedLabels:
         """Return the same labels with the targets that a `TargetsWriter` wrote."""
         counts, hashes = to_numpy(table[COUNT]), to_numpy(table[HASH])
-        return replace(self, counts=counts, hashes=hashes, stored=Rows(table))
+        return replace(self, counts=counts, hashes=hashes, stored=TableRows(table))
 
     def _read(self, rows: Indices) -> list[Targets]:
         assert self.stored is not None, "the targets are computed"

@@ -55,7 +55,7 @@ class Layout(NamedTuple):
 
 
 def find_layout(head: Sequence[str], *, conllu: bool) -> Layout | None:
-    """Return the layout that the first word shows; None if there is no word.
+    """Return the layout that the first word shows; None without any word.
 
     Args:
         head: the first lines.
@@ -116,22 +116,22 @@ def read_conll(
     layout = find_layout(head, conllu=conllu)
     if layout is None:
         return
-    indices = _indices(columns or layout.columns, layout.width, where=where)
+    columns = columns or layout.columns
+    _check_columns(columns, layout.width, where=where)
     for number, words in _sentences(chain(head, lines), layout, encoding=encoding, where=where):
         if isinstance(words, MalformedRow):
             yield number, words
         else:
-            yield number, {name: [fields[index] for fields in words] for name, index in indices.items()}
+            yield number, {name: [fields[index] for fields in words] for name, index in columns.items()}
 
 
-def _indices(columns: Mapping[str, int], width: int, *, where: str) -> dict[str, int]:
+def _check_columns(columns: Mapping[str, int], width: int, *, where: str) -> None:
     for name, index in columns.items():
         if not -width <= index < width:
             raise ConfigError(
                 f"{where}: data.columns: {name} = {index}, but the file has {width} column(s): write an index from 0 "
                 f"to {width - 1}, or from -1, the last column, to -{width}"
             )
-    return {name: index % width for name, index in columns.items()}
 
 
 def _sentences(

@@ -93,6 +93,9 @@ def open_table(
         _, header = next(records, (1, []))
         if isinstance(header, MalformedRow):
             raise DataError(f"{where}: the header: {header.rule}")
+        if header and header[0].startswith("sep=") and len(header) <= 2:
+            rule = "names the delimiter for Excel: remove the line, and write the delimiter as `data.delimiter`"
+            raise DataError(f"{where}: the first line, {format.delimiter.join(header)!r}, {rule}")
         columns = _Columns(header, labels=labels, where=where, name_all=name_all)
     elif format.header is not False:
         columns = _Columns(format.header, labels=labels, where=where, name_all=name_all)

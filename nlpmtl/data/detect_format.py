@@ -30,7 +30,7 @@ def detect_format(path: str) -> TextFormat:
     - delimiter of .csv and .tsv files: the one with which the records have the same number of fields as the header,
       more than one.
     - quoting: "minimal" in a .tsv file whose lines have a constant number of fields only then.
-    - header: False if the first line has a number, or a value that occurs again in the same column.
+    - header: False if the first line has a number in a column of numbers, or a value that occurs again in its column.
 
     Args:
         path: a file, or a member of a zip archive; it may be compressed with gzip.
@@ -104,8 +104,9 @@ def _has_header(records: Sequence[Sequence[str]]) -> bool:
     if all(name in ("", str(index)) for index, name in enumerate(first)):
         return True  # as pandas names the columns of a table without names
     for column, name in enumerate(first):
-        repeated = any(len(record) > column and record[column] == name for record in others)
-        if name.strip() and (repeated or _is_number(name)):
+        values = [record[column] for record in others if len(record) > column and record[column].strip()]
+        are_numbers = bool(values) and all(map(_is_number, values))
+        if name.strip() and (name in values or (are_numbers and _is_number(name))):
             return False
     return True
 

@@ -1,4 +1,16 @@
-"""Data files of all formats as raw rows, each with its location. Names and first bytes show the format of a file."""
+"""Data files of all formats as raw rows, each with its location. Names and first bytes show the format of a file.
+
+Example:
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = str(Path(directory, "a.jsonl"))
+    ...     _ = Path(path).write_text('{"text": "Ada sings", "label": [[0, 3, "person"]]}')
+    ...     describe_file(path)
+    ...     list(open_file(path).rows)
+    FileDescription(type='jsonl', tool='doccano', columns={})
+    [(1, {'text': 'Ada sings', 'label': [[0, 3, 'person']]})]
+"""
 
 from __future__ import annotations
 

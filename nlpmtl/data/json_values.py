@@ -21,7 +21,7 @@ _NUMBER = "0123456789.eE+-"
 """Characters of numbers; the empty string, at the end of the text read so far, counts as one."""
 _CHUNK = 1 << 20
 _LONGEST_WORD = 20
-"""An error this close to the end of the text read so far may be a value that goes on."""
+"""An error this close to the end of the text read so far may be a value that is incomplete."""
 
 
 def read_json_lines(lines: Iterator[str], *, encoding: str, where: str) -> NumberedValues:
@@ -131,11 +131,11 @@ class _Text:
     def _read_more(self) -> bool:
         """Read as much again as there is; return whether there was more."""
         parts, length = [self._text[self._position :]], 0
-        wanted = max(_CHUNK, len(parts[0]))
+        minimum = max(_CHUNK, len(parts[0]))
         for chunk in self._chunks:
             parts.append(chunk)
             length += len(chunk)
-            if length >= wanted:
+            if length >= minimum:
                 break
         self._line += self._text.count("\n", 0, self._position)
         self._text, self._position = "".join(parts), 0

@@ -24,7 +24,7 @@ Corrupt = Callable[[Sequence[TokenSequence], Targets, np.random.Generator], tupl
 """`Task.corrupt`."""
 
 
-class Share(NamedTuple):
+class DatasetRows(NamedTuple):
     """The rows of a batch that are from one dataset.
 
     Args:
@@ -43,11 +43,11 @@ class Share(NamedTuple):
 
 
 class TaskExamples(NamedTuple):
-    """The examples of a task in a share.
+    """The examples of a task in a group.
 
     Args:
-        examples: their places among the rows of the share, ``[examples]``.
-        sequences: the sequences that they read, among those of the share, grouped by example, ``[sequences]``.
+        examples: their places among the rows of the group, ``[examples]``.
+        sequences: the sequences that they read, among those of the group, grouped by example, ``[sequences]``.
         sizes: number of sequences of each example, ``[examples]``; None: 1.
         targets: targets of changed copies; None: those of the labels.
     """
@@ -59,7 +59,7 @@ class TaskExamples(NamedTuple):
 
 
 class Sequences(NamedTuple):
-    """The different sequences that the rows of a share read.
+    """The different sequences that the rows of a group read.
 
     Args:
         tokens: the sequences.
@@ -117,47 +117,47 @@ def _add_sizes(sizes: RowSizes, row: NDArray[np.int64], lengths: NDArray[np.int6
 
 
 def read_sequences(
-    share: Share, examples: Mapping[str, NDArray[np.int64]], *, corrupt: Mapping[str, Corrupt], seed: int
+    group: DatasetRows, examples: Mapping[str, NDArray[np.int64]], *, corrupt: Mapping[str, Corrupt], seed: int
 ) -> Sequences:
-    """Return the sequences that the rows of a share read: equal ones of a row once, then the changed copies.
+    """Return the sequences that the rows of a group read: equal ones of a row once, then the changed copies.
 
     Args:
-        share: the rows.
+        group: the rows.
         examples: task -> places of the rows with targets for it.
         corrupt: `Task.corrupt` of the tasks that read changed copies.
         seed: seed of the run.
     """
-    split = share.split
+    split = group.split
     size = max(1, len(split.tokens.lengths))  # sequence s of the row at place p has the key p · size + s
     keys, sizes = {}, {}
     for task, rows in examples.items():
         if task not in corrupt:
-            read = split.sequences_of(task).take(share.rows[rows])
+            read = split.sequences_of(task).take(group.rows[rows])
             keys[task], sizes[task] = rows.repeat(read.lengths) * size + read.values, read.lengths
     distinct = np.unique(np.concatenate(list(keys.values()))) if keys else np.zeros(0, dtype=np.int64)
     tasks = {task: TaskExamples(examples[task], np.searchsorted(distinct, keys[task]), sizes[task]) for task in keys}
-    sequences = Sequences(split.tokens.take(distinct % size), share.places[distinct // size], tasks)
+    sequences = Sequences(split.tokens.take(distinct % size), group.places[distinct // size], tasks)
     for task, rows in examples.items():
         if task in corrupt:
-            sequences = _add_copies(sequences, task, rows, share=share, corrupt=corrupt[task], seed=seed)
+            sequences = _add_copies(sequences, task, rows, group=group, corrupt=corrupt[task], seed=seed)
     return sequences
 
 
 def _add_copies(
-    sequences: Sequences, task: str, rows: NDArray[np.int64], *, share: Share, corrupt: Corrupt, seed: int
+    sequences: Sequences, task: str, rows: NDArray[np.int64], *, group: DatasetRows, corrupt: Corrupt, seed: int
 ) -> Sequences:
     """Add the changed copies that a task reads."""
-    split, labels = share.split, share.split.labels[task]
-    read = split.sequences_of(task).take(share.rows[rows])
+    split, labels = group.split, group.split.labels[task]
+    read = split.sequences_of(task).take(group.rows[rows])
     sequences_read = split.tokens.sequences(read.values)
     copies: list[TokenSequence] = []
     sizes, all_targets = np.empty(len(rows), dtype=np.int64), []
     for i, place in enumerate(rows.tolist()):
-        row = int(share.rows[place])
+        row = int(group.rows[place])
         originals = sequences_read[read.bounds[i] : read.bounds[i + 1]]
         words = None if originals[0].words is None else Ragged.pack([originals[0].words])
         targets = labels.example_targets(row, first_tokens=words, time=len(originals[0].ids))
-        rng = _generator(seed, task=task, dataset=share.name, row=row, pass_=share.passes[place])
+        rng = _generator(seed, task=task, dataset=group.name, row=row, pass_=group.passes[place])
         where = f"{split.place(row)}: task {task!r}: corrupt()"
         try:
             changed, targets = corrupt(originals, targets, rng)
@@ -171,7 +171,7 @@ def _add_copies(
         sizes[i] = len(changed)
     indices = np.arange(len(copies)) + len(sequences.place)
     tasks = {**sequences.tasks, task: TaskExamples(rows, indices, sizes, stack_targets(all_targets))}
-    place = np.concatenate([sequences.place, share.places[rows].repeat(sizes)])
+    place = np.concatenate([sequences.place, group.places[rows].repeat(sizes)])
     return Sequences(_append(sequences.tokens, copies), place, tasks)
 
 

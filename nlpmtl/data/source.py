@@ -171,8 +171,11 @@ def _check_hub_id(hub: str, *, where: str) -> None:
 def _load_from_hub(data: DataConfig) -> Mapping[str, Dataset]:
     from datasets import load_dataset
 
+    from nlpmtl.hub_response_checks import validated_responses
+
     try:
-        splits: Mapping[str, Dataset] = load_dataset(data.hub, name=data.subset, revision=data.revision)
+        with validated_responses():
+            splits: Mapping[str, Dataset] = load_dataset(data.hub, name=data.subset, revision=data.revision)
     except Exception as error:  # the network, the cache and parsers raise errors without a common base class
         raise DataError(
             f"{_describe(data)}: cannot be loaded: {error}\n"

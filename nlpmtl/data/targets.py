@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nlpmtl.data.arrow_tables import Indices
 from nlpmtl.data.column_types import column_type
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.labels import LabelType
@@ -89,9 +90,6 @@ def _pad(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> Tensor:
         start += len(array)
     return torch.from_numpy(padded)
 
-
-Indices = Sequence[int] | NDArray[np.integer]
-"""Indices of rows."""
 
 _CODES_AT_ONCE = 100_000
 _SHOWN = 10

@@ -95,31 +95,33 @@ class TextTable:
         self.inputs: list[TextInput] = []
         self.rows: list[int] = []
         self._row = -1
+        self._indices: dict[TextInput, int] = {}  # of the inputs of the last row
+        self._singles: dict[str, int] = {}  # of the first input of each text without a pair
 
     def add(self, texts: Sequence[Sequence[TextInput]]) -> list[list[TextRead]]:
         """Add a row, given the text inputs of each task; return which texts each task reads."""
         self._row += 1
-        indices: dict[TextInput, int] = {}
+        self._indices, self._singles = {}, {}
         for text in chain.from_iterable(texts):
             if not _is_truncated_text(text):
-                self._add(text, indices)
-        return [[TextRead(self._find(text, indices), text.stride is None) for text in of_task] for of_task in texts]
+                self._add(text)
+        return [[TextRead(self._find(text), text.stride is None) for text in of_task] for of_task in texts]
 
-    def _find(self, text: TextInput, indices: dict[TextInput, int]) -> int:
-        """Return the index of a text input of a row; add it if it is new."""
-        if _is_truncated_text(text):
-            for known, index in indices.items():
-                if known.text == text.text and known.pair is None:
-                    return index
-        return self._add(text, indices)
+    def _find(self, text: TextInput) -> int:
+        """Return the index of a text input of the last row; add it if it is new."""
+        if _is_truncated_text(text) and text.text in self._singles:
+            return self._singles[text.text]
+        return self._add(text)
 
-    def _add(self, text: TextInput, indices: dict[TextInput, int]) -> int:
+    def _add(self, text: TextInput) -> int:
         key = replace(text, offsets=False) if text.offsets else text
-        if key not in indices:
-            indices[key] = len(self.inputs)
+        if key not in self._indices:
+            self._indices[key] = len(self.inputs)
             self.inputs.append(text)
             self.rows.append(self._row)
-        index = indices[key]
+        index = self._indices[key]
+        if text.pair is None:
+            self._singles.setdefault(text.text, index)
         if text.offsets:
             self.inputs[index] = replace(self.inputs[index], offsets=True)
         return index

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrow_tables import Rows, read_table, to_numpy
+from nlpmtl.data.arrow_tables import TableRows, read_table, to_numpy
 from nlpmtl.data.column_types import read_stored
 from nlpmtl.data.example import Example, Input
 from nlpmtl.data.hashing import Hashes
@@ -62,7 +62,7 @@ class TokenizedSplit:
     """
 
     tokens: TokenStore
-    rows: Rows | None = None
+    rows: TableRows | None = None
     labels: Mapping[str, Labels] = field(default_factory=dict)
     places: Mapping[str, Ragged] = field(default_factory=dict)
     weights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class TokenizedSplit:
             "files": tuple(FilePart(*file) for file in metadata["files"]),
             "missing_columns": {name: MissingColumn(*values) for name, values in metadata["missing_columns"].items()},
         }
-        return cls(StoredTokens(tokens), Rows(rows), **attributes)
+        return cls(StoredTokens(tokens), TableRows(rows), **attributes)
 
     def __len__(self) -> int:
         """Return the number of rows."""

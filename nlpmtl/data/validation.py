@@ -166,17 +166,22 @@ def _missing_columns(columns: Iterable[str], *, existing: Collection[str], where
     names = sorted(map(plain, existing))
     more = f", … ({len(names)} columns)" if len(names) > _SHOWN_COLUMNS else ""
     listed = f"; available columns: {', '.join(names[:_SHOWN_COLUMNS])}{more}"
-    delimiters = [mark for mark in _DELIMITERS if all(mark in name for name in existing)] if len(names) == 1 else []
-    if delimiters:
-        listed += f"; if these are several columns, write `data.delimiter = {dumps(delimiters[0])}`"
+    delimiter = find_delimiter(existing)
+    if delimiter is not None:
+        listed += f"; if these are several columns, write `data.delimiter = {dumps(delimiter)}`"
     missing: dict[str, MissingColumn] = {}
     for column in columns if existing else ():
         if column not in existing:
-            nearest = None if delimiters else find_nearest(column, names)
+            nearest = None if delimiter else find_nearest(column, names)
             hint = f"; did you mean {nearest!r}?" if nearest else ""
             missing[column] = MissingColumn(f"{where}: column {column!r} not found{listed}{hint}", nearest)
             listed = ""
     return missing
+
+
+def find_delimiter(columns: Collection[str]) -> str | None:
+    """Return the delimiter in the name of a single column, which is the header of a table with another delimiter."""
+    return next((mark for mark in _DELIMITERS if len(columns) == 1 and all(mark in name for name in columns)), None)
 
 
 def _columns(
@@ -268,6 +273,7 @@ class _ExampleWriter:
     ) -> None:
         self.numbers: list[NDArray[np.int64]] = []
         self.split_texts = 0
+        self._has_texts: bool | None = None
         self._columns, self._words, self._tags = columns, words, tags
         self._writer = writer
         self._pending: list[list[Any]] = []
@@ -277,13 +283,10 @@ class _ExampleWriter:
         """Add a valid row; return the issues of an invalid one."""
         if isinstance(raw, MalformedRow):
             return [ValidationIssue("", *raw)]
-        if self._words is not None:
-            try:
-                tagged = tag_spans(raw, words=self._words, tags=self._tags)
-            except ColumnError as error:
-                return [ValidationIssue(error.column, raw[error.column], str(error))]
-            self.split_texts += tagged is not raw
-            raw = tagged
+        try:
+            raw = self._tag_spans(raw)
+        except ColumnError as error:
+            return [ValidationIssue(error.column, raw.get(error.column), str(error))]
         values: dict[str, Any] = {}
         issues = []
         for column in self._columns:
@@ -298,6 +301,25 @@ class _ExampleWriter:
             if len(self._pending) == _ROWS_PER_BATCH:
                 self.flush()
         return issues
+
+    def _tag_spans(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Split a text in the column of the words. The first row shows whether the column has texts or lists of words.
+
+        Raises:
+            ColumnError: a span cannot be a tag, or the column has texts and lists of words.
+        """
+        words = None if self._words is None else raw.get(self._words)
+        if self._words is None or not isinstance(words, str | list | tuple):
+            return raw
+        if self._has_texts is None:
+            self._has_texts = isinstance(words, str)
+        if not self._has_texts:
+            return raw  # a text is an error
+        if not isinstance(words, str):
+            raise ColumnError(self._words, "a text was expected, as in the rows before")
+        tagged = tag_spans(raw, words=self._words, tags=self._tags)
+        self.split_texts += tagged is not raw
+        return tagged
 
     def flush(self) -> None:
         """Write the pending rows."""

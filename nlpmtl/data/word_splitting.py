@@ -12,7 +12,15 @@ from typing import Literal, get_args
 
 from nlpmtl.data.word_alignment import CLOSING, Span, split_words
 
-SplittingMethod = Literal["whitespace", "whitespace_only", "punctuation", "every_mark", "characters", "cjk_characters"]
+SplittingMethod = Literal[
+    "whitespace",
+    "whitespace_only",
+    "punctuation",
+    "every_mark",
+    "characters",
+    "nonspace_characters",
+    "cjk_characters",
+]
 
 _UNSPACED = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3000-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf"
@@ -54,7 +62,8 @@ class WordSplitting:
     Args:
         method: "whitespace" splits at white space and splits off outer punctuation; "whitespace_only" keeps punctuation
             with its word; "punctuation" also splits inside words, at the marks; "every_mark" is `split_at_marks`;
-            "characters" makes every character a word; "cjk_characters" only those of scripts without spaces.
+            "characters" makes every character a word; "nonspace_characters" those that are not white space;
+            "cjk_characters" only those of scripts without spaces.
         marks: what "punctuation" splits off: a clitic ("'s", "n't"), an elided word ("l'"), a mark between
             letters ("-"), or between digits ("0-0"); default: every punctuation mark and symbol.
     """
@@ -86,6 +95,8 @@ class WordSplitting:
             return [(i, i + 1) for i in range(len(text))]
         if self.method == "every_mark":
             return split_at_marks(text)
+        if self.method == "nonspace_characters":
+            return [(i, i + 1) for i, character in enumerate(text) if not character.isspace()]
         if self.method == "whitespace_only":
             return [word.span() for word in _WORD.finditer(text)]
         if self.method == "punctuation" and not self.marks:
@@ -102,6 +113,7 @@ class WordSplitting:
 
 
 WHITESPACE = WordSplitting()
+EVERY_MARK = WordSplitting("every_mark")
 
 
 def split_at_marks(text: str) -> list[Span]:
@@ -180,6 +192,7 @@ class WordCounts:
         counts = self.counts
         unspaced = _HAS_UNSPACED.search(word) is not None
         counts["words"] += 1
+        counts["space"] += word.isspace()
         if len(word) > 1:
             counts["long unspaced" if unspaced else "long"] += 1
         elif unspaced:
@@ -221,16 +234,17 @@ class WordCounts:
         """Return the rule that the words follow."""
         counts = self.counts
         if counts[AT_MARKS]:
-            return WordSplitting("every_mark")
+            return EVERY_MARK
         single = counts["words"] - counts["long"] - counts["long unspaced"]
         unspaced = counts["single unspaced"] + counts["long unspaced"]
         marks = sorted(name.removeprefix("split ") for name in counts if name.startswith("split "))
         kept = tuple(mark for mark in marks if self._is_split(mark))
+        by_character = WordSplitting("characters" if counts["space"] else "nonspace_characters")
         if unspaced > _SOME * counts["words"] and counts["single unspaced"] >= _MOSTLY * unspaced:
             whole = counts["long"] > counts["letters apart"]
-            return WordSplitting("cjk_characters", kept) if whole else WordSplitting("characters")
+            return WordSplitting("cjk_characters", kept) if whole else by_character
         if counts["words"] and single >= _MOSTLY * counts["words"]:
-            return WordSplitting("characters")
+            return by_character
         if self._keeps_closing_marks():
             return WordSplitting("whitespace_only")
         if self._splits_every_mark(kept):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from nlpmtl.config import check_output
 from nlpmtl.data import Batch, without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.export.onnx_compare import max_logit_difference, random_batches
@@ -62,7 +63,7 @@ def export_onnx(
     tasks = _check(model, tasks)
     exported = _copy(model, tasks)
     batches = list(random_batches(exported, tokenizer))
-    with atomic_directory(Path(directory)) as part:
+    with atomic_directory(check_output(directory, key="directory")) as part:
         _write_graph(exported, batches[0], part / GRAPH)
         exported.config.save_pretrained(part)
         without_truncation(tokenizer).save_pretrained(part)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
+from nlpmtl.config import check_output
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.fs import apply_umask, write_json
 from nlpmtl.hub.model_directory import atomic_directory
@@ -41,7 +42,7 @@ def export_lora(
         if task not in model.tasks:
             raise ConfigError(f"this model has no task {task!r}; {did_you_mean(task, model.tasks)}")
     names = list(model.tasks) if tasks is None else list(tasks)
-    with atomic_directory(Path(directory)) as part:
+    with atomic_directory(check_output(directory, key="directory")) as part:
         for task in names:
             _write(sharing, part / task, task=task, base=base)
     return [Path(directory) / task for task in names]

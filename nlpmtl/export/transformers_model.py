@@ -46,7 +46,8 @@ def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, ta
         directory: where to write; must be empty or not exist.
 
     Returns:
-        Maximum difference of a logit between the two models, relative to the largest logit (to 1 if that is less).
+        Maximum difference of a logit between the two models, relative to the largest logit, or to 1 (for small targets
+        their standard deviation) if that is more.
 
     Raises:
         ConfigError: the model has no such task, or the directory is not empty.
@@ -152,7 +153,8 @@ def _verify(
         mask = inputs["attention_mask"].cpu().bool()
         expected, logits = expected[mask], logits[mask]
     difference = float((logits - expected).abs().max())
-    scale, largest = (float(values.abs().max().clamp(min=1)) for values in (expected - stock.shift, expected))
+    unit = min(1.0, stock.factor)  # a difference of small targets is small too
+    scale, largest = (float(values.abs().max().clamp(min=unit)) for values in (expected - stock.shift, expected))
     if not difference <= max(_TOLERANCE * scale, _TOLERANCE_EPS * torch.finfo(model.dtype).eps * largest):
         raise _export_error(task.name, f"{type(exported).__name__} gives other logits: they differ by {difference:.1e}")
     return difference / largest

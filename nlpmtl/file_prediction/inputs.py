@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
+from nlpmtl.data.validation import find_delimiter
 from nlpmtl.errors import ConfigError, DataError, did_you_mean
 from nlpmtl.file_prediction.row_files import Chunk, RowFile
 from nlpmtl.inference.task_inputs import Container, InputReader
@@ -81,12 +82,24 @@ class RowParser:
                 raise ValueError(f"{next(iter(self._renamed))}: missing or null")
             matched = self._reader.read(value)
         except (ValueError, ConfigError) as error:
-            return RowInput(fields, (), f"{chunk.place(index)}: {error}")
+            return RowInput(fields, (), f"{chunk.place(index)}: {self._explain(row, error)}")
         return RowInput(value, [name for _, names in matched for name in names])
+
+    def _explain(self, row: Mapping[str, Any], error: Exception) -> Exception:
+        """Return why a row is invalid, with the names of the columns that it has."""
+        if self._file.type == "lines" or self._renamed:
+            return error
+        try:
+            self._reader.read({**dict.fromkeys(self._file.columns), **row})
+        except (ValueError, ConfigError) as detailed:
+            return detailed
+        return error
 
     def _raise_missing_columns(self) -> None:
         table = Container(f"file {self._file.path}", iter, tuple(self._file.columns), lazy=True)
         try:
             self._reader.columns(table)
         except DataError as error:
-            raise DataError(f"{error}; or name the column of the text with --text-column") from None
+            delimiter = find_delimiter(self._file.columns)
+            several = "" if delimiter is None else f"; if these are several columns, write --delimiter {delimiter!r}"
+            raise DataError(f"{error}; or name the column of the text with --text-column{several}") from None

@@ -9,12 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nlpmtl.hub.repository import PushOptions, fetch, push
-from nlpmtl.hub.response_checks import validated_responses
 
 if TYPE_CHECKING:
     from nlpmtl.hub.model_directory import atomic_directory, load_model, save_model
 
-__all__ = ["PushOptions", "atomic_directory", "fetch", "load_model", "push", "save_model", "validated_responses"]
+__all__ = ["PushOptions", "atomic_directory", "fetch", "load_model", "push", "save_model"]
 
 _WITH_TORCH = ("load_model", "atomic_directory", "save_model")
 

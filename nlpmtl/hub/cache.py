@@ -15,8 +15,8 @@ from nlpmtl.errors import ModelError, quote
 from nlpmtl.fs import write_atomic
 from nlpmtl.hub import retry
 from nlpmtl.hub.model_files import FILES, matches_digest
-from nlpmtl.hub.response_checks import UntrustedResponseError, check_inside_cache, is_commit
 from nlpmtl.hub.retry import CorruptDownloadError, call_with_retry, is_interrupted_download
+from nlpmtl.hub_response_checks import UntrustedResponseError, check_inside_cache, is_commit
 from nlpmtl.saved_config import OWN_TYPE
 
 _PATTERNS: Any = {"allow_patterns": list(FILES), "ignore_patterns": ["*/*/*"]}

@@ -67,6 +67,7 @@ def push(directory: str | Path, repo_id: str, **options: Unpack[PushOptions]) ->
     unknown = options.keys() - PushOptions.__annotations__.keys()
     if unknown:
         raise TypeError(f"push() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
+    _check_strings(repo_id=repo_id, **{key: options.get(key) for key in ("revision", "message", "token")})
     private, revision, create_pr = options.get("private"), options.get("revision"), options.get("create_pr", False)
     failed = f"{directory} cannot be pushed"
     directory = find_directory(directory, failed=failed) or Path(directory)
@@ -111,6 +112,7 @@ def fetch(name: str | Path, *, revision: str | None = None, token: str | None = 
         ModelError: the model does not exist or was not written by nlpmtl, access is denied, or the request failed.
     """
     failed = f"the model {str(name)!r} cannot be loaded"
+    _check_strings(revision=revision, token=token)
     local = find_directory(name, failed=failed)
     if local is not None:
         if revision is not None:
@@ -129,6 +131,14 @@ def fetch(name: str | Path, *, revision: str | None = None, token: str | None = 
         directory = download(str(name), revision=revision, token=token, failed=failed)
     check_complete(directory, failed=failed)
     return directory
+
+
+def _check_strings(**arguments: object) -> None:
+    """Raise ConfigError if an argument is neither a string nor None."""
+    for name, value in arguments.items():
+        if not (value is None or isinstance(value, str)):
+            shown = "a value" if name == "token" else repr(value)
+            raise ConfigError(f"{name}: a string was expected, found {shown} of type {type(value).__name__}")
 
 
 def _check_links(directory: Path, files: Mapping[str, Path]) -> None:

@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
 from nlpmtl.errors import ModelError, NlpmtlError
-from nlpmtl.hub.response_checks import http_hook, validated_responses
+from nlpmtl.hub_response_checks import http_hook, validated_responses
 
 TIMEOUT = 60.0
 """Seconds without a byte after which a connection counts as lost; the client has no time-out of its own."""

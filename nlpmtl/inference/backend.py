@@ -72,8 +72,12 @@ def load_backend(
     check_device(device, dtype=dtype)
     if isinstance(dtype, str) and dtype not in get_args(Precision):
         raise ConfigError(f"dtype: unknown precision {dtype!r}; {did_you_mean(dtype, get_args(Precision))}")
-    if not (dtype is None or isinstance(dtype, str) or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)):
-        raise ConfigError(f'dtype: "fp32", "bf16", "int8" or a floating dtype of torch was expected, found {dtype!r}')
+    is_computed = isinstance(dtype, torch.dtype) and dtype.is_floating_point and dtype.itemsize > 1
+    if not (dtype is None or isinstance(dtype, str) or is_computed):
+        raise ConfigError(
+            f'dtype: "fp32", "bf16", "int8" or a floating dtype of torch with 16 bits or more was expected, found '
+            f"{dtype!r}"
+        )
     if kernels not in get_args(KernelSwitch):
         raise ConfigError(f'kernels: "auto" or "off" was expected, found {kernels!r}')
     if (backend or _default_backend(Path(name))) == "onnx":

@@ -61,7 +61,9 @@ def _parse(device: str | torch.device | None) -> torch.device | None:
     try:
         return torch.device(device)
     except RuntimeError:
-        raise ConfigError(f"device: unknown device {str(device)!r}; {did_you_mean(str(device), _KNOWN)}") from None
+        name = str(device)
+        hint = 'write "cuda", or "cuda:1" for the second GPU' if "gpu" in name.lower() else did_you_mean(name, _KNOWN)
+        raise ConfigError(f"device: unknown device {name!r}; {hint}") from None
 
 
 def _check_available(device: torch.device) -> None:

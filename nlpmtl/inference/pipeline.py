@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.batched_inference import Inference, Outputs
+from nlpmtl.batched_inference import Inference, NumpyOutputs
 from nlpmtl.data import (
     Example,
     Ragged,
@@ -43,6 +43,8 @@ _LONG = 100_000
 """Characters of the inputs of a group above which freed memory is returned before more is needed."""
 _CHARACTERS_AT_ONCE = 400_000
 """Characters that are buffered at most, which bounds the memory that long texts take."""
+_CHECKED_ITEMS = 100
+"""Items of a list in a formatted prediction that are checked to be JSON values."""
 
 
 class Threads:
@@ -152,7 +154,7 @@ class InferencePipeline:
         if is_long:
             release_freed_memory()
         split = TokenizedSplit(tokenized.tokens, places=places)
-        outputs: dict[str, dict[int, Outputs]] = {name: {} for name in tasks}
+        outputs: dict[str, dict[int, NumpyOutputs]] = {name: {} for name in tasks}
         rows_of = dict.fromkeys(tasks, np.ones(len(examples), dtype=np.bool_))
         for row, name, values in self._inference.run(split, rows_of=rows_of, consume=_identity):
             outputs[name][row] = values
@@ -228,20 +230,29 @@ def _read(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[
         yield rows
 
 
-def _identity(task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]) -> Sequence[Outputs]:
+def _identity(task: str, outputs: Sequence[NumpyOutputs], rows: NDArray[np.int64]) -> Sequence[NumpyOutputs]:
     return outputs
 
 
 def check_format(task: Task, formatted: Any) -> None:
     """Check that a formatted prediction is plain JSON values, which the command line and the server write.
 
+    Of a list, such as the spans of a long text, the first items are checked.
+
     Raises:
         RunError: `Task.format` returned something else, such as NumPy numbers.
     """
     try:
-        dumps(formatted)
+        dumps(_first_items(formatted))
     except TypeError as error:
         raise RunError(f"task {task.name!r}: format() must return JSON values, such as float(…): {error}") from error
+
+
+def _first_items(value: Any) -> Any:
+    """Return a JSON value with at most the first items of each list."""
+    if isinstance(value, Mapping):
+        return {key: _first_items(item) for key, item in value.items()}
+    return [_first_items(item) for item in value[:_CHECKED_ITEMS]] if isinstance(value, list | tuple) else value
 
 
 def _mark(formatted: Any, *, truncated: bool) -> Any:

@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.batched_inference import max_batch_tokens
+from nlpmtl.config import check_count, check_output
 from nlpmtl.data import describe_value, without_truncation
 from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.export import export_onnx, export_task
@@ -38,16 +39,25 @@ class Predictor:
         tokenizer: its tokenizer.
         tokens: maximum number of tokens, with padding, in a forward pass; default: a value that suits the device.
 
+    Raises:
+        ConfigError: an argument is invalid.
+
     Example:
-        model = nlpmtl.Predictor.from_pretrained("runs/demo/model")
-        model.predict("A delightful film.", task="sst2")  # {"label": "positive", "score": 0.99}
-        model.predict_all(["Ada lives in Turin.", "It rained."])  # [{"sst2": …, "entities": …}, …]
+        model = nlpmtl.Predictor.from_pretrained("runs/messages/model")
+        model.predict("Ada lives in Turin.", task="topic")  # {"label": "places", "score": 0.99}
+        model.predict_all(["Ada lives in Turin.", "It rained."])  # [{"topic": {…}, "places": […]}, …]
     """
 
     def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int | None = None) -> None:
+        if not hasattr(model, "predict_logits"):
+            raise ConfigError(
+                f"model: a loaded model was expected, found {describe_value(model)}. To load one from a directory or "
+                "the Hub, write Predictor.from_pretrained(…)"
+            )
         self.model, self.tokenizer = model, tokenizer
         self._directory: Path | None = None
-        self._pipeline = InferencePipeline(model, tokenizer, tokens=tokens or max_batch_tokens(model.device))
+        limit = max_batch_tokens(model.device) if tokens is None else check_count(tokens, name="tokens", least=1)
+        self._pipeline = InferencePipeline(model, tokenizer, tokens=limit)
 
     @classmethod
     def from_pretrained(
@@ -100,7 +110,7 @@ class Predictor:
             repo_id: the repository, as ``"name/model"``; created if missing.
             private: visibility of the repository; default: unchanged, or the owner's setting for a new one.
             revision: the branch, created if missing; default: ``"main"``.
-            message: commit message; default: the number of files.
+            message: commit message; default: "Upload a model of nlpmtl", with the number of files.
             create_pr: whether to open a pull request on an existing repository instead; default: False.
             token: a token with write access; default: that of `hf auth login`, or HF_TOKEN.
 
@@ -229,6 +239,7 @@ class Predictor:
             ModelError: the model cannot be exported in this format. Nothing is written.
         """
         names = [task] if isinstance(task, str) else task
+        directory = check_output(directory, key="directory")
         check_task_names(names, self.tasks)
         tasks = list(self.tasks if names is None else names)
         if not isinstance(self.model, MultiTaskModel):
@@ -236,9 +247,9 @@ class Predictor:
         if any(isinstance(module, Int8Linear) for module in self.model.modules()):
             raise ModelError('this model was loaded with dtype="int8": load it again without a dtype to export it')
         if to == "onnx":
-            return export_onnx(self.model, self.tokenizer, directory=Path(directory), tasks=names)
+            return export_onnx(self.model, self.tokenizer, directory=directory, tasks=names)
         if to != "transformers":
             raise ConfigError(f'to: "transformers" or "onnx" was expected, found {to!r}')
         if len(tasks) != 1:
             raise ConfigError(f"a transformers model has a single task: name one of {', '.join(tasks)}")
-        return export_task(self.model, self.tokenizer, task=tasks[0], directory=Path(directory))
+        return export_task(self.model, self.tokenizer, task=tasks[0], directory=directory)

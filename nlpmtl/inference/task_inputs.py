@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from nlpmtl.data import (
+    EVERY_MARK,
     WHITESPACE,
     Example,
     WordSplitting,
@@ -176,7 +177,11 @@ class InputReader:
         chosen = self._choose(tuple(key for key in value if isinstance(key, str)))
         if () in chosen and (self._requested is not None or len(chosen) == 1):
             raise ValueError(f"text: missing or null; {self._hint([key for key in value if isinstance(key, str)])}")
-        inputs = {columns: _read(value, columns) for columns in chosen if columns}
+        inputs = {
+            columns: _read(value, columns, texts=any(self._splitting[name] == EVERY_MARK for name in names))
+            for columns, names in chosen.items()
+            if columns
+        }
         return self._match(chosen, inputs)
 
     def in_order(self, predictions: Mapping[str, T]) -> dict[str, T]:
@@ -254,17 +259,20 @@ class InputReader:
         return f"{expected}; found: {_list(keys) or 'none'}{hint}"
 
 
-def _read(row: Mapping[str, Any], columns: Columns) -> Example:
+def _read(row: Mapping[str, Any], columns: Columns, *, texts: bool) -> Example:
     """Return a row as an example whose further inputs are not parsed yet.
 
-    A text in a column of words is split like any raw text: the column of annotated texts has the words in training.
+    Args:
+        row: the row.
+        columns: the columns that the tasks read.
+        texts: whether the column of words had texts in training, which were split.
     """
-    texts = {key: row[column] for key, column in columns if key in _TEXT_KEYS}
-    if isinstance(texts.get("words"), str) and ("words", "words") not in columns:
-        texts["text"] = texts.pop("words")
+    given = {key: row[column] for key, column in columns if key in _TEXT_KEYS}
+    if texts and isinstance(given.get("words"), str):
+        given["text"] = given.pop("words")
         columns = tuple(("text" if key == "words" else key, column) for key, column in columns)
     extra = {key: row[column] for key, column in columns if key not in _TEXT_KEYS}
-    return Example(to_input(texts, columns=dict(columns)), extra=extra)
+    return Example(to_input(given, columns=dict(columns)), extra=extra)
 
 
 def _parse_extra(example: Example, types: Sequence[tuple[str, str]], *, columns: Mapping[str, str]) -> Example:

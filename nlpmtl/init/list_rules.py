@@ -63,12 +63,11 @@ def word_tags(column: Profile, table: Table) -> Finding | None:
     if len(tags) < 2:
         return not_used(f"every tag is {tags[0]!r}" if tags else "no tags")
     assert table.words is not None
-    if len(tags) > _MAX_WORD_TAGS or 2 * len(tags) > len(set(table.columns[table.words].items)):
-        return not_used(f"one value per word, but {len(tags):,} different ones: too many for tags")
-    if column.class_names:
-        tags = list(column.class_names)
     scheme = find_scheme([_tag_names(value, column) for value in column.values])
-    described = f"one of {len(tags)} tags per word"
+    words = len(set(table.columns[table.words].items))
+    if len(tags) > min(_MAX_WORD_TAGS, words / 2 if scheme == "plain" else words):
+        return not_used(f"one value per word, but {len(tags):,} different ones: too many for tags")
+    described = f"one of {len(column.class_names or tags)} tags per word"
     return Finding("labeling", f"{described}, without spans" if scheme == "plain" else described, scheme=scheme)
 
 

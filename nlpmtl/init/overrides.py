@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from nlpmtl.config import NAME
@@ -39,7 +39,7 @@ class Override:
     text: str
 
 
-def parse_override(text: str, *, columns: dict[str, Collection[str]]) -> Override:
+def parse_override(text: str, *, columns: Mapping[str, Collection[str]]) -> Override:
     """Parse ``name=column:kind``; the name may be left out, and the column may be ``dataset.column``.
 
     Args:
@@ -70,7 +70,9 @@ def parse_override(text: str, *, columns: dict[str, Collection[str]]) -> Overrid
     return Override(name, dataset, names, kind, text)
 
 
-def _find_columns(place: str, *, text: str, columns: dict[str, Collection[str]]) -> tuple[str | None, tuple[str, ...]]:
+def _find_columns(
+    place: str, *, text: str, columns: Mapping[str, Collection[str]]
+) -> tuple[str | None, tuple[str, ...]]:
     """Return the dataset, if it is named, and the columns of ``column``, ``first,second`` or ``dataset.column``."""
     for dataset, rest in ((None, place), (place.partition(".")[0], place.partition(".")[2])):
         datasets = columns.values() if dataset is None else [columns.get(dataset, ())]

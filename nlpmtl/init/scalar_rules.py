@@ -88,7 +88,7 @@ def flags(column: Profile, table: Table) -> Finding | None:
 
 def identifiers(column: Profile, table: Table) -> Finding | None:
     """Ids: strings without spaces, or whole numbers, that are all different, or are ids by the name of the column."""
-    single = column.whole_numbers is not None or (column.type == "string" and column.prose == 0)
+    single = column.whole_numbers is not None or (column.type == "string" and not column.numbers and not column.prose)
     if not single:
         return None
     if column.words_in_name & _ID_NAMES and not column.words_in_name & _LABEL_NAMES:
@@ -121,7 +121,7 @@ def ordered_numbers(column: Profile, table: Table) -> Finding | None:
     if low not in (0, 1) or not 3 <= column.distinct <= _MAX_WHOLE or high - low + 1 != column.distinct:
         return None
     labels = tuple(map(str, range(low, high + 1)))
-    return Finding("sentiment", f"whole numbers from {low} to {high} in a column named like a rating", labels=labels)
+    return Finding("sentiment", f"from {low} to {high}, and named like a rating", labels=labels)
 
 
 def few_whole_numbers(column: Profile, table: Table) -> Finding | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import re
 import unicodedata
@@ -68,6 +69,10 @@ def find_sources(arguments: Sequence[str]) -> list[Source]:
             hubs[path, ""] = path
             groups[path, ""] = []
             continue
+        saved = _saved_splits(path)
+        if saved:
+            groups[path, Path(path).name] = [(split, str(Path(path, name))) for split, name in saved]
+            continue
         base, split = _without_split(_stem(path))
         groups.setdefault((str(Path(path).parent), base), []).append((split, path))
     names: dict[str, None] = {}
@@ -116,6 +121,18 @@ def _is_hub_id(name: str) -> bool:
         return False
     parent = name.partition("/")[0]
     return _HUB_ID.fullmatch(name) is not None and not os.path.isdir(parent)  # noqa: PTH112 (as above)
+
+
+def _saved_splits(path: str) -> list[tuple[str, str]]:
+    """Return the splits of a directory that `DatasetDict.save_to_disk` wrote: name of the split, and its directory."""
+    file = Path(path, "dataset_dict.json")
+    if not os.path.isfile(file):  # noqa: PTH113 (is_file raises on a long name)
+        return []
+    try:
+        names = json.loads(file.read_text(encoding="utf-8"))["splits"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DataError(f"{file}: not that of a saved dataset: {error!r}") from error
+    return [(_SPLITS[name], name) for name in names if name in _SPLITS]
 
 
 def _stem(path: str) -> str:

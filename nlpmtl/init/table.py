@@ -77,7 +77,7 @@ class Table:
     @cached_property
     def choices(self) -> Mapping[str, str]:
         """Column of indices = the column of lists of texts that it indexes."""
-        pairs = {}
+        pairs: dict[str, str] = {}
         for lists in self._lists:
             texts = lists.item_type == "string" and min(lists.lengths, default=0) >= 2
             repeated = 2 * len(set(map(str, lists.items))) <= len(lists.items)
@@ -90,7 +90,7 @@ class Table:
         """Column of tags that are separated by spaces = the column of the text, which has as many words in each row."""
         strings = [column for column in self.columns.values() if column.prose > 0]
         vocabularies = {column.name: {word for text in column.values for word in text.split()} for column in strings}
-        pairs = {}
+        pairs: dict[str, str] = {}
         for text in sorted(strings, key=lambda column: len(vocabularies[column.name])):  # the text has the largest one
             for tags in strings:
                 few = len(vocabularies[tags.name]) <= min(_MAX_TAGS, len(vocabularies[text.name]) / 2)

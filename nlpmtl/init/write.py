@@ -19,8 +19,9 @@ Tables = dict[str, Any]
 _WIDTH = 118
 _COMMENT_COLUMN = 40
 _FORMAT_KEYS = ("delimiter", "quoting", "encoding", "header")
+_LABELS_COMMENTS = {"sentiment": "lowest first", "multilabel": "write the names of the labels"}
 _KEY_COMMENTS = {
-    "validation": "held out of train, as there is no validation split; the same rows for every seed",
+    "validation": "held out of train: there is no validation split",
     "delimiter": "separates the fields",
     "quoting": "the fields may be in double quotes",
     "encoding": "the file is not in UTF-8",
@@ -109,9 +110,11 @@ def dataset_text(proposal: Proposal, verdict: Verdict, *, directory: Path) -> st
     for name, task in proposal.tasks.items():
         lines += ["", *_comment(_describe_task(proposal, task)), f"[tasks.{name}]"]
         lines += [line for key, value in tables["tasks"][name].items() for line in _assignment(key, value)]
+        if task.finding.labels:
+            lines[-1] = _with_comment(lines[-1], _LABELS_COMMENTS.get(task.kind, ""))
     unused = {column: finding for column, finding in proposal.findings.items() if finding.kind == NOT_USED}
     if unused:
-        lines += ["", "# Columns that are not used:"]
+        lines += ["", "# Not used:"]
         lines += [line for column, finding in unused.items() for line in _comment(f"- {column}: {finding.evidence}")]
     return "\n".join(lines) + "\n"
 
@@ -121,7 +124,7 @@ def _describe_task(proposal: Proposal, task: TaskProposal) -> str:
     missing = max(column.missing for column in columns)
     rows = proposal.sample.table.rows
     unlabelled = f"; {missing / rows:.1%} of the rows have no label" if missing else ""
-    examples = f": {columns[0].examples}" if task.kind not in ("multilabel", "labeling") else ""
+    examples = f": {columns[0].examples}" if task.kind in ("classification", "regression") else ""
     return f"{task.finding.evidence[:1].upper()}{task.finding.evidence[1:]}{examples}{unlabelled}."
 
 

@@ -36,6 +36,8 @@ class Accuracy(Metric):
     For a row with a set of labels, the whole set must be equal (subset accuracy). Undefined: no rows.
     """
 
+    other_names = "acc eval_accuracy"
+
     name = "accuracy"
     takes_arrays = True
     reads = frozenset({"label", "label_set"})

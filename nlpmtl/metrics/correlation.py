@@ -51,6 +51,8 @@ class Pearson(Metric):
         Pearson (1895), Proceedings of the Royal Society of London 58
     """
 
+    other_names = "pearson pearson_correlation"
+
     name = "pearsonr"
     reads = frozenset({"number"})
 
@@ -68,6 +70,8 @@ class Spearman(Metric):
     References:
         Spearman (1904), American Journal of Psychology 15
     """
+
+    other_names = "spearman spearman_correlation"
 
     name = "spearmanr"
     reads = frozenset({"number"})

@@ -36,6 +36,8 @@ class MeanAbsoluteError(Metric):
     Undefined: no rows, or a number is not finite. It equals scikit-learn's `mean_absolute_error`.
     """
 
+    other_names = "mean_absolute_error"
+
     name = "mae"
     reads = frozenset({"number"})
     higher_is_better = False
@@ -52,6 +54,8 @@ class MeanSquaredError(Metric):
 
     Undefined: no rows, or a number is not finite. It equals scikit-learn's `mean_squared_error`.
     """
+
+    other_names = "mean_squared_error"
 
     name = "mse"
     reads = frozenset({"number"})

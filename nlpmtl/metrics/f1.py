@@ -53,6 +53,8 @@ class F1(Metric):
         van Rijsbergen (1979), Information Retrieval, 2nd edition, chapter 7
     """
 
+    other_names = "f1_score f1_binary binary_f1 eval_f1"
+
     name = "f1"
     reads = frozenset({"label"})
     needs_positive = True
@@ -82,6 +84,8 @@ class MacroF1(Metric):
         Opitz and Burst (2019), Macro F1 and Macro F1, https://arxiv.org/abs/1911.03347 ("averaged F1")
     """
 
+    other_names = "f1_macro"
+
     name = "macro_f1"
     takes_arrays = True
     reads = frozenset({"label", "label_set"})
@@ -110,6 +114,8 @@ class MicroF1(Metric):
     References:
         Manning, Raghavan and Schütze (2008), Introduction to Information Retrieval, section 13.6
     """
+
+    other_names = "f1_micro"
 
     name = "micro_f1"
     takes_arrays = True

@@ -64,6 +64,8 @@ class Perplexity(Loss):
         Jelinek, Mercer, Bahl and Baker (1977), Journal of the Acoustical Society of America 62
     """
 
+    other_names = "ppl"
+
     name = "perplexity"
 
     @staticmethod

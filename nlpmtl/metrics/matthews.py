@@ -31,6 +31,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from nlpmtl.metrics.base import Metric
 from nlpmtl.registry import METRICS
 
@@ -47,12 +49,16 @@ class MatthewsCorrelation(Metric):
         Gorodkin (2004), Computational Biology and Chemistry 28
     """
 
+    other_names = "mcc matthews matthews_corrcoef"
+
     name = "matthews_correlation"
     reads = frozenset({"label"})
 
     def score(self, predictions: Sequence[int], references: Sequence[int]) -> float | None:
         if len(set(predictions)) < 2 or len(set(references)) < 2:
             return None
-        from sklearn.metrics import matthews_corrcoef
-
-        return float(matthews_corrcoef(references, predictions))
+        classes, ids = np.unique(np.concatenate([predictions, references]), return_inverse=True)
+        predicted, gold = ids[: len(predictions)], ids[len(predictions) :]
+        p, r = (np.bincount(side, minlength=len(classes)).astype(np.float64) for side in (predicted, gold))
+        rows, correct = float(len(gold)), float(np.count_nonzero(predicted == gold))
+        return float((correct * rows - p @ r) / np.sqrt((rows**2 - p @ p) * (rows**2 - r @ r)))

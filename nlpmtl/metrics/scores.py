@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from nlpmtl.errors import ConfigError, did_you_mean
+from nlpmtl.errors import ConfigError
 from nlpmtl.metrics.base import LOSS, Metric, PredictionType, defined
 from nlpmtl.registry import METRICS
 
@@ -45,9 +45,10 @@ def check(name: str, *, reads: PredictionType, pos_label: str | int | None) -> N
     """
     if name.startswith(FOREIGN):
         return
-    if name not in METRICS.names():
-        raise ConfigError(f"unknown metric {name!r}; {did_you_mean(name, METRICS.names())}")
-    metric = _find(name)
+    try:
+        metric = _find(name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     if reads not in metric.reads and not reads_losses(name):
         suitable = [other for other in METRICS.names() if reads in _find(other).reads or reads_losses(other)]
         raise ConfigError(

@@ -81,6 +81,8 @@ class SpanF1(Metric):
         ValueError: the number of predicted tags of a row differs from the number of gold tags.
     """
 
+    other_names = "seqeval ner_f1 entity_f1 conll_f1"
+
     name = "span_f1"
     reads = frozenset({"tags"})
 
@@ -102,6 +104,8 @@ class TokenAccuracy(Metric):
     Raises:
         ValueError: the number of predicted tags of a row differs from the number of gold tags.
     """
+
+    other_names = "token_acc tag_accuracy"
 
     name = "token_accuracy"
     reads = frozenset({"tags"})

@@ -34,6 +34,13 @@ class MultiTaskModel(PreTrainedModel):
         config: config of the model.
         encoder: pretrained encoder; default: an encoder with initial weights.
         tokenizer: tokenizer of the encoder, for task types that need it.
+
+    Raises:
+        ModelError: the config has no encoder or no tasks, or names an unknown task type or sharing scheme.
+
+    Example:
+        model = nlpmtl.MultiTaskModel.from_pretrained("runs/messages/model")
+        print(model(torch.tensor([[2, 7, 8, 3]]))["topic"].shape)  # [rows, labels]
     """
 
     config_class = MultiTaskConfig
@@ -66,11 +73,7 @@ class MultiTaskModel(PreTrainedModel):
         pretrained = encoder is not None
         encoder = encoder or init_encoder(config.encoder_config)
         self.sharing = SHARINGS.build(
-            options,
-            Sharing,
-            exclude=SharingOptions.model_fields,
-            encoder=encoder,
-            tasks=tuple(self.tasks),
+            options, Sharing, exclude=SharingOptions.model_fields, encoder=encoder, tasks=tuple(self.tasks)
         )
         self.heads = nn.ModuleDict(
             {_key(name): _build_head(task, encoder, tokenizer=tokenizer) for name, task in self.tasks.items()}
@@ -80,8 +83,7 @@ class MultiTaskModel(PreTrainedModel):
             self.covariance = TaskCovariance(self._task_parameters(), strength=options.relations_strength)
         if pretrained:
             for module in self.modules():  # or transformers would initialise the scheme's modules again
-                # The types of PyTorch say that each attribute of a module is a Tensor or Module.
-                module._is_hf_initialized = True  # type: ignore[assignment]
+                module._is_hf_initialized = True  # type: ignore[assignment]  # PyTorch types it as Tensor or Module
         self.post_init()  # type: ignore[no-untyped-call]
 
     @classmethod
@@ -90,15 +92,14 @@ class MultiTaskModel(PreTrainedModel):
     ) -> MultiTaskModel:
         """Return a new model with a pretrained encoder.
 
-        An encoder from a multi-task model has tasks and heads: heads of the given tasks continue from their pretrained
-        parameters, all other tasks are kept unchanged.
+        If the encoder is that of a multi-task model, the given tasks continue from its heads, and its other tasks stay.
 
         Args:
             encoder: the encoder; layers of the heads that the checkpoint has are initialised from it.
             tasks: tasks to train.
             sharing: options of the sharing scheme, as plain values.
             input_length: maximum input length in tokens.
-            seed: seed of the initial parameters of the heads.
+            seed: seed of the initial parameters of the heads, ≥ 0.
         """
         trained = {task.name: task for task in tasks}
         all_tasks = {**encoder.pretrained_tasks, **trained}  # with values for training only, such as class weights

@@ -9,7 +9,8 @@ from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
 
-from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION
+from nlpmtl.errors import ModelError
+from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION, check_format_version
 from nlpmtl.saved_config import OWN_TYPE
 from nlpmtl.strict_json import dumps
 
@@ -21,9 +22,17 @@ class MultiTaskConfig(PretrainedConfig):
 
     Args:
         encoder_config: config of the encoder.
-        tasks: each task by name, as `Task.to_config` describes it.
-        sharing: options of the sharing scheme.
+        tasks: each task by name, as `Task.to_config` describes it; default: none.
+        sharing: options of the sharing scheme; default: ``{"kind": "hard"}``.
         input_length: maximum input length in tokens.
+        kwargs: further keys of a transformers config.
+
+    Raises:
+        ModelError: a newer version of nlpmtl wrote the file.
+
+    Example:
+        config = nlpmtl.MultiTaskConfig.from_pretrained("runs/messages/model")
+        print(config.input_length, config.sharing["kind"], config.tasks["topic"]["labels"])
     """
 
     model_type = OWN_TYPE
@@ -38,6 +47,7 @@ class MultiTaskConfig(PretrainedConfig):
         input_length: int = 128,
         **kwargs: Any,
     ) -> None:
+        check_format_version(kwargs, where="config.json", error=ModelError)
         super().__init__(**kwargs)  # first, because it resets the attention implementation of nested configs
         if isinstance(encoder_config, dict):
             encoder_config = AutoConfig.for_model(**encoder_config)

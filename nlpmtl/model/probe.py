@@ -58,7 +58,8 @@ def measure(model: PreTrainedModel, *, pad: int, special: Collection[int]) -> En
         ModelError: the encoder does not return one hidden state per token of a batch of token ids.
     """
     encoder = eval_copy(model)
-    ids = _ids(encoder, special={pad, *special})
+    # A position table may skip the padding token of the config, which is not always that of the tokenizer.
+    ids = _ids(encoder, special={pad, getattr(encoder.config, "pad_token_id", None), *special})
     recorder, settings = EmbeddingLookups(), _settings(encoder)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         single, lookups = [], []
@@ -120,7 +121,7 @@ def _changes(
     )
 
 
-def _ids(model: PreTrainedModel, *, special: Collection[int]) -> Tensor:
+def _ids(model: PreTrainedModel, *, special: Collection[int | None]) -> Tensor:
     """Return ids of two rows that differ at every token except the first, which is the largest id; ``[2, time]``."""
     size = _vocabulary_size(model)
     ordinary = [i for i in range(min(size, 4096)) if i not in special] or list(range(size))

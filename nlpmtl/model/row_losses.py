@@ -65,7 +65,7 @@ class RowLosses:
         rows = [(0, row) for row in np.flatnonzero(has_targets).tolist()]
         if not rows:
             return
-        stats = collate.tally(rows)
+        stats = collate.count(rows)
         batches = split_into_microbatches(
             rows,
             lengths=stats.longest.tolist(),

@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import AutoModel, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from nlpmtl.data.tokenization import encode_untruncated
 from nlpmtl.errors import ModelError
 from nlpmtl.model.probe import EncoderProperties, embedding_size, measure
 from nlpmtl.model.weights import check_finite
@@ -98,7 +99,7 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, owner: str, rows: int
         rows: number of token embeddings; None without an embedding table.
 
     Raises:
-        ModelError: the tokenizer is not fast, is empty, has no padding token, or has ids without embeddings.
+        ModelError: the tokenizer is not fast, is empty, has no padding token, or gives ids without embeddings.
     """
     if not tokenizer.is_fast:
         raise ModelError(f"{owner} has no fast tokenizer (tokenizer.json), which is needed to align words with tokens")
@@ -120,6 +121,14 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, owner: str, rows: int
             f"{largest!r} with the id {vocabulary[largest]}, have no row in the table of {rows}. Save the tokenizer "
             "that belongs to the checkpoint, or enlarge the table: model.resize_token_embeddings"
             f"({vocabulary[largest] + 1}), then save_pretrained"
+        )
+    (empty,) = encode_untruncated(tokenizer, [""], pairs=[""])
+    inserted, size = max(empty.ids, default=0), vocabulary[largest] + 1 if rows is None else rows
+    if inserted >= size:
+        raise ModelError(
+            f"the tokenizer of {owner} does not fit its embeddings: the post_processor of its tokenizer.json adds a "
+            f"special token with the id {inserted} to each text, and the table has {size} rows. Save the tokenizer "
+            "that belongs to the checkpoint"
         )
 
 

@@ -34,7 +34,8 @@ def load_tokenizer(name: str, *, config: PretrainedConfig, revision: str | None 
 
     In that case transformers would use the architecture's tokenizer class with its defaults, such as lower case for
     BERT, instead of the settings in ``tokenizer.json``. Here special tokens are recognised by their common names, and
-    ``token_type_ids`` are created if the architecture's tokenizer class does so and the encoder accepts them.
+    ``token_type_ids`` are created if the architecture's tokenizer class does so and the encoder accepts them. An
+    encoder with one token type gets none: some tokenizers give the second text of a pair the type 1.
 
     Args:
         name: directory or Hub id.
@@ -53,16 +54,23 @@ def load_tokenizer(name: str, *, config: PretrainedConfig, revision: str | None 
             raise
         if tokenizer.is_fast:
             _check_vocabulary(name, type(tokenizer), revision)
+        if getattr(config, "type_vocab_size", None) == 1:
+            _set_types(tokenizer, used=False)
         return tokenizer
     fast: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(name, **options)
     _name_special_tokens(fast, pad=getattr(config, "pad_token_id", None))
     encoder, tokenizer_class = model_class(config), TOKENIZER_MAPPING.get(type(config), PreTrainedTokenizerFast)
     takes_types = encoder is not None and _TYPES in inspect.signature(encoder.forward).parameters
     makes_types = _TYPES in getattr(tokenizer_class, "model_input_names", ())
-    names = [key for key in fast.model_input_names if key != _TYPES]
-    fast.model_input_names = [*names, _TYPES] if takes_types and makes_types else names
-    fast.init_kwargs["model_input_names"] = fast.model_input_names  # these are saved
+    _set_types(fast, used=takes_types and makes_types and getattr(config, "type_vocab_size", None) != 1)
     return fast
+
+
+def _set_types(tokenizer: PreTrainedTokenizerBase, *, used: bool) -> None:
+    """Set whether the encoder gets ``token_type_ids``."""
+    names = [key for key in tokenizer.model_input_names if key != _TYPES]
+    tokenizer.model_input_names = [*names, _TYPES] if used else names
+    tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names  # these are saved
 
 
 def _check_vocabulary(name: str, kind: type[PreTrainedTokenizerBase], revision: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nlpmtl.plots.differences import ScoreDifference
-from nlpmtl.tasks import Confusion, LabelCounts, RegressionPairs
+from nlpmtl.tasks import Cells, Confusion, LabelCounts, RegressionPairs
 
 _EXAMPLES = 3
 
@@ -47,14 +47,16 @@ def describe_score_differences(differences: Sequence[ScoreDifference]) -> str:
 
 def describe_confusion(task: str, confusion: Confusion) -> str:
     """Return the alt text of a confusion matrix."""
-    correct = int(np.trace(confusion.counts))
-    errors = confusion.counts - np.diag(np.diag(confusion.counts))
-    order = np.argsort(-errors, axis=None, kind="stable")[:_EXAMPLES]
-    pairs = [np.unravel_index(index, errors.shape) for index in order]
+    cells = confusion.cells()
+    is_error = cells.gold != cells.predicted
+    errors = Cells(*(values[is_error] for values in cells))
+    correct = int(cells.counts.sum() - errors.counts.sum())
     examples = [
-        f"{confusion.labels[i]} predicted as {confusion.labels[j]} ({errors[i, j]:,})" for i, j in pairs if errors[i, j]
+        f"{confusion.labels[errors.gold[i]]} predicted as {confusion.labels[errors.predicted[i]]} "
+        f"({errors.counts[i]:,})"
+        for i in np.argsort(-errors.counts, kind="stable")[:_EXAMPLES]
     ]
-    text = f"Confusion matrix of {task}: {correct:,} of {confusion.counts.sum():,} {confusion.unit} correct."
+    text = f"Confusion matrix of {task}: {correct:,} of {cells.counts.sum():,} {confusion.unit} correct."
     return f"{text} Most frequent errors: {', '.join(examples)}." if examples else text
 
 

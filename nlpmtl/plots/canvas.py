@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -80,9 +81,8 @@ def display_names(names: Sequence[str]) -> list[str]:
     Names that would be equal after shortening also become numbers.
     """
     short = [_shorten(name) for name in names]
-    return [
-        name if _readable(name) and short.count(name) == 1 else f"#{number}" for number, name in enumerate(short, 1)
-    ]
+    counts = Counter(short)
+    return [name if _readable(name) and counts[name] == 1 else f"#{number}" for number, name in enumerate(short, 1)]
 
 
 def new_figure(width: float, height: float, *, title: str, subtitle: str) -> Figure:

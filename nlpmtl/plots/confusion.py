@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from matplotlib import colormaps
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nlpmtl.plots.canvas import BLACK, HEAD, PALE, SMALL, TICKS, add_axes, display_names, new_figure, text_width
-from nlpmtl.tasks import Confusion
+from nlpmtl.tasks import Cells, Confusion
 
 _MAX_LABELS = 24
 """Maximum number of labels in one plot; of more, the most confused ones are shown."""
@@ -29,7 +30,7 @@ def confusion_matrix(task: str, confusion: Confusion) -> Figure:
         task: name of the task.
         confusion: its counts.
     """
-    names, counts = _most_confused(display_names(confusion.labels), confusion.counts)
+    names, counts = _most_confused(display_names(confusion.labels), confusion.cells())
     count, complete = len(names), len(names) == len(confusion.labels)
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size, name_width = max(2.0, count * (0.45 if count <= _MAX_LARGE else 0.32)), text_width(names)
@@ -55,22 +56,31 @@ def confusion_matrix(task: str, confusion: Confusion) -> Figure:
     return figure
 
 
-def _most_confused(names: Sequence[str], counts: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
+def _most_confused(names: Sequence[str], cells: Cells) -> tuple[list[str], NDArray[np.int64]]:
     """Return the labels to show, in their order, and their counts; the others are summed up in a last label."""
-    if len(names) <= _MAX_LABELS:
-        return list(names), counts
+    kept, shown = list(range(len(names))), list(names)
+    if len(names) > _MAX_LABELS:
+        kept = sorted(_with_most_errors(cells, len(names)))
+        shown = [*(names[i] for i in kept), _OTHERS]
+    group = np.full(len(names), len(kept))
+    group[kept] = np.arange(len(kept))
+    counts = np.zeros((len(shown), len(shown)), dtype=np.int64)
+    np.add.at(counts, (group[cells.gold], group[cells.predicted]), cells.counts)
+    return shown, counts
+
+
+def _with_most_errors(cells: Cells, label_count: int) -> set[int]:
+    """Return fewer than `_MAX_LABELS` labels: those of the most frequent errors, then the first ones."""
+    errors = np.flatnonzero(cells.gold != cells.predicted)
+    order = errors[np.argsort(-cells.counts[errors], kind="stable")]
+    pairs = zip(cells.gold[order].tolist(), cells.predicted[order].tolist(), strict=True)
     selected: set[int] = set()
-    errors = counts - np.diag(np.diag(counts))
-    for pair in np.argsort(-errors, axis=None, kind="stable"):
-        extended = selected | set(map(int, divmod(int(pair), len(names))))
+    for pair in chain(pairs, ((0, label) for label in range(label_count))):
+        extended = selected.union(pair)
         if len(extended) >= _MAX_LABELS:
             break
         selected = extended
-    kept = sorted(selected)
-    rest = [i for i in range(len(names)) if i not in selected]
-    groups = [[i] for i in kept] + [rest]
-    summed = np.array([[counts[np.ix_(rows, columns)].sum() for columns in groups] for rows in groups])
-    return [*(names[i] for i in kept), _OTHERS], summed
+    return selected
 
 
 def _colours(fractions: NDArray[np.float64], *, complete: bool) -> NDArray[np.float64]:

@@ -33,11 +33,11 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -58,6 +58,10 @@ class SamplingOptions(KindOptions):
     batches: Batches = "mixed"
     """"mixed": each row of a step is drawn independently; "single": all rows of a step come from one dataset."""
 
+    def restrict(self, datasets: Collection[str]) -> Self:
+        """Return the options for a run with only some of the datasets, by name. Default: the same options."""
+        return self
+
 
 @dataclass(frozen=True)
 class Feedback:
@@ -66,7 +70,7 @@ class Feedback:
     Args:
         rows_per_dataset: number of rows drawn from each dataset in the step.
         losses: mean loss of each task that has labels in the step.
-        uncertainties: mean uncertainty of the predictions, from 0 to 1, of each of these tasks whose kind defines one.
+        uncertainties: mean uncertainty of the predictions, from 0 to 1, of each of these tasks whose type defines one.
             Empty unless the sampler sets `needs_uncertainties`.
     """
 

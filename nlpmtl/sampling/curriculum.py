@@ -32,7 +32,7 @@ Example:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -69,6 +69,15 @@ class PhasesOptions(SamplingOptions):
             raise ValueError(f"phases: each must end later than the one before, the last at 1.0; found {ends}")
         return self
 
+    def restrict(self, datasets: Collection[str]) -> Self:
+        """Return the options without other datasets. A phase that has only these is left out."""
+        left = [(phase, tuple(name for name in phase.datasets if name in datasets)) for phase in self.phases]
+        kept = [phase.model_copy(update={"datasets": names}) for phase, names in left if names or not phase.datasets]
+        if self.phases:
+            *first, last = kept or [Phase()]
+            kept = [*first, last.model_copy(update={"until": 1.0})]
+        return self.model_copy(update={"phases": tuple(kept)})
+
 
 @SAMPLERS.register("phases", PhasesOptions)
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +91,8 @@ class Phases(Sampler):
     Raises:
         ConfigError: a phase names a dataset that the run does not have.
     """
+
+    other_names = "curriculum"
 
     phases: Sequence[Phase]
     temperature: float

@@ -50,6 +50,8 @@ class Capped(Sampler):
         cap: limit K in rows, ≥ 1.
     """
 
+    other_names = "examples_proportional examples_proportional_mixing"
+
     cap: int
 
     def probabilities(self, step: int) -> tuple[float, ...]:

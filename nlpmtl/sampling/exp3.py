@@ -69,6 +69,8 @@ class Exp3(AdaptiveSampler):
         gamma: exploration rate γ, above 0, at most 1.
     """
 
+    other_names = "bandit"
+
     gamma: float
 
     def initial_state(self) -> SamplerState:

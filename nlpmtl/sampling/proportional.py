@@ -29,5 +29,7 @@ from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize
 class Proportional(Sampler):
     """Proportional sampling: every row is used equally often."""
 
+    other_names = "proportional_sampling size_proportional concat concatenate"
+
     def probabilities(self, step: int) -> tuple[float, ...]:
         return normalize(self.sizes)

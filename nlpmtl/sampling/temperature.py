@@ -51,6 +51,8 @@ class Temperature(Sampler):
         temperature: T > 0.
     """
 
+    other_names = "temperature_sampling temperature_scaled sqrt square_root"
+
     temperature: float
 
     def probabilities(self, step: int) -> tuple[float, ...]:

@@ -29,5 +29,7 @@ from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize
 class Uniform(Sampler):
     """Uniform sampling: all datasets are drawn equally often."""
 
+    other_names = "uniform_sampling equal equal_mixing"
+
     def probabilities(self, step: int) -> tuple[float, ...]:
         return normalize([1.0] * len(self.sizes))

@@ -47,7 +47,8 @@ class LimitedProtocol(H11Protocol):
     """HTTP/1.1 whose requests must arrive in time, on a limited number of connections.
 
     A new connection above the limit replaces the one that has waited longest for its client, so that clients that
-    only hold connections do not block those that send requests. Connections whose request is computed are kept.
+    only hold connections do not block those that send requests. Connections whose request is computed are kept, unless
+    the client sends further requests or does not read earlier responses meanwhile.
     """
 
     config: LimitedConfig
@@ -67,7 +68,7 @@ class LimitedProtocol(H11Protocol):
         self._enter("header", None)
         alive = [other for other in self._others() if not other.transport.is_closing()]
         if len(alive) >= self._limits.connections:
-            waiting = [other for other in alive if other._phase[0] != "compute"]
+            waiting = [other for other in alive if not other._is_computing()]
             min(waiting, key=lambda other: other._since, default=self).transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -102,6 +103,10 @@ class LimitedProtocol(H11Protocol):
         """Close an idle connection, even if the client does not read its last response."""
         super().timeout_keep_alive_handler()
         self._abort_later()
+
+    def _is_computing(self) -> bool:
+        """Return whether the connection waits for the server only, not for its client."""
+        return self._phase[0] == "compute" and not self.flow.write_paused and not self.conn.trailing_data[0]
 
     def _others(self) -> list[LimitedProtocol]:
         return [other for other in self.connections if isinstance(other, LimitedProtocol) and other is not self]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import Classification, LabelTask
-from nlpmtl.tasks.error_analysis import Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
+from nlpmtl.tasks.error_analysis import Cells, Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
 from nlpmtl.tasks.fields import TaskFields, build_task, task_from_config, task_type
 from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, parse_context, read_columns
 from nlpmtl.tasks.labeling import Labeling
@@ -22,6 +22,7 @@ from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 
 __all__ = [
     "Aggregation",
+    "Cells",
     "Classification",
     "Confusion",
     "ErrorAnalysis",

@@ -61,6 +61,8 @@ class Task(TaskFields, ABC):
     prediction_types: ClassVar[tuple[PredictionType, ...]] = ()
     """Types in which its predictions can be scored, the preferred one first; default: that of its first column, which
     is "label" for the column type "class", "label_set" for "set", and else has the name of the column type."""
+    other_names: ClassVar[str] = ""
+    """Its names in other tools, such as "ner tagging", for the error about a `kind` that is not registered."""
     pipeline_tag: ClassVar[str | None] = None
     """The Hub's name of the task type, which is also that of the transformers pipeline; for the card and exports."""
     plots: ClassVar[tuple[str, ...]] = ()

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from nlpmtl.heads import Outputs
 
 
-ClassWeights = dict[LabelName, Annotated[float, Field(ge=0)]] | Literal["balanced"]
+ClassWeights = dict[LabelName, Annotated[float, Field(ge=0, strict=True)]] | Literal["balanced"]
 
 
 class LabelTask(Task):
@@ -84,6 +84,12 @@ class Classification(LabelTask):
     """Single-label classification: one of several labels, by cross-entropy (label smoothing: Szegedy et al., 2016)."""
 
     kind = "classification"
+    other_names = (
+        "text_classification sequence_classification single_label_classification multiclass multi_class "
+        "multiclass_classification binary binary_classification nli natural_language_inference topic textcat "
+        "cls paraphrase entailment sentence_classification sentence_pair_classification text_pair intent "
+        "single_label text_classifier pair_classification intent_classification intent_detection emotion hate_speech"
+    )
     pipeline_tag = "text-classification"
     plots = ("confusion_matrix",)
     single_label = True

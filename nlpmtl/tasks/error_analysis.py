@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +15,45 @@ NOTHING = "(no answer)"
 """Label of a word without a prediction."""
 
 
+_MAX_DENSE = 1000
+"""Maximum number of labels for which a confusion matrix is stored with its zeros."""
+
+
+class Cells(NamedTuple):
+    """Cells of a confusion matrix that are not 0, row by row, ``[cells]`` each.
+
+    Args:
+        gold: index of the gold label.
+        predicted: index of the predicted label.
+        counts: number of rows or words.
+    """
+
+    gold: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class Confusion:
     """A confusion matrix.
 
     Args:
         labels: names of the labels.
-        counts: gold label × predicted label, ``[labels, labels]``.
+        counts: gold label × predicted label, ``[labels, labels]``; of more than 1,000 labels only the cells that are
+            not 0, so that memory grows with the rows.
         unit: what is counted: "rows" or "words".
     """
 
     labels: tuple[str, ...]
-    counts: NDArray[np.int64]
+    counts: NDArray[np.int64] | Cells
     unit: str
+
+    def cells(self) -> Cells:
+        """Return the cells that are not 0."""
+        if isinstance(self.counts, Cells):
+            return self.counts
+        gold, predicted = np.nonzero(self.counts)
+        return Cells(gold, predicted, self.counts[gold, predicted])
 
 
 @dataclass(frozen=True)
@@ -86,9 +112,14 @@ def count_errors(plot: str, values: Sequence[Any], gold: Sequence[Any], *, names
 def _confusion(pairs: Sequence[tuple[str, str]], names: Sequence[str], *, unit: str) -> Confusion:
     labels = tuple(dict.fromkeys([*names, *(value for _, value in pairs)]))
     ids = {label: i for i, label in enumerate(labels)}
-    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    np.add.at(counts, ([ids[label] for label, _ in pairs], [ids[value] for _, value in pairs]), 1)
-    return Confusion(labels, counts, unit)
+    places = [ids[label] * len(labels) + ids[value] for label, value in pairs]
+    cells, counts = np.unique(np.array(places, dtype=np.int64), return_counts=True)
+    gold, predicted = np.divmod(cells, max(1, len(labels)))
+    if len(labels) > _MAX_DENSE:
+        return Confusion(labels, Cells(gold, predicted, counts), unit)
+    matrix = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    matrix[gold, predicted] = counts
+    return Confusion(labels, matrix, unit)
 
 
 def _count_labels(values: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> LabelCounts:

@@ -111,11 +111,18 @@ class TaskFields(StrictModel):
         Raises:
             ConfigError: the rule that they break; it names the task.
         """
-        if self.input not in self.inputs:
-            needed = " or ".join(_INPUT_KEYS[shape] for shape in sorted(self.inputs))
-            raise ConfigError(
-                f"task {self.name!r}: the input of {self.kind} must be {needed}, found {_INPUT_KEYS[self.input]}"
-            )
+        self.check_input(self.input, task=self.name)
+
+    @classmethod
+    def check_input(cls, shape: str, *, task: str) -> None:
+        """Check that the type can be trained on inputs of a shape.
+
+        Raises:
+            ConfigError: it cannot; the message names the task and the keys to write in `[input]`.
+        """
+        if shape not in cls.inputs:
+            needed = " or ".join(_INPUT_KEYS[known] for known in sorted(cls.inputs))
+            raise ConfigError(f"task {task!r}: the input of {cls.kind} must be {needed}, found {_INPUT_KEYS[shape]}")
 
     def __eq__(self, other: object) -> bool:
         return self is other

@@ -30,7 +30,7 @@ from nlpmtl.errors import ConfigError, plain
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.fields import task_type
 
-Rows = Mapping[str, Mapping[str, TokenizedSplit]]
+SplitsByDataset = Mapping[str, Mapping[str, TokenizedSplit]]
 """Dataset → split → its rows."""
 
 
@@ -109,7 +109,7 @@ def parse_context(name: str, dataset: DatasetConfig) -> ParseContext:
 
 
 def read_columns(
-    datasets: Mapping[str, DatasetConfig], rows: Rows, *, model: Mapping[str, Task] | None = None
+    datasets: Mapping[str, DatasetConfig], rows: SplitsByDataset, *, model: Mapping[str, Task] | None = None
 ) -> LabelColumns:
     """Read the label columns of every task.
 
@@ -207,7 +207,7 @@ def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: Tokenized
     )
 
 
-def _notes(datasets: Mapping[str, DatasetConfig], rows: Rows, raw: LabelColumns) -> Iterator[str]:
+def _notes(datasets: Mapping[str, DatasetConfig], rows: SplitsByDataset, raw: LabelColumns) -> Iterator[str]:
     for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
         columns = [column for _, _, column in raw.of(task) if is_coded(column.type)]
         for form in merged_unicode_forms({name for column in columns for name in column.names}):
@@ -229,7 +229,7 @@ def _notes(datasets: Mapping[str, DatasetConfig], rows: Rows, raw: LabelColumns)
 def find_labels(
     task: str,
     datasets: Mapping[str, DatasetConfig],
-    rows: Rows,
+    rows: SplitsByDataset,
     *,
     columns: LabelColumns,
     earlier: Task | None,
@@ -285,7 +285,7 @@ def find_labels(
     return sort_names(train_names or _names_of_further_columns(task, datasets, rows))
 
 
-def _names_of_further_columns(task: str, datasets: Mapping[str, DatasetConfig], rows: Rows) -> set[str]:
+def _names_of_further_columns(task: str, datasets: Mapping[str, DatasetConfig], rows: SplitsByDataset) -> set[str]:
     """Return the label names in all columns of a task but the first, in the train splits."""
     names: set[str] = set()
     for dataset, config in datasets.items():

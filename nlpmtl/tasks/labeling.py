@@ -79,6 +79,11 @@ class Labeling(LabelTask):
     """
 
     kind = "labeling"
+    other_names = (
+        "ner named_entity_recognition token_classification tokenclassification pos pos_tagging part_of_speech "
+        "tagging tagger sequence_labeling sequence_labelling sequence_tagging labelling chunking bio entities "
+        "slot_filling token_labeling token_classifier sequence_labeler"
+    )
     pipeline_tag = "token-classification"
     plots = ("confusion_matrix",)
     windowed = True

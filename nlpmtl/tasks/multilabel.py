@@ -55,6 +55,7 @@ class Multilabel(LabelTask):
     """
 
     kind = "multilabel"
+    other_names = "multi_label multilabel_classification multi_label_classification textcat_multilabel"
     pipeline_tag = "text-classification"
     plots = ("precision_recall",)
     columns: ClassVar[Mapping[str, LabelType]] = {"label": "set"}
@@ -62,7 +63,7 @@ class Multilabel(LabelTask):
     metrics: ClassVar[tuple[str, ...]] = ("micro_f1", "macro_f1")
     calibrated = frozenset({"temperature", "thresholds"})
 
-    class_weights: dict[LabelName, Annotated[float, Field(ge=0)]] | None = Field(None, exclude=True)
+    class_weights: dict[LabelName, Annotated[float, Field(ge=0, strict=True)]] | None = Field(None, exclude=True)
     """Label = the weight of its positive targets in the loss (`pos_weight` of `BCEWithLogitsLoss`; default: 1). The
     loss is multiplied by the number that makes the mean weight of all targets of the train rows 1."""
     thresholds: tuple[float, ...] = ()

@@ -37,6 +37,7 @@ class Regression(Task):
     """
 
     kind = "regression"
+    other_names = "sts semantic_similarity similarity text_regression score scoring stsb sentence_similarity rating"
     pipeline_tag = "text-classification"
     plots = ("scatter",)
     columns: ClassVar[Mapping[str, LabelType]] = {"label": "number"}

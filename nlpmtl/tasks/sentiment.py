@@ -30,6 +30,7 @@ class Sentiment(Classification):
     """Ordinal classification: labels with an order, a polarity from −1 to 1, and an error in steps of the scale."""
 
     kind = "sentiment"
+    other_names = "sentiment_analysis sentiment_classification polarity"
     ordered = True
     prediction_types = ("label", "number")
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "mae")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.errors import ConfigError
 
-Scores = NDArray[np.floating]
+FloatArray = NDArray[np.floating]
 _NO_TAG = -1
 _HUGE = 1e300
 """Finite stand-in for infinity: sums over words stay finite."""
@@ -39,7 +39,7 @@ def bio_predecessors(labels: Sequence[str], *, task: str) -> NDArray[np.int64]:
     return before
 
 
-def viterbi_decode_batch(scores: Scores, before: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+def viterbi_decode_batch(scores: FloatArray, before: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the best valid tags of several rows, ``[words]``: `viterbi_decode_bio` of each row.
 
     It is only computed for rows whose best tag per word is not a valid sequence.
@@ -62,7 +62,7 @@ def viterbi_decode_batch(scores: Scores, before: NDArray[np.int64], ends: NDArra
     return tags
 
 
-def viterbi_decode_bio(scores: Scores, before: NDArray[np.int64]) -> NDArray[np.int64]:
+def viterbi_decode_bio(scores: FloatArray, before: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the tags with the highest sum of scores in which I-x follows only B-x or I-x, ``[words]``.
 
     Viterbi (1967), Error bounds for convolutional codes and an asymptotically optimum decoding algorithm,
@@ -93,14 +93,14 @@ def viterbi_decode_bio(scores: Scores, before: NDArray[np.int64]) -> NDArray[np.
     return tags
 
 
-def _finite(scores: Scores) -> Scores:
+def _finite(scores: FloatArray) -> FloatArray:
     """Clip infinities, whose sums cannot be compared."""
-    finite: Scores = np.clip(np.nan_to_num(scores.astype(np.float64), nan=-np.inf), -_HUGE, _HUGE)
+    finite: FloatArray = np.clip(np.nan_to_num(scores.astype(np.float64), nan=-np.inf), -_HUGE, _HUGE)
     return finite
 
 
-def log_softmax(logits: Scores) -> Scores:
+def log_softmax(logits: FloatArray) -> FloatArray:
     """Return log-probabilities over the last axis."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
-    values: Scores = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    values: FloatArray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return values

@@ -28,12 +28,13 @@ from nlpmtl.training.evaluator import Evaluator
 from nlpmtl.training.events import BestModel, EvaluationDone, Message, RunState, StepLogged, StepReport
 from nlpmtl.training.global_state import global_state_restored
 from nlpmtl.training.gradient_accumulation import GradientAccumulator, dropout_seed
-from nlpmtl.training.launch import ignored_settings
+from nlpmtl.training.launch import check_launch, ignored_settings
 from nlpmtl.training.lock import hold_lock, hold_lock_on_all_ranks
 from nlpmtl.training.metrics_logger import MetricsLogger, read_lines
 from nlpmtl.training.optimizer import build_optimizer
 from nlpmtl.training.run_directory import (
     check_run_dir,
+    clear_run_dir,
     config_diff,
     open_run_dir,
     recordable_overrides,
@@ -45,7 +46,7 @@ from nlpmtl.training.run_directory import (
 )
 from nlpmtl.training.signals import StopSignals
 from nlpmtl.training.task_gradients import Gradient, inner_products
-from nlpmtl.training.trackers import start_trackers
+from nlpmtl.training.trackers import check_trackers, start_trackers
 from nlpmtl.training.train_step import Schedule, TrainStep, build_schedule
 from nlpmtl.training.trainer import Trainer
 
@@ -72,9 +73,12 @@ __all__ = [
     "broadcast_parameters",
     "build_optimizer",
     "build_schedule",
+    "check_launch",
     "check_precision",
     "check_run_dir",
     "check_same_data",
+    "check_trackers",
+    "clear_run_dir",
     "config_diff",
     "dropout_seed",
     "finish_trackers",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import importlib.util
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from nlpmtl.errors import ConfigError
 from nlpmtl.training.fsdp import USE_FSDP
 from nlpmtl.training.global_state import global_state_restored
 from nlpmtl.training.launch import NEUTRAL, check_launch
+from nlpmtl.training.trackers import check_trackers
 
 _APPLE = torch.device("mps")
 _UNSUPPORTED = (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
@@ -83,9 +83,7 @@ def accelerator_context(*, directory: Path, precision: str, trackers: Sequence[s
 
 @contextmanager
 def _accelerator(*, directory: Path, precision: str, trackers: Sequence[str]) -> Iterator[Accelerator]:
-    for name in trackers:
-        if importlib.util.find_spec(name) is None:  # Accelerate would ignore it
-            raise ConfigError(f"train.trackers: {name} is not installed: pip install 'nlpmtl[{name}]'")
+    check_trackers(trackers)
     _reinit_group_after_restart()
     # `nlpmtl.training.fsdp` shards the model, and precision and accumulation come from the config.
     with patch_environment(**{USE_FSDP: "false"}, **NEUTRAL):

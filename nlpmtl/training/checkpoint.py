@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ from nlpmtl.training.fsdp import full_tensors, shard_like
 
 _MANIFEST, _STATE, _TENSORS = "manifest.json", "state.json", ".safetensors"
 _MODEL, _OPTIMIZER = "model.safetensors", "optimizer.safetensors"
+CHECKPOINT_NAME = re.compile(r"step-[0-9]+")
 
 
 def save_atomic(
@@ -56,7 +58,7 @@ def save_atomic(
         directory: directory of the checkpoint.
         tensors: file name → tensors of a safetensors file.
         state: JSON-serialisable content of ``state.json``.
-        copies: file name → further file to copy.
+        copies: file name → further file to copy, if it exists.
 
     Raises:
         RunError: the checkpoint cannot be written.
@@ -97,7 +99,8 @@ def _replacing(directory: Path) -> Iterator[Path]:
 def _complete(part: Path, *, state: Mapping[str, Any], copies: Mapping[str, Path], digests: Mapping[str, str]) -> None:
     """Write the state, the copies and the manifest; `digests` are those known already."""
     for name, source in copies.items():
-        shutil.copyfile(source, part / name)
+        if source.is_file():  # the user may have removed it
+            shutil.copyfile(source, part / name)
     (part / _STATE).write_text(dumps({FORMAT_KEY: FORMAT_VERSION, **state}, indent=1), encoding="utf-8")
     manifest = {file.name: digests.get(file.name) or sha256_file(file) for file in sorted(part.iterdir())}
     (part / _MANIFEST).write_text(dumps({"sha256": manifest}, indent=1), encoding="utf-8")
@@ -185,13 +188,9 @@ def _remove(path: Path) -> None:
 
 
 def _by_step(directory: Path) -> list[Path]:
-    """Return the checkpoints, the earliest first."""
-    return sorted(directory.glob("step-*"), key=_step)
-
-
-def _step(path: Path) -> int:
-    number = path.name.removeprefix("step-")
-    return int(number) if number.isdecimal() else -1
+    """Return the checkpoints, the earliest first; a copy with another name, such as step-000004-old, is not one."""
+    paths = [path for path in directory.glob("step-*") if CHECKPOINT_NAME.fullmatch(path.name)]
+    return sorted(paths, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def read_state(directory: Path) -> dict[str, Any]:
@@ -295,7 +294,7 @@ class CheckpointManager:
             update_state(path, state=content, copies=self.logs)
         if is_main:
             kept = {self.best_path(step) for step in prune(path.parent, keep=self.keep)}
-            for best in (self.run_directory / "best").glob("step-*"):
+            for best in _by_step(self.run_directory / "best"):
                 if best not in kept:
                     remove_path(best)
         self.accelerator.wait_for_everyone()

@@ -1,6 +1,8 @@
 """Gradient accumulation: forward and backward passes of a step's rows in micro-batches, summed over all ranks.
 
-If memory runs out on any rank, all ranks repeat the rows in smaller micro-batches.
+If memory runs out on any rank, all ranks repeat the rows in smaller micro-batches. From the outside in: `run` repeats,
+`_run` decides which passes are needed (one, except for coupled losses: see `gradient_cache`), `_run_pass` is one pass
+and the reduction, `_run_microbatches` its loop, `_run_microbatch` the batch, forward pass, losses and backward pass.
 """
 
 from __future__ import annotations
@@ -186,7 +188,7 @@ class GradientAccumulator:
         coupled = {name: task for name, task in self.tasks.items() if task.coupled and (names is None or name in names)}
         if not coupled or sum(map(len, microbatches)) < 2:
             return {}
-        return {name: task for name, task in coupled.items() if self.collate.carrying(rows.rows, task=name).any()}
+        return {name: task for name, task in coupled.items() if self.collate.has_label(rows.rows, task=name).any()}
 
     def _run_pass(self, rows: StepRows, microbatches: Sequence[Sequence[Sequence[int]]], pass_: Pass) -> ForwardResult:
         """Run the micro-batches of this rank, then reduce gradients, or compute coupled losses, over all ranks.
@@ -225,8 +227,8 @@ class GradientAccumulator:
     def _coupled_losses(self, rows: StepRows, cache: OutputCache) -> dict[str, CoupledLoss]:
         """Return the losses of coupled tasks over all ranks."""
         parts = self.collate(rows.rows, tasks=list(cache.tasks)).tasks
-        carrying = {name: self.collate.carrying(rows.rows, task=name) for name in cache.tasks}
-        return cache.losses(parts, carrying=carrying, device=self.device)
+        has_label = {name: self.collate.has_label(rows.rows, task=name) for name in cache.tasks}
+        return cache.losses(parts, has_label=has_label, device=self.device)
 
     def zero_grad(self) -> None:
         """Remove the gradients of all parameters."""
@@ -289,7 +291,7 @@ class GradientAccumulator:
 
     def _carries(self, rows: Sequence[RowRef], tasks: Collection[str]) -> bool:
         """Return whether a row has targets for one of the tasks."""
-        return any(self.collate.carrying(rows, task=task).any() for task in tasks)
+        return any(self.collate.has_label(rows, task=task).any() for task in tasks)
 
     def _run_microbatch(self, rows: Sequence[RowRef], pass_: Pass, *, number: int | None) -> Tensor:
         """Forward pass, losses and backward pass; return summed losses and uncertainties, ``[2, tasks]``.

@@ -83,13 +83,13 @@ class OutputCache:
             cached.append({name: values.detach() for name, values in outputs.get(task, {}).items()})
 
     def losses(
-        self, parts: Mapping[str, TaskBatch], *, carrying: Mapping[str, NDArray[bool_]], device: torch.device
+        self, parts: Mapping[str, TaskBatch], *, has_label: Mapping[str, NDArray[bool_]], device: torch.device
     ) -> dict[str, CoupledLoss]:
         """Return the losses, and their gradients with respect to the outputs; called on all ranks.
 
         Args:
             parts: examples of each task in the whole step, on the CPU, in the order of the plan.
-            carrying: task -> whether each row of the step has targets for it, ``[rows]``.
+            has_label: task -> whether each row of the step has targets for it, ``[rows]``.
             device: device of the model.
 
         Raises:
@@ -100,7 +100,7 @@ class OutputCache:
                 task,
                 parts[name],
                 self.outputs[name],
-                _positions(parts[name], carrying[name], self.microbatches),
+                _positions(parts[name], has_label[name], self.microbatches),
                 device,
             )
             for name, task in self.tasks.items()
@@ -148,13 +148,13 @@ def coupled_terms(pass_: Pass, outputs: Mapping[str, Outputs], *, number: int | 
     return terms
 
 
-def _positions(part: TaskBatch, carrying: NDArray[bool_], microbatches: Sequence[Sequence[int]]) -> list[Tensor]:
+def _positions(part: TaskBatch, has_label: NDArray[bool_], microbatches: Sequence[Sequence[int]]) -> list[Tensor]:
     """Return for each micro-batch the places of its sequences among those of the step."""
     sizes = part.sizes
-    starts, example = (sizes.cumsum(0) - sizes).tolist(), (carrying.cumsum() - 1).tolist()
+    starts, example = (sizes.cumsum(0) - sizes).tolist(), (has_label.cumsum() - 1).tolist()
     places = []
     for rows in microbatches:
-        examples = [example[row] for row in rows if carrying[row]]
+        examples = [example[row] for row in rows if has_label[row]]
         parts = [torch.arange(starts[i], starts[i] + int(sizes[i])) for i in examples]
         places.append(torch.cat(parts) if parts else torch.zeros(0, dtype=torch.int64))
     return places

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import torch
 import torch.distributed as dist
 
 from nlpmtl.errors import ConfigError
@@ -21,6 +22,8 @@ _MPI = {
     "MV2_COMM_WORLD_SIZE": "MV2_COMM_WORLD_RANK",
 }
 """Variables of mpirun from which Accelerate reads the number of processes → variable of the rank."""
+_DEVICE = "ACCELERATE_TORCH_DEVICE"
+"""Device that Accelerate uses instead of its choice."""
 _RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 _REMEDY = (
     "To train in one process, unset it; to train in several, start them with a launcher, which sets all of these "
@@ -49,8 +52,8 @@ def check_launch() -> None:
     """Check the environment variables that describe this process and the others.
 
     Raises:
-        ConfigError: a variable is not an integer in its range, related variables are missing, or an unsupported
-            framework is requested.
+        ConfigError: a variable is not an integer in its range, related variables are missing, an unsupported framework
+            is requested, or a device that cannot be used.
     """
     for name, framework in _FRAMEWORKS.items():
         if os.environ.get(name, "").lower() in ("1", "true", "yes", "on", "y", "t"):
@@ -59,6 +62,7 @@ def check_launch() -> None:
                 f"--multi_gpu, or FSDP2 (accelerate launch --use_fsdp --fsdp_version 2); or unset {name}"
             )
     _integer(_RESTARTS, minimum=0)
+    _check_device()
     if dist.is_available() and dist.is_initialized():
         return
     values = {name: _integer(name, minimum=int(name == "WORLD_SIZE")) for name in _RANKS}
@@ -80,6 +84,17 @@ def ignored_settings() -> Iterator[str]:
         value = os.environ.get(name, "").strip()
         if value.lower() not in ("", neutral, "auto", "none"):
             yield f"{name} = {value} is ignored: {instead}"
+
+
+def _check_device() -> None:
+    """Check that the device that the environment names can compute."""
+    device = os.environ.get(_DEVICE)
+    if device:
+        try:
+            torch.zeros(1, device=device).item()
+        except Exception as error:  # PyTorch's errors about devices have no common base class
+            reason = str(error).partition("\n")[0]
+            raise ConfigError(f"{_DEVICE} = {device!r}: the device cannot be used ({reason}). Unset it") from error
 
 
 def _integer(name: str, *, minimum: int) -> int | None:

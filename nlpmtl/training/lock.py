@@ -27,6 +27,9 @@ HOLDER = ".nlpmtl.lock.json"
 """File that describes the process that holds the lock."""
 _UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 """Errors of file systems without locks."""
+_MAX_PID = 2**31
+_HELD: set[Path] = set()
+"""Directories whose lock this process holds, resolved."""
 
 
 @contextmanager
@@ -83,7 +86,7 @@ def _acquire(lock: FileLock, directory: Path) -> list[str]:
             lock.release()
             lock.acquire()
     except Timeout:
-        raise RunError(_in_use(directory)) from None
+        raise RunError(_in_use(directory, is_locked=True)) from None
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in _UNSUPPORTED:
             raise RunError(f"output: {directory} cannot be written: {error}") from error
@@ -93,11 +96,13 @@ def _acquire(lock: FileLock, directory: Path) -> list[str]:
     except OSError as error:
         _release(lock, directory)
         raise RunError(f"output: {directory} cannot be written: {error}") from error
+    _HELD.add(directory.resolve())
     return notes
 
 
 def _release(lock: FileLock, directory: Path) -> None:
     """Remove the files, then unlock: the next process creates and locks a new file."""
+    _HELD.discard(directory.resolve())
     for name in (HOLDER, LOCK):
         with suppress(OSError):  # Windows cannot remove open files
             (directory / name).unlink(missing_ok=True)
@@ -112,15 +117,18 @@ def _this_process() -> dict[str, Any]:
 
 
 def _holder(directory: Path) -> dict[str, Any]:
-    """Return the process that holds the lock; empty if it has not written its file, or was killed before it did."""
+    """Return the process that holds the lock; empty if it has not written its file, or the file is damaged."""
     try:
         holder = json.loads((directory / HOLDER).read_text(encoding="utf-8"))
-        return {key: holder[key] for key in ("pid", "host", "since")}
+        pid, host, since = (holder[key] for key in ("pid", "host", "since"))
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+    is_valid = type(pid) is int and 0 < pid < _MAX_PID and isinstance(host, str) and isinstance(since, str)
+    return {"pid": pid, "host": host, "since": since} if is_valid else {}
 
 
-def _in_use(directory: Path) -> str:
+def _in_use(directory: Path, *, is_locked: bool) -> str:
+    """Return the message of the refusal; without a lock the process may have ended, and its number be reused."""
     holder = _holder(directory)
     if not holder:
         return f"{directory} is in use: another run has just started. Choose another output"
@@ -128,9 +136,10 @@ def _in_use(directory: Path) -> str:
     if (holder["pid"], holder["host"]) == (os.getpid(), socket.gethostname()):
         process = f"another run in this process ({holder['pid']} on {holder['host']})"
     message = f"{directory} is in use by {process}, since {holder['since']}. Wait for it, or choose another output"
+    files = f"remove {directory / LOCK} and {directory / HOLDER}"
     if holder["host"] != socket.gethostname():
-        message += f". If that machine is no longer running, remove {directory / LOCK} and {directory / HOLDER}"
-    return message
+        return f"{message}. If that machine is no longer running, {files}"
+    return message if is_locked else f"{message}. If that process is not a run, {files}"
 
 
 def _without_lock(directory: Path, error: Exception) -> str:
@@ -141,14 +150,19 @@ def _without_lock(directory: Path, error: Exception) -> str:
     """
     holder = _holder(directory)
     is_local = holder.get("host") == socket.gethostname()
-    if holder and not (is_local and _has_ended(int(holder["pid"]))):
-        raise RunError(_in_use(directory)) from None
+    if holder and not (is_local and _has_ended(holder["pid"], directory)):
+        raise RunError(_in_use(directory, is_locked=False)) from None
     return f"the file system of {directory} does not support locks ({error}): make sure that no second run writes to it"
 
 
-def _has_ended(pid: int) -> bool:
-    """Return whether a process of this machine has ended; False if that cannot be determined."""
-    if sys.platform == "win32" or pid == os.getpid():
+def _has_ended(pid: int, directory: Path) -> bool:
+    """Return whether a process of this machine that locked a directory has ended; False if that is unknown.
+
+    A restarted container often gives its process the number of the one before.
+    """
+    if pid == os.getpid():
+        return directory.resolve() not in _HELD
+    if sys.platform == "win32":
         return False
     try:
         os.kill(pid, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class MetricsLogger:
         tasks: names of the run's tasks.
         datasets: names of the datasets, if their probabilities are logged because they change during the run.
         log_weights: whether the task weights are logged.
+        total_steps: optimizer steps of the run. If a line cannot be written after the last step, that is a failure that
+            does not end the run.
     """
 
     def __init__(
@@ -42,8 +44,10 @@ class MetricsLogger:
         tasks: Sequence[str],
         datasets: Sequence[str] = (),
         log_weights: bool = False,
+        total_steps: int,
     ) -> None:
         self.accelerator, self.tasks, self.datasets, self.log_weights = accelerator, tasks, datasets, log_weights
+        self.total_steps = total_steps
         self.metrics, self.evaluations = directory / "metrics.jsonl", directory / "evaluations.jsonl"
         self._reports: list[StepReport] = []
         self._clock = time.perf_counter()
@@ -98,7 +102,7 @@ class MetricsLogger:
         ]
         self._reports, self._clock = [], now
         if self.accelerator.is_main_process:
-            _append(self.metrics, lines)
+            self._append(self.metrics, lines)
         for line in lines:
             losses = {f"loss/{task}": loss for task, loss in line["losses"].items()}
             self._track({"loss": line["loss"], "lr": line["lr"], **losses}, step=line["step"])
@@ -116,9 +120,23 @@ class MetricsLogger:
     def log_scores(self, scores: Scores, *, step: int) -> None:
         """Write the line of an evaluation and send it to the trackers."""
         if self.accelerator.is_main_process:
-            _append(self.evaluations, [{"step": step, **scores.to_json()}])
+            self._append(self.evaluations, [{"step": step, **scores.to_json()}])
         by_task = {f"score/{task}": values["score"] for task, values in scores.tasks.items()}
         self._track({"score/mean": scores.mean, **by_task}, step=step)
+
+    def _append(self, path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Add lines to a log.
+
+        Raises:
+            RunError: the log cannot be written, and the run has further steps.
+        """
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.writelines(dumps(line) + "\n" for line in lines)
+        except OSError as error:
+            if lines[-1]["step"] < self.total_steps:
+                raise _write_error(path, error) from error
+            self._new_failures.append(f"{path.name} is not complete: {error}")
 
     def _track(self, values: dict[str, Any], *, step: int) -> None:
         """Send values to the trackers; one that fails does not end the run."""
@@ -133,7 +151,7 @@ class MetricsLogger:
                 self._failed_trackers.add(tracker.name)
 
     def take_failures(self) -> list[str]:
-        """Return the failures of trackers since the last call, one per tracker."""
+        """Return the failures since the last call: of trackers, one per tracker, and of logs."""
         failures, self._new_failures = self._new_failures, []
         return failures
 
@@ -141,13 +159,13 @@ class MetricsLogger:
 def _line(report: StepReport, *, tasks: Sequence[str], sums: Sequence[float], seconds: float) -> dict[str, Any]:
     """Return a line of metrics.jsonl; that of a skipped step has no losses."""
     means = {
-        task: (summed / count, share)
-        for task, summed, count, share in zip(tasks, sums, report.counts, report.shares, strict=True)
+        task: (summed / count, factor)
+        for task, summed, count, factor in zip(tasks, sums, report.counts, report.loss_factors, strict=True)
         if count and report.skipped is None
     }
     return {
         "step": report.step,
-        "loss": sum(share * mean for mean, share in means.values()),
+        "loss": sum(factor * mean for mean, factor in means.values()),
         "losses": {task: mean for task, (mean, _) in means.items()},
         "lr": report.lr,
         "tokens": report.tokens,
@@ -160,14 +178,6 @@ def _line(report: StepReport, *, tasks: Sequence[str], sums: Sequence[float], se
 def _finite(value: float) -> float | None:
     """Return the number, or None, which JSON writes as null, if it is not finite."""
     return value if math.isfinite(value) else None
-
-
-def _append(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(dumps(line) + "\n" for line in lines)
-    except OSError as error:
-        raise _write_error(path, error) from error
 
 
 def _write_error(path: Path, error: OSError) -> RunError:

@@ -16,9 +16,9 @@ import torch
 from nlpmtl.config import check_output, flatten, parse_run, replace_old_keys, replace_old_overrides
 from nlpmtl.errors import ConfigError, RunError, plain
 from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION, check_format_version
-from nlpmtl.fs import write_json
+from nlpmtl.fs import GONE, PART, clear_leftovers, hidden_sibling, write_json
 from nlpmtl.strict_json import dumps
-from nlpmtl.training.checkpoint import latest_valid, read_state
+from nlpmtl.training.checkpoint import CHECKPOINT_NAME, latest_valid, quarantine_corrupt, read_state
 from nlpmtl.training.lock import HOLDER, LOCK
 
 _FREE_TO_DIFFER = (
@@ -34,8 +34,12 @@ _LENGTH = ("steps", "epochs")
 """Keys of ``[train]`` that set the number of steps."""
 _SOURCE = re.compile(r"datasets\.[^.]+\.data\..+")
 """Source of the rows: a resumed run may change it if the rows are known to be the same."""
+_REPLACED = ("run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json", "model")
+"""Files and directories of a run that are replaced atomically."""
 _IGNORED = (LOCK, HOLDER, "relate.json", "relate-affinity.png", "relate-tree.png")
 """Files that the directory of a new run may contain: its lock, and the output of `nlpmtl relate`."""
+_LEFTOVERS = [hidden_sibling(Path(name), ending).name for name in (*_REPLACED, *_IGNORED) for ending in (PART, GONE)]
+"""Files that a process leaves behind if it is killed while it replaces a file or a directory."""
 _RESULTS = ("answers.json", "best", "model", "scores.json")
 """Results of a run that are worth keeping without its checkpoints."""
 _LOGS = ("evaluations.jsonl", "metrics.jsonl")
@@ -80,6 +84,13 @@ def open_run_dir(
     return checkpoint, notes
 
 
+def clear_run_dir(directory: Path) -> None:
+    """Remove what a killed run left partly written in its directory, and rename its damaged checkpoints."""
+    quarantine_corrupt(directory / "checkpoints")
+    clear_leftovers(directory / "best")
+    clear_leftovers(directory, (*_REPLACED, *_IGNORED))
+
+
 def _length_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """Yield a note if the number of steps has changed."""
     changes = [
@@ -100,9 +111,9 @@ def _check_empty(directory: Path, *, resume: bool) -> None:
     Raises:
         RunError: the directory contains a run, the remains of one, or other files.
     """
-    names = sorted(name for name in _names(directory) if name not in _IGNORED)
-    checkpoints = [name for name in _names(directory / "checkpoints") if "step-" in name]
-    if resume and any(name.startswith("step-") for name in checkpoints):
+    names = sorted(name for name in _names(directory) if name not in (*_IGNORED, *_LEFTOVERS))
+    checkpoints = [name for name in _names(directory / "checkpoints") if CHECKPOINT_NAME.search(name)]
+    if resume and any(map(CHECKPOINT_NAME.fullmatch, checkpoints)):
         return
     if not resume and ("run.json" in names or checkpoints):
         raise RunError(

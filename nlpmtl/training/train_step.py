@@ -10,6 +10,10 @@
     clip, step          the gradient norm is clipped; the optimizer changes the parameters
     update              of an adaptive weighting and an adaptive sampler
 
+`GradientAccumulator` in `gradient_accumulation.py` computes what is done per micro-batch, from batch to backward, and
+reduces the gradients; all else is in this file. Only some weightings need the losses or the gradient of each task:
+without them, the weights are known before the first forward pass, and each row is computed once.
+
 The gradient is that of Σ_t w_t · s_t · L_t + P. Symbols: w_t is the weight of task t, s_t its share of the step's
 labels, L_t its mean loss over them, P the penalty of the sharing scheme. L_t is a sum divided by a count that is known
 before the first forward pass, so the result depends neither on the size of micro-batches nor on the number of ranks.
@@ -71,7 +75,7 @@ class TrainStep:
             RunError: a loss or gradient is not finite, or memory is too small for a single row; on all ranks.
         """
         accumulator = self.accumulator
-        stats = accumulator.collate.tally(plan.rows)
+        stats = accumulator.collate.count(plan.rows)
         rows = _rows_where(stats.labelled, plan, stats)
         lr, micro_tokens = self._set_learning_rates(plan.step), accumulator.micro_tokens
         observation, weights, result = self._compute_gradient(plan, rows, stats)
@@ -98,7 +102,7 @@ class TrainStep:
             step=plan.step + 1,
             loss_sums=result.loss_sums,
             counts=[stats.items.get(task, 0) for task in accumulator.tasks],
-            shares=[weights.get(task, 0.0) * observation.shares.get(task, 0.0) for task in accumulator.tasks],
+            loss_factors=[weights.get(task, 0.0) * observation.shares.get(task, 0.0) for task in accumulator.tasks],
             weights=weights,
             probabilities=plan.probabilities,
             tokens=sum(rows.lengths),
@@ -141,10 +145,13 @@ class TrainStep:
     def _compute_task_gradients(
         self, plan: StepPlan, observation: StepObservation, stats: BatchStats
     ) -> tuple[StepObservation, dict[str, float], ForwardResult]:
-        """The same with one backward pass per task: a row with labels for several tasks is computed once for each."""
+        """Compute the task weights from one gradient per task, and leave their weighted sum in `Parameter.grad`.
+
+        Each task takes a backward pass over its own rows: a row with labels for several tasks is computed for each.
+        """
         accumulator, gradients, results = self.accumulator, TaskGradients(self.accumulator.parameters), []
         for task, scale in _loss_scales(observation, dict.fromkeys(observation.shares, 1.0), stats).items():
-            rows = _rows_where(accumulator.collate.carrying(plan.rows, task=task), plan, stats)
+            rows = _rows_where(accumulator.collate.has_label(plan.rows, task=task), plan, stats)
             results.append(accumulator.run(rows, loss_scales={task: scale}))
             gradients.take()
         result = ForwardResult(

@@ -43,7 +43,7 @@ from nlpmtl.weighting.base import StepObservation, Weighting
 class ConstantOptions(KindOptions):
     """Options of `Constant`."""
 
-    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    weights: dict[str, Annotated[float, Field(ge=0, strict=True)]] = Field(default_factory=dict)
     """Weight of each task, by task name; 1 for a task that is not listed."""
 
 
@@ -58,6 +58,8 @@ class Constant(Weighting):
     Raises:
         ConfigError: `weights` lists a task that the run does not have.
     """
+
+    other_names = "equal equal_weighting fixed static uniform none sum unitary linear linear_scalarization"
 
     weights: Mapping[str, float]
 

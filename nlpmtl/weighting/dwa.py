@@ -64,6 +64,8 @@ class Dwa(Weighting):
         temperature: T > 0.
     """
 
+    other_names = "dynamic_weight_average dynamic_weight_averaging"
+
     is_adaptive: ClassVar[bool] = True
 
     temperature: float

@@ -46,6 +46,8 @@ _MIN_LOSS = 1e-12
 class Geometric(Weighting):
     """Geometric Loss Strategy: the geometric mean of the task losses (Chennupati et al., 2019)."""
 
+    other_names = "gls geometric_loss_strategy"
+
     requires: ClassVar[Requirement] = "losses"
 
     def compute_weights(self, observation: StepObservation) -> dict[str, float]:

@@ -64,6 +64,8 @@ class GradVac(GradientMethod):
         beta: weight β of the current cosines in their moving average, from above 0 to 1.
     """
 
+    other_names = "gradient_vaccine"
+
     averages: ClassVar[bool] = False
 
     beta: float

@@ -46,5 +46,7 @@ from nlpmtl.weighting.gradients import SolvedMethod
 class ImtlG(SolvedMethod):
     """IMTL-G: projections of equal length onto all task gradients (Liu et al., 2021)."""
 
+    other_names = "imtl"
+
     def make(self) -> Any:
         return solvers.equal_projections

@@ -46,5 +46,7 @@ from nlpmtl.weighting.gradients import SolvedMethod
 class Mgda(SolvedMethod):
     """MGDA: the shortest convex combination of the task gradients (Désidéri, 2012)."""
 
+    other_names = "mgda_ub multiple_gradient_descent"
+
     def make(self) -> Any:
         return solvers.min_norm_combination

@@ -43,6 +43,8 @@ from nlpmtl.weighting.gradients import GradientMethod
 class PcGrad(GradientMethod):
     """PCGrad: conflicting gradients are projected onto each other's normal plane (Yu et al., 2020)."""
 
+    other_names = "gradient_surgery"
+
     averages: ClassVar[bool] = False
 
     def make(self) -> Any:

@@ -39,6 +39,8 @@ from nlpmtl.weighting.base import StepObservation, Weighting
 class RandomWeights(Weighting):
     """Random Loss Weighting: random weights in every step, a baseline (Lin et al., 2022)."""
 
+    other_names = "rlw random_loss_weighting"
+
     def compute_weights(self, observation: StepObservation) -> dict[str, float]:
         exponentials = np.exp(np.random.default_rng([self.seed, observation.step]).standard_normal(len(self.tasks)))
         values = (len(self.tasks) * exponentials / exponentials.sum()).tolist()

@@ -66,6 +66,8 @@ class Scale(Weighting):
         ema_decay: decay factor β of the moving average, from 0 to below 1.
     """
 
+    other_names = "loss_normalization loss_normalisation"
+
     is_adaptive: ClassVar[bool] = True
 
     ema_decay: float

@@ -65,6 +65,8 @@ class Uncertainty(Weighting):
         lr: learning rate η of the log variances, > 0.
     """
 
+    other_names = "kendall homoscedastic homoscedastic_uncertainty uncertainty_weighting"
+
     is_adaptive: ClassVar[bool] = True
 
     lr: float

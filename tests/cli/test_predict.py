@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 from nlpmtl.cli.predict import _to_lines
@@ -225,6 +226,30 @@ def test_a_bad_row_stays_in_the_output_where_they_are_skipped(
     stopped = run_cli(*arguments)
     assert stopped.exit_code == 2
     assert f"{name}:{min(expected)}: " in stopped.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("semicolons.csv", "found: sentence, topic; or name the column of the text with --text-column"),
+        ("bars.csv", "with --text-column; if these are several columns, write --delimiter '|'"),
+        ("other.jsonl", "found: txt, topic; did you mean 'text'?"),
+        ("other.parquet", "found: txt, topic; did you mean 'text'?; or name the column of the text with --text-column"),
+    ],
+)
+def test_missing_columns_are_reported_with_those_of_the_file(
+    name: str, message: str, trained: Trained, run_cli: RunCli, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if path.suffix == ".csv":
+        path.write_text("sentence;topic\na;b\n" if name == "semicolons.csv" else "sentence|topic\na|b\n")
+    elif path.suffix == ".jsonl":
+        path.write_text('{"txt": "a", "topic": "b"}\n')
+    else:
+        pd.DataFrame({"txt": ["a"], "topic": ["b"]}).to_parquet(path)
+    result = run_cli("predict", trained.model_dir, "--input", path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith(f"{message}\n")
 
 
 def test_more_rows_than_are_read_ahead_keep_their_order(trained: Trained, run_cli: RunCli, tmp_path: Path) -> None:

@@ -80,6 +80,19 @@ def test_help_into_a_closed_pipe() -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_a_full_non_blocking_pipe_is_waited_for(tmp_path: Path) -> None:
+    """As from a parent process whose pipes are non-blocking, and that reads them later."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "done"), "works"]
+    with subprocess.Popen(command, stdout=writing, stderr=subprocess.DEVNULL) as process, os.fdopen(reading) as output:
+        os.close(writing)
+        with pytest.raises(subprocess.TimeoutExpired):  # the pipe is smaller than the output
+            process.wait(3)
+        assert len(output.readlines()) == 3000
+    assert process.returncode == 0
+
+
 def test_the_streams_are_restored() -> None:
     code = (
         "import sys\nfrom nlpmtl.cli.streams import steady_streams\nbefore = sys.stdout, sys.stderr\n"

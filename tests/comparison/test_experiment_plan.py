@@ -64,6 +64,28 @@ def test_a_task_of_several_datasets_keeps_the_sampler() -> None:
 
 
 @pytest.mark.parametrize(
+    ("phases", "kept"),
+    [
+        ([(["reviews"], 0.4), ([], 1.0)], [([], 1.0)]),
+        ([(["news", "reviews"], 0.4), (["reviews"], 1.0)], [(["news"], 1.0)]),
+        ([([], 0.2), (["reviews"], 0.6), (["more_news", "news"], 1.0)], [([], 0.2), (["more_news", "news"], 1.0)]),
+        ([(["reviews"], 1.0)], [([], 1.0)]),
+        ([], []),
+    ],
+)
+def test_phases_keep_the_datasets_of_the_task(
+    phases: list[tuple[list[str], float]], kept: list[tuple[list[str], float]]
+) -> None:
+    def tables(given: list[tuple[list[str], float]]) -> list[dict[str, Any]]:
+        return [{"datasets": tuple(names), "until": until} for names, until in given]
+
+    config = make(sampling={"kind": "phases", "phases": tables(phases), "temperature": 2.0})
+    sampling = single_task_config(config, task="topic", rows=ROWS).sampling.model_dump()
+    assert (sampling["kind"], sampling["temperature"]) == ("phases", 2.0)
+    assert list(sampling["phases"]) == tables(kept)
+
+
+@pytest.mark.parametrize(
     ("train", "task", "steps", "passes"),
     [
         ({"epochs": 3, "batch_size": 10}, "mood", 300, 3.0),

@@ -354,6 +354,15 @@ def test_a_run_file_may_override_the_input_columns(write: Callable[..., Path]) -
     assert read_run(path)["datasets"]["reviews"]["input"] == {"text": "sentence", "pair": "other"}
 
 
+def test_another_encoder_does_not_have_the_pins_of_the_file(write: Callable[..., Path]) -> None:
+    pins = {"revision": "v1", "sha256": "0" * 64}
+    run = {**read_run(write()), "encoder": {"name": "org/first", "max_length": 64, **pins}}
+    assert read_run(run, overrides={"encoder.name": "org/other"})["encoder"] == {"name": "org/other", "max_length": 64}
+    assert read_run(run, overrides={"encoder.name": "org/first"})["encoder"] == run["encoder"]
+    both = read_run(run, overrides={"encoder.revision": "v2", "encoder.name": "org/other"})["encoder"]
+    assert both == {"name": "org/other", "max_length": 64, "revision": "v2"}
+
+
 def test_an_override_may_name_another_dataset_file(
     write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 import nlpmtl
+import nlpmtl.metrics
 import nlpmtl.model
 import nlpmtl.sampling
 import nlpmtl.tasks
@@ -60,6 +61,16 @@ def problem(overrides: dict[str, Any] | None = None, **tables: Any) -> str:
         ),
         ({"sharing": "shared"}, "sharing: a table with a `kind` was expected (found 'shared')"),
         ({"datasets.news.tasks.topic": "ner"}, 'a table with a `kind` was expected; write { kind = "labeling" } ('),
+        ({"datasets.news.limit": {"train": "20"}}, "limit.train: a whole number was expected (found '20')"),
+        ({"datasets.news.limit": {"train": True}}, "limit.train: a whole number was expected (found True)"),
+        (
+            {"weighting": {"kind": "constant", "weights": {"topic": "2"}}},
+            "weighting.weights.topic: a number was expected (found '2')",
+        ),
+        (
+            {"datasets.news.tasks.topic.class_weights": {"x": True}},
+            "class_weights.x: a number was expected (found True",
+        ),
         ({"seed": "1"}, "seed: a whole number was expected (found '1')"),
         ({"datasets.news.data.validation": "10%"}, "data.validation: a number was expected (found '10%')"),
         ({"encoder.revision": 3}, "encoder.revision: a string in quotes was expected (found 3)"),
@@ -183,6 +194,15 @@ def test_messages_for_every_option_of_every_kind() -> None:
         ("trust_remote_code", "code of a repository is never run"),
         ("cache_dir", "set the environment variable NLPMTL_CACHE"),
         ("lora", 'sharing.kind = "lora"'),
+        ("iterations", "train.steps"),
+        ("val_set_size", "datasets.NAME.data.validation"),
+        ("tagging_scheme", "datasets.NAME.tasks.TASK.scheme"),
+        ("mtl_weights", 'weighting.weights, with weighting.kind = "constant"'),
+        ("hidden_dropout_prob", "the dropout of the encoder"),
+        ("criterion", "the loss is that of the task type"),
+        ("dataloader_drop_last", "data is prepared once and cached"),
+        ("ddp_find_unused_parameters", "several processes are started by torchrun"),
+        ("gpus", "training uses the GPU if there is one"),
     ],
 )
 def test_keys_of_other_tools_are_recognised_in_every_table(key: str, ours: str) -> None:
@@ -285,6 +305,42 @@ def test_kinds_of_other_tools_are_recognised(kind: str, ours: str) -> None:
     assert f"unknown task type {kind!r}; write {ours!r}" in message
 
 
+@pytest.mark.parametrize(
+    ("key", "kind", "ours"),
+    [
+        ("sampling", "size_proportional", "proportional"),
+        ("sampling", "Round-Robin", "round_robin"),
+        ("sampling", "equal", "uniform"),
+        ("weighting", "equal", "constant"),
+        ("weighting", "Nash-MTL", "nashmtl"),
+        ("weighting", "RLW", "random"),
+        ("weighting", "dynamic_weight_average", "dwa"),
+        ("sharing", "hard_parameter_sharing", "hard"),
+        ("sharing", "LoRA", "lora"),
+        ("sharing", "houlsby", "adapters"),
+    ],
+)
+def test_other_names_of_samplers_weightings_and_sharing_schemes(key: str, kind: str, ours: str) -> None:
+    assert f"{kind!r}; write {ours!r} (" in problem({f"{key}.kind": kind})
+
+
+@pytest.mark.parametrize(
+    ("metric", "ours"),
+    [
+        ("acc", "accuracy"),
+        ("f1_macro", "macro_f1"),
+        ("MCC", "matthews_correlation"),
+        ("seqeval", "span_f1"),
+        ("pearson", "pearsonr"),
+        ("mean_squared_error", "mse"),
+        ("f1-score", "f1"),
+    ],
+)
+def test_other_names_of_metrics(metric: str, ours: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown metric '{metric}'; write '{ours}'"):
+        nlpmtl.metrics.check(metric, reads="label", pos_label=None)
+
+
 def test_python_keyword_arguments_are_recognised() -> None:
     with pytest.raises(ConfigError, match=r"lr: unknown key; write train\.lr \(found 0\.1\)"):
         nlpmtl.train(make(), lr=0.1)
@@ -294,10 +350,8 @@ def test_python_keyword_arguments_are_recognised() -> None:
 
 def test_suggested_keys_exist() -> None:
     from nlpmtl.config.messages import _BY_OTHER, _NO_KEY
-    from nlpmtl.registry import _TASK_TYPE_OF
 
     assert not _BY_OTHER.keys() & _NO_KEY.keys()
-    assert set(_TASK_TYPE_OF.values()) <= set(TASKS.names())
     for other in _BY_OTHER:
         assert "unknown key; " in problem({other: 1})
 

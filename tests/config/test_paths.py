@@ -19,9 +19,29 @@ def test_an_output_that_is_not_a_path(
     function: Any, output: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="output: a directory was expected, as a string or a Path, found "):
+    with pytest.raises(ConfigError, match="output: a path was expected, as a string or a Path, found "):
         function("quickstart", output=output)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "value", "message"),
+    [
+        (nlpmtl.compare, "seeds", "3", "seeds: a whole number was expected, found '3'"),
+        (nlpmtl.compare, "seeds", 2.5, "seeds: a whole number was expected, found 2.5"),
+        (nlpmtl.compare, "seeds", True, "seeds: a whole number was expected, found True"),
+        (nlpmtl.compare, "seeds", 0, "seeds: must be at least 1, found 0"),
+        (nlpmtl.relate, "steps", "20", "steps: a whole number was expected, found '20'"),
+        (nlpmtl.relate, "steps", 5, "steps: must be at least 10, found 5"),
+        (nlpmtl.relate, "encoders", None, "encoders: a whole number was expected, found None"),
+        (nlpmtl.relate, "encoders", 0, "encoders: must be at least 1, found 0"),
+    ],
+)
+def test_an_argument_that_is_not_a_whole_number(
+    function: Any, name: str, value: Any, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        function("quickstart", output=tmp_path / "out", **{name: value})
 
 
 def test_a_deleted_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

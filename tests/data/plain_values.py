@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nlpmtl.data.arrow_tables import Rows
+from nlpmtl.data.arrow_tables import TableRows
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.token_store import Tokens, TokenStore
@@ -25,7 +25,7 @@ def plain(value: Any) -> Any:
         value = value.take(np.arange(len(value.lengths)))
     if isinstance(value, TokenizedSplit | LabelColumn | Ragged | Tokens):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.name != "key"}
-    if isinstance(value, Rows):
+    if isinstance(value, TableRows):
         return value.table.schema, value.table.to_pylist()
     if isinstance(value, np.ndarray):
         return str(value.dtype), ["nan" if number != number else number for number in value.tolist()]

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
 from nlpmtl.data.annotation_tools import CONVERTERS, detect_tool
@@ -175,6 +177,26 @@ def test_any_json_value_gives_rows_or_malformed_rows(tool: str, value: Any) -> N
         assert isinstance(row, dict | MalformedRow)
 
 
+KEYS = (
+    "text label data annotations result value start end labels choices spans answer accept options paragraphs raw "
+    "sentences tokens orth ner space cats entities start_offset annotation_id lead_time from_name type"
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 5) | st.sampled_from(["", "a b", "accept", "labels", "B-x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS.split()), inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@given(value=JSON)
+@settings(max_examples=150, deadline=None)
+def test_random_values_give_rows_or_malformed_rows(value: Any) -> None:
+    detect_tool(value)
+    for convert in CONVERTERS.values():
+        for row in convert(value):
+            assert isinstance(row, dict | MalformedRow)
+
+
 def labels(path: Path, type_: str, *, column: str = "label", **keys: Any) -> list[Any]:
     data = DataConfig(files={"train": path}, **keys)
     rows = load_rows(data, input=InputConfig(text="text"), columns={column: type_})["train"]
@@ -339,6 +361,13 @@ class TestConfig:
             load_rows(DataConfig(files={"train": path}), **table)
         rows = load_rows(DataConfig(files={"train": path}, on_bad_row="skip"), **table)["train"]
         assert (len(rows), rows.skipped) == (300, 1)
+
+    def test_spans_of_a_text_that_is_not_split(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.jsonl", EXPORTS["doccano"][1])
+        with pytest.raises(
+            DataError, match=r"a\.jsonl:1: label: spans are tags of words: write `words` instead of `text`"
+        ):
+            labels(path, "tags")
 
     @pytest.mark.parametrize("name", ["a.csv", "a.conll", "a.parquet", "a.tsv.gz"])
     @pytest.mark.parametrize("tool", ["doccano", "spacy", "brat"])

@@ -14,7 +14,7 @@ from datasets import Dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.arrow_tables import ListColumn, Rows, TableWriter, read_table
+from nlpmtl.data.arrow_tables import ListColumn, TableRows, TableWriter, read_table
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.fs import open_regular_file
 
@@ -62,7 +62,7 @@ def test_rows_are_not_copied_before_they_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a"
     written([[("word " * 100, ["x"] * 9, 1.0)] * 1000] * 5, path)
     before = pa.total_allocated_bytes()
-    rows = Rows(read_table(path))
+    rows = TableRows(read_table(path))
     assert pa.total_allocated_bytes() - before < 10_000
     assert rows.row(4999) == {"text": "word " * 100, "labels": ["x"] * 9, "number": 1.0}
     assert rows.take(np.array([3, 0]))["number"].to_pylist() == [1.0, 1.0]
@@ -71,7 +71,7 @@ def test_rows_are_not_copied_before_they_are_read(tmp_path: Path) -> None:
 def test_a_table_outlives_its_file_and_keeps_nothing_open(tmp_path: Path) -> None:
     before = count_open()
     table = written([[("a", ["x"], 1.0)]], tmp_path / "a")
-    rows = Rows(read_table(tmp_path / "a"))
+    rows = TableRows(read_table(tmp_path / "a"))
     assert count_open() == before
     shutil.rmtree(tmp_path)
     assert table.to_pylist() == [rows.row(0)] == [{"text": "a", "labels": ["x"], "number": 1.0}]
@@ -141,7 +141,7 @@ def test_lists_are_read_by_the_indices_of_rows(
             for part in parts:
                 writer.write([pa.array(["é"] * len(part), pa.string()), pa.array(part, schema.field("lists").type)])
         table = writer.table()
-        assert Rows(table).take(indices)["lists"].to_pylist() == [table["lists"].to_pylist()[i] for i in indices]
+        assert TableRows(table).take(indices)["lists"].to_pylist() == [table["lists"].to_pylist()[i] for i in indices]
         for column, first in ((table["lists"], 0), (table["lists"].slice(1), 1)):
             read = ListColumn(column).take([i - first for i in indices if i >= first])
             assert [read[i].tolist() for i in range(len(read))] == [rows[i] for i in indices if i >= first]
@@ -175,3 +175,11 @@ class TestRegularFiles:
         (tmp_path / "link").symlink_to(tmp_path / "a")
         with pytest.raises(OSError, match="not a regular file"):
             read_table(tmp_path / "link")
+
+
+def test_the_path_of_a_file_may_be_any_bytes(tmp_path: Path) -> None:
+    """As in a cache below a home directory whose name is not UTF-8."""
+    path = tmp_path / os.fsdecode(b"caf\xe9")
+    table = written([[("a", ["b"], 1.0)]], path)
+    assert table.equals(read_table(path))
+    assert table.num_rows == 1

@@ -145,7 +145,7 @@ def test_missing_and_odd_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(DataError, match=r"none\.zip: no such file or directory"):
         load(tmp_path / "none.zip", format="brat")
     (write(tmp_path / "orphan", a=(TEXT, ANNOTATION)) / "b.ann").write_text("")
-    with pytest.raises(DataError, match=r"b\.ann: there is no text file .*b\.txt for it"):
+    with pytest.raises(DataError, match=r"b\.ann: the text file .*b\.txt does not exist"):
         read(tmp_path / "orphan")
     (tmp_path / "orphan" / "b.txt").write_bytes(b"caf\xe9\n")
     rows = dict(read(tmp_path / "orphan"))

@@ -224,35 +224,35 @@ class TestRowByRow:
             for task, count in counts.items():
                 totals[task] = totals.get(task, 0) + 1
                 items[task] = items.get(task, 0) + count
-        tally = collator().tally(rows)
-        assert tally.lengths.tolist() == [len(ids_of(datasets[d], r)) for d, r in rows]
-        assert tally.labelled.tolist() == labelled
-        assert (tally.rows, tally.items) == (totals, items)
+        stats = collator().count(rows)
+        assert stats.lengths.tolist() == [len(ids_of(datasets[d], r)) for d, r in rows]
+        assert stats.labelled.tolist() == labelled
+        assert (stats.rows, stats.items) == (totals, items)
 
     @settings(deadline=None, max_examples=60)
     @given(ANY)
     def test_batch_stats_count_the_rows_and_tokens_of_the_batch(self, rows: list[tuple[int, int]]) -> None:
-        batch, tally = collator()(rows), collator().tally(rows)
-        assert tally.lengths.tolist() == batch.attention_mask.sum(dim=1).tolist()
-        assert tally.rows == {task: len(part.sequences) for task, part in batch.tasks.items()}
-        assert np.flatnonzero(tally.labelled).tolist() == sorted(
+        batch, stats = collator()(rows), collator().count(rows)
+        assert stats.lengths.tolist() == batch.attention_mask.sum(dim=1).tolist()
+        assert stats.rows == {task: len(part.sequences) for task, part in batch.tasks.items()}
+        assert np.flatnonzero(stats.labelled).tolist() == sorted(
             {i for p in batch.tasks.values() for i in p.sequences.tolist()}
         )
         for task, part in batch.tasks.items():
-            assert tally.items[task] == (
+            assert stats.items[task] == (
                 int((part.targets["label"] != IGNORED).sum()) if task == "tags" else len(part.sequences)
             )
 
 
 def test_batch_stats_are_python_ints_that_do_not_overflow() -> None:
-    tally = collator().tally([(2, 1)] * 300)  # counts are stored as bytes
-    assert tally.rows == tally.items == {"grade": 300}
-    assert {type(count) for count in (*tally.rows.values(), *tally.items.values())} == {int}
+    stats = collator().count([(2, 1)] * 300)  # counts are stored as bytes
+    assert stats.rows == stats.items == {"grade": 300}
+    assert {type(count) for count in (*stats.rows.values(), *stats.items.values())} == {int}
 
 
 def test_batch_stats_without_rows() -> None:
-    tally = collator().tally([])
-    assert (len(tally.lengths), len(tally.labelled), tally.rows, tally.items) == (0, 0, {}, {})
+    stats = collator().count([])
+    assert (len(stats.lengths), len(stats.labelled), stats.rows, stats.items) == (0, 0, {}, {})
 
 
 def test_writing_to_a_batch_leaves_the_datasets_unchanged() -> None:

@@ -211,7 +211,9 @@ _PIECE = st.sampled_from(
 )
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv", "a.tsv", "a.parquet"])
+@pytest.mark.parametrize(
+    "name", ["a.jsonl", "a.jsonl.gz", "a.json", "a.csv", "a.tsv", "a.parquet", "a.conll", "a.conllu", "a.txt", "a.zip"]
+)
 @given(content=st.binary(max_size=60) | st.lists(_PIECE | st.binary(max_size=3), max_size=20).map(b"".join))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 def test_random_bytes_are_read_or_refused_with_a_plain_error(tmp_path: Path, name: str, content: bytes) -> None:

@@ -147,6 +147,14 @@ class TestHeader:
         assert rows[0] == (2, {"text": "a", "label": "x"})
         assert rules(rows) == {3: "5 field(s), but the header has 4"}
 
+    @pytest.mark.parametrize(("line", "delimiter"), [("sep=;", None), ("sep=;", ";"), ("sep=,", None)])
+    def test_the_line_that_names_the_delimiter_for_excel(
+        self, line: str, delimiter: str | None, tmp_path: Path
+    ) -> None:
+        (tmp_path / "a.csv").write_text(f"{line}\ntext{line[-1]}label\na{line[-1]}x\n")
+        with pytest.raises(DataError, match=f"a.csv: the first line, '{line}', names the delimiter for Excel: remove"):
+            read(tmp_path / "a.csv", delimiter=delimiter)
+
     def test_a_file_without_a_header(self, tmp_path: Path) -> None:
         (tmp_path / "a.tsv").write_text('gj04\t1\t\tThey drank.\ngj04\t0\t*\tThey drank "it\n')
         named = read(tmp_path / "a.tsv", header=["source", "label", "star", "text"])

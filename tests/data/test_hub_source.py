@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
 from tests.hub_server import Hub
+from tests.hub_server.messages import Response
 
 Ask = Callable[..., list[Any]]
 
@@ -146,3 +148,17 @@ def test_load_errors_state_the_cause_and_a_fix(ask: Ask) -> None:
     for error, start in zip(errors, expected, strict=True):
         assert error.startswith(f"DataError: {start}")
         assert "Map names with" in start or ("hf auth login" in error and "HF_HUB_OFFLINE" in error)
+
+
+@pytest.mark.parametrize("header", ["ETag", "X-Repo-Commit"])
+def test_responses_that_contain_paths_are_refused(header: str, ask: Ask, hub: Hub, tmp_path: Path) -> None:
+    outside = "../../../../outside"
+
+    def rewrite(call: str, response: Response) -> Response:
+        hostile = call == "dataset-head" and response.status == 200
+        return replace(response, headers={**response.headers, header: f'"{outside}"'}) if hostile else response
+
+    hub.rewrite = rewrite
+    (error,) = ask({"hub": "org/subsets", "subset": "one"})
+    assert "Nothing was written" in error
+    assert not list(tmp_path.rglob("*outside*"))

@@ -42,13 +42,6 @@ def test_an_unknown_extension_is_reported_before_files_are_opened() -> None:
         find("a.md")
 
 
-def test_list_labels_in_csv_are_reported_before_files_are_opened() -> None:
-    with pytest.raises(ConfigError, match="'tokens' must contain lists"):
-        find("a.csv", inputs=InputConfig(words="tokens"))
-    with pytest.raises(ConfigError, match="'topics' must contain lists"):
-        find("a.csv", columns={"topics": "set"})
-
-
 @pytest.mark.parametrize(
     "value", [[{"text": "a"}], ({"text": "a"},), pd.DataFrame({"text": ["a"]}), Dataset.from_dict({"text": ["a"]})]
 )

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nlpmtl.config.dataset import InputConfig
 from nlpmtl.data.annotation_tools.spans import SpanError, find_offsets, parse_span
+from nlpmtl.data.raw_rows import RawRows
 from nlpmtl.data.span_tags import ColumnError, spans_to_tags, tag_spans
+from nlpmtl.data.validation import ValidationIssues, validate_rows
 from nlpmtl.data.word_splitting import AT_MARKS, WordCounts, WordSplitting, split_at_marks
 
 
@@ -174,3 +177,28 @@ def test_raw_text_is_split_as_the_training_texts_were(texts: list[str]) -> None:
     assert splitting == WordSplitting("every_mark")
     for text in texts:
         assert [text[a:b] for a, b in splitting.split(text)] == words(text)
+
+
+class TestMixedColumns:
+    """The first row decides whether a column has texts, whose spans are tagged, or lists of words."""
+
+    def problems(self, rows: list[dict[str, Any]]) -> list[str]:
+        issues = ValidationIssues()
+        stream = RawRows("a.jsonl", ":", iter(enumerate(rows, 1)))
+        words = InputConfig(words="text")
+        validate_rows(stream, inputs=words, labels={"label": "tags"}, required=(), issues=issues)
+        return issues.messages
+
+    def test_a_text_among_lists_of_words(self) -> None:
+        rows: list[dict[str, Any]] = [{"text": ["a"], "label": ["O"]}, {"text": "a b"}, {"text": "a", "label": []}]
+        assert [message.partition(" (")[0] for message in self.problems(rows)] == [
+            "a.jsonl:2: text: a list of words was expected",
+            "a.jsonl:3: text: a list of words was expected",
+        ]
+
+    def test_a_list_of_words_among_texts(self) -> None:
+        rows: list[dict[str, Any]] = [{"text": None}, {"text": "a"}, {"text": ["a"], "label": ["O"]}, {"text": "b"}]
+        assert [message.partition(" (")[0] for message in self.problems(rows)] == [
+            "a.jsonl:1: text: missing or null",
+            "a.jsonl:3: text: a text was expected, as in the rows before",
+        ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlpmtl.data import Input, TextInput, TokenSequence, tokenize_text_inputs, without_truncation
-from nlpmtl.data.text_inputs import TokenizedInputs
+from nlpmtl.data.text_inputs import TextTable, TokenizedInputs
 from tests.data.test_sliding_window import ALL_TOKENIZERS, EVERY_TOKENIZER, SIDES, TEXT, with_truncation_side
 
 QUICK = settings(deadline=None, max_examples=25)
@@ -117,3 +118,11 @@ def test_windows_without_words_are_dropped(words: bool) -> None:
     tokenizer = without_truncation(ALL_TOKENIZERS["token"])
     text = Input("a" * 30).text_input(words=words, stride="half")
     assert (len(sequences(tokenize_text_inputs(tokenizer, [text], max_length=8), 0)) == 1) is words
+
+
+def test_thousands_of_texts_of_a_row_take_linear_time() -> None:
+    table, texts = TextTable(), [TextInput(f"choice {number}") for number in range(20_000)]
+    start = time.process_time()
+    (reads,) = table.add([[*texts, *texts]])
+    assert time.process_time() - start < 5
+    assert [text for text, _ in reads] == [*range(20_000), *range(20_000)]

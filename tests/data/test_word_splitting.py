@@ -62,6 +62,12 @@ def ideographs(text: str) -> list[str]:
     return re.findall(r"[a-zA-Z0-9]+|\S", text)
 
 
+def visible(text: str) -> list[str]:
+    """Each character is a word, white space is not, as in MSRA and many other Chinese corpora."""
+    return [character for character in text if not character.isspace()]
+
+
+KOREAN = ["나는 학교에　간다.", "오늘은 좋다"] * 4
 SYMBOLS = ["#nlp is @ada's field, she's paid $5", "a+b=c, (see e-mail: ada@example.com)", "It's 5% of 3.5"] * 4
 ARABIC = ['قال: "نعم"، ثم مضى؟', "ذهب الولد."] * 4
 HINDI = ["मैं दिल्ली में रहता हूँ।", "वह गया, फिर आया।"] * 4
@@ -88,11 +94,15 @@ def marks_apart(text: str) -> list[str]:
         (GERMAN, marks_apart, "whitespace"),
         (ENGLISH, list, "characters"),
         (CHINESE, list, "characters"),
+        (CHINESE, visible, "nonspace_characters"),
+        (KOREAN, visible, "nonspace_characters"),
+        (ENGLISH, visible, "nonspace_characters"),
+        (ARABIC, visible, "nonspace_characters"),
         (CHINESE, ideographs, "cjk_characters"),
-        (JAPANESE, list, "characters"),
+        (JAPANESE, list, "nonspace_characters"),
         (JAPANESE, ideographs, "cjk_characters"),
-        (THAI, list, "characters"),
-        (CHINESE[:1] * 9, list, "characters"),
+        (THAI, list, "nonspace_characters"),
+        (CHINESE[:1] * 9, list, "nonspace_characters"),
         (["l'homme d'État qu'il n'aime pas à l'école"] * 4, lambda t: re.findall(r"\w+'|\w+", t), "punctuation"),
         (["la città dell'Arno e l’isola d'Elba, l'Etna"] * 4, lambda t: re.findall(r"\w+['’]|\w+|,", t), "punctuation"),
     ],

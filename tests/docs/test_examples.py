@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import pkgutil
+from pathlib import Path
 
 import pytest
 
+import nlpmtl
 from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, WEIGHTINGS, Registry
 
-PACKAGES = ("nlpmtl.weighting", "nlpmtl.sampling", "nlpmtl.metrics", "nlpmtl.model.sharing")
+PACKAGE = Path(nlpmtl.__file__).parent
 REGISTRIES = {"weighting": WEIGHTINGS, "sampler": SAMPLERS, "metric": METRICS, "sharing scheme": SHARINGS}
 
 
 def modules() -> list[str]:
-    names = list(PACKAGES)
-    for package in PACKAGES:
-        path = importlib.import_module(package).__path__
-        names += [module.name for module in pkgutil.iter_modules(path, f"{package}.")]
-    return names
+    """Return the names of the modules with an example."""
+    paths = [path for path in PACKAGE.rglob("*.py") if ">>> " in path.read_text(encoding="utf-8")]
+    parts = [path.relative_to(PACKAGE.parent).with_suffix("").parts for path in paths]
+    return sorted(".".join(part for part in names if part != "__init__") for names in parts)
 
 
 @pytest.mark.parametrize("name", modules())

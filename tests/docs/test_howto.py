@@ -34,6 +34,7 @@ PAGES = [
     *sorted(DOCS.glob("howto/*.md")),
     *sorted(DOCS.glob("decisions/*.md")),
     DOCS / "reference" / "formats.md",
+    DOCS / "reference" / "python.md",
 ]
 ENCODER = "answerdotai/ModernBERT-base"
 BLOCK = re.compile(

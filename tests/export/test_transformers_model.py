@@ -256,6 +256,17 @@ def test_a_scale_far_from_1_is_compared_on_its_own_scale(tmp_path: Path) -> None
     assert predictor.export(tmp_path / "price") < 1e-6
 
 
+@pytest.mark.parametrize("std", [1e-6, 1e-170, 1e-42, 1e100])
+def test_a_scale_outside_of_single_precision_is_refused(std: float, tmp_path: Path) -> None:
+    spec = {**SPECS["grade"], "target": {"mean": 2 * std, "std": std}}
+    predictor = assemble(write_architecture("bert", tmp_path / "encoder"), {"grade": spec})
+    if std == 1e-6:
+        assert predictor.export(tmp_path / "grade") < 1e-6
+        return
+    with pytest.raises(ModelError, match="gives other logits"):
+        predictor.export(tmp_path / "grade")
+
+
 @pytest.fixture
 def bert(tmp_path: Path) -> Predictor:
     return assemble(write_architecture("bert", tmp_path / "encoder"), SPECS)

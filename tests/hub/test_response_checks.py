@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import close_session, constants, get_session
 
-from nlpmtl.hub import validated_responses
-from nlpmtl.hub.response_checks import UntrustedResponseError
+from nlpmtl.hub_response_checks import UntrustedResponseError, validated_responses
 from tests.hub.test_repository import put
 from tests.hub_server import Hub, Repo, model_files, serve_hub
 from tests.hub_server.client import Client, open_client

@@ -45,9 +45,12 @@ def test_invalid_device_names(device: Any) -> None:
         check_device(device)
     with pytest.raises(ConfigError, match="did you mean 'cuda'"):
         check_device("cud")
+    for name in ("gpu", "GPU", "gpu:1"):
+        with pytest.raises(ConfigError, match=f'unknown device \'{name}\'; write "cuda", or "cuda:1" for the second'):
+            check_device(name)
 
 
-@pytest.mark.parametrize("dtype", ["fp8", torch.int64, 16, "float32"])
+@pytest.mark.parametrize("dtype", ["fp8", torch.int64, torch.float8_e4m3fn, 16, "float32"])
 def test_invalid_precision_names(trained: Trained, dtype: Any) -> None:
     with pytest.raises(ConfigError, match="dtype: "):
         Predictor.from_pretrained(trained.model_dir, dtype=dtype)

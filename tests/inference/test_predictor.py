@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,11 +12,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import nlpmtl
 from nlpmtl import ConfigError, DataError, ModelError, MultiTaskModel, Predictor
 from tests.tiny import Trained, favour_entities, make_rows, numbers, without_numbers
 
 TEXTS = ["Ada lives in Turin.", "a cat", "", "   ", "big red lamp and old blue kettle yesterday", "É, ¿qué?", "Rome"]
 SINGLE = {"topic", "mood", "places", "kinds"}
+UNTYPED: Any = Predictor
+UNTYPED_EVALUATE: Any = nlpmtl.evaluate
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +159,42 @@ def test_the_tasks_of_a_model(predictor: Predictor) -> None:
 def test_invalid_models_are_refused(tmp_path: Any) -> None:
     with pytest.raises(ModelError):
         Predictor.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m, path: UNTYPED(None, m.tokenizer), "model: a loaded model was expected, found None"),
+        (
+            lambda m, path: UNTYPED("a/b", m.tokenizer),
+            r"found 'a/b' \(str\).*write Predictor.from_pretrained",
+        ),
+        (
+            lambda m, path: UNTYPED(m.model, m.tokenizer, tokens="4"),
+            "tokens: a whole number was expected",
+        ),
+        (
+            lambda m, path: UNTYPED(m.model, m.tokenizer, tokens=-5),
+            "tokens: must be at least 1, found -5",
+        ),
+        (lambda m, path: m.export(3, task="topic"), "directory: a path was expected, as a string or a Path"),
+        (lambda m, path: m.export("", task="topic"), "directory: a path was expected, .*, found ''"),
+        (lambda m, path: m.export(b"out", task="topic"), "directory: a path was expected, .*, found b'out'"),
+        (lambda model, path: model.push_to_hub("a/b", revision=3), "revision: a string was expected, found 3 of type"),
+        (lambda model, path: model.push_to_hub(3), "repo_id: a string was expected, found 3 of type int"),
+        (lambda model, path: model.push_to_hub("a/b", token=["x"]), "token: a string was expected, found a value of"),
+        (
+            lambda model, path: UNTYPED.from_pretrained(path, token=3),
+            "token: a string was expected, found a value of",
+        ),
+        (lambda model, path: UNTYPED_EVALUATE(path, {}, split=["a"]), r"split: the name of a split .* found \['a'\]"),
+    ],
+)
+def test_arguments_of_another_type(
+    predictor: Predictor, trained: Trained, call: Callable[[Predictor, Any], object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        call(predictor, trained.model_dir)
 
 
 def test_an_iterator_gives_an_iterator(predictor: Predictor) -> None:

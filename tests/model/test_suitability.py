@@ -219,6 +219,13 @@ def test_positions_may_start_after_the_padding_index(name: str, longest: int, tm
     assert hidden(encoder, longest).isfinite().all()
 
 
+@pytest.mark.parametrize("pad", [7, 8])
+def test_the_padding_token_of_the_config_may_not_be_that_of_the_tokenizer(pad: int, tmp_path: Path) -> None:
+    encoder = load_encoder(str(write_any_architecture("roberta", tmp_path, pad_token_id=pad)))
+    assert encoder.max_positions == 39 - pad
+    assert hidden(encoder, 39 - pad).isfinite().all()
+
+
 def test_the_tokenizer_may_state_less_than_the_model_reads(tmp_path: Path) -> None:
     write_any_architecture("roberta", tmp_path)
     write_tokenizer(tmp_path, longest=20)

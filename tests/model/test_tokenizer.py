@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from transformers import AutoConfig, AutoTokenizer, BertTokenizer
 
-from nlpmtl import Predictor
+from nlpmtl import ModelError, Predictor
 from nlpmtl.model import load_encoder
 from tests.architectures import ARCHITECTURES, write_architecture
-from tests.tiny import Trained
+from tests.every_architecture import write_any_architecture
+from tests.tiny import Trained, make_run, train_tiny
 
 TEXTS = ["Ada lives in Turin.", "No!", " a  b", ""]
 
@@ -47,6 +49,28 @@ def test_a_saved_tokenizer_needs_no_encoder(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").unlink()
     load_encoder(str(tmp_path)).tokenizer.save_pretrained(tmp_path)
     assert set(AutoTokenizer.from_pretrained(tmp_path)("a", "b")) == {"input_ids", "attention_mask"}
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "big_bird"])
+def test_an_encoder_with_one_token_type_reads_pairs(architecture: str, tmp_path: Path) -> None:
+    """The generic tokenizer class gives the second text of a pair the type 1."""
+    run = make_run(tmp_path, rows=20, train={"steps": 1, "batch_size": 8, "precision": "fp32"})
+    write_any_architecture(architecture, tmp_path / "encoder", type_vocab_size=1)
+    run["encoder"]["max_length"] = 30
+    run["datasets"] = {"pairs": run["datasets"]["pairs"]}
+    model_dir = train_tiny(run).model_dir
+    assert set(AutoTokenizer.from_pretrained(model_dir)("a", "b")) == {"input_ids", "attention_mask"}
+    assert isinstance(Predictor.from_pretrained(model_dir).predict(("a film", "a book"), task="grade")["value"], float)
+
+
+def test_a_special_token_without_an_embedding_is_refused(tmp_path: Path) -> None:
+    """The post-processor has ids of its own, which need not be those of the vocabulary."""
+    path = write_any_architecture("bert", tmp_path) / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    tokenizer["post_processor"]["special_tokens"]["[SEP]"]["ids"] = [120]
+    path.write_text(json.dumps(tokenizer))
+    with pytest.raises(ModelError, match="adds a special token with the id 120 to each text, and the table has 120"):
+        load_encoder(str(tmp_path))
 
 
 def test_a_model_predicts_without_a_tokenizer_config(trained: Trained, tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+from nlpmtl.plots import describe_predictions
 from nlpmtl.plots.canvas import PALE
 from nlpmtl.plots.confusion import confusion_matrix
 from nlpmtl.tasks import Confusion
@@ -45,3 +47,15 @@ def test_the_most_confused_of_many_labels_are_shown_and_no_row_is_lost() -> None
     np.testing.assert_allclose(
         colours[-1, -1], to_rgba(PALE), err_msg="others predicted as others may be correct or not"
     )
+
+
+@pytest.mark.parametrize("count", [3, 24, 25, 77])
+def test_cells_of_many_labels_are_drawn_like_a_matrix(count: int) -> None:
+    counts = np.random.default_rng(count).integers(-3, 4, (count, count)).clip(0)
+    matrix = Confusion(tuple(f"l{i}" for i in range(count)), counts, "rows")
+    cells = Confusion(matrix.labels, matrix.cells(), "rows")
+    for ours, expected in zip(*(contents(confusion_matrix("t", each)) for each in (cells, matrix)), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    text = describe_predictions("t", "confusion_matrix", cells)
+    assert text == describe_predictions("t", "confusion_matrix", matrix)
+    assert f"{np.trace(counts):,} of {counts.sum():,} rows correct" in text

@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,36 +138,68 @@ def test_an_unread_response_does_not_block_later_requests(port: int) -> None:
         assert health(port) == 200
 
 
-def test_a_large_response_that_was_read_is_not_timed_out() -> None:
-    """The connection is closed while the client still reads, and the timer that would abort it has nothing to do."""
+@asynccontextmanager
+async def serving(body: bytes, **limits: Any) -> AsyncIterator[tuple[str, int]]:
+    """Yield the address of a server that sends a body for every request."""
     from uvicorn.server import ServerState
 
     from nlpmtl.serving import Limits
     from nlpmtl.serving.connections import LimitedProtocol
     from nlpmtl.serving.server import uvicorn_config
 
-    body = b"x" * 2**23
-
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": body})
 
+    loop, state = asyncio.get_running_loop(), ServerState()
+    settings = uvicorn_config(app, Limits(**limits))
+    settings.load()
+    server = await loop.create_server(lambda: LimitedProtocol(settings, state, {}), "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()
+    server.close()
+    for connection in list(state.connections):
+        connection.transport.abort()
+
+
+async def get(address: tuple[str, int]) -> bytes:
+    """Send a request, and return the response."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    content = await reader.read()
+    writer.close()
+    return content
+
+
+def test_a_large_response_that_was_read_is_not_timed_out() -> None:
+    """The connection is closed while the client still reads, and the timer that would abort it has nothing to do."""
+    body = b"x" * 2**23
+
     async def run() -> list[dict[str, Any]]:
         errors: list[dict[str, Any]] = []
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: errors.append(context))
-        settings, state = uvicorn_config(app, Limits(write_seconds=0.3)), ServerState()
-        settings.load()
-        server = await loop.create_server(lambda: LimitedProtocol(settings, state, {}), "127.0.0.1", 0)
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        assert body in await reader.read()
-        await asyncio.sleep(0.4)
-        writer.close()
-        server.close()
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        async with serving(body, write_seconds=0.3) as address:
+            assert body in await get(address)
+            await asyncio.sleep(0.4)
         return errors
 
     assert asyncio.run(run()) == []
+
+
+def test_clients_that_do_not_read_pipelined_responses_do_not_block_others() -> None:
+    """The second response of each waits for the first to be read."""
+    body = b"x" * 2**23
+
+    async def run() -> None:
+        async with serving(body, connections=3) as address:
+            unread = [await asyncio.open_connection(*address) for _ in range(3)]
+            for _, writer in unread:
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+            await asyncio.sleep(0.2)
+            assert body in await get(address)
+            for _, writer in unread:
+                writer.close()
+
+    asyncio.run(run())
 
 
 def test_requests_on_one_connection_have_separate_timeouts(port: int) -> None:

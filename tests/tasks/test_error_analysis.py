@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from nlpmtl.tasks import Confusion, LabelCounts, Labeling, RegressionPairs
 from nlpmtl.tasks.error_analysis import NOTHING, ErrorAnalysis, count_errors
 from tests.tasks.kinds import analyse, named
@@ -17,7 +19,7 @@ def test_classes_are_counted_true_by_predicted() -> None:
     analysis = compare("confusion_matrix", gold=[0, 0, 1, 2], predicted=[0, 1, 1, 0], names=["a", "b", "unknown"])
     assert isinstance(analysis, Confusion)
     assert analysis.labels == ("a", "b", "unknown")
-    assert analysis.counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+    assert np.asarray(analysis.counts).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
     assert analysis.unit == "rows"
 
 
@@ -25,7 +27,7 @@ def test_tags_are_counted_by_word_including_unpredicted_words() -> None:
     analysis = compare("confusion_matrix", gold=[[0, 1], [1]], predicted=[[0, -1], [1]], names=["N", "V"])
     assert isinstance(analysis, Confusion)
     assert analysis.labels == ("N", "V", NOTHING)
-    assert analysis.counts.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+    assert np.asarray(analysis.counts).tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
     assert analysis.unit == "words"
 
 
@@ -48,7 +50,7 @@ def test_regression_pairs_are_kept() -> None:
 def test_no_rows_give_empty_counts() -> None:
     analysis = compare("confusion_matrix", gold=[], predicted=[], names=["a", "b"])
     assert isinstance(analysis, Confusion)
-    assert analysis.counts.tolist() == [[0, 0], [0, 0]]
+    assert np.asarray(analysis.counts).tolist() == [[0, 0], [0, 0]]
 
 
 def test_spans_are_compared_by_their_type() -> None:
@@ -57,7 +59,7 @@ def test_spans_are_compared_by_their_type() -> None:
     analysis = analyse(task, gold=[[1, 2, 0, 4]], predicted=[[1, 1, 3, 0]], names=[*labels, "MISC"])
     assert isinstance(analysis, Confusion)
     assert analysis.labels == ("O", "place", "person", "MISC")
-    assert analysis.counts.tolist() == [[0, 0, 1, 0], [0, 2, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
+    assert np.asarray(analysis.counts).tolist() == [[0, 0, 1, 0], [0, 2, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
     plain = Labeling(name="t", labels=["N", "V"], metrics=None, input="words", scheme="plain")
     assert isinstance(other := analyse(plain, gold=[[0]], predicted=[[1]], names=["N", "V"]), Confusion)
     assert other.labels == ("N", "V")

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.metrics import matthews_corrcoef
 
 from nlpmtl.metrics import Metric
 from nlpmtl.metrics.f1 import MacroF1
+from nlpmtl.plots import describe_predictions, draw_predictions
 from nlpmtl.registry import METRICS
-from nlpmtl.tasks import Multilabel
+from nlpmtl.tasks import Classification, Multilabel
 from nlpmtl.tasks.calibration import best_threshold
 from nlpmtl.tasks.error_analysis import LabelCounts
 from tests.tasks.kinds import analyse, ids_of, items_of, named, score
@@ -66,6 +68,25 @@ def test_thousands_of_rows_and_labels_are_scored() -> None:
     rows = [sorted({i, (7 * i + 1) % 4000, (31 * i + 5) % 4000}) for i in range(4000)]
     scores = score(task, predicted=rows, gold=rows, names=labels)
     assert (scores["micro_f1"], scores["accuracy"]) == (1.0, 1.0)
+
+
+def test_a_class_of_20000_labels_is_scored_and_analysed_in_little_memory() -> None:
+    """A confusion matrix with its zeros would take 3.2 GB."""
+    labels = [f"label {i}" for i in range(20_000)]
+    task = Classification(name="t", labels=labels, metrics=["matthews_correlation", "macro_f1"], input="text")
+    gold = SOURCE.integers(0, len(labels), 2000)
+    predicted = np.where(np.arange(2000) % 4 == 0, (gold + 1) % len(labels), gold)
+    tracemalloc.start()
+    try:
+        scores = task.score([labels[i] for i in predicted], [labels[i] for i in gold])
+        counted = task.error_analysis([labels[i] for i in predicted], [labels[i] for i in gold])
+        assert counted is not None
+        draw_predictions("t", "confusion_matrix", counted)
+        assert tracemalloc.get_traced_memory()[1] < 100 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert scores["matthews_correlation"] == matthews_corrcoef(gold, predicted)
+    assert "1,500 of 2,000 rows correct" in describe_predictions("t", "confusion_matrix", counted)
 
 
 def test_macro_f1_of_single_labels() -> None:

@@ -196,6 +196,18 @@ def test_a_damaged_checkpoint_is_quarantined_and_does_not_count(tmp_path: Path) 
     assert latest_valid(tmp_path) == (tmp_path / "step-000010", [])
 
 
+def test_other_names_are_not_checkpoints(tmp_path: Path) -> None:
+    """Copies that a user made are neither removed, nor renamed, nor resumed from."""
+    write(tmp_path, 4)
+    (tmp_path / "step-000012-old").mkdir()
+    (tmp_path / "step-notes.txt").write_text("mine")
+    write(tmp_path, 8)
+    assert latest_valid(tmp_path) == (tmp_path / "step-000008", [])
+    quarantine_corrupt(tmp_path)
+    prune(tmp_path, keep=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000008", "step-000012-old", "step-notes.txt"]
+
+
 def test_step_numbers_may_exceed_a_million(tmp_path: Path) -> None:
     old, new = write(tmp_path, 999_999), write(tmp_path, 1_000_000)
     assert latest_valid(tmp_path) == (new, [])

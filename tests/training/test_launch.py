@@ -163,6 +163,19 @@ def test_variables_without_effect_are_not_noted(monkeypatch: pytest.MonkeyPatch)
     assert list(ignored_settings()) == []
 
 
+@pytest.mark.parametrize("device", ["meta", "cuda:99", "gpu", "cpu:x"])
+def test_a_device_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch, device: str, tmp_path: Path) -> None:
+    monkeypatch.setenv("ACCELERATE_TORCH_DEVICE", device)
+    with (
+        pytest.raises(ConfigError, match=rf"ACCELERATE_TORCH_DEVICE = '{device}': the device cannot be used .*Unset"),
+        accelerator_context(directory=tmp_path, precision="fp32", trackers=()),
+    ):
+        pass
+    monkeypatch.setenv("ACCELERATE_TORCH_DEVICE", "cpu")
+    with accelerator_context(directory=tmp_path, precision="fp32", trackers=()) as accelerator:
+        assert accelerator.device.type == "cpu"
+
+
 @pytest.mark.slow
 def test_a_stray_rank_is_an_error_of_the_command(tmp_path: Path) -> None:
     run = tmp_path / "run.toml"

@@ -182,6 +182,28 @@ def test_without_file_locks_the_process_record_decides(
         pytest.fail("held twice")
 
 
+def test_without_file_locks_a_stale_record_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restarted container has the host and often the process number of the run that was killed."""
+
+    def refuse(self: object, *arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    out = tmp_path / "out"
+    write_holder(out, pid=os.getpid(), host=socket.gethostname())
+    with hold_lock(out), pytest.raises(RunError, match="in this process"), hold_lock(tmp_path / "a" / ".." / "out"):
+        pytest.fail("held twice")
+    write_holder(out, pid=os.getppid(), host=socket.gethostname())
+    message = rf"is in use by process {os.getppid()} on .*\. If that process is not a run, remove .*{LOCK}"
+    with pytest.raises(RunError, match=message), hold_lock(out):
+        pytest.fail("held")
+    host, since = socket.gethostname(), "2026-01-01 00:00:00"
+    for pid in ("x", None, -1, 0, 10**20, 1.5, True):
+        (out / HOLDER).write_text(json.dumps({"pid": pid, "host": host, "since": since}))
+        with hold_lock(out) as notes:
+            assert len(notes) == 1
+
+
 def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be written"), hold_lock(tmp_path / "file" / "out"):

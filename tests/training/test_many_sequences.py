@@ -35,7 +35,7 @@ def toys(request: pytest.FixtureRequest, tmp_path: Path, accelerator: Accelerato
 def reference(toys: Toys) -> torch.Tensor:
     """The gradient of the step's loss by one plain backward pass over one batch of all rows."""
     collate, rows = toys.collator(), plan().rows
-    stats = collate.tally(rows)
+    stats = collate.count(rows)
     total = sum(stats.rows.values())
     losses = batch_losses(toys.model, collate(rows), toys.tasks)
     terms = [loss.loss * (stats.rows[task] / total / stats.items[task]) for task, loss in losses.items()]
@@ -52,7 +52,7 @@ def test_micro_batches_of_any_size_give_the_gradient_of_one_batch(toys: Toys, mi
     expected = reference(toys)
     assert float(expected.norm()) > 0.1
     torch.testing.assert_close(change, expected, rtol=0, atol=1e-12)
-    lengths = toys.collator().tally(plan().rows).lengths
+    lengths = toys.collator().count(plan().rows).lengths
     assert report.tokens == lengths.sum()
 
 
@@ -122,7 +122,7 @@ def test_a_weighting_that_needs_losses_shares_the_first_pass(with_dropout: Toys,
 
 
 def micro_batches(toys: Toys, step: StepPlan, *, micro_tokens: int) -> list[list[int]]:
-    stats = toys.collator().tally(step.rows)
+    stats = toys.collator().count(step.rows)
     rows = _rows_where(stats.labelled, step, stats)
     assert rows.rows == list(step.rows), "each row has targets"
     return toys.train_step(micro_tokens=micro_tokens).accumulator._split(rows)[0]
@@ -247,11 +247,11 @@ class TestCopies:
     def test_the_length_of_a_row_counts_all_its_sequences(self, with_dropout: Toys) -> None:
         collate = with_dropout.collator()
         for row in range(14):
-            (length,) = collate.tally([RowRef(0, row)]).lengths
+            (length,) = collate.count([RowRef(0, row)]).lengths
             assert length >= int(collate([RowRef(0, row)]).attention_mask.sum())
         full = [row for row in range(14) if all(labels.counts[row] for labels in collate.datasets[0].labels.values())]
         for row in full:
-            (length,) = collate.tally([RowRef(0, row)]).lengths
+            (length,) = collate.count([RowRef(0, row)]).lengths
             assert length == int(collate([RowRef(0, row)]).attention_mask.sum())
 
 

@@ -23,7 +23,7 @@ def report(step: int) -> StepReport:
         step=step,
         loss_sums=sums,
         counts=[10, 0],
-        shares=[0.5, 0.0],
+        loss_factors=[0.5, 0.0],
         weights={"a": 2.0},
         probabilities=(0.25, 0.75),
         tokens=120,
@@ -32,11 +32,13 @@ def report(step: int) -> StepReport:
 
 
 def make_logger(directory: Path, accelerator: Accelerator) -> MetricsLogger:
-    return MetricsLogger(accelerator, directory=directory, tasks=["a", "b"])
+    return MetricsLogger(accelerator, directory=directory, tasks=["a", "b"], total_steps=100)
 
 
 def test_weights_and_probabilities_are_logged_if_they_change(tmp_path: Path, accelerator: Accelerator) -> None:
-    logger = MetricsLogger(accelerator, directory=tmp_path, tasks=["a", "b"], datasets=["x", "y"], log_weights=True)
+    logger = MetricsLogger(
+        accelerator, directory=tmp_path, tasks=["a", "b"], datasets=["x", "y"], log_weights=True, total_steps=100
+    )
     logger.log_step(report(1))
     line = logger.flush()
     assert line is not None
@@ -97,7 +99,7 @@ def test_an_incomplete_line_is_removed(tmp_path: Path, accelerator: Accelerator)
 
 
 def test_a_weight_that_is_not_finite_is_null(tmp_path: Path, accelerator: Accelerator) -> None:
-    logger = MetricsLogger(accelerator, directory=tmp_path, tasks=["a", "b"], log_weights=True)
+    logger = MetricsLogger(accelerator, directory=tmp_path, tasks=["a", "b"], log_weights=True, total_steps=100)
     logger.log_step(replace(report(1), weights={"a": math.nan, "b": math.inf}, loss_sums=torch.tensor([math.inf, 0.0])))
     line = logger.flush()
     logger.log_scores(Scores({"a": {"accuracy": math.nan, "score": 0.5, "rows": 9}}, math.nan), step=1)

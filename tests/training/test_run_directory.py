@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nlpmtl.errors import ConfigError, RunError
-from nlpmtl.training import open_run_dir, run_metadata, save_atomic
+from nlpmtl.training import clear_run_dir, open_run_dir, run_metadata, save_atomic
 
 CONFIG: dict[str, Any] = {
     "seed": 3,
@@ -160,6 +160,24 @@ def test_a_run_killed_before_its_first_checkpoint_starts_from_scratch(tmp_path: 
     (tmp_path / "checkpoints").mkdir()
     checkpoint, _ = open_run_dir(tmp_path, config=CONFIG, resume=True)
     assert checkpoint is None
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("name", [".run.json.part", ".relate.json.part", "..nlpmtl.lock.json.part", ".model.gone"])
+def test_leftovers_of_a_killed_process_are_ignored_and_removed(tmp_path: Path, name: str, resume: bool) -> None:
+    (tmp_path / name).write_text('{"config": ')
+    assert open_run_dir(tmp_path, config=CONFIG, resume=resume)[0] is None
+    clear_run_dir(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_copies_of_checkpoints_are_not_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "checkpoints" / "step-000004-old").mkdir(parents=True)
+    with pytest.raises(RunError, match="contains model of an earlier run, but no checkpoint to resume from"):
+        open_run_dir(tmp_path, config=CONFIG, resume=True)
+    path = checkpointed(tmp_path)
+    assert open_run_dir(tmp_path, config=CONFIG, resume=True) == (path, [f"resuming from {path}"])
 
 
 @pytest.mark.parametrize("name", ["out-\udcff", "\ud800", "a\0b", "\udce9/b"])

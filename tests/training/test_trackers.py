@@ -10,6 +10,7 @@ import pytest
 import yaml
 from accelerate import tracking
 
+from nlpmtl import ConfigError
 from nlpmtl.training.accelerator import accelerator_context
 from nlpmtl.training.trackers import _NAME_KEYS, PROJECT, start_trackers, tracker_config
 
@@ -33,6 +34,15 @@ def test_tensorboard_gets_the_config(tmp_path: Path) -> None:
     assert (stored_config["seed"], stored_config["train.lr"], stored_config["encoder.freeze"]) == (3, 3e-5, False)
     assert stored_config["datasets.news.tasks.topic.labels"] == '["a", "b"]'
     assert "encoder.revision" not in stored_config
+
+
+def test_a_tracker_that_cannot_start_is_named(tmp_path: Path) -> None:
+    (tmp_path / PROJECT).write_text("a file where the tracker needs a directory")
+    with (
+        accelerator_context(directory=tmp_path, precision="fp32", trackers=["tensorboard"]) as accelerator,
+        pytest.raises(ConfigError, match=r"train\.trackers: tensorboard cannot be started: FileExistsError"),
+    ):
+        start_trackers(accelerator, config=CONFIG, name="first")
 
 
 def test_values_are_those_that_every_tracker_stores() -> None:

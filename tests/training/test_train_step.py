@@ -140,7 +140,7 @@ def test_a_step_follows_the_gradient_of_sums_over_counts(bench: Bench, micro_tok
     assert report.step == 1
     assert report.lr == 1.0
     assert list(report.counts) == [parts["counts"][task] for task in tasks]
-    assert list(report.shares) == pytest.approx([parts["shares"][task] for task in tasks])
+    assert list(report.loss_factors) == pytest.approx([parts["shares"][task] for task in tasks])
     assert report.loss_sums.tolist() == pytest.approx(
         [float(parts["sums"][task].detach()) for task in tasks], rel=1e-12
     )

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from nlpmtl.data.annotation_tools.spans import SpanError, find_offsets
-from nlpmtl.data.binary_files import MOST_MEMBERS, Progress, find_zip, member_names, open_binary, open_member, open_zip
+from nlpmtl.data.binary_files import (
+    MOST_MEMBERS,
+    Progress,
+    find_zip,
+    member_names,
+    open_binary,
+    open_member,
+    open_zip,
+    reading,
+)
 from nlpmtl.data.lines import LONGEST_LINE, decode_bytes
 from nlpmtl.data.raw_rows import FilePart, MalformedRow, NumberedRows, RawRows
 from nlpmtl.errors import DataError
@@ -54,7 +63,7 @@ def is_brat(path: str) -> bool:
 def open_brat(path: str, *, encoding: str, progress: Progress) -> RawRows:
     """Return the lines of the documents as rows with ``text``, and ``label``, the spans ``[start, end, name]`` in it.
 
-    ``label`` is None without an .ann file. A line with a discontinuous span, with a span that goes on in the next line,
+    ``label`` is None without an .ann file. A line with a discontinuous span, with a span over two lines,
     or with a span that does not fit the text is malformed. Empty lines are left out.
 
     Args:
@@ -74,7 +83,7 @@ def _read_documents(path: str, parts: list[FilePart], *, encoding: str, progress
         known = set(names)
         for name in names:
             if name.endswith(ANNOTATION) and name.removesuffix(ANNOTATION) + TEXT not in known:
-                raise DataError(f"{name}: there is no text file {name.removesuffix(ANNOTATION)}{TEXT} for it")
+                raise DataError(f"{name}: the text file {name.removesuffix(ANNOTATION)}{TEXT} does not exist")
         for name in names:
             if not name.endswith(TEXT):
                 continue
@@ -128,7 +137,8 @@ def _read_file(name: str, progress: Progress) -> bytes:
 
 
 def _read_all(file: IO[bytes], *, where: str) -> bytes:
-    content = file.read(LONGEST_LINE + 1)
+    with reading(where):
+        content = file.read(LONGEST_LINE + 1)
     if len(content) > LONGEST_LINE:
         raise DataError(f"{where}: the document is longer than the limit of {LONGEST_LINE:,} bytes")
     return content

@@ -22,7 +22,7 @@ def detect(value: Any) -> bool:
 
 
 def convert(value: Any) -> Iterator[RawRow]:
-    """Yield the row: ``label`` has the spans, or the label names if there are no spans."""
+    """Yield the row: ``label`` has the spans, or the label names of a text without spans."""
     if not isinstance(value, dict):
         yield MalformedRow(value, "a JSON object was expected")
         return

@@ -52,7 +52,7 @@ def _from_task(task: Mapping[str, Any]) -> RawRow:
         if not isinstance(value, dict):
             continue  # a relation between spans
         if "start" in value:
-            spans.append({**value, "labels": value.get(result.get("type", ""), value.get("labels"))})
+            spans.append({**value, "labels": value.get(str(result.get("type")), value.get("labels"))})
         elif isinstance(value.get("choices"), list):
             controls.setdefault(control, []).extend(value["choices"])
         else:
@@ -71,8 +71,8 @@ def _results(annotations: Any) -> Sequence[dict[str, Any]] | None:
     ]
     if not valid:
         return None
-    best = max(valid, key=_rank)
-    return [result for result in best.get("result") or () if isinstance(result, dict)]
+    results = max(valid, key=_rank).get("result")
+    return [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
 
 
 def _rank(annotation: Mapping[str, Any]) -> tuple[bool, str]:

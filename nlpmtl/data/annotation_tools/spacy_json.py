@@ -72,10 +72,10 @@ def _from_paragraph(paragraph: Any) -> RawRow:
     """Return the row of a paragraph, whose entities are tags of its tokens."""
     try:
         tokens = [token for sentence in paragraph["sentences"] for token in sentence["tokens"]]
-        words = [(str(token["orth"]), token.get("ner"), token.get("space", " ")) for token in tokens]
+        words = [(str(token["orth"]), token.get("ner"), str(token.get("space", " "))) for token in tokens]
+        text = str(paragraph.get("raw") or "".join(word + space for word, _, space in words).rstrip())
     except (KeyError, TypeError, AttributeError):
         return MalformedRow(paragraph, "a paragraph with sentences of tokens was expected")
-    text = paragraph.get("raw") or "".join(word + space for word, _, space in words).rstrip()
     row: dict[str, Any] = {"text": text}
     if paragraph.get("cats"):
         row["cats"] = _categories(paragraph["cats"])
