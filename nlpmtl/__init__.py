@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nlpmtl.comparison import CompareResult, compare
     from nlpmtl.config import RunConfig
     from nlpmtl.evaluate_saved import evaluate
+    from nlpmtl.file_prediction import PredictedFiles, predict_files
     from nlpmtl.inference.predictor import Predictor
     from nlpmtl.model import MultiTaskConfig, MultiTaskModel
     from nlpmtl.run import TrainResult, train
@@ -35,6 +36,7 @@ __all__ = [
     "MultiTaskConfig",
     "MultiTaskModel",
     "NlpmtlError",
+    "PredictedFiles",
     "Predictor",
     "Relations",
     "RunConfig",
@@ -43,6 +45,7 @@ __all__ = [
     "TrainResult",
     "compare",
     "evaluate",
+    "predict_files",
     "relate",
     "train",
 ]
@@ -51,12 +54,14 @@ _LAZY = {
     "CompareResult": "nlpmtl.comparison",
     "MultiTaskConfig": "nlpmtl.model",
     "MultiTaskModel": "nlpmtl.model",
+    "PredictedFiles": "nlpmtl.file_prediction",
     "Predictor": "nlpmtl.inference.predictor",
     "Relations": "nlpmtl.affinity",
     "RunConfig": "nlpmtl.run_config",  # which imports the kinds that a config may name
     "TrainResult": "nlpmtl.run",
     "compare": "nlpmtl.comparison",
     "evaluate": "nlpmtl.evaluate_saved",
+    "predict_files": "nlpmtl.file_prediction",
     "relate": "nlpmtl.affinity",
     "train": "nlpmtl.run",
 }

@@ -25,6 +25,7 @@ from nlpmtl.kernels import (
     tune_malloc,
 )
 from nlpmtl.model import Encoder, MultiTaskModel, RowLosses
+from nlpmtl.plugins import digest_plugins
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.sampling import Plan, build_plan
 from nlpmtl.task_datasets import TaskDatasets
@@ -42,7 +43,6 @@ from nlpmtl.training import (
     broadcast_parameters,
     build_optimizer,
     build_schedule,
-    digest_plugins,
     fsdp,
 )
 from nlpmtl.weighting import Constant, Weighting

@@ -5,9 +5,10 @@ A run file, an option or an argument names them. Loading a model never imports a
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nlpmtl.errors import ConfigError, NlpmtlError
@@ -28,6 +29,27 @@ def import_plugins(names: Iterable[str]) -> None:
         if not isinstance(name, str):
             raise ConfigError(f"plugins: the name of a module was expected, found {name!r}")
         _import(name)
+
+
+def digest_plugins(names: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 digest of each plugin's source: the file of a module, or all Python files of a package."""
+    digests = {}
+    for name in names:
+        digest = hashlib.sha256()
+        files = _sources(name)
+        for path in files:
+            digest.update(path.read_bytes())
+        if files:
+            digests[name] = digest.hexdigest()
+    return digests
+
+
+def _sources(name: str) -> list[Path]:
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    packages: Sequence[str] = list(getattr(module, "__path__", ()))
+    paths = [path for package in packages for path in sorted(Path(package).rglob("*.py"))]
+    return [path for path in paths or ([Path(file)] if file else []) if path.is_file()]
 
 
 def _import(name: str) -> None:

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from nlpmtl.config import DatasetConfig
 from nlpmtl.data import Labels, TokenizedSplit
 from nlpmtl.errors import RunError
 from nlpmtl.run import Source, build_run, load_config
-from nlpmtl.task_datasets import load_task_datasets
+from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
 from nlpmtl.training import Trainer, accelerator_context, check_precision, resolve_precision
 
 _SPLITS = ("train", "validation", "test")
@@ -112,19 +113,38 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
         steps = trainer.total_steps
     # Training reads only the splits that it needs; the statistics need all splits, with and without the limit.
     split_names = [split for dataset in config.datasets.values() for split in dataset.data.split_names]
-    names = dict.fromkeys([*_SPLITS, *split_names])
-    cut, full = (
-        load_task_datasets(config.datasets, tokenizer=encoder.tokenizer, max_length=length, splits=list(names))
-        for length in (limit, _NO_LIMIT)
-    )
-    train_labels = _train_labels(full.splits["train"])
+    names = list(dict.fromkeys([*_SPLITS, *split_names]))
+    options: dict[str, Any] = {"tokenizer": encoder.tokenizer, "splits": names}
+    cut = load_task_datasets(config.datasets, max_length=limit, **options)
+    longer = _datasets_with_longer_rows(config.datasets, cut)
+    full = load_task_datasets(longer, max_length=_NO_LIMIT, **options).splits if longer else {}
+    train_labels = _train_labels(cut.splits["train"])
     splits = [
-        _report(name, split, rows=full.splits[split][name], cut=cut.splits[split][name], train_labels=train_labels)
+        _report(name, split, rows=full.get(split, {}).get(name, rows), cut=rows, train_labels=train_labels)
         for name in config.datasets
         for split in names
-        if name in full.splits.get(split, {})
+        for rows in [cut.splits.get(split, {}).get(name)]
+        if rows is not None
     ]
-    return CheckReport(steps, limit, tuple(splits), tasks, (*encoder.notes, *full.notes, *trainer.notes))
+    return CheckReport(steps, limit, tuple(splits), tasks, (*encoder.notes, *cut.notes, *trainer.notes))
+
+
+def _datasets_with_longer_rows(datasets: Mapping[str, DatasetConfig], loaded: TaskDatasets) -> dict[str, DatasetConfig]:
+    """Return the datasets with a truncated row, or with a task that makes sequences of its own, and all datasets that
+    share a task with them, without which the labels of the task are not known.
+    """
+    whole = {name for name, task in loaded.tasks.items() if task.vectorised}
+    tasks: set[str] = set()
+    for name, dataset in datasets.items():
+        rows = [splits[name] for splits in loaded.splits.values() if name in splits]
+        if any(split.truncated for split in rows) or not dataset.tasks.keys() <= whole:
+            tasks |= dataset.tasks.keys()
+    while True:
+        chosen = {name: dataset for name, dataset in datasets.items() if tasks & dataset.tasks.keys()}
+        shared = tasks.union(*(dataset.tasks for dataset in chosen.values()))
+        if shared == tasks:
+            return chosen
+        tasks = shared
 
 
 def _report(

@@ -7,6 +7,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+_ESCAPED = {
+    code: f"\\u{code:04x}"
+    for codes in (range(0x7F, 0xA0), (0x061C, 0x200E, 0x200F), range(0x2028, 0x202F), range(0x2066, 0x206A))
+    for code in codes
+}
+"""Characters that control a terminal but are legal in JSON: control characters, line ends, text directions."""
+
 
 def dumps(value: Any, *, indent: int | None = None, ensure_ascii: bool = True) -> str:
     """Return a value as JSON text, with null for NaN and the infinities.
@@ -20,6 +27,14 @@ def dumps(value: Any, *, indent: int | None = None, ensure_ascii: bool = True) -
         return json.dumps(value, indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
     except ValueError:
         return json.dumps(_without_nan(value), indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """Return JSON for a terminal or a file of lines: all scripts unescaped, other control characters escaped.
+
+    These are characters that control a terminal, and those that some programs read as the end of a line.
+    """
+    return dumps(value, indent=indent, ensure_ascii=False).translate(_ESCAPED)
 
 
 def _without_nan(value: Any) -> Any:

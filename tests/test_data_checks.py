@@ -71,7 +71,6 @@ def test_valid_data_passes(tmp_path: Path) -> None:
         (lambda path: write(path / "a.parquet", ROWS * 200), topic(label="topik"), ConfigError, "'topik' not found"),
         (lambda path: Dataset.from_list(ROWS), topic(label="topik"), ConfigError, "'topik' not found"),
         (lambda path: pd.DataFrame(ROWS), topic(label="topik"), ConfigError, "'topik' not found"),
-        (lambda path: write(path / "a.csv"), kinds(), ConfigError, "column 'kinds' must contain lists"),
         (lambda path: ROWS, topic(metrics=["acuracy"]), ConfigError, "unknown metric 'acuracy'; did you mean"),
         (
             lambda path: ROWS,

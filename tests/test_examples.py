@@ -23,10 +23,11 @@ PRINTED = {
     "plugin_task": "{'years': {'low': ",
     "sharing_compared": "\nlora ",
     "serve_and_call": "\n[[{'score': ",
+    "predict_with_ray": "3000 ['id', 'text', 'topic', 'topic_score'] True",
 }
 """Part of what each script prints."""
-LONG = ("serve_and_call", "sharing_compared")
-"""Scripts that start a process or train several models."""
+LONG = ("predict_with_ray", "serve_and_call", "sharing_compared")
+"""Scripts that start processes or train several models."""
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +60,8 @@ def test_runs_with_a_tiny_encoder(
 @pytest.mark.slow
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_runs_as_a_command(path: Path, tmp_path: Path) -> None:
+    if path.stem == "predict_with_ray" and importlib.util.find_spec("ray") is None:
+        pytest.skip("needs ray")
     process = subprocess.run([sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
     assert PRINTED[path.stem] in process.stdout

@@ -12,8 +12,10 @@ import nlpmtl
 
 def test_the_public_names() -> None:
     errors = {"ConfigError", "DataError", "ModelError", "NlpmtlError", "RunError", "StoppedError"}
-    types = {"CompareResult", "MultiTaskConfig", "MultiTaskModel", "Predictor", "Relations", "RunConfig", "TrainResult"}
-    assert set(nlpmtl.__all__) == errors | types | {"compare", "evaluate", "relate", "train"}
+    classes = {"MultiTaskConfig", "MultiTaskModel", "Predictor", "RunConfig"}
+    results = {"CompareResult", "PredictedFiles", "Relations", "TrainResult"}
+    functions = {"compare", "evaluate", "predict_files", "relate", "train"}
+    assert set(nlpmtl.__all__) == errors | classes | results | functions
     assert all(getattr(nlpmtl, name).__module__.startswith("nlpmtl.") for name in nlpmtl.__all__)
 
 

@@ -21,6 +21,7 @@ from nlpmtl.cli.compare import compare
 from nlpmtl.cli.console import echo, protect_logs, protect_output
 from nlpmtl.cli.evaluate import evaluate
 from nlpmtl.cli.export import export
+from nlpmtl.cli.init import init
 from nlpmtl.cli.predict import predict
 from nlpmtl.cli.push import push
 from nlpmtl.cli.relate import relate
@@ -38,7 +39,7 @@ _PRINTING = ("check", "evaluate", "predict", "show")
 _DEBUG = "--debug"
 _DEBUG_HELP = "Show the traceback of an error."
 _DEBUG_HINT = f"(`nlpmtl {_DEBUG} COMMAND …` shows the traceback)"
-_COMMANDS = (check, relate, train, compare, evaluate, predict, serve, push, export, submit, show, schema)
+_COMMANDS = (init, check, relate, train, compare, evaluate, predict, serve, push, export, submit, show, schema)
 
 
 class NlpmtlCommand(TyperCommand):
@@ -70,7 +71,7 @@ class NlpmtlCommand(TyperCommand):
             return super().invoke(ctx)
         except typer.Exit:
             raise
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, typer.Abort):  # Abort: at a question
             typer.echo("interrupted", err=True)
             raise typer.Exit(_INTERRUPTED) from None
         except (SystemExit, GeneratorExit):

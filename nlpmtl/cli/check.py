@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nlpmtl.cli.console import echo, print_table, quiet_libraries
-from nlpmtl.cli.options import Overrides, Run, parse_overrides
+from nlpmtl.cli.options import Overrides, Run, check_files, parse_overrides
 
 if TYPE_CHECKING:
     from nlpmtl.preflight import CheckReport
@@ -19,7 +19,8 @@ def check(run: Run, overrides: Overrides = None) -> None:
     from nlpmtl.run_config import load_config
 
     config = load_config(run, overrides=parse_overrides(overrides))
-    from nlpmtl.preflight import check as check_run  # after the config is validated: this imports torch
+    check_files(config)
+    from nlpmtl.preflight import check as check_run  # after the checks: this imports torch
 
     quiet_libraries()
     _print_report(check_run(config))

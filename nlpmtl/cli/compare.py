@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nlpmtl.cli.console import echo, echo_json, is_main_process, print_table, quiet_libraries
-from nlpmtl.cli.options import Json, Overrides, Run, parse_overrides
+from nlpmtl.cli.options import Json, Overrides, Run, check_files, parse_overrides
 from nlpmtl.cli.progress import display_events
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def compare(
     from nlpmtl.run_config import load_config
 
     config = load_config(run, overrides=parse_overrides(overrides))
-    from nlpmtl.comparison import CompareResult, iter_compare  # after the config is validated: this imports torch
+    check_files(config)
+    from nlpmtl.comparison import CompareResult, iter_compare  # after the checks: this imports torch
 
     quiet_libraries()
     result = display_events(iter_compare(config, seeds=seeds, output=output), ends=CompareResult)

@@ -15,18 +15,12 @@ import typer
 
 import nlpmtl
 from nlpmtl.errors import plain, plain_line
-from nlpmtl.strict_json import dumps
+from nlpmtl.strict_json import to_json
 
 if TYPE_CHECKING:
     from nlpmtl.evaluation import Scores
     from nlpmtl.inference.backend import Backend
 
-_ESCAPED = {
-    code: f"\\u{code:04x}"
-    for codes in (range(0x7F, 0xA0), (0x061C, 0x200E, 0x200F), range(0x2028, 0x202F), range(0x2066, 0x206A))
-    for code in codes
-}
-"""Characters that control a terminal but are legal in JSON: control characters, line ends, text directions."""
 _WIDE = 240
 """Width of a table written to a file or a pipe, in columns: wide enough that nothing wraps."""
 _PACKAGE = Path(nlpmtl.__file__).parent
@@ -84,11 +78,6 @@ def _format_warning(
 def echo(text: object, *, err: bool = False) -> None:
     """Print text whose parts may be untrusted, such as labels of a model; control characters are escaped."""
     typer.echo(plain(text), err=err)
-
-
-def to_json(value: Any, *, indent: int | None = None) -> str:
-    """Return JSON for a terminal or a pipe: all scripts unescaped, characters that control a terminal escaped."""
-    return dumps(value, indent=indent, ensure_ascii=False).translate(_ESCAPED)
 
 
 def echo_json(value: Any, *, indent: int | None = None) -> None:

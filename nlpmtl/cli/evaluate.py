@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nlpmtl.cli.console import echo, echo_json, print_scores, quiet_libraries
-from nlpmtl.cli.options import DeviceOption, DtypeOption, Json, Model, PluginsOption, Revision
+from nlpmtl.cli.options import DeviceOption, DtypeOption, Json, Model, PluginsOption, Revision, check_model
 from nlpmtl.plugins import import_plugins
 
 
@@ -27,11 +27,13 @@ def evaluate(
 
     Prints every metric of every task, and the mean of the task scores.
     """
+    from nlpmtl.data_checks import check_datasets
     from nlpmtl.run_config import load_datasets
 
     import_plugins(plugins or ())
-    load_datasets(data)
-    from nlpmtl.evaluate_saved import evaluate as score  # after the config is validated: this imports torch
+    check_datasets(load_datasets(data), splits=[split], tasks=False)
+    check_model(model)
+    from nlpmtl.evaluate_saved import evaluate as score  # after the checks: this imports torch
 
     quiet_libraries()
     scores = score(model, data, split=split, revision=revision, device=device, dtype=dtype, plugins=plugins or ())

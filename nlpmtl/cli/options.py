@@ -10,6 +10,7 @@ import typer
 from nlpmtl.cli.console import quiet_libraries, report_device
 
 if TYPE_CHECKING:
+    from nlpmtl.config import RunConfig
     from nlpmtl.inference.predictor import Predictor
 
 
@@ -76,11 +77,41 @@ def parse_overrides(overrides: list[str] | None) -> dict[str, Any]:
     return dict(map(parse_override, overrides or ()))
 
 
+def check_files(config: RunConfig) -> None:
+    """Check the beginning of the data, and the path of the encoder, before torch is imported.
+
+    Training checks them again. Datasets on the Hub are checked only then, because they are downloaded first.
+
+    Raises:
+        ConfigError, DataError: a file, a column, a label list or a metric is wrong; all problems are in one message.
+        ModelError: the directory of the encoder does not exist.
+    """
+    from nlpmtl.config import find_directory
+    from nlpmtl.data_checks import check_datasets
+
+    if all(dataset.data.hub is None for dataset in config.datasets.values()):
+        check_datasets(config.datasets)
+    if not config.encoder.name.startswith("package:"):
+        find_directory(config.encoder.name, failed=f"the encoder {config.encoder.name!r} cannot be loaded")
+
+
+def check_model(model: str) -> None:
+    """Check the path of a model before torch is imported; a name that can be a Hub id is not checked.
+
+    Raises:
+        ModelError: the directory does not exist, or has no model.
+    """
+    from nlpmtl.config import find_directory
+
+    find_directory(model, failed=f"the model {model!r} cannot be loaded")
+
+
 def load_predictor(
     model: str, *, revision: str | None, device: str, dtype: Dtype | None, plugins: list[str] | None
 ) -> Predictor:
     """Load a model for prediction, and print the device on stderr unless it is the CPU."""
-    from nlpmtl.inference.predictor import Predictor
+    check_model(model)
+    from nlpmtl.inference.predictor import Predictor  # after the path is checked: this imports torch
 
     quiet_libraries()
     predictor = Predictor.from_pretrained(model, revision=revision, device=device, dtype=dtype, plugins=plugins or ())

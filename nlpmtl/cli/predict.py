@@ -1,10 +1,10 @@
-"""`nlpmtl predict`: predictions for texts, as JSON Lines."""
+"""`nlpmtl predict`: predictions for texts, as JSON Lines or for reading, and for the rows of files."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import tee
 from pathlib import Path
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nlpmtl.cli.console import to_json
-from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, load_predictor
-from nlpmtl.cli.predict_input import STDIN, BadRow, check_input, file_size, parse_format, read_texts
-from nlpmtl.cli.progress import PredictionProgress, progress_view
+from nlpmtl.cli.console import echo, is_main_process, quiet_libraries
+from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, check_model, load_predictor
+from nlpmtl.cli.predict_input import STDIN, BadRow, file_size, read_texts
+from nlpmtl.cli.progress import FilesProgress, PredictionProgress, progress_view
 from nlpmtl.errors import ConfigError, plain, plain_line
 from nlpmtl.fs import open_atomic
+from nlpmtl.strict_json import to_json
 
 if TYPE_CHECKING:
     from nlpmtl.inference.predictor import Text
@@ -30,13 +31,13 @@ OnBadRow = Annotated[
 ]
 Delimiter = Annotated[
     str | None,
-    typer.Option(metavar="CHAR", help="Field delimiter (default: comma in .csv, tab in .tsv).", show_default=False),
+    typer.Option(metavar="CHAR", help="Field delimiter of .csv and .tsv (default: detected).", show_default=False),
 ]
 Quoting = Annotated[
     Literal["minimal", "none"] | None,
     typer.Option(
         metavar="minimal|none",
-        help="Quoting of fields with double quotes (default: minimal in .csv, none in .tsv).",
+        help="Quoting of fields with double quotes (default: detected).",
         show_default=False,
     ),
 ]
@@ -59,8 +60,26 @@ TaskNames = Annotated[
 InputFile = Annotated[
     str | None,
     typer.Option(
-        metavar="F.jsonl|F.csv|F.tsv|F.txt|-",
-        help="Input file: rows with text, text and pair, or words; or one text per line (-: stdin).",
+        metavar="F.csv|F.tsv|F.jsonl|F.parquet|F.txt|-",
+        help="File of rows with the columns of the training data, or text (and pair), or words; or of one text per "
+        "line; or, with --output, a pattern of files, such as 'new/*.csv'. -: stdin.",
+        show_default=False,
+    ),
+]
+OutputFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="F.csv|F.tsv|F.jsonl|F.parquet",
+        help="Output file, which has all columns of --input and the predictions; for several input files with a *, "
+        "such as 'predicted/*.parquet'. An interrupted command continues when it is run again (default: stdout).",
+        show_default=False,
+    ),
+]
+TextColumn = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Column of the text; a second one is that of its pair (default: those of the training data).",
         show_default=False,
     ),
 ]
@@ -72,45 +91,73 @@ def predict(
     texts: Texts = None,
     task: TaskNames = None,
     input: InputFile = None,
+    text_column: TextColumn = None,
     on_bad_row: OnBadRow = "stop",
     delimiter: Delimiter = None,
     quoting: Quoting = None,
     encoding: Encoding = None,
     header: Header = None,
     all_scores: Annotated[bool, typer.Option("--all-scores", help="Include the probability of every label.")] = False,
-    output: Annotated[
-        Path | None, typer.Option(metavar="F.jsonl", help="Output file (default: stdout).", show_default=False)
-    ] = None,
+    output: OutputFile = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output of --input.")] = False,
     revision: Revision = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
     plugins: PluginsOption = None,
 ) -> None:
-    """Predict texts, one JSON object per line.
+    """Predict texts, one JSON object per line, or the rows of files.
 
     Predictions for TEXT arguments are printed in a readable form on a terminal.
     """
     texts = [_decode(text) for text in texts or ()]
-    _check_arguments(texts, input=input, output=output)
-    text_format = parse_format(input, delimiter=delimiter, quoting=quoting, encoding=encoding, header=header)
+    _check_arguments(texts, input=input, output=output, overwrite=overwrite, text_column=text_column)
+    check_model(model)
+    names = None if header is None else [name.strip() for name in header.split(",")]
+    options: dict[str, Any] = {
+        **{"tasks": task or None, "text_column": text_column, "on_bad_row": on_bad_row, "all_scores": all_scores},
+        **{"delimiter": delimiter, "quoting": quoting, "encoding": encoding, "header": names},
+        **{"revision": revision, "device": device, "dtype": dtype, "plugins": plugins or []},
+    }
+    if output is not None and input is not None and input != STDIN:
+        _predict_files(model, input, output, {**options, "overwrite": overwrite})
+    else:
+        _predict_texts(model, texts, input, output, options)
+
+
+def _predict_texts(
+    model: str, texts: Sequence[str], input: str | None, output: Path | None, options: Mapping[str, Any]
+) -> None:
+    """Predict texts, or the inputs of a file or of stdin, as they are read."""
+    from nlpmtl.file_prediction.request import parse_format, parse_text_columns
+    from nlpmtl.file_prediction.targets import find_input
+
+    text_format = parse_format(input, **{key: options[key] for key in ("delimiter", "quoting", "encoding", "header")})
+    text_columns = parse_text_columns(options["text_column"])
+    if input is not None and input != STDIN:
+        find_input(input)
     from nlpmtl.inference.task_inputs import SKIPPED, InputReader
 
-    predictor = load_predictor(model, revision=revision, device=device, dtype=dtype, plugins=plugins)
+    predictor = load_predictor(model, **{key: options[key] for key in ("revision", "device", "dtype", "plugins")})
     # A bar would be drawn between the predictions on the same terminal.
     on_terminal = output is None and sys.stdout.isatty()
     view = progress_view(visible=not (on_terminal and sys.stderr.isatty()))
     progress = PredictionProgress(view, size=file_size(input or STDIN))
     inputs: Iterable[Text | BadRow] = texts
     if input is not None:
-        reader = InputReader(predictor.tasks, names=task or None)
-        skip = on_bad_row == "skip"
-        inputs = read_texts(input, reader=reader, on_bytes=progress.add_bytes, text_format=text_format, skip=skip)
+        inputs = read_texts(
+            input,
+            reader=InputReader(predictor.tasks, names=options["tasks"]),
+            on_bytes=progress.add_bytes,
+            text_format=text_format,
+            text_columns=text_columns,
+            skip=options["on_bad_row"] == "skip",
+        )
     to_text = _to_lines if input is None and on_terminal else _to_json
     with _open(output) as write, progress.open() if input is not None else nullcontext():
         to_predict, to_write = tee(inputs)
         # Bad rows are passed too, so that an error has the number of the row in the input.
         counted = (SKIPPED if isinstance(text, BadRow) else text for text in to_predict)
-        predictions = predictor.predict_all(counted, tasks=task or None, all_scores=all_scores)
+        predictions = predictor.predict_all(counted, tasks=options["tasks"], all_scores=options["all_scores"])
         bad_rows = 0
         for text in to_write:
             predicted = next(predictions)
@@ -120,8 +167,31 @@ def predict(
             else:
                 write(to_text(text, predicted))
             progress.add_input()
-    if bad_rows:
-        typer.echo(f"{bad_rows} invalid row(s): their predictions are null", err=True)
+    _report_bad_rows(bad_rows)
+
+
+def _predict_files(model: str, input: str, output: Path, options: dict[str, Any]) -> None:
+    """Predict files, and say how to continue if that is interrupted."""
+    from nlpmtl.file_prediction import predict_files
+
+    progress = FilesProgress(progress_view(visible=is_main_process()), on_predicting=quiet_libraries)
+    try:
+        with progress.open():
+            result = predict_files(model, input, output, **options, on_progress=progress.show)
+    except (KeyboardInterrupt, SystemExit):
+        if progress.is_saved and is_main_process():
+            echo(f"{progress.rows:,} rows are predicted and saved; the same command continues", err=True)
+        raise
+    if is_main_process():
+        device = () if result.device in (None, "cpu") else (f"device: {result.device}",)
+        for note in (*result.notes, *device):
+            echo(note, err=True)
+        _report_bad_rows(result.bad_rows)
+
+
+def _report_bad_rows(count: int) -> None:
+    if count:
+        echo(f"{count} invalid row(s): their predictions are null", err=True)
 
 
 def _decode(argument: str) -> str:
@@ -138,19 +208,26 @@ def _decode(argument: str) -> str:
         raise ConfigError("a text is not valid Unicode") from None
 
 
-def _check_arguments(texts: list[str], *, input: str | None, output: Path | None) -> None:
+def _check_arguments(
+    texts: list[str], *, input: str | None, output: Path | None, overwrite: bool, text_column: list[str] | None
+) -> None:
     if texts and input is not None:
         raise ConfigError("pass texts either as arguments or with --input, not both")
     if not texts and input is None:
         raise ConfigError("no input: pass texts after MODEL, or a file with --input (- is stdin)")
+    if text_column and input in (None, STDIN):
+        raise ConfigError("--text-column needs --input with a file: it names a column of it")
+    if overwrite and (output is None or input in (None, STDIN)):
+        raise ConfigError("--overwrite needs --input with a file, and --output")
     if output is not None:
         from nlpmtl.config import check_writable
 
         check_writable(output, key="--output", file=True)
-    if output is not None and output.suffix != _ENDING:
-        raise ConfigError(f"--output {output}: predictions are written as JSON Lines: the name must end in {_ENDING}")
-    if input is not None:
-        check_input(input)
+    if output is not None and input in (None, STDIN) and output.suffix != _ENDING:
+        raise ConfigError(
+            f"--output {output}: predictions are written as JSON Lines: the name must end in {_ENDING} (other formats "
+            "need a file as --input)"
+        )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from nlpmtl.errors import plain
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from nlpmtl.file_prediction import FileProgress
     from nlpmtl.run import Event
 
 Result = TypeVar("Result")
@@ -83,6 +84,54 @@ class PredictionProgress:
         self._inputs += 1
         share = f"  {self._bytes / self._size:.0%} of the file" if self._size else ""
         self._view.update(self._bytes, f"{self._inputs:,} inputs{share}")
+
+
+class FilesProgress:
+    """Progress of predicting files: rows, and rows per second.
+
+    Args:
+        view: shows it.
+        on_predicting: is called before the model is loaded.
+        now: a clock, in seconds.
+
+    Attributes:
+        rows: number of rows that are predicted and saved.
+        is_saved: whether the prediction has begun, so that an interrupted one continues.
+    """
+
+    def __init__(
+        self,
+        view: ProgressView,
+        *,
+        on_predicting: Callable[[], object] = lambda: None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._view, self._on_predicting, self._now = view, on_predicting, now
+        self._stage: str | None = None
+        self._first, self._start = 0, now()
+        self.rows, self.is_saved = 0, False
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Show progress while the block runs."""
+        with self._view.open("checking"):
+            yield
+
+    def show(self, progress: FileProgress) -> None:
+        """Show the progress of a stage."""
+        stage, rows, total = progress
+        if stage != self._stage:
+            self._stage, self._first, self._start = stage, rows, self._now()
+            if stage == "predicting" and rows:
+                self._view.message(f"{rows:,} of {total:,} rows are predicted already")
+            self._view.start(stage, total=total, completed=rows)
+            if stage == "predicting":
+                self._on_predicting()
+        if stage == "predicting":
+            self.rows, self.is_saved = rows, True
+        seconds = self._now() - self._start
+        rate = f"  {(rows - self._first) / seconds:,.0f} rows/s" if seconds > 0 and rows > self._first else ""
+        self._view.update(rows, f"{rows:,} rows{rate}" if total is None else f"{rows:,} of {total:,} rows{rate}")
 
 
 def progress_view(*, visible: bool = True) -> ProgressView:

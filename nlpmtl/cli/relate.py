@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nlpmtl.cli.console import echo, echo_json, print_table, quiet_libraries
-from nlpmtl.cli.options import Json, Overrides, Run, parse_overrides
+from nlpmtl.cli.options import Json, Overrides, Run, check_files, parse_overrides
 from nlpmtl.cli.progress import display_events
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def relate(
     from nlpmtl.run_config import load_config
 
     config = load_config(run, overrides=parse_overrides(overrides))
-    from nlpmtl.affinity import Relations, iter_relate  # after the config is validated: this imports torch
+    check_files(config)
+    from nlpmtl.affinity import Relations, iter_relate  # after the checks: this imports torch
 
     quiet_libraries()
     result = display_events(iter_relate(config, output=output, steps=steps, encoders=encoders), ends=Relations)

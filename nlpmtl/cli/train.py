@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nlpmtl.cli.console import echo, is_main_process, print_scores, quiet_libraries
-from nlpmtl.cli.options import Overrides, Run, parse_overrides
+from nlpmtl.cli.options import Overrides, Run, check_files, parse_overrides
 from nlpmtl.cli.progress import display_events
 
 
@@ -27,7 +27,8 @@ def train(
     from nlpmtl.run_config import load_run
 
     config, recorded = load_run(run, output=output, resume=resume, overrides=parse_overrides(overrides))
-    from nlpmtl.run import TrainResult, iter_train  # after the config is validated: this imports torch
+    check_files(config)
+    from nlpmtl.run import TrainResult, iter_train  # after the checks: this imports torch
 
     quiet_libraries()
     result = display_events(iter_train(config, output=output, resume=resume, overrides=recorded), ends=TrainResult)

@@ -24,6 +24,7 @@ from nlpmtl.comparison.statistics import RESAMPLES
 from nlpmtl.config import RunConfig, check_count, check_output, flatten, plain_config
 from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
+from nlpmtl.plugins import digest_plugins
 from nlpmtl.run import Event, Source, TrainResult, iter_train, load_config, load_inputs
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
 from nlpmtl.training import (
@@ -32,7 +33,6 @@ from nlpmtl.training import (
     check_run_dir,
     check_same_data,
     check_trackers,
-    digest_plugins,
     global_state_restored,
     hold_lock,
 )

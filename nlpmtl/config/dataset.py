@@ -25,8 +25,10 @@ from nlpmtl.strict_model import Place, StrictModel, broken_rules, unknown_keys
 NAME = r"^[A-Za-z_-][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 """Name of a task or a dataset: letters, digits, `_` and `-`, not starting with a digit, at most 64 characters."""
-FORMAT_KEYS = {"delimiter", "quoting", "encoding", "header"}
-"""Keys of `data` for the format of text files."""
+FORMAT_KEYS = {"delimiter", "quoting", "encoding", "header", "separator", "columns", "format"}
+"""Keys of `data` for the format of files."""
+AUTO, BRAT = "auto", "brat"
+"""Values of `data.format`: the tool is recognised; brat, whose documents are files."""
 
 
 class TaskOptions(KindOptions):
@@ -120,11 +122,13 @@ class DataConfig(StrictModel):
         "": '{files = {train = "train.jsonl"}}',
         "files": '{train = "train.jsonl"}',
         "splits": '{validation = "dev"}',
+        "columns": "{words = 0, tags = -1}",
     }
 
     files: dict[str, Any] | None = None
-    """Split name = file: .jsonl, .csv, .tsv, each also with .gz, or .parquet. A list of files, or a pattern such as
-    "train-*.jsonl", is read as one split.
+    """Split name = file: .jsonl, .json, .csv, .tsv, .parquet, .conll, .conllu, .bio or .iob, a .txt file with CoNLL
+    columns, each also with .gz; or a directory of brat or of a saved Dataset. A list of files, or a pattern such as
+    "train-*.jsonl", is read as one split. A file in a zip archive is "RTE.zip/RTE/train.jsonl".
 
     In Python also a Dataset, a DataFrame or a list of dicts.
     """
@@ -146,11 +150,25 @@ class DataConfig(StrictModel):
     Default: "minimal" for .csv files, "none" for .tsv files.
     """
     encoding: str = "utf-8"
-    """Text encoding of .jsonl, .csv and .tsv files, such as "utf-16", "cp1252" or "gb18030"."""
+    """Text encoding of text files, such as "utf-16", "cp1252" or "gb18030"."""
     header: bool | tuple[str, ...] = True
     """Whether the first line of .csv and .tsv files has the column names; if not, the columns are "0", "1", ….
 
     Or a list of column names, for files without such a line.
+    """
+    separator: str | None = Field(None, min_length=1)
+    """What separates the labels, words or tags in one cell, such as "|" for `drama|comedy` or " " for words and their
+    tags; default: a list in a cell of a .csv or .tsv file is a JSON list."""
+    columns: dict[str, Annotated[int, Field(strict=True)]] | None = None
+    """Columns of CoNLL files: name = index from 0, or from the end: -1 is the last column.
+
+    Default: the first column is `words`, the last `tags`, and the others "1", "2", …; in CoNLL-U `id`, `form`, `lemma`,
+    `upos`, `xpos`, `feats`, `head`, `deprel`, `deps` and `misc`. With `columns`, a file of any name is a CoNLL file.
+    """
+    format: Literal["auto", "doccano", "label_studio", "prodigy", "spacy", "brat"] = "auto"
+    """Annotation tool that exported the files, which are read as the columns `text` and `label`.
+
+    "auto" recognises the tool by the first row. Files without such a row are read as they are.
     """
     license: str | None = None
     """Licence of the data for the model card: an identifier of the Hub, such as "cc-by-4.0", or a few words."""
@@ -185,6 +203,13 @@ class DataConfig(StrictModel):
         if not names or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
             raise ValueError("true, false, or a list of the columns' names, each once, was expected")
         return tuple(names)
+
+    @field_validator("columns", mode="after")
+    @classmethod
+    def _named_columns(cls, columns: dict[str, int] | None) -> dict[str, int] | None:
+        if columns is not None and not (columns and all(columns)):
+            raise ValueError("at least one column was expected, each with a name, such as {words = 0, tags = -1}")
+        return columns
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

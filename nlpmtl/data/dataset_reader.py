@@ -91,7 +91,11 @@ class DatasetReader:
         }
         if issues.total and self.data.on_bad_row == "stop":
             count = f"{issues.total} problem(s) in {issues.rows} row(s)"
-            raise DataError(f'{self.name}: {count}:\n{issues}\nwrite `data.on_bad_row = "skip"` to drop these rows')
+            total = sum(len(rows) + rows.skipped for rows in examples.values() if rows.skipped)
+            share = f"{issues.rows:,} of {total:,} ({issues.rows / total:.1%})"
+            raise DataError(
+                f'{self.name}: {count}:\n{issues}\nwrite `data.on_bad_row = "skip"` to drop these rows, {share}'
+            )
         for split_examples in examples.values():
             if not len(split_examples):
                 skipped = f": all {split_examples.skipped} are invalid" if split_examples.skipped else ""

@@ -6,11 +6,11 @@ import csv
 import sys
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
-from nlpmtl.config.dataset import DataConfig
+from nlpmtl.config.dataset import AUTO, DataConfig
 from nlpmtl.data.example import has_surrogate
 from nlpmtl.data.lines import LONGEST_LINE, UTF_8, skip_empty, strip_line_end, undecodable
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRow, check_distinct
@@ -23,7 +23,7 @@ _MAYBE_QUOTED = '; if its fields are in double quotes, set quoting = "minimal"'
 
 @dataclass(frozen=True)
 class TextFormat:
-    """The format of text files.
+    """The format of text files, and of the exports of annotation tools.
 
     Args:
         delimiter: the field separator; default: a comma in .csv files, a tab in .tsv files.
@@ -31,33 +31,55 @@ class TextFormat:
             for .csv files, "none" for .tsv files.
         encoding: the name of a codec.
         header: True if the first line has the column names; else the names, or False for "0", "1", ….
+        columns: name of each column of CoNLL files = its index; None: see `nlpmtl.data.conll.Layout`.
+        tool: the annotation tool that exported the files, or "auto"; None: JSON values are read as they are.
+        separator: what separates the items of a list in one cell; None: such a cell is a JSON list.
     """
 
     delimiter: str | None = None
     quoting: str | None = None
     encoding: str = UTF_8
     header: bool | Sequence[str] = True
+    columns: Mapping[str, int] | None = None
+    tool: str | None = AUTO
+    separator: str | None = None
 
     @classmethod
     def of(cls, data: DataConfig) -> Self:
         """Return the format of a dataset config."""
-        return cls(data.delimiter, data.quoting, data.encoding, data.header)
+        return cls(data.delimiter, data.quoting, data.encoding, data.header, data.columns, data.format, data.separator)
 
     def for_file(self, path: str) -> TextFormat:
         """Return this format with the defaults for a file's extension."""
         tabs = path.lower().removesuffix(".gz").endswith(".tsv")
         delimiter = self.delimiter or ("\t" if tabs else ",")
-        return TextFormat(delimiter, self.quoting or ("none" if tabs else "minimal"), self.encoding, self.header)
+        return replace(self, delimiter=delimiter, quoting=self.quoting or ("none" if tabs else "minimal"))
 
 
 def read_table(lines: Iterator[str], *, format: TextFormat, labels: Collection[str], where: str) -> NumberedRows:
-    """Yield the rows of a table; the number of a row is that of its first line.
+    """Yield the rows of a table; the arguments and errors are those of `open_table`."""
+    yield from open_table(lines, format=format, labels=labels, where=where).rows
+
+
+class Table(NamedTuple):
+    """The column names of a table, if it has a header, and its rows; the number of a row is that of its first line."""
+
+    columns: Sequence[str]
+    rows: NumberedRows
+
+
+def open_table(
+    lines: Iterator[str], *, format: TextFormat, labels: Collection[str], where: str, name_all: bool = False
+) -> Table:
+    """Read the header of a table; its rows are read during iteration.
 
     Args:
         lines: the lines, with their line endings.
         format: the format, as `TextFormat.for_file` returns it.
         labels: the columns whose empty cells are null; an empty cell of another column is an empty text.
         where: the file's name in errors.
+        name_all: whether columns without a name, which spreadsheets append, are read as "Unnamed: 0", "Unnamed: 1", …,
+            by their index, as pandas names them; otherwise they are not read.
 
     Raises:
         DataError: the header cannot be read, or has duplicate column names.
@@ -74,44 +96,52 @@ def read_table(lines: Iterator[str], *, format: TextFormat, labels: Collection[s
         if header and header[0].startswith("sep=") and len(header) <= 2:
             rule = "names the delimiter for Excel: remove the line, and write the delimiter as `data.delimiter`"
             raise DataError(f"{where}: the first line, {format.delimiter.join(header)!r}, {rule}")
-        columns = _Columns(header, labels=labels, where=where)
+        columns = _Columns(header, labels=labels, where=where, name_all=name_all)
     elif format.header is not False:
-        columns = _Columns(format.header, labels=labels, where=where)
-    for number, record in records:
-        if isinstance(record, MalformedRow):
-            yield number, record
-            continue
-        if columns is None:
-            columns = _Columns([str(column) for column in range(len(record))], labels=labels, where=where)
-        yield number, columns.row(record, quoted=quoted)
+        columns = _Columns(format.header, labels=labels, where=where, name_all=name_all)
+
+    def read_rows() -> NumberedRows:
+        nonlocal columns
+        for number, record in records:
+            if isinstance(record, MalformedRow):
+                yield number, record
+                continue
+            if columns is None:
+                names = [str(column) for column in range(len(record))]
+                columns = _Columns(names, labels=labels, where=where, name_all=name_all)
+            yield number, columns.row(record, quoted=quoted)
+
+    return Table([name for name in columns.names if name] if columns else (), read_rows())
 
 
 class _Columns:
-    """The columns of a table. Columns without a name, which spreadsheets append, are not read.
+    """The columns of a table. A record may end before columns without a name, which spreadsheets append.
 
     Args:
         names: the column names, in the order of the fields.
         labels: the columns whose empty cells are null.
         where: the file's name in errors.
+        name_all: whether columns without a name get one, instead of being left out.
 
     Raises:
         DataError: two columns have the same name.
     """
 
-    def __init__(self, names: Sequence[str], *, labels: Collection[str], where: str) -> None:
-        self._names = [name if name.strip() else "" for name in names]
-        check_distinct([name for name in self._names if name], where=where)
-        self._needed = max((place for place, name in enumerate(self._names, 1) if name), default=0)
+    def __init__(self, names: Sequence[str], *, labels: Collection[str], where: str, name_all: bool) -> None:
+        unnamed = "Unnamed: {}" if name_all else ""
+        self.names = [name if name.strip() else unnamed.format(index) for index, name in enumerate(names)]
+        check_distinct([name for name in self.names if name], where=where)
+        self._needed = max((place for place, name in enumerate(names, 1) if name.strip()), default=0)
         self._labels = labels
 
     def row(self, fields: Sequence[str], *, quoted: bool) -> RawRow:
         """Return a record as column = field. Missing or additional empty fields at the end are accepted."""
-        if not self._needed <= len(fields) <= len(self._names) and (
-            len(fields) < self._needed or any(fields[len(self._names) :])
+        if not self._needed <= len(fields) <= len(self.names) and (
+            len(fields) < self._needed or any(fields[len(self.names) :])
         ):
             hint = _MAYBE_QUOTED if not quoted and any(field.startswith('"') for field in fields) else ""
-            return MalformedRow(fields, f"{len(fields)} field(s), but the header has {len(self._names)}{hint}")
-        cells = zip(self._names, fields, strict=False)
+            return MalformedRow(fields, f"{len(fields)} field(s), but the header has {len(self.names)}{hint}")
+        cells = zip(self.names, fields, strict=False)
         return {name: value if value or name not in self._labels else None for name, value in cells if name}
 
 

@@ -27,6 +27,7 @@ class Examples:
         selected: the indices of the stored rows that are in use, ascending; None for all.
         files: the files of the source, if there are several.
         missing_columns: the label columns that are in no row.
+        split_texts: the number of rows whose words `split_at_marks` split from a text.
     """
 
     stored: pa.Table
@@ -38,6 +39,7 @@ class Examples:
     selected: NDArray[np.int64] | None = None
     files: tuple[FilePart, ...] = ()
     missing_columns: Mapping[str, MissingColumn] = field(default_factory=dict)
+    split_texts: int = 0
 
     def __len__(self) -> int:
         return len(self.numbers)

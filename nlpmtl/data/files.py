@@ -1,270 +1,314 @@
-"""Data files: JSON Lines, CSV, TSV and Parquet, with the location of each row; one or several files per split."""
+"""Data files of all formats as raw rows, each with its location. Names and first bytes show the format of a file.
+
+Example:
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = str(Path(directory, "a.jsonl"))
+    ...     _ = Path(path).write_text('{"text": "Ada sings", "label": [[0, 3, "person"]]}')
+    ...     describe_file(path)
+    ...     list(open_file(path).rows)
+    FileDescription(type='jsonl', tool='doccano', columns={})
+    [(1, {'text': 'Ada sings', 'label': [[0, 3, 'person']]})]
+"""
 
 from __future__ import annotations
 
-import glob
-import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import closing
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from nlpmtl.config.dataset import InputConfig
+from nlpmtl.config.dataset import AUTO, BRAT
+from nlpmtl.data.annotation_tools import CONVERTERS, detect_tool, single_labels
+from nlpmtl.data.annotation_tools.brat import is_brat, open_brat
+from nlpmtl.data.arrow_files import is_saved_dataset, open_parquet, open_saved_dataset
+from nlpmtl.data.binary_files import (
+    Progress,
+    check_exists,
+    find_zip,
+    ignore_progress,
+    member_names,
+    open_binary,
+    open_zip,
+    reading,
+)
 from nlpmtl.data.column_types import column_type
+from nlpmtl.data.conll import HEAD_LINES, find_layout, looks_like_conll, read_conll
 from nlpmtl.data.delimited import TextFormat, read_table
-from nlpmtl.data.example import has_surrogate
+from nlpmtl.data.json_values import NumberedValues, parse_json, read_json_lines, read_json_values
 from nlpmtl.data.labels import LabelType
-from nlpmtl.data.lines import Progress, read_file_lines, reading, skip_empty, undecodable
-from nlpmtl.data.raw_rows import FilePart, MalformedRow, NumberedRows, RawRow, RawRows, arrow_rows, check_distinct
+from nlpmtl.data.lines import decode, read_file_lines
+from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRows
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.fs import sha256_file
 
-EXTENSIONS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-"""The extensions of the supported files."""
+FILE_TYPES: Mapping[str, str] = {
+    ".jsonl": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".conll": "conll",
+    ".conllu": "conllu",
+    ".bio": "conll",
+    ".iob": "conll",
+}
+"""Extension = type of file. A .txt file is a CoNLL file if it looks like one."""
+EXTENSIONS = tuple(f"{ending}{gz}" for ending in FILE_TYPES for gz in ("", ".gz"))
+"""The extensions of the supported files, except .txt and .zip."""
 
-_TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
-_SPACE = " \t\r\n\f\v"
-_ROWS_PER_BATCH = 1000
-_METADATA_KEY = b"huggingface"
-"""Where `datasets` writes the features into a Parquet file."""
-_SHOWN_FILES = 3
+_TEXT = "txt"
+_TABLES, _JSON, _CONLL = ("csv", "tsv"), ("json", "jsonl"), ("conll", "conllu")
+_GZ, _ZIP = ".gz", ".zip"
+_MOST_MALFORMED = 1000
+_SUPPORTED = (
+    f"supported: {', '.join(FILE_TYPES)}, and .txt with CoNLL columns, each also with {_GZ} or in a {_ZIP} archive; "
+    "a directory of brat, or of a saved Dataset"
+)
 
 
-def check_extension(path: str) -> None:
-    """Raise ConfigError for an unsupported file type."""
-    if not path.lower().endswith(EXTENSIONS):
-        raise ConfigError(f"{path}: unsupported file type; supported extensions: {', '.join(EXTENSIONS)}")
+class FileDescription(NamedTuple):
+    """What a file is.
+
+    Args:
+        type: "csv", "tsv", "jsonl", "json" (an array), "parquet", "conll", "conllu", "brat" or "datasets" (a directory
+            that `datasets` saved).
+        tool: the annotation tool that exported it, a value of `data.format`; None for other files.
+        columns: name of each column of a CoNLL file = its index, as in `data.columns`.
+    """
+
+    type: str
+    tool: str | None
+    columns: Mapping[str, int]
+
+
+def describe_file(path: str, *, encoding: str = "utf-8") -> FileDescription:
+    """Return what a file is, by its name and its beginning.
+
+    Args:
+        path: a file, a directory, or a path in a zip archive, such as ``RTE.zip/RTE/train.jsonl``.
+        encoding: the encoding of a text file.
+
+    Raises:
+        ConfigError: the type is not supported.
+        DataError: the file does not exist, or cannot be read.
+    """
+    path, type_ = _find_type(path, TextFormat(encoding=encoding))
+    columns: Mapping[str, int] = {}
+    tool: str | None = BRAT if type_ == BRAT else None
+    if type_ in _CONLL:
+        layout = find_layout(_head(path, encoding=encoding), conllu=type_ == "conllu")
+        columns = layout.columns if layout else {}
+        type_ = "conllu" if layout and layout.conllu else type_
+    elif type_ in _JSON:
+        with closing(_read_values(path, type_, encoding=encoding, progress=ignore_progress)) as values:
+            tool, _ = _detect_tool(values)
+    return FileDescription(type_, tool, columns)
 
 
 def open_file(
     path: str,
     *,
-    inputs: Collection[str],
-    labels: Mapping[str, LabelType],
+    inputs: Collection[str] | None = None,
+    labels: Mapping[str, LabelType] | None = None,
     format: TextFormat | None = None,
-    progress: Progress = lambda count: None,
+    progress: Progress = ignore_progress,
 ) -> RawRows:
     """Return the rows of a file, which is read during iteration.
 
     Args:
-        path: the file; its extension determines the format.
-        inputs: the columns of the input.
+        path: a file, a directory, or a path in a zip archive; see `describe_file`.
+        inputs: the columns of the input; default: all columns are read.
         labels: label column = its type.
         format: the format of a text file.
         progress: is called with the number of bytes read (for Parquet, in proportion to the rows).
 
     Raises:
+        ConfigError: the type is not supported.
         DataError: the file does not exist, or, during iteration, it cannot be read.
     """
-    if not os.path.isfile(path):  # noqa: PTH113 (is_file raises on a long name)
-        raise DataError(f"{path}: no such file")
+    labels = labels or {}
+    path, type_ = _find_type(path, format or TextFormat())
     text_format = (format or TextFormat()).for_file(path)
-    if path.lower().endswith(".parquet"):
-        return _open_parquet(path, columns=[*inputs, *labels], progress=progress)
-    lines = read_file_lines(path, encoding=text_format.encoding, progress=progress)
-    if path.lower().endswith(_TABLES):
-        return RawRows(path, ":", read_table(lines, format=text_format, labels=labels, where=path), uniform=True)
     encoding = text_format.encoding
-    rows = ((n, _parse_json(line, encoding) if line.strip(_SPACE) else None) for n, line in enumerate(lines, 1))
-    return RawRows(path, ":", skip_empty(rows, where=path))
+    columns = None if inputs is None else [*inputs, *labels]
+    if type_ == "parquet":
+        return open_parquet(path, columns=columns, progress=progress)
+    if type_ == "datasets":
+        return open_saved_dataset(path, columns=columns, progress=progress)
+    if type_ == BRAT:
+        return open_brat(path, encoding=encoding, progress=progress)
+    if type_ in _JSON:
+        values = _read_values(path, type_, encoding=encoding, progress=progress)
+        rows = _to_rows(values, tool=text_format.tool, labels=labels)
+        return RawRows(path, ":" if type_ == "jsonl" else ": row ", rows)
+    lines = read_file_lines(path, encoding=encoding, progress=progress)
+    if type_ in _TABLES:
+        rows = read_table(lines, format=text_format, labels=labels, where=path)
+    else:
+        conllu = type_ == "conllu"
+        rows = read_conll(lines, columns=text_format.columns, conllu=conllu, encoding=encoding, where=path)
+    return RawRows(path, ":", rows, uniform=True)
 
 
 def fingerprint_file(path: str) -> str | None:
-    """Return a fingerprint of a file: its path, which errors contain, and its sha256; None if it does not exist."""
-    if not os.path.isfile(path):  # noqa: PTH113 (is_file raises on a long name)
+    """Return a fingerprint of a file: its path, which errors contain, and its sha256; None if it does not exist.
+
+    That of a path in a zip archive has the digest of the archive, that of a directory the digests of its files.
+    """
+    inside = find_zip(path)
+    if os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long name)
+        files = sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
+    else:
+        files = [path if inside is None else inside.archive]
+        annotation = f"{path.removesuffix('.txt')}.ann"
+        files += [annotation] if path.endswith(".txt") and os.path.isfile(annotation) else []  # noqa: PTH113
+    if not files or not os.path.isfile(files[0]):  # noqa: PTH113
         return None
     with reading(path):
-        return f"{path} {sha256_file(path)}"
+        return " ".join([path, *map(sha256_file, files)])
 
 
-def check_lists(path: str, *, words: str | None, labels: Mapping[str, LabelType]) -> None:
-    """Raise ConfigError if a column of lists is to be read from a CSV or TSV file."""
-    lists = [column for column, shape in labels.items() if column_type(shape).coding == "names"]
-    for column in [words, *lists] if words else lists:
-        if path.lower().endswith(_TABLES):
+def check_extension(path: str, format: TextFormat | None = None) -> None:
+    """Raise ConfigError for an unsupported file type. With `columns`, a file with any name is a CoNLL file."""
+    if format is not None and format.columns is not None:
+        return
+    if _type_of_name(path) is None and not path.lower().endswith(_ZIP) and find_zip(path) is None:
+        if os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long name)
+            return
+        missing = "" if os.path.exists(path) else ", and no such directory"  # noqa: PTH110
+        raise ConfigError(f"{path}: unsupported file type{missing}; {_SUPPORTED}")
+
+
+def check_format(path: str, format: TextFormat) -> None:
+    """Raise ConfigError if `data.columns` or `data.format` is given for a file that it does not describe."""
+    type_ = _type_of_name(path)
+    if format.columns is not None and type_ not in (*_CONLL, _TEXT, None):
+        advice = "a table without a header has `header`" if type_ in _TABLES else "remove it"
+        raise ConfigError(f"{path}: data.columns names the columns of CoNLL files; {advice}")
+    types = {AUTO: (type_,), None: (type_,), BRAT: (_TEXT, None)}.get(format.tool, (*_JSON, None))
+    if type_ not in types:
+        kind = "a directory, an archive or .txt files" if format.tool == BRAT else ".json and .jsonl files"
+        raise ConfigError(f'{path}: data.format = "{format.tool}" is for {kind}; remove it, or name such files')
+
+
+def is_table(path: str) -> bool:
+    """Return whether a path is that of a .csv or .tsv file."""
+    return _type_of_name(path) in _TABLES
+
+
+def _type_of_name(path: str) -> str | None:
+    """Return the type of a file by its extension."""
+    name = path.lower().removesuffix(_GZ)
+    if name.endswith(".txt"):
+        return _TEXT
+    return next((type_ for ending, type_ in FILE_TYPES.items() if name.endswith(ending)), None)
+
+
+def _find_type(path: str, format: TextFormat) -> tuple[str, str]:
+    """Return the path to read, which is that of the only data file of an archive, and its type."""
+    type_ = _type_of_name(path)
+    if type_ in (None, _TEXT) and (format.tool == BRAT or (format.tool == AUTO and is_brat(path))):
+        if not os.path.exists(path) and find_zip(path) is None:  # noqa: PTH110 (exists raises on a long name)
+            raise DataError(f"{path}: no such file or directory")
+        return path, BRAT
+    if os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long name)
+        if is_saved_dataset(path):
+            return path, "datasets"
+        if type_ is None:
             raise ConfigError(
-                f"{path}: column {column!r} must contain lists, which CSV and TSV cannot hold; use .jsonl or .parquet"
+                f"{path}: a directory that has no .ann files of brat and is not a saved Dataset; name its files"
             )
+    inside = find_zip(path)
+    if type_ is None and inside is not None and not (inside.member and format.columns is not None):
+        return _find_type(_only_member(path), format)
+    check_exists(path)
+    if format.columns is not None and type_ in (None, _TEXT):
+        return path, "conll"
+    check_extension(path)
+    if type_ == "json" and _has_json_lines(path, encoding=format.encoding):
+        return path, "jsonl"
+    if type_ == _TEXT:
+        if not looks_like_conll(_head(path, encoding=format.encoding)):
+            raise ConfigError(
+                f"{path}: not CoNLL columns, which have a word with its tags on each line and an empty line after each "
+                "sentence. Write texts and labels as .csv or .jsonl, or name the columns, such as "
+                "data.columns = {words = 0, tags = -1}"
+            )
+        return path, "conll"
+    assert type_ is not None
+    return path, type_
 
 
-def _parse_json(line: str, encoding: str) -> RawRow:
-    if has_surrogate(line):
-        return MalformedRow(line, undecodable(encoding, line))
-    try:
-        row = _JSON.decode(line)
-    except (ValueError, RecursionError) as error:
-        return MalformedRow(line.strip(), f"not valid JSON: {error}")
-    return row if isinstance(row, dict) else MalformedRow(row, "a JSON object was expected")
+def _only_member(path: str) -> str:
+    """Return the path of the only data file in an archive, or in a directory of it."""
+    inside = find_zip(path)
+    assert inside is not None
+    with open_zip(inside.archive) as archive:
+        names = member_names(archive)
+    directory = f"{inside.member}/" if inside.member else ""
+    files = [name for name in names if name.startswith(directory) and _type_of_name(name) not in (None, _TEXT)]
+    if len(files) == 1:
+        return f"{inside.archive}/{files[0]}"
+    listed = ", ".join(f'"{inside.archive}/{name}"' for name in files[:5]) + (", …" if len(files) > 5 else "")
+    if files:
+        raise ConfigError(f"{path}: an archive with {len(files)} data files; name one of them: {listed}")
+    raise ConfigError(f"{path}: no data file in the archive; {_SUPPORTED}")
 
 
-def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        raise ValueError("duplicate key in object")
-    return row
+def _head(path: str, *, encoding: str) -> list[str]:
+    """Return the first lines of a file."""
+    with closing(read_file_lines(path, encoding=encoding, progress=ignore_progress)) as lines:
+        return list(islice(lines, HEAD_LINES))
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a valid JSON number")
+def _has_json_lines(path: str, *, encoding: str) -> bool:
+    """Return whether a .json file has a JSON object per line."""
+    with open_binary(path) as file:
+        start = next(decode(file, encoding=encoding), "")
+    if start.lstrip().startswith("["):  # an array, whose first line may be the whole file
+        return False
+    with closing(read_file_lines(path, encoding=encoding, progress=ignore_progress)) as lines:
+        line = next(lines, "")
+    return isinstance(parse_json(line, encoding=encoding), dict)
 
 
-_JSON = json.JSONDecoder(object_pairs_hook=_distinct_keys, parse_constant=_refuse_constant)
+def _read_values(path: str, type_: str, *, encoding: str, progress: Progress) -> Generator[tuple[int, Any], None, None]:
+    """Yield the JSON values of a file."""
+    if type_ == "jsonl":
+        lines = read_file_lines(path, encoding=encoding, progress=progress)
+        yield from read_json_lines(lines, encoding=encoding, where=path)
+    else:
+        with open_binary(path, progress=progress) as file:
+            yield from read_json_values(decode(file, encoding=encoding), encoding=encoding, where=path)
 
 
-def _open_parquet(path: str, *, columns: Collection[str], progress: Progress) -> RawRows:
-    with reading(path):
-        schema = pq.read_schema(path)
-    existing: list[str] = schema.names
-    check_distinct(existing, where=path)
-    needed = [column for column in existing if column in columns]
-    rows = _read_parquet(path, columns=needed, progress=progress)
-    return RawRows(
-        path, ": row ", rows, columns=existing, class_names=class_names(schema, columns=needed), uniform=True
-    )
+def _detect_tool(values: NumberedValues) -> tuple[str | None, Sequence[tuple[int, Any]]]:
+    """Return the annotation tool that the first valid value shows, and the values that were read."""
+    head: list[tuple[int, Any]] = []
+    for number, value in islice(values, _MOST_MALFORMED):
+        head.append((number, value))
+        if not isinstance(value, MalformedRow):
+            return detect_tool(value), head
+    return None, head
 
 
-def _read_parquet(path: str, *, columns: list[str], progress: Progress) -> NumberedRows:
-    number = 0
-    with reading(path), pq.ParquetFile(path) as file:
-        size = Path(path).stat().st_size
-        for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns):
-            progress(size * batch.num_rows // max(1, file.metadata.num_rows))
-            for row in arrow_rows(batch):
-                number += 1
-                yield number, row
-
-
-def class_names(schema: pa.Schema, *, columns: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """Return the label names of each column that is a ClassLabel or a list of ClassLabels."""
-    try:
-        features = json.loads((schema.metadata or {})[_METADATA_KEY])["info"]["features"]
-        names = {column: _names(features[column]) for column in columns if column in features}
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return {}
-    return {column: column_names for column, column_names in names.items() if column_names}
-
-
-def _names(feature: Any) -> tuple[str, ...]:
-    """Return the names of a feature; lists and sequences have an item ``feature``, older files a list of one."""
-    while isinstance(feature, dict) and "feature" in feature:
-        feature = feature["feature"]
-    if isinstance(feature, list) and len(feature) == 1:
-        feature = feature[0]
-    if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel":
-        return ()
-    names = feature.get("names")
-    valid = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return tuple(names or ()) if valid else ()
-
-
-class Shards:
-    """The files of a split, read one after another.
-
-    Args:
-        names: paths and patterns; the files that match a pattern are sorted by path.
-        inputs: the columns of the input.
-        labels: label column = its type.
-        format: the format of text files.
-
-    Raises:
-        ConfigError: a file has an unsupported type, or is listed twice.
-    """
-
-    def __init__(
-        self, names: Sequence[str], *, inputs: InputConfig, labels: Mapping[str, LabelType], format: TextFormat
-    ) -> None:
-        self._names, self._inputs, self._labels, self._format = names, inputs, labels, format
-        self._check([name for name in names if not _is_pattern(name)])
-
-    def paths(self) -> list[str]:
-        """Return the paths of all files.
-
-        Raises:
-            ConfigError: a file has an unsupported type, or is listed twice.
-            DataError: no file matches a pattern.
-        """
-        paths: list[str] = []
-        for name in self._names:
-            files = sorted(filter(os.path.isfile, glob.glob(name, recursive=True))) if _is_pattern(name) else [name]  # noqa: PTH207
-            if not files:
-                raise DataError(f"{name}: no file matches this pattern")
-            paths += files
-        self._check(paths)
-        return paths
-
-    def open(self) -> RawRows:
-        """Open all files. Raises the errors of `paths` and `open_file`."""
-        # Declared as a label, an empty cell of a further input is null, as in the other sources.
-        further = set(self._inputs.extra.values()) - {self._inputs.text, self._inputs.pair}
-        labels = {**dict.fromkeys(further, "class"), **self._labels}
-        shards = [
-            open_file(path, inputs=self._inputs.columns, labels=labels, format=self._format) for path in self.paths()
-        ]
-        first = shards[0]
-        if len(shards) == 1:
-            return first
-        for other in shards[1:]:
-            if other.class_names != first.class_names:
-                raise DataError(f"{other.where}: its ClassLabel names differ from those of {first.where}")
-        parts: list[FilePart] = []
-        uniform = all(shard.uniform for shard in shards)
-        rows = self._read(shards, parts)
-        where = (
-            ", ".join(self._names) if len(self._names) <= _SHOWN_FILES else f"{self._names[0]}, … ({len(shards)} files)"
-        )
-        return RawRows(where, ": row ", rows, class_names=first.class_names, files=parts, uniform=uniform)
-
-    def fingerprint(self) -> str | None:
-        """Return the paths, which errors contain, and the digests of all files; None if a file is missing."""
-        try:
-            fingerprints = [fingerprint_file(path) for path in self.paths()]
-        except DataError:
-            return None
-        return None if None in fingerprints else "\n".join(map(str, fingerprints))
-
-    def _check(self, paths: Sequence[str]) -> None:
-        for path in paths:
-            check_extension(path)
-            check_lists(path, words=self._inputs.words, labels=self._labels)
-        files: dict[str, str] = {}
-        for path in paths:
-            real = os.path.realpath(path)
-            other = files.get(real)
-            files[real] = path
-            if other is not None:
-                same = "" if other == path else f", also as {other}"
-                raise ConfigError(f"{path}: listed more than once in one split{same}")
-
-    def _read(self, shards: Sequence[RawRows], parts: list[FilePart]) -> NumberedRows:
-        """Yield the rows of all files, which must have the same needed columns: a missing one would read as null."""
-        needed = {*self._inputs.columns, *self._labels}
-        before, first, columns = 0, "", set[str]()
-        for shard in shards:
-            parts.append(FilePart(before, f"{shard.where}{shard.separator}"))
-            present, existing, number = needed & set(shard.columns), set(shard.columns), 0
-            for number, row in shard.rows:
-                if len(present) < len(needed) and not isinstance(row, MalformedRow):
-                    present |= needed & row.keys()
-                    existing.update(row)
-                yield before + number, row
-            before += number
-            if not first and existing:
-                first, columns = shard.where, present
-            if existing and present != columns:
-                _raise_missing_column(shard.where, present=present, first=first, columns=columns)
-
-
-def _raise_missing_column(path: str, *, present: set[str], first: str, columns: set[str]) -> None:
-    lacking, missing = (path, columns - present) if columns - present else (first, present - columns)
-    other = first if lacking == path else path
-    raise ConfigError(
-        f"{lacking}: no column {', '.join(map(repr, sorted(missing)))}, which {other} has: all files of a split need "
-        "the same columns; write null for a row without a label"
-    )
-
-
-def _is_pattern(name: str) -> bool:
-    return glob.has_magic(name) and not os.path.exists(name)  # noqa: PTH110 (exists raises on a long name)
+def _to_rows(values: NumberedValues, *, tool: str | None, labels: Mapping[str, LabelType]) -> NumberedRows:
+    """Yield the rows that JSON values are in the format of an annotation tool, or without one."""
+    head: Sequence[tuple[int, Any]] = ()
+    detected = tool
+    if tool == AUTO:
+        detected, head = _detect_tool(values)
+    convert = None if detected is None else CONVERTERS[detected]
+    single = [column for column, type_ in labels.items() if column_type(type_).coding in ("name", "number")]
+    for number, value in chain(head, values):
+        if isinstance(value, MalformedRow):
+            yield number, value
+        elif convert is not None:
+            for row in convert(value):
+                yield number, single_labels(row, single)
+        else:
+            yield number, value if isinstance(value, dict) else MalformedRow(value, "a JSON object was expected")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -122,6 +122,8 @@ def _may_be_multi_hot(value: Sequence[Any], labels: Sequence[str]) -> bool:
 def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | None) -> list[str]:
     if not isinstance(value, list | tuple):
         raise ValueError("a list of tags was expected")
+    if words is None and value and isinstance(value[0], list | tuple | Mapping):
+        raise ValueError("spans are tags of words: write `words` instead of `text` for the column in [input]")
     if words is not None and len(value) != len(words):
         raise ValueError(f"one tag per word was expected: {len(value)} tags for {len(words)} words")
     if names is None and are_strings(value):

@@ -1,20 +1,15 @@
-"""Lines of text files: decompression, decoding, line endings, and limits on the length of a line."""
+"""Lines of text files: decoding, line endings, and limits on the length of a line."""
 
 from __future__ import annotations
 
 import codecs
-import gzip
-import io
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 
-import pyarrow as pa
-
+from nlpmtl.data.binary_files import Progress, open_binary
 from nlpmtl.data.raw_rows import MalformedRow
-from nlpmtl.errors import DataError, plain
+from nlpmtl.errors import DataError
 
 LONGEST_LINE = 64 * 2**20
 """Maximum characters of a line, or of a quoted record over several lines: a small compressed file can expand to more
@@ -22,9 +17,6 @@ than fits in memory."""
 MOST_EMPTY_LINES = 1_000_000
 """Maximum number of consecutive empty lines."""
 UTF_8 = "utf-8"
-
-Progress = Callable[[int], object]
-"""A callback that receives the number of bytes read."""
 
 T = TypeVar("T")
 _ESCAPE = "nlpmtl-escape"
@@ -44,43 +36,13 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(_ESCAPE, _escape)
 
 
-class CountedFile(io.FileIO):
-    """A read-only file that reports the number of bytes of each read.
-
-    Args:
-        path: the file.
-        progress: is called after each read.
-    """
-
-    def __init__(self, path: str, progress: Progress) -> None:
-        super().__init__(path)
-        self._progress = progress
-
-    def readinto(self, buffer: Any) -> int:
-        count = super().readinto(buffer) or 0
-        self._progress(count)
-        return count
-
-
-@contextmanager
-def reading(path: str) -> Iterator[None]:
-    """Convert errors of reading a file into DataError with the file's name."""
-    try:
-        yield
-    except (OSError, EOFError, zlib.error, UnicodeError, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read: {plain(error)}") from error
-
-
-def read_file_lines(path: str, *, encoding: str, progress: Progress) -> Iterator[str]:
-    """Yield the lines of a file; ``.gz`` files are decompressed.
+def read_file_lines(path: str, *, encoding: str, progress: Progress) -> Generator[str, None, None]:
+    """Yield the lines of a file, or of a member of a zip archive; ``.gz`` is decompressed.
 
     Raises:
         DataError: the file cannot be read, or a line is too long.
     """
-    with reading(path), ExitStack() as stack:
-        file: Any = stack.enter_context(io.BufferedReader(CountedFile(path, progress), _BUFFER))
-        if path.lower().endswith(".gz"):
-            file = stack.enter_context(gzip.open(file))
+    with open_binary(path, progress=progress) as file:
         yield from read_lines(file, where=path, encoding=encoding)
 
 
@@ -98,7 +60,7 @@ def read_lines(file: IO[bytes], *, where: str, encoding: str = UTF_8) -> Iterato
     Raises:
         DataError: a line is longer than `LONGEST_LINE`.
     """
-    end, chunks = _find_end(_decode(file, encoding))
+    end, chunks = _find_end(decode(file, encoding=encoding))
     number, length, parts = 1, 0, [""]
     for chunk in chunks:
         first, *following = chunk.split(end)
@@ -144,7 +106,13 @@ def skip_empty(rows: Iterable[tuple[int, T | None]], *, where: str) -> Iterator[
         yield number, row
 
 
-def _decode(file: IO[bytes], encoding: str) -> Iterator[str]:
+def decode_bytes(content: bytes, *, encoding: str) -> str:
+    """Return the text of some bytes, with a byte order mark if it has one; undecodable bytes become lone surrogates."""
+    return content.decode(encoding, _ESCAPE)
+
+
+def decode(file: IO[bytes], *, encoding: str) -> Iterator[str]:
+    """Yield the decoded text of a binary file in chunks; undecodable bytes become lone surrogates."""
     decoder = codecs.getincrementaldecoder(encoding)(errors=_ESCAPE)
     read = getattr(file, "read1", file.read)  # returns available bytes, so that a pipe is read as it is written
     started = False

@@ -14,9 +14,9 @@ import numpy as np
 
 from nlpmtl.config.dataset import DataConfig, InputConfig, are_paths
 from nlpmtl.data.delimited import TextFormat
-from nlpmtl.data.files import Shards
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRows, arrow_rows, check_distinct
+from nlpmtl.data.shards import Shards
 from nlpmtl.errors import ConfigError, DataError, quote
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def find_splits(
         DataError: the dataset is not on the Hub, or the Hub cannot be reached.
     """
     if data.files is None:
-        return _find_hub_splits(data, columns=[*inputs.columns, *columns], name=name)
+        return find_hub_splits(data, columns=[*inputs.columns, *columns], name=name)
     return {
         split: _find_source(value, inputs=inputs, labels=columns, format=TextFormat.of(data), where=f"{name}: {split}")
         for split, value in data.files.items()
@@ -97,10 +97,10 @@ def _is_dataset(value: object) -> bool:
     return isinstance(value, Dataset)
 
 
-def _open_dataset(dataset: Dataset, *, where: str, columns: Collection[str]) -> RawRows:
+def _open_dataset(dataset: Dataset, *, where: str, columns: Collection[str] | None) -> RawRows:
     from datasets import ClassLabel
 
-    needed = [column for column in dataset.column_names if column in columns]
+    needed = [column for column in dataset.column_names if columns is None or column in columns]
     names = {}
     for column in needed:
         feature = dataset.features[column]
@@ -119,7 +119,18 @@ def _read_dataset(dataset: Dataset) -> NumberedRows:
             yield number, row
 
 
-def _find_hub_splits(data: DataConfig, *, columns: Collection[str], name: str) -> dict[str, SplitSource]:
+def find_hub_splits(data: DataConfig, *, columns: Collection[str] | None, name: str) -> dict[str, SplitSource]:
+    """Return the sources of the splits of a dataset on the Hub, which is downloaded.
+
+    Args:
+        data: the id of the dataset, and its subset, revision and splits.
+        columns: the columns to read; None: all.
+        name: the dataset's name in messages.
+
+    Raises:
+        ConfigError: the id is not one of the Hub.
+        DataError: the dataset cannot be loaded, or has no such split.
+    """
     _check_hub_id(str(data.hub), where=name)
     loaded = _load_from_hub(data)
     split_names = data.splits or {split: split for split in _HUB_SPLITS if split in loaded}

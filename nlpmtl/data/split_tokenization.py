@@ -24,7 +24,7 @@ from nlpmtl.data.token_store import TOKEN_COLUMNS
 from nlpmtl.data.tokenization import TokenizedTexts, name_failing_row, tokenize
 from nlpmtl.data.tokenized_split import INPUT_HASH, METADATA, NUMBER, ROWS, TOKENS, WORD_TOKENS, TokenizedSplit
 from nlpmtl.data.word_alignment import NO_TOKEN, Spans
-from nlpmtl.data.word_splitting import WordCounts
+from nlpmtl.data.word_splitting import AT_MARKS, WordCounts
 from nlpmtl.strict_json import dumps
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def tokenize_split(
             truncated += int(texts.cut.sum())
             if word_counts is not None:
                 word_counts.add(row.as_py() for row in batch["words"])
+    if word_counts is not None and examples.split_texts:
+        word_counts.counts[AT_MARKS] = examples.split_texts
     rows, tokens = row_writer.table(), token_writer.table()
     metadata = {
         "columns": dict(columns),

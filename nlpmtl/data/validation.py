@@ -20,6 +20,7 @@ from nlpmtl.data.example import Example, Input, to_text, to_words
 from nlpmtl.data.examples import Examples
 from nlpmtl.data.labels import LabelType, to_label
 from nlpmtl.data.raw_rows import MalformedRow, MissingColumn, RawRow, RawRows
+from nlpmtl.data.span_tags import ColumnError, tag_spans
 from nlpmtl.data.word_alignment import join_words
 from nlpmtl.errors import ConfigError, find_nearest, plain, quote
 from nlpmtl.strict_json import dumps
@@ -127,7 +128,7 @@ def validate_rows(
     skipped = 0
     path = None if directory is None else Path(tempfile.mkdtemp(dir=directory)) / "examples.arrow"
     with TableWriter(pa.schema([(column.name, column.type) for column in columns]), path) as table_writer:
-        writer = _ExampleWriter(columns, table_writer)
+        writer = _ExampleWriter(columns, table_writer, words=inputs.words, tags=_tag_columns(labels))
         for number, raw in rows.rows:
             row_issues = writer.add(raw, number=number)
             if not isinstance(raw, MalformedRow) and not existing.issuperset(raw):
@@ -146,6 +147,7 @@ def validate_rows(
         skipped=skipped,
         files=tuple(rows.files),
         missing_columns=_missing_columns(labels, existing=existing, where=rows.where),
+        split_texts=writer.split_texts,
     )
 
 
@@ -247,12 +249,32 @@ def _nan_to_none(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-class _ExampleWriter:
-    """Collect canonical rows and write them in batches."""
+def _tag_columns(labels: Mapping[str, LabelType]) -> list[str]:
+    """Return the columns that have a tag per word."""
+    return [column for column, type_ in labels.items() if column_type(type_).per_word]
 
-    def __init__(self, columns: Sequence[_Column], writer: TableWriter) -> None:
+
+class _ExampleWriter:
+    """Collect canonical rows and write them in batches.
+
+    Args:
+        columns: the columns.
+        writer: writes the batches.
+        words: the column of the words, which may hold a text whose spans are tagged; None: the rows have no words.
+        tags: the columns of tags, which may hold spans.
+
+    Attributes:
+        numbers: the numbers of the rows written so far, by batch.
+        split_texts: the number of rows whose text was split into words.
+    """
+
+    def __init__(
+        self, columns: Sequence[_Column], writer: TableWriter, *, words: str | None, tags: Sequence[str]
+    ) -> None:
         self.numbers: list[NDArray[np.int64]] = []
-        self._columns = columns
+        self.split_texts = 0
+        self._has_texts: bool | None = None
+        self._columns, self._words, self._tags = columns, words, tags
         self._writer = writer
         self._pending: list[list[Any]] = []
         self._pending_numbers: list[int] = []
@@ -261,6 +283,10 @@ class _ExampleWriter:
         """Add a valid row; return the issues of an invalid one."""
         if isinstance(raw, MalformedRow):
             return [ValidationIssue("", *raw)]
+        try:
+            raw = self._tag_spans(raw)
+        except ColumnError as error:
+            return [ValidationIssue(error.column, raw.get(error.column), str(error))]
         values: dict[str, Any] = {}
         issues = []
         for column in self._columns:
@@ -275,6 +301,25 @@ class _ExampleWriter:
             if len(self._pending) == _ROWS_PER_BATCH:
                 self.flush()
         return issues
+
+    def _tag_spans(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Split a text in the column of the words. The first row shows whether the column has texts or lists of words.
+
+        Raises:
+            ColumnError: a span cannot be a tag, or the column has texts and lists of words.
+        """
+        words = None if self._words is None else raw.get(self._words)
+        if self._words is None or not isinstance(words, str | list | tuple):
+            return raw
+        if self._has_texts is None:
+            self._has_texts = isinstance(words, str)
+        if not self._has_texts:
+            return raw  # a text is an error
+        if not isinstance(words, str):
+            raise ColumnError(self._words, "a text was expected, as in the rows before")
+        tagged = tag_spans(raw, words=self._words, tags=self._tags)
+        self.split_texts += tagged is not raw
+        return tagged
 
     def flush(self) -> None:
         """Write the pending rows."""

@@ -13,7 +13,13 @@ from typing import Literal, get_args
 from nlpmtl.data.word_alignment import CLOSING, Span, split_words
 
 SplittingMethod = Literal[
-    "whitespace", "whitespace_only", "punctuation", "characters", "nonspace_characters", "cjk_characters"
+    "whitespace",
+    "whitespace_only",
+    "punctuation",
+    "every_mark",
+    "characters",
+    "nonspace_characters",
+    "cjk_characters",
 ]
 
 _UNSPACED = (
@@ -43,6 +49,8 @@ _SOME = 0.05
 _LEAST = 3
 """Minimum occurrences of a mark for a rule, and minimum ratio of split to unsplit ones: " - " is also a dash."""
 
+AT_MARKS = "split at marks"
+"""Name of the number of rows that `split_at_marks` split, so that the rule is known."""
 _MAX_WORDS = 200_000
 """The number of words to count; more do not change the rule."""
 
@@ -53,9 +61,9 @@ class WordSplitting:
 
     Args:
         method: "whitespace" splits at white space and splits off outer punctuation; "whitespace_only" keeps punctuation
-            with its word; "punctuation" also splits inside words, at the marks; "characters" makes every character a
-            word; "nonspace_characters" those that are not white space; "cjk_characters" only those of scripts without
-            spaces.
+            with its word; "punctuation" also splits inside words, at the marks; "every_mark" is `split_at_marks`;
+            "characters" makes every character a word; "nonspace_characters" those that are not white space;
+            "cjk_characters" only those of scripts without spaces.
         marks: what "punctuation" splits off: a clitic ("'s", "n't"), an elided word ("l'"), a mark between
             letters ("-"), or between digits ("0-0"); default: every punctuation mark and symbol.
     """
@@ -85,6 +93,8 @@ class WordSplitting:
         """
         if self.method == "characters":
             return [(i, i + 1) for i in range(len(text))]
+        if self.method == "every_mark":
+            return split_at_marks(text)
         if self.method == "nonspace_characters":
             return [(i, i + 1) for i, character in enumerate(text) if not character.isspace()]
         if self.method == "whitespace_only":
@@ -103,6 +113,20 @@ class WordSplitting:
 
 
 WHITESPACE = WordSplitting()
+EVERY_MARK = WordSplitting("every_mark")
+
+
+def split_at_marks(text: str) -> list[Span]:
+    """Split a raw text at white space, and at every punctuation mark and symbol; scripts without spaces by character.
+
+    So a character span that ends before a full stop or inside ``New York-based`` does not cut a word.
+
+    >>> text = "New York-based (東京)"
+    >>> [text[a:b] for a, b in split_at_marks(text)]
+    ['New', 'York', '-', 'based', '(', '東', '京', ')']
+    """
+    runs = (run.span() for run in _UNSPACED_OR_RUN.finditer(text))
+    return [part for start, end in runs for part in _split_every_mark(text, start, end)]
 
 
 def _split_marks(text: str, start: int, end: int, marks: frozenset[str]) -> list[Span]:
@@ -209,6 +233,8 @@ class WordCounts:
     def splitting(self) -> WordSplitting:
         """Return the rule that the words follow."""
         counts = self.counts
+        if counts[AT_MARKS]:
+            return EVERY_MARK
         single = counts["words"] - counts["long"] - counts["long unspaced"]
         unspaced = counts["single unspaced"] + counts["long unspaced"]
         marks = sorted(name.removeprefix("split ") for name in counts if name.startswith("split "))

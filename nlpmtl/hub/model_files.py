@@ -17,12 +17,13 @@ CARD = "README.md"
 GRAPH = "model.onnx"
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _SHARD, _EXAMPLE = "model-?????-of-?????.safetensors", "model-00001-of-00002.safetensors"
-FILES = (
-    *("config.json", _WEIGHTS, _INDEX, _SHARD),
+_READ = (
+    *("config.json", _WEIGHTS, _INDEX, _SHARD, GRAPH, f"{GRAPH}.data"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model"),
-    *(CARD, "scores.json", ".eval_results/*.yaml", "images/*.png", GRAPH, f"{GRAPH}.data"),
 )
+"""Patterns of the files that determine predictions."""
+FILES = (*_READ, CARD, "scores.json", ".eval_results/*.yaml", "images/*.png")
 """Patterns of the files of a model directory: no others are uploaded or downloaded."""
 _GIT = re.compile("[0-9a-f]{40}")
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -50,6 +51,18 @@ def check_complete(directory: Path, *, failed: str) -> dict[str, Path]:
     others = (path for pattern in FILES for path in directory.glob(pattern) if path.is_file())
     files = {path.relative_to(directory).as_posix(): path for path in others}
     return {name: path for name, path in files.items() if not name.startswith("model-") or name in weights}
+
+
+def digest_model(directory: Path) -> str:
+    """Return a digest of the files that determine the predictions of a model: 64 hex digits.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in _READ for path in directory.glob(pattern)}):
+        digest.update(f"{path.name} {sha256_file(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def _weights(directory: Path, *, failed: str) -> list[str]:

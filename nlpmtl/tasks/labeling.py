@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
@@ -26,6 +27,7 @@ from nlpmtl.tasks.outputs import (
     OutputOptions,
     Prediction,
     label_scores,
+    scores_type,
     softmax,
 )
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
@@ -205,6 +207,15 @@ class Labeling(LabelTask):
                 result["scores"] = self._all_scores(prediction.extra.probabilities[first:end], by_word=by_word)
             results.append(result)
         return results
+
+    def output_type(self, options: OutputOptions = DEFAULT_OUTPUT) -> pa.DataType | None:
+        by_word = self.scheme == "plain" or options.aggregation == "none"
+        key = "entity" if by_word else "entity_group"
+        fields = {key: pa.string(), "score": pa.float64(), "word": pa.string(), "start": pa.int64(), "end": pa.int64()}
+        if options.all_scores:
+            names = (label if by_word or label == "O" else label[2:] for label in self.labels)
+            fields["scores"] = scores_type(dict.fromkeys(names))
+        return pa.list_(pa.struct(fields))
 
     def _spans(self, tags: Sequence[str | None], *, by_word: bool) -> Iterable[tuple[str, int, int]]:
         """Return (tag or entity, first word, end) of single words, or of spans."""

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
@@ -27,6 +28,7 @@ from nlpmtl.tasks.outputs import (
     OutputOptions,
     Prediction,
     label_scores,
+    scores_type,
     stack_outputs,
 )
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
@@ -124,6 +126,10 @@ class Multilabel(LabelTask):
         if options.all_scores:
             return {"labels": labels, "scores": label_scores(self.labels, probabilities)}
         return {"labels": labels}
+
+    def output_type(self, options: OutputOptions = DEFAULT_OUTPUT) -> pa.DataType | None:
+        fields = {"labels": pa.list_(pa.struct({"label": pa.string(), "score": pa.float64()}))}
+        return pa.struct({**fields, "scores": scores_type(self.labels)} if options.all_scores else fields)
 
     def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:
         """Fit the temperature of all labels, then the threshold of each label to the best F1."""

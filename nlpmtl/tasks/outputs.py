@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.data import Example, TokenSequence
@@ -116,3 +117,8 @@ def softmax(logits: Logits) -> Logits:
 def label_scores(labels: Sequence[str], values: NDArray[np.floating]) -> dict[str, float]:
     """Return label -> its number."""
     return dict(zip(labels, map(float, values), strict=True))
+
+
+def scores_type(labels: Iterable[str]) -> pa.StructType:
+    """Return the Arrow type of `label_scores`."""
+    return pa.struct([(label, pa.float64()) for label in labels])

@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from nlpmtl.data import Example, LabelType, TaskBatch
 from nlpmtl.deprecation import reject_options_of
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import Task, Untrainable
+from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import upcast
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
+from nlpmtl.tasks.split_labels import Untrainable
 from nlpmtl.tasks.stock_model import StockModel
 
 if TYPE_CHECKING:
@@ -104,6 +106,9 @@ class Regression(Task):
     def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """``{"value": 3.7}``, on the scale of the data."""
         return {"value": prediction.value}
+
+    def output_type(self, options: OutputOptions = DEFAULT_OUTPUT) -> pa.DataType | None:
+        return pa.struct({"value": pa.float64()})
 
     def stock_model(self) -> StockModel | None:
         mean, std = self.target["mean"], self.target["std"]

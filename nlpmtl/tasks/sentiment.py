@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field
 
 from nlpmtl.config import LabelName
@@ -51,6 +52,9 @@ class Sentiment(Classification):
         """
         polarity = min(max(float(prediction.extra @ self._positions), -1.0), 1.0)
         return {**super().format(prediction, example, options), "polarity": polarity}
+
+    def output_type(self, options: OutputOptions = DEFAULT_OUTPUT) -> pa.DataType | None:
+        return pa.struct([*(super().output_type(options) or ()), pa.field("polarity", pa.float64())])
 
     def stock_model(self) -> StockModel | None:
         stock = super().stock_model()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,19 @@ from nlpmtl.tasks.label_columns import LabelColumns
 
 Splits = dict[str, dict[str, TokenizedSplit]]
 """Split -> dataset -> its labelled rows."""
+
+
+@dataclass(frozen=True)
+class Untrainable:
+    """A label that a task cannot be trained on.
+
+    Args:
+        index: its index among the labelled rows.
+        reason: the end of the error message, after the name of the task.
+    """
+
+    index: int
+    reason: str
 
 
 def label_splits(

@@ -16,7 +16,7 @@ from nlpmtl.training.checkpoint import (
     update_state,
     verify,
 )
-from nlpmtl.training.data_fingerprints import check_same_data, digest_plugins
+from nlpmtl.training.data_fingerprints import check_same_data
 from nlpmtl.training.distributed import (
     all_gather_lists,
     all_reduce_max,
@@ -80,7 +80,6 @@ __all__ = [
     "check_trackers",
     "clear_run_dir",
     "config_diff",
-    "digest_plugins",
     "dropout_seed",
     "finish_trackers",
     "fsdp",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,27 +45,6 @@ def check_same_data(before: Fingerprints, now: Fingerprints, *, run: Path) -> li
             + "\nRestore the data to resume the run, or start a new run in another output"
         )
     return notes
-
-
-def digest_plugins(names: Iterable[str]) -> dict[str, str]:
-    """Return the SHA-256 digest of each plugin's source: the file of a module, or all Python files of a package."""
-    digests = {}
-    for name in names:
-        digest = hashlib.sha256()
-        files = _sources(name)
-        for path in files:
-            digest.update(path.read_bytes())
-        if files:
-            digests[name] = digest.hexdigest()
-    return digests
-
-
-def _sources(name: str) -> list[Path]:
-    module = sys.modules.get(name)
-    file = getattr(module, "__file__", None)
-    packages: Sequence[str] = list(getattr(module, "__path__", ()))
-    paths = [path for package in packages for path in sorted(Path(package).rglob("*.py"))]
-    return [path for path in paths or ([Path(file)] if file else []) if path.is_file()]
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

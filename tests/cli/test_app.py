@@ -23,6 +23,7 @@ from nlpmtl.errors import ConfigError, RunError
 from tests.cli.conftest import RunCli
 
 COMMAND_LINE = {
+    "init": ["FILE...", "--task NAME=COLUMN:KIND...", "--output DIR", "--encoder NAME", "--force"],
     "check": ["RUN.toml|NAME", "--set KEY=VALUE..."],
     "relate": ["RUN.toml|NAME", "--steps N", "--encoders K", "--output DIR", "--set KEY=VALUE...", "--json"],
     "train": ["RUN.toml|NAME", "--set KEY=VALUE...", "--output DIR", "--resume"],

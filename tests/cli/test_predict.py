@@ -143,6 +143,9 @@ def test_a_bad_line_is_named(
         (["--input", "t.docx"], "error: --input t.docx: the name must end in .txt, .jsonl"),
         (["--input", "none.txt"], "error: none.txt: no such file"),
         (["a", "--output", "out.csv"], "error: --output out.csv: predictions are written as JSON Lines"),
+        (["a", "--text-column", "b"], "error: --text-column needs --input with a file"),
+        (["a", "--overwrite"], "error: --overwrite needs --input with a file, and --output"),
+        (["--input", "t.csv", "--output", "t.docx"], "error: t.csv: no such file"),
         (["a", "--task", "topik"], "error: this model has no task 'topik'; did you mean 'topic'?"),
         (["a", "--task", "grade"], "error: task 'grade' reads a pair (text, pair), and was given a single text"),
     ],
@@ -228,10 +231,10 @@ def test_a_bad_row_stays_in_the_output_where_they_are_skipped(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("semicolons.csv", "found: sentence;topic; if these are several columns, write --delimiter ';'"),
-        ("other.csv", "found: sentense, topic"),
+        ("semicolons.csv", "found: sentence, topic; or name the column of the text with --text-column"),
+        ("bars.csv", "with --text-column; if these are several columns, write --delimiter '|'"),
         ("other.jsonl", "found: txt, topic; did you mean 'text'?"),
-        ("other.parquet", "found: txt, topic; did you mean 'text'?"),
+        ("other.parquet", "found: txt, topic; did you mean 'text'?; or name the column of the text with --text-column"),
     ],
 )
 def test_missing_columns_are_reported_with_those_of_the_file(
@@ -239,7 +242,7 @@ def test_missing_columns_are_reported_with_those_of_the_file(
 ) -> None:
     path = tmp_path / name
     if path.suffix == ".csv":
-        path.write_text("sentence;topic\na;b\n" if name == "semicolons.csv" else "sentense,topic\na,b\n")
+        path.write_text("sentence;topic\na;b\n" if name == "semicolons.csv" else "sentence|topic\na|b\n")
     elif path.suffix == ".jsonl":
         path.write_text('{"txt": "a", "topic": "b"}\n')
     else:
@@ -316,3 +319,46 @@ def test_predictions_for_reading() -> None:
         "  pos     the/DET  cat/NOUN",
         "  none    none",
     ]
+
+
+def test_a_file_to_a_file(trained: Trained, run_cli: RunCli, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("id;review\n007;Ada sings\n008;a cat\n009\n")
+    arguments = ["predict", trained.model_dir, "--input", tmp_path / "new.csv", "--output", tmp_path / "out.tsv"]
+    result = run_cli(*arguments, "--text-column", "review", "--task", "topic")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("new.csv:4: 1 field(s), but the header has 2\n")
+    result = run_cli(*arguments, "--text-column", "review", "--task", "topic", "--on-bad-row", "skip")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "1 invalid row(s): their predictions are null\n")
+    lines = [line.split("\t") for line in (tmp_path / "out.tsv").read_text().splitlines()]
+    assert lines[0] == ["id", "review", "topic", "topic_score", "error"]
+    assert [line[:2] for line in lines[1:]] == [["007", "Ada sings"], ["008", "a cat"], ["", ""]]
+    assert (
+        run_cli(*arguments).stderr
+        == f"error: --output {tmp_path / 'out.tsv'}: it already exists; --overwrite replaces it\n"
+    )
+
+
+def test_an_interrupted_file(
+    trained: Trained, run_cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nlpmtl.file_prediction import parts, row_files
+
+    for module in (parts, row_files):
+        monkeypatch.setattr(module, "CHUNK_ROWS", 2)
+    (tmp_path / "new.txt").write_text("a cat\n" * 5)
+    encode = gzip.compress
+
+    def interrupt(content: bytes, **options: Any) -> bytes:
+        if len(list((tmp_path / ".out.jsonl.gz.part" / "parts").iterdir())) == 1:
+            raise KeyboardInterrupt
+        return encode(content, **options)
+
+    arguments = ["predict", trained.model_dir, "--input", tmp_path / "new.txt", "--output", tmp_path / "out.jsonl.gz"]
+    monkeypatch.setattr(gzip, "compress", interrupt)
+    result = run_cli(*arguments)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines() == ["2 rows are predicted and saved; the same command continues", "interrupted"]
+    monkeypatch.setattr(gzip, "compress", encode)
+    result = run_cli(*arguments)
+    assert (result.exit_code, result.stderr) == (0, "2 of 5 rows are predicted already\n")
+    assert len(gzip.decompress((tmp_path / "out.jsonl.gz").read_bytes()).splitlines()) == 5

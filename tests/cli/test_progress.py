@@ -10,6 +10,7 @@ from rich.console import Console
 
 from nlpmtl.cli.progress import (
     BarProgress,
+    FilesProgress,
     PlainProgress,
     PredictionProgress,
     ProgressView,
@@ -18,6 +19,7 @@ from nlpmtl.cli.progress import (
     display_events,
 )
 from nlpmtl.evaluation import Scores
+from nlpmtl.file_prediction import FileProgress
 from nlpmtl.run import Event, TrainingStarted, TrainResult
 from nlpmtl.training import EvaluationDone, StepLogged
 
@@ -129,6 +131,28 @@ def test_a_bar_follows_the_bytes_that_were_read() -> None:
         for _ in range(1234):
             progress.add_input()
     assert all(part in screen.getvalue() for part in ("predicting", "1,234 inputs", "50% of the file"))
+
+
+def test_rows_of_files_per_second() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    progress = FilesProgress(PlainProgress(lines.append, now=clock), now=clock)
+    with progress.open():
+        for seconds, step in (
+            (11, FileProgress("checking", 4096, None)),
+            (22, FileProgress("checking", 8192, None)),
+            (22, FileProgress("predicting", 2048, 9000)),
+            (42, FileProgress("predicting", 4096, 9000)),
+            (43, FileProgress("writing", 9000, 9000)),
+        ):
+            clock.now = float(seconds)
+            progress.show(step)
+    assert lines == [
+        "8,192 rows  372 rows/s",
+        "2,048 of 9,000 rows are predicted already",
+        "4,096 of 9,000 rows  102 rows/s  0:48 min left",
+    ]
+    assert (progress.rows, progress.is_saved) == (4096, True)
 
 
 def test_a_view_may_show_nothing(capsys: pytest.CaptureFixture[str]) -> None:

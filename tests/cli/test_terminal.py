@@ -62,7 +62,7 @@ def test_plain_keeps_letters_and_escapes_control_characters() -> None:
 
 
 def test_json_for_a_terminal_round_trips() -> None:
-    from nlpmtl.cli.console import to_json
+    from nlpmtl.strict_json import to_json
 
     value = {ESCAPES: [ESCAPES, PLAIN_TEXT, "\U0001f600"]}
     assert json.loads(to_json(value)) == value

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.files import check_extension, check_lists, fingerprint_file, open_file
+from nlpmtl.data.files import check_extension, fingerprint_file, open_file
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
 from nlpmtl.errors import ConfigError, DataError
 
@@ -34,13 +34,27 @@ def rules(rows: list[tuple[int, RawRow]]) -> dict[int, str]:
     return {number: row.rule for number, row in rows if isinstance(row, MalformedRow)}
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.json", "a.csv.xz", "a.gz", "a.parquet.gz", "jsonl", "a"])
+@pytest.mark.parametrize("name", ["a.md", "a.xlsx", "a.csv.xz", "a.gz", "a.zip.gz", "jsonl", "a"])
 def test_an_unknown_extension_lists_the_known_ones(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"\.jsonl, \.jsonl\.gz, \.csv, \.csv\.gz, \.tsv, \.tsv\.gz, \.parquet"):
+    with pytest.raises(ConfigError, match=r"\.jsonl, \.json, \.csv, \.tsv, \.parquet, .*\.zip archive"):
         check_extension(name)
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "A.CSV", "a.csv.gz", "a.tsv", "a.TSV.gz", "a.b.parquet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.jsonl",
+        "a.jsonl.gz",
+        "A.CSV",
+        "a.tsv",
+        "a.TSV.gz",
+        "a.b.parquet",
+        "a.parquet.gz",
+        "a.conllu",
+        "a.txt",
+        "a.zip",
+    ],
+)
 def test_known_extensions(name: str) -> None:
     check_extension(name)
 
@@ -55,15 +69,6 @@ def test_a_directory_is_not_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").mkdir()
     with pytest.raises(DataError, match="no such file"):
         read(tmp_path / "a.jsonl")
-
-
-@pytest.mark.parametrize(("words", "labels"), [("w", {}), (None, {"w": "set"}), (None, {"w": "tags"})])
-def test_lists_in_cells_are_refused(words: Any, labels: Any) -> None:
-    for path in ("a.csv", "a.tsv", "a.csv.gz", "a.tsv.gz"):
-        with pytest.raises(ConfigError, match=rf"{path}: column 'w' must contain lists.*\.jsonl or \.parquet"):
-            check_lists(path, words=words, labels=labels)
-    check_lists("a.jsonl", words=words, labels=labels)
-    check_lists("a.csv", words=None, labels={"w": "number"})
 
 
 class TestFingerprint:

@@ -38,15 +38,8 @@ def test_a_file_is_opened_when_its_split_is_read(tmp_path: Path) -> None:
 
 
 def test_an_unknown_extension_is_reported_before_files_are_opened() -> None:
-    with pytest.raises(ConfigError, match=r"a\.txt: .*\.jsonl"):
-        find("a.txt")
-
-
-def test_list_labels_in_csv_are_reported_before_files_are_opened() -> None:
-    with pytest.raises(ConfigError, match="'tokens' must contain lists"):
-        find("a.csv", inputs=InputConfig(words="tokens"))
-    with pytest.raises(ConfigError, match="'topics' must contain lists"):
-        find("a.csv", columns={"topics": "set"})
+    with pytest.raises(ConfigError, match=r"a\.md: .*\.jsonl"):
+        find("a.md")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,48 @@
+"""doccano (https://doccano.github.io/doccano/): JSON Lines of spans, label names, or both (intents and slots)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from nlpmtl.data.raw_rows import MalformedRow, RawRow
+
+_LABELS = ("label", "entities", "labels", "annotations")
+"""Columns of the labels in the export formats of its versions."""
+
+
+def detect(value: Any) -> bool:
+    """Return whether a JSON value is a row of doccano: a text with a list of labels."""
+    if not isinstance(value, dict) or not isinstance(value.get("text", value.get("data")), str):
+        return False
+    if isinstance(value.get("label"), list):
+        return True
+    lists = (value[key] for key in _LABELS[1:] if isinstance(value.get(key), list))
+    return any(_is_span(item) for labels in lists for item in labels[:1])
+
+
+def convert(value: Any) -> Iterator[RawRow]:
+    """Yield the row: ``label`` has the spans, or the label names of a text without spans."""
+    if not isinstance(value, dict):
+        yield MalformedRow(value, "a JSON object was expected")
+        return
+    row = dict(value)
+    if "text" not in row and "data" in row:
+        row["text"] = row["data"]
+    if "label" not in row:
+        labels = next((row[key] for key in _LABELS if isinstance(row.get(key), list)), None)
+        row["label"] = None if labels is None else [_to_label(item) for item in labels]
+    yield row
+
+
+def _is_span(item: Any) -> bool:
+    """Return whether an item is a span, not a label name."""
+    return (isinstance(item, list) and len(item) == 3) or (isinstance(item, dict) and "start_offset" in item)
+
+
+def _to_label(item: Any) -> Any:
+    """Return a span as ``[start, end, name]``, and a label name unchanged."""
+    if not isinstance(item, dict):
+        return item
+    name = item.get("label_name", item.get("label"))
+    return [item["start_offset"], item.get("end_offset"), name] if "start_offset" in item else name

@@ -1,0 +1,117 @@
+"""Label Studio (https://labelstud.io/guide/export): its exports JSON and JSON-MIN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from nlpmtl.data.annotation_tools.spans import SpanError, find_offsets
+from nlpmtl.data.raw_rows import MalformedRow, RawRow
+
+_MIN_KEYS = {"annotation_id", "lead_time"}
+"""Keys of each row of the export JSON-MIN."""
+_VALUES = ("rating", "number", "text", "datetime")
+"""Keys of the results of other controls."""
+
+
+def detect(value: Any) -> bool:
+    """Return whether a JSON value is a task of one of the two exports."""
+    if not isinstance(value, dict):
+        return False
+    full = isinstance(value.get("data"), dict) and not value.keys().isdisjoint({"annotations", "completions"})
+    return full or value.keys() >= _MIN_KEYS
+
+
+def convert(value: Any) -> Iterator[RawRow]:
+    """Yield the row of a task: its data, the spans of all controls as ``label``, and the choices of each control.
+
+    ``text`` is that of the data, or their only string. Of several annotations the one marked as ground truth is read,
+    otherwise the last that was not cancelled. Without one, ``label`` is None.
+    """
+    if not isinstance(value, dict):
+        yield MalformedRow(value, "a JSON object was expected")
+    elif isinstance(value.get("data"), dict):
+        yield _from_task(value)
+    else:
+        yield _from_minimal(value)
+
+
+def _from_task(task: Mapping[str, Any]) -> RawRow:
+    """Return the row of a task of the export JSON."""
+    row = dict(task["data"])
+    strings = [text for text in row.values() if isinstance(text, str)]
+    if "text" not in row and len(strings) == 1:
+        row["text"] = strings[0]
+    results = _results(task.get("annotations", task.get("completions")))
+    if results is None:
+        return {**row, "label": None}
+    spans: list[Any] = []
+    controls: dict[str, Any] = {}
+    for result in results:
+        value, control = result.get("value"), str(result.get("from_name"))
+        if not isinstance(value, dict):
+            continue  # a relation between spans
+        if "start" in value:
+            spans.append({**value, "labels": value.get(str(result.get("type")), value.get("labels"))})
+        elif isinstance(value.get("choices"), list):
+            controls.setdefault(control, []).extend(value["choices"])
+        else:
+            controls.update((control, value[key]) for key in _VALUES if key in value)
+    return _with_spans({**row, **controls}, spans, column="label" if "label" not in controls else "spans")
+
+
+def _results(annotations: Any) -> Sequence[dict[str, Any]] | None:
+    """Return the results of the annotation that is read; None without one."""
+    if not isinstance(annotations, list):
+        return None
+    valid = [
+        annotation
+        for annotation in annotations
+        if isinstance(annotation, dict) and not (annotation.get("was_cancelled") or annotation.get("skipped"))
+    ]
+    if not valid:
+        return None
+    results = max(valid, key=_rank).get("result")
+    return [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
+
+
+def _rank(annotation: Mapping[str, Any]) -> tuple[bool, str]:
+    return bool(annotation.get("ground_truth")), str(annotation.get("created_at") or "")
+
+
+def _from_minimal(task: Mapping[str, Any]) -> RawRow:
+    """Return the row of a task of the export JSON-MIN, which has the result of each control by its name."""
+    row = {name: _choices(value) for name, value in task.items()}
+    if task.get("annotation_id") is None:
+        return {"label": None, **row}
+    controls = [name for name, value in task.items() if _are_spans(value)]
+    spans = [span for name in controls for span in task[name]]
+    return _with_spans(row, spans, column="label" if "label" in controls or "label" not in row else "spans")
+
+
+def _choices(value: Any) -> Any:
+    """Return several choices as a list; other values are unchanged."""
+    return value["choices"] if isinstance(value, dict) and isinstance(value.get("choices"), list) else value
+
+
+def _are_spans(value: Any) -> bool:
+    return isinstance(value, list) and value != [] and all(isinstance(item, dict) and "start" in item for item in value)
+
+
+def _with_spans(row: Mapping[str, Any], spans: Sequence[Mapping[str, Any]], *, column: str) -> RawRow:
+    """Return a row with its spans in a column; malformed if their offsets are not those of their texts."""
+    text = row.get("text")
+    converted = []
+    try:
+        for span in spans:
+            start, end, labels = span["start"], span.get("end"), span.get("labels")
+            if type(start) is not int or type(end) is not int:
+                raise SpanError(f"a span in HTML, from {start!r} to {end!r}; only spans of plain texts are read")
+            if not isinstance(labels, list) or not labels:
+                raise SpanError(f"the span {start} to {end} has no label")
+            if isinstance(text, str):
+                start, end = find_offsets(text, start, end, covered=span.get("text"))
+            converted += [[start, end, name] for name in labels]
+    except SpanError as error:
+        return MalformedRow(None, f"{column}: {error}")
+    return {**row, column: converted}

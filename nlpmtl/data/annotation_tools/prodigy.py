@@ -1,0 +1,51 @@
+"""Prodigy (https://prodi.gy/docs/api-interfaces): JSON Lines of ``prodigy db-out``, with spans, choices or a label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from nlpmtl.data.annotation_tools.spans import SpanError, parse_span
+from nlpmtl.data.raw_rows import MalformedRow, RawRow
+
+_DECISION = "answer"
+"""Key of the annotator's decision on a text."""
+_ACCEPT, _REJECT, _IGNORE = _DECISIONS = ("accept", "reject", "ignore")
+
+
+def detect(value: Any) -> bool:
+    """Return whether a JSON value is an annotated text with spans or choices.
+
+    A text with one label, which an annotator accepted or rejected, also looks like an ordinary row.
+    """
+    if not isinstance(value, dict) or value.get(_DECISION) not in _DECISIONS or not isinstance(value.get("text"), str):
+        return False
+    return isinstance(value.get("spans"), list) or (isinstance(value.get("accept"), list) and "options" in value)
+
+
+def convert(value: Any) -> Iterator[RawRow]:
+    """Yield the row: ``label`` has the spans, the ids of the choices, or the label.
+
+    It is None for a text that was rejected or ignored. A span that was accepted by itself (``_is_binary``) says nothing
+    about the rest of its text, so the row is malformed.
+    """
+    if not isinstance(value, dict):
+        yield MalformedRow(value, "a JSON object was expected")
+        return
+    row = dict(value)
+    decision = row.get(_DECISION, _ACCEPT)
+    if decision not in _DECISIONS:
+        yield MalformedRow(decision, f"{_DECISION}: {', '.join(_DECISIONS)} was expected")
+    elif decision in (_REJECT, _IGNORE):
+        yield {**row, "label": None}
+    elif "accept" in row:
+        yield {**row, "label": row["accept"]}
+    elif isinstance(row.get("spans"), list) and row.get("_is_binary"):
+        yield MalformedRow(row["spans"], "a binary annotation (`_is_binary`) labels one span, not the whole text")
+    elif "label" in row and not row.get("spans"):
+        yield row
+    else:
+        try:
+            yield {**row, "label": [list(parse_span(span)) for span in row.get("spans") or ()]}
+        except (SpanError, TypeError) as error:
+            yield MalformedRow(row.get("spans"), f"spans: {error}")

@@ -1,0 +1,97 @@
+"""spaCy: examples ``[text, {"entities": [[start, end, name], …]}]``, and the JSON of spaCy 2 and `docs_to_json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from nlpmtl.data.raw_rows import MalformedRow, RawRow
+
+_MISSING = "-"
+"""The tag of a token whose entity is unknown."""
+_YES = 0.5
+"""Minimum value of a category that a text has."""
+
+
+def detect(value: Any) -> bool:
+    """Return whether a JSON value is an example, a document with paragraphs, or a file of examples."""
+    if isinstance(value, dict):
+        examples = value.get("annotations")
+        if isinstance(examples, list) and any(map(_is_example, examples[:2])):
+            return True
+        return isinstance(value.get("paragraphs"), list) and all(
+            isinstance(paragraph, dict) and "sentences" in paragraph for paragraph in value["paragraphs"]
+        )
+    return _is_example(value)
+
+
+def convert(value: Any) -> Iterator[RawRow]:
+    """Yield the rows of an example, of the paragraphs of a document, or of a file of examples.
+
+    ``label`` has the spans, and ``cats`` the names of the categories whose value is at least 0.5, if there are any.
+    """
+    if _is_example(value):
+        yield _from_example(value)
+    elif isinstance(value, dict) and isinstance(value.get("paragraphs"), list):
+        for paragraph in value["paragraphs"]:
+            yield _from_paragraph(paragraph)
+    elif isinstance(value, dict) and isinstance(value.get("annotations"), list):
+        for example in filter(None, value["annotations"]):  # an NER annotator writes null for a text without spans
+            yield _from_example(example) if _is_example(example) else MalformedRow(example, _EXPECTED)
+    elif isinstance(value, dict) and "text" in value and "entities" in value:
+        yield {**value, "label": value["entities"]}
+    else:
+        yield MalformedRow(value, _EXPECTED)
+
+
+_EXPECTED = 'an example was expected: [text, {"entities": [[start, end, label], …]}], or a document with paragraphs'
+
+
+def _is_example(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[0], str):
+        return False
+    return isinstance(value[1], dict) and not value[1].keys().isdisjoint({"entities", "cats"})
+
+
+def _from_example(value: Any) -> RawRow:
+    text, annotation = value
+    row: dict[str, Any] = {"text": text, "label": annotation.get("entities")}
+    return row if "cats" not in annotation else {**row, "cats": _categories(annotation["cats"])}
+
+
+def _categories(values: Any) -> list[str] | None:
+    """Return the names of the categories of a text."""
+    if isinstance(values, list):
+        values = {item.get("label"): item.get("value") for item in values if isinstance(item, dict)}
+    if not isinstance(values, dict):
+        return None
+    return [str(name) for name, value in values.items() if isinstance(value, int | float) and value >= _YES]
+
+
+def _from_paragraph(paragraph: Any) -> RawRow:
+    """Return the row of a paragraph, whose entities are tags of its tokens."""
+    try:
+        tokens = [token for sentence in paragraph["sentences"] for token in sentence["tokens"]]
+        words = [(str(token["orth"]), token.get("ner"), str(token.get("space", " "))) for token in tokens]
+        text = str(paragraph.get("raw") or "".join(word + space for word, _, space in words).rstrip())
+    except (KeyError, TypeError, AttributeError):
+        return MalformedRow(paragraph, "a paragraph with sentences of tokens was expected")
+    row: dict[str, Any] = {"text": text}
+    if paragraph.get("cats"):
+        row["cats"] = _categories(paragraph["cats"])
+    if all(tag in (None, _MISSING) for _, tag, _ in words):
+        return {**row, "label": paragraph.get("entities")}
+    spans: list[list[Any]] = []
+    position, inside = 0, ""
+    for word, tag, _ in words:
+        start = text.find(word, position)
+        if start < 0:
+            return MalformedRow(word, "a token is not in the text of its paragraph")
+        position = start + len(word)
+        letter, _, name = str(tag or "O").partition("-")
+        if name and letter in "IL" and name == inside:
+            spans[-1][1] = position
+        elif name:
+            spans.append([start, position, name])
+        inside = name if letter in "BI" else ""
+    return {**row, "label": spans}

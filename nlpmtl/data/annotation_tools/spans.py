@@ -1,0 +1,65 @@
+"""Character spans of annotated texts: their offsets, checked against the text that they cover."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_KEYS = ("start", "end", "label")
+
+
+class SpanError(ValueError):
+    """A rule that a span breaks."""
+
+
+def parse_span(value: Any) -> tuple[int, int, str]:
+    """Return start, end and name of a span: a list ``[start, end, label]``, or an object with these keys.
+
+    Raises:
+        SpanError: the value is not a span.
+    """
+    if isinstance(value, Mapping):
+        value = [value.get(key) for key in _KEYS]
+    if not isinstance(value, list | tuple) or len(value) != len(_KEYS):
+        raise SpanError("a span was expected: [start, end, label]")
+    start, end, name = value
+    if type(start) is not int or type(end) is not int:
+        raise SpanError(f"the start and the end of a span are whole numbers, found {start!r} and {end!r}")
+    if not isinstance(name, str | int) or isinstance(name, bool) or name == "":
+        raise SpanError(f"the span {start} to {end} has no label")
+    return start, end, str(name)
+
+
+def find_offsets(text: str, start: int, end: int, *, covered: str | None) -> tuple[int, int]:
+    """Return the offsets of a span in characters, given the text that it covers according to the tool.
+
+    Tools that run in a browser count a character outside the Basic Multilingual Plane, such as an emoji, as two.
+
+    Args:
+        text: the annotated text.
+        start: the start in the export.
+        end: the end in the export.
+        covered: the text of the span in the export; None if it is not there.
+
+    Raises:
+        SpanError: there is another text at these offsets.
+
+    >>> find_offsets("\N{GRINNING FACE} Rome", 3, 7, covered="Rome")
+    (2, 6)
+    """
+    if covered is None or text[start:end] == covered:
+        return start, end
+    units = text.encode("utf-16-le", "surrogatepass")
+    first, last = (len(units[: 2 * offset].decode("utf-16-le", "replace")) for offset in (start, end))
+    if text[first:last] == covered:
+        return first, last
+    if _plain(text[start:end]) == _plain(covered):
+        return start, end
+    if _plain(text[first:last]) == _plain(covered):
+        return first, last
+    raise SpanError(f"the span {start} to {end} is {text[start:end]!r} in the text, and {covered!r} in the export")
+
+
+def _plain(text: str) -> str:
+    """Return a text with single spaces: tools write line ends in several ways."""
+    return " ".join(text.replace("\\n", "\n").split())

@@ -1,0 +1,189 @@
+"""CoNLL files: a word per line with its tags in columns, and an empty line after each sentence; also CoNLL-U."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice, pairwise
+from typing import NamedTuple
+
+from nlpmtl.data.example import has_surrogate
+from nlpmtl.data.lines import MOST_EMPTY_LINES, strip_line_end, undecodable
+from nlpmtl.data.raw_rows import MalformedRow, NumberedRows
+from nlpmtl.errors import ConfigError, DataError
+
+WORDS, TAGS = "words", "tags"
+"""Default names of the first and the last column."""
+CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+"""Columns of CoNLL-U (https://universaldependencies.org/format.html)."""
+HEAD_LINES = 1000
+"""Number of lines from which the layout of a file is read."""
+MOST_WORDS = 100_000
+"""Maximum number of words of a sentence: a file without empty lines would be one sentence."""
+
+_DOCUMENT = "-DOCSTART-"
+_ID = re.compile(r"[0-9]+(-[0-9]+|\.[0-9]+)?")
+_SETTING = re.compile(r"#\s+\S+\s*=\s")
+"""A comment of CoNLL-U, such as ``# sent_id = 3``; a word such as ``#tag`` is not one."""
+_SPAN_TAG = re.compile(r"O|[BIESLUMW]-\S+")
+_MOST_COLUMNS = 64
+
+
+class Layout(NamedTuple):
+    """The columns of a CoNLL file.
+
+    Args:
+        width: number of columns.
+        conllu: whether it is CoNLL-U, with its comments, and ids of multiword tokens and empty nodes.
+    """
+
+    width: int
+    conllu: bool
+
+    @property
+    def columns(self) -> dict[str, int]:
+        """Default name of each column = its index."""
+        if self.conllu:
+            return {name: index for index, name in enumerate(CONLLU_COLUMNS[: self.width])}
+        names = [str(index) for index in range(self.width)]
+        names[-1], names[0] = TAGS, WORDS
+        return {name: index for index, name in enumerate(names)}
+
+    def is_comment(self, line: str, fields: Sequence[str]) -> bool:
+        """Return whether a line that starts with # is a comment, not a word with its tags."""
+        return line.startswith("#") and (self.conllu or len(fields) != self.width or _SETTING.match(line) is not None)
+
+
+def find_layout(head: Sequence[str], *, conllu: bool) -> Layout | None:
+    """Return the layout that the first word shows; None without any word.
+
+    Args:
+        head: the first lines.
+        conllu: whether the file is CoNLL-U by its name. Otherwise it is if it has ten columns with ids.
+    """
+    words = (_split(line) for line in head if not line.startswith(("#", _DOCUMENT)))
+    fields = next(filter(None, words), None)
+    if fields is None:
+        return None
+    if not conllu:
+        conllu = len(fields) == len(CONLLU_COLUMNS) and _ID.fullmatch(fields[0]) is not None
+    return Layout(len(fields), conllu)
+
+
+def looks_like_conll(head: Sequence[str]) -> bool:
+    """Return whether the first lines of a text file are those of a CoNLL file.
+
+    All words have the same number of columns, at least two; and empty lines separate sentences of several words, or
+    every last column is O or a tag such as B-PER.
+    """
+    layout = find_layout(head, conllu=False)
+    if layout is None or not 2 <= layout.width <= _MOST_COLUMNS:
+        return False
+    lines = [(line, _split(line)) for line in head if not line.startswith(_DOCUMENT)]
+    words = [fields for line, fields in lines if fields and not layout.is_comment(line, fields)]
+    if not all(len(fields) == layout.width for fields in words):
+        return False
+    places = [i for i, (_, fields) in enumerate(lines) if fields]
+    adjacent = [second - first == 1 for first, second in pairwise(places)]
+    return (any(adjacent) and not all(adjacent)) or all(_SPAN_TAG.fullmatch(fields[-1]) for fields in words)
+
+
+def read_conll(
+    lines: Iterator[str],
+    *,
+    columns: Mapping[str, int] | None,
+    conllu: bool,
+    encoding: str,
+    where: str,
+) -> NumberedRows:
+    """Yield the sentences as rows of lists; the number of a row is the line of its first word.
+
+    Lines that start with -DOCSTART-, comments, and the lines ``1-2`` and ``1.1`` of CoNLL-U are skipped. A sentence
+    with an invalid line is a `MalformedRow` with the number of that line.
+
+    Args:
+        lines: the lines.
+        columns: name of each column = its index; a negative one counts from the end. Default: `Layout.columns`.
+        conllu: whether the file is CoNLL-U by its name.
+        encoding: the name of the codec, for messages.
+        where: the file's name in errors.
+
+    Raises:
+        ConfigError: the file does not have a column.
+        DataError: a sentence has more than `MOST_WORDS` words.
+    """
+    head = list(islice(lines, HEAD_LINES))
+    layout = find_layout(head, conllu=conllu)
+    if layout is None:
+        return
+    columns = columns or layout.columns
+    _check_columns(columns, layout.width, where=where)
+    for number, words in _sentences(chain(head, lines), layout, encoding=encoding, where=where):
+        if isinstance(words, MalformedRow):
+            yield number, words
+        else:
+            yield number, {name: [fields[index] for fields in words] for name, index in columns.items()}
+
+
+def _check_columns(columns: Mapping[str, int], width: int, *, where: str) -> None:
+    for name, index in columns.items():
+        if not -width <= index < width:
+            raise ConfigError(
+                f"{where}: data.columns: {name} = {index}, but the file has {width} column(s): write an index from 0 "
+                f"to {width - 1}, or from -1, the last column, to -{width}"
+            )
+
+
+def _sentences(
+    lines: Iterator[str], layout: Layout, *, encoding: str, where: str
+) -> Iterator[tuple[int, list[list[str]] | MalformedRow]]:
+    """Yield the words of each sentence, as the fields of their lines."""
+    first = empty = 0
+    words: list[list[str]] = []
+    bad: tuple[int, MalformedRow] | None = None
+    for number, line in enumerate(lines, 1):
+        fields = _split(line)
+        if line.startswith(_DOCUMENT) or layout.is_comment(line, fields):
+            continue
+        if not fields:
+            if words:
+                yield bad or (first, words)
+            words, bad, empty = [], None, empty + 1
+            if empty > MOST_EMPTY_LINES:
+                raise DataError(f"{where}:{number}: more than {MOST_EMPTY_LINES:,} consecutive empty lines")
+        elif not (layout.conllu and _is_extra(fields[0])):
+            first, empty = (first if words else number), 0
+            words.append(fields)
+            rule = _find_problem(line, fields, layout, encoding=encoding)
+            if rule and bad is None:
+                bad = (number, MalformedRow(strip_line_end(line), rule))
+            if len(words) > MOST_WORDS:
+                raise DataError(
+                    f"{where}:{first}: a sentence of more than {MOST_WORDS:,} words; "
+                    "an empty line after each sentence was expected"
+                )
+    if words:
+        yield bad or (first, words)
+
+
+def _is_extra(id_: str) -> bool:
+    """Return whether an id of CoNLL-U is that of a multiword token (``1-2``) or an empty node (``1.1``)."""
+    match = _ID.fullmatch(id_)
+    return match is not None and match[1] is not None
+
+
+def _find_problem(line: str, fields: Sequence[str], layout: Layout, *, encoding: str) -> str | None:
+    """Return the rule that a line breaks; None for a valid line."""
+    if has_surrogate(line):
+        return undecodable(encoding, line)
+    if len(fields) != layout.width:
+        return f"{len(fields)} column(s), but the first word of the file has {layout.width}"
+    return None
+
+
+def _split(line: str) -> list[str]:
+    """Return the fields of a line: separated by tabs, or else by spaces; none of an empty line."""
+    text = strip_line_end(line)
+    if "\t" in text:
+        return text.split("\t") if text.strip() else []
+    return [field for field in text.split(" ") if field.strip()]

@@ -1,0 +1,119 @@
+"""Detection of a text file's encoding, delimiter, quoting and header from its first megabyte."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+
+from nlpmtl.data.binary_files import open_binary
+from nlpmtl.data.delimited import TextFormat
+from nlpmtl.data.lines import UTF_8, strip_line_end
+
+DELIMITERS = (",", ";", "\t")
+"""Delimiters that are detected."""
+
+_HEAD = 1 << 20
+_RECORDS = 200
+_TABLES = (".csv", ".tsv")
+_UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_WESTERN = "cp1252"
+"""What Excel writes on many computers if the file is not UTF-8."""
+
+
+def detect_format(path: str) -> TextFormat:
+    """Return the format of a text file: of each part that differs from the default for its extension.
+
+    - encoding: UTF-16 by its byte order mark; otherwise UTF-8, or cp1252 if the bytes are not UTF-8.
+    - delimiter of .csv and .tsv files: the one with which the records have the same number of fields as the header,
+      more than one.
+    - quoting: "minimal" in a .tsv file whose lines have a constant number of fields only then.
+    - header: False if the first line has a number in a column of numbers, or a value that occurs again in its column.
+
+    Args:
+        path: a file, or a member of a zip archive; it may be compressed with gzip.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    with open_binary(path) as file:
+        head = file.read(_HEAD)
+    encoding, text = _decode(head)
+    detected = TextFormat(encoding=encoding)
+    name = path.lower().removesuffix(".gz")
+    if not name.endswith(_TABLES):
+        return detected
+    lines = [f"{line}\n" for line in text.removeprefix("\ufeff").split("\n")]
+    if len(head) == _HEAD:
+        lines = lines[:-1]
+    default = detected.for_file(path)
+    assert default.delimiter is not None
+    others = [mark for mark in DELIMITERS if mark != default.delimiter]
+    formats = [replace(default, delimiter=mark) for mark in (default.delimiter, *others)]
+    if default.quoting == "none":
+        formats.insert(1, replace(default, quoting="minimal"))
+    best = max(formats, key=lambda candidate: _fit(_records(lines, candidate)))
+    header = _has_header(_records(lines, best))
+    return replace(
+        detected,
+        delimiter=None if best.delimiter == default.delimiter else best.delimiter,
+        quoting=None if best.quoting == default.quoting else best.quoting,
+        header=header,
+    )
+
+
+def _decode(head: bytes) -> tuple[str, str]:
+    """Return the encoding and the text of the beginning of a file."""
+    if head.startswith(_UTF_16_MARKS):
+        return "utf-16", head.decode("utf-16", "replace")
+    for encoding in (UTF_8, _WESTERN):
+        try:
+            decoder = codecs.getincrementaldecoder(encoding)("strict")
+            return encoding, decoder.decode(head, final=len(head) < _HEAD)
+        except UnicodeDecodeError:
+            continue
+    return UTF_8, head.decode(UTF_8, "replace")
+
+
+def _records(lines: Sequence[str], format: TextFormat) -> list[list[str]]:
+    """Return the first records that are not empty, split at the delimiter of a format."""
+    assert format.delimiter is not None
+    if format.quoting == "none":
+        split = [strip_line_end(line).split(format.delimiter) for line in lines[:_RECORDS]]
+        return [record for record in split if any(record)]
+    try:
+        return [record for record in islice(csv.reader(lines, delimiter=format.delimiter), _RECORDS) if record]
+    except csv.Error:
+        return []
+
+
+def _fit(records: Sequence[Sequence[str]]) -> float:
+    """Return the fraction of the records that have as many fields as the first one; 0 if that has only one field."""
+    if not records or len(records[0]) < 2:
+        return 0.0
+    return sum(len(record) == len(records[0]) for record in records) / len(records)
+
+
+def _has_header(records: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first record has the names of the columns."""
+    if len(records) < 2:
+        return True
+    first, *others = records
+    if all(name in ("", str(index)) for index, name in enumerate(first)):
+        return True  # as pandas names the columns of a table without names
+    for column, name in enumerate(first):
+        values = [record[column] for record in others if len(record) > column and record[column].strip()]
+        are_numbers = bool(values) and all(map(_is_number, values))
+        if name.strip() and (name in values or (are_numbers and _is_number(name))):
+            return False
+    return True
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.strip().lower() not in ("nan", "inf", "infinity")

@@ -1,0 +1,157 @@
+"""The files of a split, read one after another."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from nlpmtl.config.dataset import InputConfig
+from nlpmtl.data.binary_files import find_zip, member_names, open_zip
+from nlpmtl.data.column_types import column_type
+from nlpmtl.data.delimited import TextFormat
+from nlpmtl.data.files import check_extension, check_format, fingerprint_file, is_table, open_file
+from nlpmtl.data.labels import LabelType
+from nlpmtl.data.list_cells import read_list_cells
+from nlpmtl.data.raw_rows import FilePart, MalformedRow, NumberedRows, RawRows
+from nlpmtl.errors import ConfigError, DataError
+
+_SHOWN_FILES = 3
+
+
+class Shards:
+    """The files of a split, read one after another.
+
+    Args:
+        names: paths and patterns; the files that match a pattern are sorted by path.
+        inputs: the columns of the input.
+        labels: label column = its type.
+        format: the format of text files.
+
+    Raises:
+        ConfigError: a file has an unsupported type, or is listed twice.
+    """
+
+    def __init__(
+        self, names: Sequence[str], *, inputs: InputConfig, labels: Mapping[str, LabelType], format: TextFormat
+    ) -> None:
+        self._names, self._inputs, self._labels, self._format = names, inputs, labels, format
+        self._check([name for name in names if not _is_pattern(name)])
+
+    def paths(self) -> list[str]:
+        """Return the paths of all files.
+
+        Raises:
+            ConfigError: a file has an unsupported type, or is listed twice.
+            DataError: no file matches a pattern.
+        """
+        paths: list[str] = []
+        for name in self._names:
+            files = _match(name) if _is_pattern(name) else [name]
+            if not files:
+                raise DataError(f"{name}: no file matches this pattern")
+            paths += files
+        self._check(paths)
+        return paths
+
+    def open(self) -> RawRows:
+        """Open all files. Raises the errors of `paths` and `open_file`."""
+        # Declared as a label, an empty cell of a further input is null, as in the other sources.
+        further = set(self._inputs.extra.values()) - {self._inputs.text, self._inputs.pair}
+        labels = {**dict.fromkeys(further, "class"), **self._labels}
+        shards = [self._open_file(path, labels) for path in self.paths()]
+        first = shards[0]
+        if len(shards) == 1:
+            return first
+        for other in shards[1:]:
+            if other.class_names != first.class_names:
+                raise DataError(f"{other.where}: its ClassLabel names differ from those of {first.where}")
+        parts: list[FilePart] = []
+        uniform = all(shard.uniform for shard in shards)
+        rows = self._read(shards, parts)
+        where = (
+            ", ".join(self._names) if len(self._names) <= _SHOWN_FILES else f"{self._names[0]}, … ({len(shards)} files)"
+        )
+        return RawRows(where, ": row ", rows, class_names=first.class_names, files=parts, uniform=uniform)
+
+    def _open_file(self, path: str, labels: Mapping[str, LabelType]) -> RawRows:
+        opened = open_file(path, inputs=self._inputs.columns, labels=labels, format=self._format)
+        separator = self._format.separator
+        if separator is None and not is_table(path):
+            return opened
+        lists = [column for column, type_ in labels.items() if column_type(type_).coding == "names"]
+        return replace(
+            opened, rows=read_list_cells(opened.rows, words=self._inputs.words, lists=lists, separator=separator)
+        )
+
+    def fingerprint(self) -> str | None:
+        """Return the paths, which errors contain, and the digests of all files; None if a file is missing."""
+        try:
+            fingerprints = [fingerprint_file(path) for path in self.paths()]
+        except DataError:
+            return None
+        return None if None in fingerprints else "\n".join(map(str, fingerprints))
+
+    def _check(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            check_extension(path, self._format)
+            check_format(path, self._format)
+        files: dict[str, str] = {}
+        for path in paths:
+            real = os.path.realpath(path)
+            other = files.get(real)
+            files[real] = path
+            if other is not None:
+                same = "" if other == path else f", also as {other}"
+                raise ConfigError(f"{path}: listed more than once in one split{same}")
+
+    def _read(self, shards: Sequence[RawRows], parts: list[FilePart]) -> NumberedRows:
+        """Yield the rows of all files, which must have the same needed columns: a missing one would read as null."""
+        needed = {*self._inputs.columns, *self._labels}
+        before, first, columns = 0, "", set[str]()
+        for shard in shards:
+            first_part, documents = len(parts), 0
+            parts.append(FilePart(before, f"{shard.where}{shard.separator}"))
+            present, existing, number = needed & set(shard.columns), set(shard.columns), 0
+            for number, row in shard.rows:
+                if documents < len(shard.files):  # the shard has several documents
+                    documents = len(shard.files)
+                    parts[first_part:] = [FilePart(before + part.before, part.prefix) for part in shard.files]
+                if len(present) < len(needed) and not isinstance(row, MalformedRow):
+                    present |= needed & row.keys()
+                    existing.update(row)
+                yield before + number, row
+            before += number
+            if not first and existing:
+                first, columns = shard.where, present
+            if existing and present != columns:
+                _raise_missing_column(shard.where, present=present, first=first, columns=columns)
+
+
+def _raise_missing_column(path: str, *, present: set[str], first: str, columns: set[str]) -> None:
+    lacking, missing = (path, columns - present) if columns - present else (first, present - columns)
+    other = first if lacking == path else path
+    raise ConfigError(
+        f"{lacking}: no column {', '.join(map(repr, sorted(missing)))}, which {other} has: all files of a split need "
+        "the same columns; write null for a row without a label"
+    )
+
+
+def _is_pattern(name: str) -> bool:
+    return glob.has_magic(name) and not os.path.exists(name)  # noqa: PTH110 (exists raises on a long name)
+
+
+def _match(pattern: str) -> list[str]:
+    """Return the files that match a pattern, sorted; also those in a zip archive, such as ``SNLI.zip/SNLI/*.tsv``."""
+    inside = find_zip(pattern)
+    if inside is None:
+        return sorted(filter(os.path.isfile, glob.glob(pattern, recursive=True)))  # noqa: PTH207
+    with open_zip(inside.archive) as archive:
+        names = member_names(archive)
+    return [
+        f"{inside.archive}/{name}"
+        for name in names
+        if name == inside.member or fnmatch.fnmatchcase(name, inside.member)
+    ]

@@ -1,0 +1,105 @@
+"""Rows of files as inputs of the predictor: which columns are read, and which rows are invalid."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from nlpmtl.data.raw_rows import MalformedRow, RawRow
+from nlpmtl.data.validation import find_delimiter
+from nlpmtl.errors import ConfigError, DataError, did_you_mean
+from nlpmtl.file_prediction.row_files import Chunk, RowFile
+from nlpmtl.inference.task_inputs import Container, InputReader
+
+_KEYS = ("text", "pair", "words")
+
+
+class RowInput(NamedTuple):
+    """A row as an input.
+
+    Args:
+        value: what `Predictor.predict_all` takes; the readable fields of an invalid row.
+        tasks: names of the tasks that can predict for it.
+        error: why the row is invalid, with its place; None for a valid row.
+    """
+
+    value: Any
+    tasks: Collection[str]
+    error: str | None = None
+
+
+def check_columns(file: RowFile, names: Sequence[str]) -> None:
+    """Check that a file which declares its columns has those of the text and of its pair.
+
+    Raises:
+        DataError: a column is missing.
+    """
+    for name in names if file.columns else ():
+        if name not in file.columns:
+            hint = did_you_mean(name, file.columns)
+            raise DataError(f"{file.path}: no column {name!r}, which --text-column names; {hint}")
+
+
+class RowParser:
+    """Parses the rows of a file.
+
+    Args:
+        reader: validates inputs for the tasks to predict.
+        file: the file.
+        text_columns: the column of the text, or those of the text and of its pair; default: those that the tasks were
+            trained on, or ``text``, ``pair`` and ``words``.
+
+    Raises:
+        DataError: the file declares its columns, and lacks those that are read.
+    """
+
+    def __init__(self, reader: InputReader, file: RowFile, *, text_columns: Sequence[str] = ()) -> None:
+        self._reader, self._file = reader, file
+        self._renamed = dict(zip(text_columns, _KEYS, strict=False))
+        self.columns = list(self._renamed) or list(dict.fromkeys([*_KEYS, *reader.trained_columns]))
+        self.columns += [column for column in reader.further_columns if column not in self.columns]
+        # An empty cell is a missing value: a table can mix pairs and single texts.
+        self._optional = {"pair", *text_columns[1:], *reader.further_columns} if file.type == "table" else set()
+        check_columns(file, text_columns)
+        if file.columns and not text_columns and not set(file.columns) & set(self.columns):
+            self._raise_missing_columns()
+
+    def parse(self, chunk: Chunk) -> list[RowInput]:
+        """Return the inputs of the rows of a chunk of the file."""
+        return [self._parse(row, chunk, index) for index, row in enumerate(chunk.rows(self.columns))]
+
+    def _parse(self, row: RawRow, chunk: Chunk, index: int) -> RowInput:
+        if isinstance(row, MalformedRow):
+            return RowInput({}, (), f"{chunk.place(index)}: {row.rule}")
+        fields = {
+            self._renamed.get(column, column): row[column]
+            for column in self.columns
+            if row.get(column) is not None and not (row[column] == "" and column in self._optional)
+        }
+        value: Any = fields["text"] if self._file.type == "lines" else fields
+        try:
+            if self._renamed and "text" not in fields:
+                raise ValueError(f"{next(iter(self._renamed))}: missing or null")
+            matched = self._reader.read(value)
+        except (ValueError, ConfigError) as error:
+            return RowInput(fields, (), f"{chunk.place(index)}: {self._explain(row, error)}")
+        return RowInput(value, [name for _, names in matched for name in names])
+
+    def _explain(self, row: Mapping[str, Any], error: Exception) -> Exception:
+        """Return why a row is invalid, with the names of the columns that it has."""
+        if self._file.type == "lines" or self._renamed:
+            return error
+        try:
+            self._reader.read({**dict.fromkeys(self._file.columns), **row})
+        except (ValueError, ConfigError) as detailed:
+            return detailed
+        return error
+
+    def _raise_missing_columns(self) -> None:
+        table = Container(f"file {self._file.path}", iter, tuple(self._file.columns), lazy=True)
+        try:
+            self._reader.columns(table)
+        except DataError as error:
+            delimiter = find_delimiter(self._file.columns)
+            several = "" if delimiter is None else f"; if these are several columns, write --delimiter {delimiter!r}"
+            raise DataError(f"{error}; or name the column of the text with --text-column{several}") from None

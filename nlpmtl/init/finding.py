@@ -1,0 +1,36 @@
+"""What a column is, with the evidence: the result of a rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NOT_USED = "none"
+"""The kind of a column that no task and no input reads."""
+INPUTS = ("text", "pair", "words")
+"""Kinds of the columns of an input; they are keys of the table `input` of a dataset file."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a column is.
+
+    Args:
+        kind: a task type; "text", "pair" or "words" for an input; or "none".
+        evidence: what in the values, or in the name of the column, says so.
+        labels: names of the labels that must be written in the dataset file, in order; empty if the data define them.
+        separator: what separates the labels or words in a cell; None for a list.
+        scheme: tagging scheme of tags of words.
+        spans: whether the labels are character spans of a text.
+    """
+
+    kind: str
+    evidence: str
+    labels: tuple[str, ...] = ()
+    separator: str | None = None
+    scheme: str | None = None
+    spans: bool = False
+
+
+def not_used(evidence: str) -> Finding:
+    """Return the finding for a column that is not proposed, with the reason."""
+    return Finding(NOT_USED, evidence)

@@ -1,0 +1,85 @@
+"""The input of a dataset: which columns are its text, the second text of a pair, or its words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from nlpmtl.init.finding import Finding
+from nlpmtl.init.scalar_rules import TEXT_NAMES
+from nlpmtl.init.table import Table
+
+_PAIRS = (
+    ("premise", "hypothesis"),
+    ("question", "sentence"),
+    ("question", "context"),
+    ("question", "passage"),
+    ("question", "answer"),
+    ("query", "passage"),
+    ("query", "document"),
+    ("query", "answer"),
+    ("context", "response"),
+)
+"""Names of columns that are a pair of texts, in this order."""
+_PARTS = (("1", "2"), ("a", "b"), ("first", "second"), ("left", "right"))
+"""The part in which the names of two columns differ if they are a pair of texts."""
+
+
+def find_inputs(findings: Mapping[str, Finding], table: Table) -> dict[str, str]:
+    """Return the columns of the input by their key in a dataset file: text, text and pair, or words.
+
+    Words are read if a task labels them, and where there is no text. Among several texts, a pair is recognised by its
+    names; otherwise the text is the column that is named like one, or the one with the longest values.
+
+    Args:
+        findings: column = what it is.
+        table: the profiles of the columns.
+
+    Example:
+        >>> table = Table.of({"question": ["who is ada", "who is bo"], "context": ["ada sings", "bo runs"]})
+        >>> find_inputs({"question": Finding("text", ""), "context": Finding("text", "")}, table)
+        {'text': 'question', 'pair': 'context'}
+    """
+    by_kind: dict[str, list[str]] = {}
+    for column, finding in findings.items():
+        by_kind.setdefault(finding.kind, []).append(column)
+    tags = [finding for finding in findings.values() if finding.kind == "labeling"]
+    texts, words = by_kind.get("text", []), by_kind.get("words", [])
+    pair = by_kind.get("pair", [])[:1]
+    if any(finding.spans for finding in tags):
+        return {"words": _best_text(texts, table)} if texts else {}
+    if words and (tags or not texts):
+        return {"words": words[0]}
+    if pair and texts:
+        return {"text": _best_text(texts, table), "pair": pair[0]}
+    if len(texts) > 1 and (names := _find_pair(texts)) is not None:
+        return dict(zip(("text", "pair"), names, strict=True))
+    if not texts:
+        texts = _longest_strings(findings, table)
+    return {"text": _best_text(texts, table)} if texts else {}
+
+
+def _find_pair(columns: list[str]) -> tuple[str, str] | None:
+    """Return the two columns whose names are those of a pair."""
+    by_name = {column.strip().casefold(): column for column in columns}
+    for first, second in _PAIRS:
+        if first in by_name and second in by_name:
+            return by_name[first], by_name[second]
+    for name, column in by_name.items():
+        for first, second in _PARTS:
+            other = re.sub(rf"(?<![a-z]){first}(?![a-z])|{first}$", second, name)
+            if other != name and other in by_name:
+                return column, by_name[other]
+    return None
+
+
+def _best_text(columns: list[str], table: Table) -> str:
+    """Return the column that is named like a text, and among several the one with the longest values."""
+    profiles = [table.columns[column] for column in columns]
+    return max(profiles, key=lambda column: (bool(column.words_in_name & TEXT_NAMES), column.mean_words)).name
+
+
+def _longest_strings(findings: Mapping[str, Finding], table: Table) -> list[str]:
+    """Return the columns of strings of several words that repeat so often that they look like labels."""
+    classes = [column for column, finding in findings.items() if finding.kind == "classification"]
+    return [column for column in classes if table.columns[column].prose >= 0.5]

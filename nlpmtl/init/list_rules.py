@@ -1,0 +1,160 @@
+"""Rules for columns of lists and objects: words, tags, label sets, character spans, and kinds that are not built in.
+
+Each rule is a function of a column's profile and the table, which returns a `Finding`, or None if it does not apply.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nlpmtl.init.finding import Finding, not_used
+from nlpmtl.init.profile import Profile
+from nlpmtl.init.table import Table
+from nlpmtl.init.tags import find_scheme
+
+_MAX_LABELS = 1000
+_MAX_WORD_TAGS = 500
+
+
+def character_spans(column: Profile, table: Table) -> Finding | None:
+    """Lists of ``[start, end, label]``, or of objects with start, end and label."""
+    names = {_span_label(item) for item in column.items}
+    if not names or None in names:
+        return None
+    return Finding("labeling", f"character spans of {len(names)} types", scheme="bio", spans=True)
+
+
+def answers(column: Profile, table: Table) -> Finding | None:
+    """Answers with their position in a text, as in SQuAD."""
+    values = column.items if column.type == "list" else column.values if column.type == "object" else []
+    if not values or not all(isinstance(value, dict) and {"text", "answer_start"} <= value.keys() for value in values):
+        return None
+    return not_used("answers in a text; question answering is not built in")
+
+
+def words(column: Profile, table: Table) -> Finding | None:
+    """Lists of words: named so, or with as many items as another column has tags."""
+    if column.name != table.words:
+        return None
+    return Finding("words", f"lists of {column.mean_words:.0f} words on average")
+
+
+def heads(column: Profile, table: Table) -> Finding | None:
+    """For each word the number of its head in a dependency tree, 0 for the root."""
+    if column.name != table.heads:
+        return None
+    return not_used("the head of each word in a tree; dependency parsing is not built in")
+
+
+def relations(column: Profile, table: Table) -> Finding | None:
+    """For each word its relation to its head: the words whose head is 0 share one label, which no other word has."""
+    if table.heads is None or column.name not in table.per_word or not _marks_roots(column, table):
+        return None
+    return not_used(f"relations to the heads in {table.heads!r}; dependency parsing is not built in")
+
+
+def word_tags(column: Profile, table: Table) -> Finding | None:
+    """Lists with one tag per word."""
+    if column.name not in table.per_word or column.item_type not in ("string", "number"):
+        return None
+    tags = sorted({str(item) for item in column.items})
+    if column.item_type == "number" and not all(float(item).is_integer() for item in column.items):
+        return None
+    if len(tags) < 2:
+        return not_used(f"every tag is {tags[0]!r}" if tags else "no tags")
+    assert table.words is not None
+    scheme = find_scheme([_tag_names(value, column) for value in column.values])
+    words = len(set(table.columns[table.words].items))
+    if len(tags) > min(_MAX_WORD_TAGS, words / 2 if scheme == "plain" else words):
+        return not_used(f"one value per word, but {len(tags):,} different ones: too many for tags")
+    described = f"one of {len(column.class_names or tags)} tags per word"
+    return Finding("labeling", f"{described}, without spans" if scheme == "plain" else described, scheme=scheme)
+
+
+def spaced_words(column: Profile, table: Table) -> Finding | None:
+    """Texts whose words, separated by spaces, have a tag each in another column."""
+    if column.name not in table.spaced_tags.values():
+        return None
+    return Finding("words", f"texts of {column.mean_words:.0f} words on average, separated by spaces", separator=" ")
+
+
+def spaced_tags(column: Profile, table: Table) -> Finding | None:
+    """Tags that are separated by spaces, one per word of another column."""
+    if column.name not in table.spaced_tags:
+        return None
+    rows = [value.split() for value in column.values]
+    count = len({tag for row in rows for tag in row})
+    return Finding(
+        "labeling", f"one of {count} tags per word, separated by spaces", separator=" ", scheme=find_scheme(rows)
+    )
+
+
+def choices(column: Profile, table: Table) -> Finding | None:
+    """Lists of texts of which another column has the index of the right one."""
+    index = next((name for name, lists in table.choices.items() if lists == column.name), None)
+    return not_used(f"choices, of which {index!r} is the index; multiple choice is not built in") if index else None
+
+
+def choice_index(column: Profile, table: Table) -> Finding | None:
+    """Whole numbers that are indices into the lists of another column."""
+    lists = table.choices.get(column.name)
+    return not_used(f"an index into {lists!r}; multiple choice is not built in") if lists else None
+
+
+def multi_hot(column: Profile, table: Table) -> Finding | None:
+    """Lists of 0 and 1, with an entry for every label."""
+    values = {str(item).lower() for item in column.items}
+    if not values or not values <= {"0", "1", "0.0", "1.0", "true", "false"} or len(set(column.lengths)) != 1:
+        return None
+    count = column.lengths[0]
+    if count < 2:
+        return None
+    labels = tuple(f"label_{number}" for number in range(count))
+    return Finding(
+        "multilabel", f"lists with 0 or 1 for each of {count} labels, whose names are missing", labels=labels
+    )
+
+
+def label_sets(column: Profile, table: Table) -> Finding | None:
+    """Lists of labels that occur again and again."""
+    if column.type != "list" or column.item_type not in ("string", "number"):
+        return None
+    items = {str(item) for item in column.items}
+    if column.item_type == "number" and not all(float(item).is_integer() for item in column.items):
+        return None
+    repeats = any(len({str(item) for item in value}) < len(value) for value in column.values)
+    if repeats or len(items) > _MAX_LABELS or 2 * len(items) > len(column.items):
+        return None
+    return Finding("multilabel", f"lists of {len(items)} labels")
+
+
+def other_lists(column: Profile, table: Table) -> Finding | None:
+    """Other lists and objects."""
+    if column.type == "list":
+        return not_used("lists that are neither words, tags nor labels that occur again and again")
+    return not_used("objects") if column.type == "object" else None
+
+
+def _marks_roots(column: Profile, table: Table) -> bool:
+    """Return whether the words whose head is 0 share one label, which no other word has."""
+    assert table.heads is not None
+    roots: set[str] = set()
+    others: set[str] = set()
+    for names, row_heads in table.rows_of(column.name, table.heads):
+        for name, head in zip(names, row_heads, strict=True):
+            (others if head else roots).add(str(name))
+    return len(roots) == 1 and not roots & others
+
+
+def _tag_names(value: list[Any], column: Profile) -> list[str]:
+    names = column.class_names
+    return [names[item] if names and isinstance(item, int) and 0 <= item < len(names) else str(item) for item in value]
+
+
+def _span_label(item: Any) -> str | None:
+    """Return the label of a character span; None for another value."""
+    if isinstance(item, dict):
+        item = [item.get("start"), item.get("end"), item.get("label")]
+    if not isinstance(item, list) or len(item) != 3 or not isinstance(item[2], str):
+        return None
+    return item[2] if all(isinstance(part, int) and not isinstance(part, bool) for part in item[:2]) else None

@@ -1,0 +1,170 @@
+"""Overrides of proposals: ``name=column:kind``, as an option of the command or typed at its prompt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from nlpmtl.config import NAME
+from nlpmtl.data import sort_names
+from nlpmtl.errors import ConfigError, did_you_mean, find_nearest
+from nlpmtl.init import list_rules, scalar_rules
+from nlpmtl.init.finding import INPUTS, NOT_USED, Finding, not_used
+from nlpmtl.init.profile import Profile
+from nlpmtl.init.table import Table
+
+TASK_KINDS = ("classification", "sentiment", "regression", "multilabel", "labeling")
+KINDS = (*TASK_KINDS, *INPUTS, NOT_USED)
+SYNTAX = "NAME=COLUMN:KIND"
+_CHOSEN = "chosen"
+
+
+@dataclass(frozen=True)
+class Override:
+    """A kind that the user chose.
+
+    Args:
+        name: name of the task; it is not used for the columns of an input and for "none".
+        dataset: name of the dataset, if the columns are written as ``dataset.column``.
+        columns: one column, or the columns of 0 and 1 of a multilabel task.
+        kind: one of `KINDS`.
+        text: the override as it was written, for errors.
+    """
+
+    name: str
+    dataset: str | None
+    columns: tuple[str, ...]
+    kind: str
+    text: str
+
+
+def parse_override(text: str, *, columns: Mapping[str, Collection[str]]) -> Override:
+    """Parse ``name=column:kind``; the name may be left out, and the column may be ``dataset.column``.
+
+    Args:
+        text: the override.
+        columns: dataset = its columns.
+
+    Raises:
+        ConfigError: the syntax is wrong, or the kind, the column or the dataset does not exist; the message says what
+            to write instead.
+
+    Example:
+        >>> parse_override("topic=category:classification", columns={"reviews": ["text", "category"]}).columns
+        ('category',)
+    """
+    name, _, rest = text.partition("=") if "=" in text else ("", "", text)
+    place, colon, kind = rest.rpartition(":")
+    name, place, kind = name.strip(), place.strip(), kind.strip()
+    if not colon or not place:
+        raise ConfigError(f"--task {text}: write {SYNTAX}, such as topic=category:classification")
+    if kind not in KINDS:
+        raise ConfigError(f"--task {text}: unknown kind {kind!r}; {did_you_mean(kind, KINDS)}")
+    if name and kind in TASK_KINDS and not re.match(NAME, name):
+        rule = "letters, digits, `_` and `-`, not starting with a digit, at most 64 characters"
+        raise ConfigError(f"--task {text}: {name!r} cannot be the name of a task: {rule}")
+    dataset, names = _find_columns(place, text=text, columns=columns)
+    if len(names) > 1 and kind not in ("multilabel", NOT_USED):
+        raise ConfigError(f"--task {text}: only multilabel reads several columns, of 0 and 1; write one column")
+    return Override(name, dataset, names, kind, text)
+
+
+def _find_columns(
+    place: str, *, text: str, columns: Mapping[str, Collection[str]]
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return the dataset, if it is named, and the columns of ``column``, ``first,second`` or ``dataset.column``."""
+    for dataset, rest in ((None, place), (place.partition(".")[0], place.partition(".")[2])):
+        datasets = columns.values() if dataset is None else [columns.get(dataset, ())]
+        for names in ((rest,), tuple(name.strip() for name in rest.split(","))):
+            if any(set(names) <= set(known) for known in datasets):
+                return dataset, names
+    known = sorted({column for names in columns.values() for column in names})
+    missing = next((name.strip() for name in place.split(",") if name.strip() not in known), place)
+    nearest = find_nearest(missing, known)
+    hint = f"did you mean {nearest!r}?" if nearest else f"columns: {', '.join(known)}"
+    raise ConfigError(f"--task {text}: no column {missing!r}; {hint}")
+
+
+def overrides_of(dataset: str, overrides: Sequence[Override], table: Table) -> list[Override]:
+    """Return the overrides that apply to a dataset: those that name it, or name no dataset and have its columns."""
+    return [
+        override
+        for override in overrides
+        if override.dataset in (None, dataset) and set(override.columns) <= table.columns.keys()
+    ]
+
+
+def apply_override(override: Override, column: Profile, table: Table) -> Finding:
+    """Return what a column is by an override.
+
+    Raises:
+        ConfigError: the values of the column do not fit the kind.
+    """
+    kind = override.kind
+    if kind == NOT_USED:
+        return not_used(_CHOSEN)
+    check = {
+        "regression": _as_numbers,
+        "labeling": _as_tags,
+        "multilabel": _as_sets,
+        "words": _as_words,
+        "text": _as_text,
+        "pair": _as_text,
+    }.get(kind, _as_classes)
+    finding = check(kind, column, table)
+    if isinstance(finding, str):
+        raise ConfigError(f"--task {override.text}: {column.name!r} cannot be read as {kind}: {finding}")
+    return finding
+
+
+def _as_numbers(kind: str, column: Profile, table: Table) -> Finding | str:
+    if column.numbers is not None:
+        return Finding(kind, _CHOSEN)
+    other = next((value for value in column.values if Profile.of("", [value]).numbers is None), None)
+    return f"not all of its values are numbers (found {str(other)[:40]!r})"
+
+
+def _as_tags(kind: str, column: Profile, table: Table) -> Finding | str:
+    for rule in (list_rules.character_spans, list_rules.word_tags, list_rules.spaced_tags):
+        finding = rule(column, table)
+        if finding is not None and finding.kind == kind:
+            return finding
+    return "it has neither one tag per word of another column nor character spans"
+
+
+def _as_sets(kind: str, column: Profile, table: Table) -> Finding | str:
+    for rule in (list_rules.multi_hot, list_rules.label_sets, scalar_rules.separated_labels, scalar_rules.flags):
+        finding = rule(column, table)
+        if finding is not None:
+            return Finding(kind, _CHOSEN, labels=finding.labels, separator=finding.separator)
+    if column.type == "list" and column.item_type in ("string", "number"):
+        return Finding(kind, _CHOSEN)
+    return "it has neither lists of labels, nor labels separated by | or ;, nor 0 and 1"
+
+
+def _as_words(kind: str, column: Profile, table: Table) -> Finding | str:
+    if column.type == "list" and column.item_type == "string":
+        return Finding(kind, _CHOSEN)
+    if column.type == "string" and column.name in table.spaced_tags.values():
+        return Finding(kind, _CHOSEN, separator=" ")
+    return "it has no lists of strings"
+
+
+def _as_text(kind: str, column: Profile, table: Table) -> Finding | str:
+    return Finding(kind, _CHOSEN) if column.type == "string" else "its values are not strings"
+
+
+def _as_classes(kind: str, column: Profile, table: Table) -> Finding | str:
+    if column.type not in ("string", "number", "boolean") or (column.numbers and column.whole_numbers is None):
+        return "names, or whole numbers, were expected"
+    if column.distinct < 2:
+        return "it has fewer than two different values"
+    if kind != "sentiment" or column.class_names:
+        return Finding(kind, _CHOSEN, labels=column.class_names if kind == "sentiment" else ())
+    finding = scalar_rules.ordered_names(column, table)
+    return Finding(kind, _CHOSEN, labels=finding.labels if finding else sort_names(map(_label_name, column.counts)))
+
+
+def _label_name(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,212 @@
+"""Proposals: the input and the tasks of each dataset, from what its columns are and what the user chose."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from nlpmtl.errors import ConfigError
+from nlpmtl.init.finding import INPUTS, Finding, not_used
+from nlpmtl.init.inputs import find_inputs
+from nlpmtl.init.overrides import TASK_KINDS, Override, apply_override, overrides_of
+from nlpmtl.init.rules import classify
+from nlpmtl.init.sample import Sample
+from nlpmtl.init.scalar_rules import flags
+from nlpmtl.init.sources import to_name
+from nlpmtl.init.table import Table
+
+_PARTS_OF_SPEECH = ("upos", "xpos")
+_GENERIC_NAMES = {"label", "labels", "tag", "tags", "class", "classes", "target", "targets", "y", "gold"}
+"""Names of columns that do not say what the task is; a task with such a column is named after its dataset."""
+
+
+@dataclass(frozen=True)
+class TaskProposal:
+    """A task that is written to a dataset file.
+
+    Args:
+        kind: the task type.
+        columns: its label column; several columns of 0 and 1 for one multilabel task.
+        finding: what the columns are.
+        has_flags: whether the columns have 0 and 1, one per label of a multilabel task.
+        name: name that the user chose; None to derive one from the column and the dataset.
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+    finding: Finding
+    has_flags: bool = False
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What is written for one dataset.
+
+    Args:
+        sample: the columns of the dataset in its first rows.
+        findings: column = what it is, in the order of the data.
+        input: key of an input = its column; empty if there is none.
+        tasks: the tasks by name; empty if no column can be a label.
+        separator: what separates the labels or words in a cell, for `data.separator`; None if no column needs it.
+    """
+
+    sample: Sample
+    findings: Mapping[str, Finding]
+    input: Mapping[str, str]
+    tasks: Mapping[str, TaskProposal]
+    separator: str | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is an input and a task, so that a dataset file can be written."""
+        return bool(self.input and self.tasks)
+
+
+def propose(samples: Sequence[Sample], overrides: Sequence[Override] = ()) -> list[Proposal]:
+    """Return what is proposed for each dataset.
+
+    Args:
+        samples: the columns of each dataset.
+        overrides: kinds that the user chose; they replace the proposal for their columns.
+
+    Raises:
+        ConfigError: an override does not fit its column, or two tasks have the same name.
+    """
+    findings: dict[str, dict[str, Finding]] = {}
+    inputs: dict[str, dict[str, str]] = {}
+    tasks: dict[str, list[TaskProposal]] = {}
+    for sample in samples:
+        name, table = sample.source.name, sample.table
+        chosen = overrides_of(name, overrides, table)
+        columns = _classify_all(sample, chosen)
+        inputs[name] = find_inputs(columns, table)
+        findings[name] = _drop_unread(columns, inputs[name])
+        tasks[name] = _find_tasks(findings[name], chosen, table)
+    names = _name_tasks(tasks)
+    proposals = []
+    for sample in samples:
+        name = sample.source.name
+        named = dict(zip(names[name], tasks[name], strict=True))
+        separator = _separator(findings[name].values())
+        proposals.append(Proposal(sample, findings[name], inputs[name], named, separator))
+    return proposals
+
+
+def _classify_all(sample: Sample, overrides: Sequence[Override]) -> dict[str, Finding]:
+    """Return what each column is. Of several chosen texts, pairs or words the last one counts."""
+    table = sample.table
+    findings = {name: classify(column, table) for name, column in table.columns.items()}
+    if sample.type in ("conll", "conllu"):
+        findings = _select_tags(findings, conllu=sample.type == "conllu")
+    for override in overrides:
+        if override.kind in INPUTS:
+            replaced = [name for name, finding in findings.items() if finding.kind == override.kind]
+            findings |= {name: not_used(f"another column was chosen as {override.kind}") for name in replaced}
+        for column in override.columns:
+            findings[column] = apply_override(override, table.columns[column], table)
+    return findings
+
+
+def _select_tags(findings: Mapping[str, Finding], *, conllu: bool) -> dict[str, Finding]:
+    """Return the findings for a CoNLL file: its last column with tags is proposed, of CoNLL-U both parts of speech."""
+    tags = [column for column, finding in findings.items() if finding.kind == "labeling"]
+    kept = [column for column in tags if column in _PARTS_OF_SPEECH] if conllu else tags[-1:]
+    reasons = dict.fromkeys(tags, "of CoNLL-U only the parts of speech are proposed" if conllu else "not the last tags")
+    if conllu:
+        reasons |= dict.fromkeys(("head", "deprel"), "a dependency tree; dependency parsing is not built in")
+    return {
+        column: not_used(reasons[column]) if column in reasons and column not in kept else finding
+        for column, finding in findings.items()
+    }
+
+
+def _drop_unread(findings: Mapping[str, Finding], inputs: Mapping[str, str]) -> dict[str, Finding]:
+    """Return the findings with the key of each column of the input as its kind; other texts and words are not used."""
+    keys = {column: key for key, column in inputs.items()}
+    separator = _separator(findings.values())
+    kept: dict[str, Finding] = {}
+    for column, finding in findings.items():
+        if column in keys:
+            evidence = finding.evidence if finding.kind in INPUTS else f"the longest strings ({finding.evidence})"
+            finding = replace(finding, kind=keys[column], evidence=evidence, labels=())
+        elif finding.kind in INPUTS:
+            finding = not_used(f"{finding.evidence}; the input is {' and '.join(map(repr, keys)) or 'missing'}")
+        elif finding.kind == "labeling" and "words" not in inputs:
+            finding = not_used(f"{finding.evidence}, but there is no column of words")
+        elif finding.separator not in (None, separator):
+            finding = not_used(
+                f"{finding.evidence}; only one separator can be set, and another column has {separator!r}"
+            )
+        kept[column] = finding
+    return kept
+
+
+def _separator(findings: Iterable[Finding]) -> str | None:
+    """Return the first separator; a space, which separates words, comes before the others."""
+    separators = [finding.separator for finding in findings if finding.separator]
+    return " " if " " in separators else next(iter(separators), None)
+
+
+def _find_tasks(findings: Mapping[str, Finding], overrides: Sequence[Override], table: Table) -> list[TaskProposal]:
+    """Return the tasks of the label columns, in the order of the data; columns of 0 and 1 together are one task."""
+    chosen = {column: override for override in overrides for column in override.columns}
+    labels = [column for column, finding in findings.items() if finding.kind in TASK_KINDS]
+    together = [column for column in labels if column not in chosen and flags(table.columns[column], table)]
+    tasks: list[TaskProposal] = []
+    done: set[str] = set()
+    for column in labels:
+        override = chosen.get(column)
+        columns = (column,) if override is None else override.columns
+        if override is None and len(together) > 1 and column in together:
+            columns = tuple(together)
+        if column in done:
+            continue
+        done.update(columns)
+        finding = findings[column]
+        is_flag = flags(table.columns[column], table) is not None
+        has_flags = is_flag and (len(columns) > 1 or finding.kind == "multilabel")
+        if has_flags:
+            finding = replace(
+                finding, kind="multilabel", evidence=f"{len(columns)} column(s) of 0 and 1, one per label"
+            )
+        tasks.append(
+            TaskProposal(finding.kind, columns, finding, has_flags, override.name or None if override else None)
+        )
+    return tasks
+
+
+def _name_tasks(tasks: Mapping[str, Sequence[TaskProposal]]) -> dict[str, list[str]]:
+    """Return the names of the tasks of each dataset.
+
+    The name is that of the column. If the column does not say what the task is (such as "label"), it is the name of the
+    dataset; if several tasks would get the same name, it is the names of both.
+    """
+    bases = {dataset: [_base_name(task) for task in members] for dataset, members in tasks.items()}
+    counts = Counter(base.casefold() for members in bases.values() for base in set(members))
+    names: dict[str, list[str]] = {}
+    used: set[str] = set()
+    for dataset, members in tasks.items():
+        generic = [base for base in bases[dataset] if base.casefold() in _GENERIC_NAMES]
+        names[dataset] = []
+        for task, base in zip(members, bases[dataset], strict=True):
+            name = task.name
+            if name is None:
+                if base.casefold() in _GENERIC_NAMES:
+                    candidates = [dataset, f"{dataset}_{base}"] if len(generic) == 1 else [f"{dataset}_{base}"]
+                else:
+                    candidates = [base, f"{dataset}_{base}"] if counts[base.casefold()] == 1 else [f"{dataset}_{base}"]
+                candidates += [f"{candidates[-1]}_{number}" for number in range(2, len(members) + 2)]
+                name = next(candidate for candidate in candidates if candidate.casefold() not in used)
+            elif name in names[dataset]:
+                raise ConfigError(
+                    f"--task: two tasks of the dataset {dataset!r} have the name {name!r}: rename one of them"
+                )
+            used.add(name.casefold())
+            names[dataset].append(name)
+    return names
+
+
+def _base_name(task: TaskProposal) -> str:
+    return "labels" if len(task.columns) > 1 else to_name(task.columns[0]) or "label"

@@ -1,0 +1,102 @@
+"""Samples: the first rows of the train split of a dataset, as columns, and the format of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nlpmtl.config import parse_data
+from nlpmtl.data.delimited import TextFormat
+from nlpmtl.data.detect_format import detect_format
+from nlpmtl.data.files import describe_file, open_file
+from nlpmtl.data.raw_rows import MalformedRow, RawRows
+from nlpmtl.data.source import find_hub_splits
+from nlpmtl.errors import DataError
+from nlpmtl.init.sources import Source
+from nlpmtl.init.table import Table
+
+MAX_ROWS = 50_000
+"""Maximum number of rows that are looked at."""
+_MAX_CHARACTERS = 200_000_000
+"""Maximum number of characters that are looked at; more could fill the memory."""
+_TEXT_TYPES = ("csv", "tsv", "jsonl", "json", "conll", "conllu")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The columns of a dataset in its first rows.
+
+    Args:
+        source: the dataset, with its splits.
+        table: the profiles of the columns.
+        type: the type of the first file of train, as in `FileDescription`; "hub" for a dataset on the Hub.
+        format: the format of its text files.
+        conll_columns: name of each column of a CoNLL file = its index.
+        tool: the annotation tool that exported the files.
+    """
+
+    source: Source
+    table: Table
+    type: str
+    format: TextFormat
+    conll_columns: Mapping[str, int]
+    tool: str | None = None
+
+
+def read_sample(source: Source) -> Sample:
+    """Read the first rows of the train split of a dataset.
+
+    Raises:
+        ConfigError: a file has an unsupported type.
+        DataError: a file cannot be read, or there are no valid rows.
+    """
+    if source.hub is not None:
+        splits = find_hub_splits(parse_data({"hub": source.hub}, where=source.hub), columns=None, name=source.name)
+        known = Source(source.name, dict.fromkeys(splits, ()), source.hub)
+        if "train" not in splits:
+            raise DataError(f"{source.hub}: it has no train split; its splits are {', '.join(splits)}")
+        return Sample(known, _read([splits["train"].open()]), "hub", TextFormat(), {})
+    path = source.files["train"][0]
+    text_format = TextFormat()
+    description = describe_file(path)
+    if description.type in _TEXT_TYPES:
+        text_format = detect_format(path)
+        description = describe_file(path, encoding=text_format.encoding)
+    opened = [open_file(path, format=text_format) for path in source.files["train"]]
+    return Sample(source, _read(opened), description.type, text_format, description.columns, description.tool)
+
+
+def _read(files: list[RawRows]) -> Table:
+    """Read rows into columns, up to `MAX_ROWS`."""
+    columns: dict[str, list[Any]] = {}
+    count = characters = malformed = 0
+    complete, first = True, ""
+    for place, row in _all_rows(files):
+        if count == MAX_ROWS or characters > _MAX_CHARACTERS:
+            complete = False
+            break
+        if isinstance(row, MalformedRow):
+            malformed += 1
+            first = first or f"{place}: {row.rule}"
+            continue
+        for name, value in row.items():
+            column = columns.setdefault(name, [])
+            column.extend([None] * (count - len(column)))
+            column.append(value)
+            characters += len(value) if isinstance(value, str) else 0
+        count += 1
+    if not count:
+        reason = f"all {malformed} are invalid; the first one: {first}" if malformed else "no rows"
+        raise DataError(f"{files[0].where}: {reason}")
+    names: dict[str, tuple[str, ...]] = {}
+    for file in files:
+        names |= file.class_names
+    padded = {name: [*column, *[None] * (count - len(column))] for name, column in columns.items()}
+    return Table.of(padded, class_names=names, complete=complete)
+
+
+def _all_rows(files: list[RawRows]) -> Iterator[tuple[str, Mapping[str, Any] | MalformedRow]]:
+    for file in files:
+        for number, row in file.rows:
+            yield file.place(number) if isinstance(row, MalformedRow) else "", row

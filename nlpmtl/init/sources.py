@@ -1,0 +1,187 @@
+"""Datasets on the command line: which files are splits of one dataset, and the name of each dataset."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nlpmtl.data.files import EXTENSIONS
+from nlpmtl.errors import ConfigError, DataError, find_nearest
+
+_SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "dev": "validation", "test": "test"}
+"""A split word in the name of a file = the split."""
+_SPLIT_WORD = re.compile(rf"(?<![^\W\d_])({'|'.join(_SPLITS)})(?![^\W\d_])", re.IGNORECASE)
+_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
+"""What `datasets` writes at the end of the names of the files of one split."""
+_HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*", re.ASCII)
+_LONGEST_NAME = 30
+RUN = "run"
+"""Name of the run file without its extension, which no dataset file can have."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The splits of one dataset.
+
+    Args:
+        name: name of the dataset: letters, digits, ``_`` and ``-``.
+        files: split = its files, as written on the command line; empty for a dataset on the Hub.
+        hub: id of the dataset on the Hub.
+    """
+
+    name: str
+    files: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    hub: str | None = None
+
+
+def find_sources(arguments: Sequence[str]) -> list[Source]:
+    """Return the datasets of the arguments of a command, in their order.
+
+    Files of one directory whose names are equal without a split word (train, validation, valid, dev, test) are splits
+    of one dataset. A split word is a whole word: there is none in "latest" or "device".
+
+    Args:
+        arguments: files, patterns, directories saved by `datasets`, or ids of datasets on the Hub.
+
+    Raises:
+        ConfigError: an argument is repeated or is neither; two files are the same split; a dataset has no train split.
+        DataError: a file does not exist.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as directory:
+        ...     paths = [Path(directory, name) for name in ("reviews-train.csv", "reviews-dev.csv", "latest.csv")]
+        ...     for path in paths:
+        ...         _ = path.write_text("text,label")
+        ...     [(source.name, list(source.files)) for source in find_sources([str(path) for path in paths])]
+        [('reviews', ['train', 'validation']), ('latest', ['train'])]
+    """
+    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    hubs: dict[tuple[str, str], str] = {}
+    for path in _expand(arguments):
+        if _is_hub_id(path):
+            hubs[path, ""] = path
+            groups[path, ""] = []
+            continue
+        saved = _saved_splits(path)
+        if saved:
+            groups[path, Path(path).name] = [(split, str(Path(path, name))) for split, name in saved]
+            continue
+        base, split = _without_split(_stem(path))
+        groups.setdefault((str(Path(path).parent), base), []).append((split, path))
+    names: dict[str, None] = {}
+    sources = []
+    for (directory, base), files in groups.items():
+        hub = hubs.get((directory, base))
+        splits = {} if hub else _splits(files)
+        base_name = directory.rpartition("/")[2] if hub else base or Path(directory).resolve().name
+        name = _unused_name(to_name(base_name.removesuffix(".zip")), names)
+        names[name.casefold()] = None
+        sources.append(Source(name, splits, hub))
+    return sources
+
+
+def _expand(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with patterns replaced by the files that match; every one exists or is a Hub id."""
+    paths: list[str] = []
+    for argument in arguments:
+        exists = os.path.exists(argument)  # noqa: PTH110 (exists raises on a long name)
+        matches = [argument]
+        if glob.has_magic(argument) and not exists:
+            matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
+            if not matches:
+                raise DataError(f"{argument}: no file matches this pattern")
+        elif not exists and not _is_hub_id(argument) and ".zip/" not in argument:
+            raise DataError(_not_found(argument))
+        paths += matches
+    real: dict[str, str] = {}
+    for path in paths:
+        other = real.setdefault(os.path.realpath(path), path)
+        if paths.count(path) > 1 or other != path:
+            raise ConfigError(f"{path}: given more than once{'' if other == path else f', also as {other}'}")
+    return paths
+
+
+def _not_found(name: str) -> str:
+    folder = Path(name).parent
+    nearest = find_nearest(Path(name).name, (path.name for path in folder.iterdir())) if folder.is_dir() else None
+    hint = f"; did you mean {str(folder / nearest)!r}?" if nearest else ""
+    return f"{name}: no such file{hint or '; the id of a dataset on the Hub looks like owner/name'}"
+
+
+def _is_hub_id(name: str) -> bool:
+    """Return whether a name can only be the id of a dataset on the Hub, such as ``nyu-mll/glue``."""
+    if os.path.exists(name) or name.lower().endswith(EXTENSIONS) or ".zip/" in name:  # noqa: PTH110 (as above)
+        return False
+    parent = name.partition("/")[0]
+    return _HUB_ID.fullmatch(name) is not None and not os.path.isdir(parent)  # noqa: PTH112 (as above)
+
+
+def _saved_splits(path: str) -> list[tuple[str, str]]:
+    """Return the splits of a directory that `DatasetDict.save_to_disk` wrote: name of the split, and its directory."""
+    file = Path(path, "dataset_dict.json")
+    if not os.path.isfile(file):  # noqa: PTH113 (is_file raises on a long name)
+        return []
+    try:
+        names = json.loads(file.read_text(encoding="utf-8"))["splits"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DataError(f"{file}: not that of a saved dataset: {error!r}") from error
+    return [(_SPLITS[name], name) for name in names if name in _SPLITS]
+
+
+def _stem(path: str) -> str:
+    """Return the name of a file without the extension of its format."""
+    name = Path(path).name
+    endings = [ending for ending in EXTENSIONS if name.lower().endswith(ending)]
+    return name[: len(name) - len(max(endings, key=len))] if endings else name
+
+
+def _without_split(stem: str) -> tuple[str, str]:
+    """Return a name without its last split word, and the split; the split is "" if there is no such word."""
+    stem = _SHARD.sub("", stem)
+    matches = list(_SPLIT_WORD.finditer(stem))
+    if not matches:
+        return stem, ""
+    word = matches[-1]
+    before, after = stem[: word.start()].rstrip("_-. "), stem[word.end() :].lstrip("_-. ")
+    return f"{before}_{after}" if before and after else before or after, _SPLITS[word[0].lower()]
+
+
+def _splits(files: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    splits: dict[str, list[str]] = {}
+    for split, path in files:
+        splits.setdefault(split or "train", []).append(path)
+    for split, paths in splits.items():
+        if len(paths) > 1 and not all(_SHARD.search(_stem(path)) for path in paths):
+            raise ConfigError(
+                f"{paths[0]} and {paths[1]} are both the {split} split of one dataset: rename one of them, or leave it "
+                "out"
+            )
+    if "train" not in splits:
+        split, paths = next(iter(splits.items()))
+        raise ConfigError(
+            f"{paths[0]}: its name says that it is the {split} split of a dataset, which has no train split: name the "
+            f"file of the train split too, or rename this file"
+        )
+    order = ("train", "validation", "test")
+    return {split: sorted(splits[split]) for split in order if split in splits}
+
+
+def to_name(text: str) -> str:
+    """Return a name that a dataset or a task can have: letters, digits, ``_`` and ``-``, not starting with a digit."""
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", ascii_text).strip("_")[:_LONGEST_NAME]
+    return f"_{name}" if name[:1].isdigit() else name
+
+
+def _unused_name(name: str, names: Collection[str]) -> str:
+    """Return a name that no other dataset has, in upper or lower case, and that is not that of the run file."""
+    name = name or "dataset"
+    candidates = (name, *(f"{name}_{number}" for number in range(2, len(names) + 4)))
+    return next(candidate for candidate in candidates if candidate.casefold() not in {*names, RUN})

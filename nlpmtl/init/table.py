@@ -1,0 +1,141 @@
+"""Tables: the profiles of the columns of a dataset, and how columns of lists relate to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from nlpmtl.init.profile import Profile, is_missing
+
+_WORD_NAMES = frozenset(["token", "tokens", "word", "words", "form", "forms"])
+_MAX_TAGS = 1000
+_MOSTLY = 0.95
+
+
+@dataclass(frozen=True)
+class Table:
+    """The profiles of the columns of a dataset.
+
+    Args:
+        columns: column = its profile.
+        rows: number of rows that were looked at.
+        values: column = one value per row, parsed as in `Profile.of`; None for a missing one.
+        complete: whether these are all rows of the train split.
+    """
+
+    columns: Mapping[str, Profile]
+    rows: int
+    values: Mapping[str, Sequence[Any]]
+    complete: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        columns: Mapping[str, Sequence[Any]],
+        *,
+        class_names: Mapping[str, Sequence[str]] | None = None,
+        complete: bool = True,
+    ) -> Table:
+        """Return the profiles of columns with one value per row.
+
+        Args:
+            columns: column = one value per row.
+            class_names: column = names of its labels, if the data declare them.
+            complete: whether these are all rows.
+        """
+        names = class_names or {}
+        profiles = {name: Profile.of(name, values, class_names=names.get(name, ())) for name, values in columns.items()}
+        parsed = {name: _place(values, profiles[name]) for name, values in columns.items()}
+        return cls(profiles, max(map(len, columns.values()), default=0), parsed, complete)
+
+    @cached_property
+    def words(self) -> str | None:
+        """The column of lists of words: one that is named so, otherwise the one with the most different items among
+        those whose lists have as many items as those of another column.
+        """
+        lists = [column for column in self._lists if column.item_type == "string"]
+        named = [column.name for column in lists if column.words_in_name & _WORD_NAMES]
+        partners = [column for column in lists if any(self._same_lengths(column, other) for other in self._lists)]
+        largest = max(partners, key=lambda column: len(set(column.items)), default=None)
+        return named[0] if named else None if largest is None else largest.name
+
+    @cached_property
+    def per_word(self) -> frozenset[str]:
+        """The columns whose lists have one item per word."""
+        if self.words is None:
+            return frozenset()
+        words = self.columns[self.words]
+        return frozenset(column.name for column in self._lists if self._same_lengths(column, words))
+
+    @cached_property
+    def heads(self) -> str | None:
+        """The column with the head of each word in a dependency tree: its number from 1, or 0 for one word per row."""
+        return next((name for name in sorted(self.per_word) if _are_heads(self.columns[name])), None)
+
+    @cached_property
+    def choices(self) -> Mapping[str, str]:
+        """Column of indices = the column of lists of texts that it indexes."""
+        pairs: dict[str, str] = {}
+        for lists in self._lists:
+            texts = lists.item_type == "string" and min(lists.lengths, default=0) >= 2
+            repeated = 2 * len(set(map(str, lists.items))) <= len(lists.items)
+            if texts and not repeated and lists.name != self.words and lists.name not in self.per_word:
+                pairs |= {column.name: lists.name for column in self.columns.values() if self._indexes(column, lists)}
+        return pairs
+
+    @cached_property
+    def spaced_tags(self) -> Mapping[str, str]:
+        """Column of tags that are separated by spaces = the column of the text, which has as many words in each row."""
+        strings = [column for column in self.columns.values() if column.prose > 0]
+        vocabularies = {column.name: {word for text in column.values for word in text.split()} for column in strings}
+        pairs: dict[str, str] = {}
+        for text in sorted(strings, key=lambda column: len(vocabularies[column.name])):  # the text has the largest one
+            for tags in strings:
+                few = len(vocabularies[tags.name]) <= min(_MAX_TAGS, len(vocabularies[text.name]) / 2)
+                if few and self._same_word_counts(tags, text):
+                    pairs[tags.name] = text.name
+        return pairs
+
+    def rows_of(self, first: str, second: str) -> Iterator[tuple[Any, Any]]:
+        """Yield the values of two columns in the rows that have both."""
+        pairs = zip(self.values[first], self.values[second], strict=True)
+        return ((left, right) for left, right in pairs if left is not None and right is not None)
+
+    @cached_property
+    def _lists(self) -> list[Profile]:
+        return [column for column in self.columns.values() if column.type == "list"]
+
+    def _same_lengths(self, first: Profile, second: Profile) -> bool:
+        """Return whether the lists of two columns have the same length in every row, and not all the same."""
+        if first.name == second.name:
+            return False
+        lengths = [(len(left), len(right)) for left, right in self.rows_of(first.name, second.name)]
+        return len(set(lengths)) > 1 and all(left == right for left, right in lengths)
+
+    def _same_word_counts(self, first: Profile, second: Profile) -> bool:
+        """Return whether the strings of two columns have as many words in every row, and not the same in all."""
+        counts = [(len(left.split()), len(right.split())) for left, right in self.rows_of(first.name, second.name)]
+        return len(set(counts)) > 1 and all(left == right for left, right in counts)
+
+    def _indexes(self, column: Profile, lists: Profile) -> bool:
+        """Return whether the whole numbers of a column are indices, from 0 or 1, into the lists of the same row."""
+        if column.whole_numbers is None:
+            return False
+        pairs = [(int(float(index)), len(items)) for index, items in self.rows_of(column.name, lists.name)]
+        start = 0 if any(index == 0 for index, _ in pairs) else 1
+        return bool(pairs) and all(0 <= index - start < length for index, length in pairs)
+
+
+def _are_heads(column: Profile) -> bool:
+    if column.item_type != "number":
+        return False
+    in_range = all(0 <= head <= len(value) for value in column.values for head in value)
+    return in_range and sum(value.count(0) == 1 for value in column.values) >= _MOSTLY * len(column.values)
+
+
+def _place(values: Sequence[Any], profile: Profile) -> list[Any]:
+    """Return the parsed values of a profile in their rows, with None in the others."""
+    parsed = iter(profile.values)
+    return [None if is_missing(value) else next(parsed) for value in values]

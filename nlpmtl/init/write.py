@@ -1,0 +1,215 @@
+"""The text of dataset files and of the run file: TOML with comments that say what was seen in the data."""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nlpmtl.config import DataConfig
+from nlpmtl.init.encoder import choose_recipe, default_encoder
+from nlpmtl.init.finding import NOT_USED
+from nlpmtl.init.proposal import Proposal, TaskProposal
+from nlpmtl.init.verify import Verdict
+
+Tables = dict[str, Any]
+_WIDTH = 118
+_COMMENT_COLUMN = 40
+_FORMAT_KEYS = ("delimiter", "quoting", "encoding", "header")
+_LABELS_COMMENTS = {"sentiment": "lowest first", "multilabel": "write the names of the labels"}
+_KEY_COMMENTS = {
+    "validation": "held out of train: there is no validation split",
+    "delimiter": "separates the fields",
+    "quoting": "the fields may be in double quotes",
+    "encoding": "the file is not in UTF-8",
+    "header": 'the first line is a row: the columns are "0", "1", …',
+    "separator": "separates the items in a cell",
+    "columns": "name = index of the column in the file",
+}
+
+
+def dataset_tables(proposal: Proposal, *, directory: Path, skip: bool = False) -> Tables:
+    """Return the tables of a dataset file.
+
+    Args:
+        proposal: the input and the tasks of the dataset.
+        directory: the paths of the files are relative to it.
+        skip: whether to skip invalid rows.
+    """
+    sample, data = proposal.sample, Tables()
+    if sample.source.hub is not None:
+        data["hub"] = sample.source.hub
+    if "validation" not in sample.source.files:
+        data["validation"] = 0.1
+    formats = {key: getattr(sample.format, key) for key in _FORMAT_KEYS}
+    data |= {key: value for key, value in formats.items() if value != DataConfig.model_fields[key].default}
+    if sample.conll_columns:
+        columns = [*proposal.input.values(), *(column for task in proposal.tasks.values() for column in task.columns)]
+        data["columns"] = {column: sample.conll_columns[column] for column in columns}
+    if proposal.separator is not None:
+        data["separator"] = proposal.separator
+    if skip:
+        data["on_bad_row"] = "skip"
+    if sample.source.hub is None:
+        data["files"] = {split: _paths(files, directory) for split, files in sample.source.files.items()}
+    tasks = {name: _task_table(task) for name, task in proposal.tasks.items()}
+    return {"data": data, "input": dict(proposal.input), "tasks": tasks}
+
+
+def _paths(files: Sequence[str], directory: Path) -> str | list[str]:
+    paths = [_relative_path(path, directory) for path in files]
+    return paths[0] if len(paths) == 1 else paths
+
+
+def _relative_path(path: str, directory: Path) -> str:
+    """Return the path of a file relative to a directory, with forward slashes."""
+    try:
+        relative = os.path.relpath(path, directory).replace(os.sep, "/")
+    except ValueError:  # on another drive of Windows
+        relative = os.path.abspath(path).replace(os.sep, "/")  # noqa: PTH100 (it leaves links)
+    return f"./{relative}" if relative.startswith("~") else relative
+
+
+def _task_table(task: TaskProposal) -> Tables:
+    table: Tables = {"kind": task.kind, "label": list(task.columns) if task.has_flags else task.columns[0]}
+    if task.finding.scheme is not None:
+        table["scheme"] = task.finding.scheme
+    if task.finding.labels:
+        numbers = all(label.isdecimal() for label in task.finding.labels)
+        table["labels"] = [int(label) if numbers else label for label in task.finding.labels]
+    return table
+
+
+def dataset_text(proposal: Proposal, verdict: Verdict, *, directory: Path) -> str:
+    """Return the text of a dataset file.
+
+    Args:
+        proposal: the input and the tasks of the dataset.
+        verdict: the invalid rows.
+        directory: the directory of the file.
+    """
+    tables = dataset_tables(proposal, directory=directory, skip=verdict.skip)
+    data, files = tables["data"], tables["data"].pop("files", None)
+    name, table = proposal.sample.source.name, proposal.sample.table
+    rows = f"{table.rows:,} rows" if table.complete else f"the first {table.rows:,} rows"
+    lines = [*_comment(f"{name}: columns by {rows} of train, written by `nlpmtl init`. Edit it as you like.")]
+    lines += ["", "[data]"] if data else [""]
+    comments = {**_KEY_COMMENTS, "on_bad_row": str(verdict)}
+    lines += [_with_comment(f"{key} = {_value(value)}", comments.get(key, "")) for key, value in data.items()]
+    if files is not None:
+        lines += ["", "[data.files]"] if data else ["[data.files]"]
+        lines += [f"{split} = {_value(path)}" for split, path in files.items()]
+    lines += ["", "[input]"]
+    lines += [
+        _with_comment(f"{key} = {_value(column)}", proposal.findings[column].evidence)
+        for key, column in proposal.input.items()
+    ]
+    for name, task in proposal.tasks.items():
+        lines += ["", *_comment(_describe_task(proposal, task)), f"[tasks.{name}]"]
+        lines += [line for key, value in tables["tasks"][name].items() for line in _assignment(key, value)]
+        if task.finding.labels:
+            lines[-1] = _with_comment(lines[-1], _LABELS_COMMENTS.get(task.kind, ""))
+    unused = {column: finding for column, finding in proposal.findings.items() if finding.kind == NOT_USED}
+    if unused:
+        lines += ["", "# Not used:"]
+        lines += [line for column, finding in unused.items() for line in _comment(f"- {column}: {finding.evidence}")]
+    return "\n".join(lines) + "\n"
+
+
+def _describe_task(proposal: Proposal, task: TaskProposal) -> str:
+    columns = [proposal.sample.table.columns[column] for column in task.columns]
+    missing = max(column.missing for column in columns)
+    rows = proposal.sample.table.rows
+    unlabelled = f"; {missing / rows:.1%} of the rows have no label" if missing else ""
+    examples = f": {columns[0].examples}" if task.kind in ("classification", "regression") else ""
+    return f"{task.finding.evidence[:1].upper()}{task.finding.evidence[1:]}{examples}{unlabelled}."
+
+
+def run_text(proposals: Sequence[Proposal], *, name: str, encoder: str | None, run_file: Path) -> str:
+    """Return the text of the run file.
+
+    Args:
+        proposals: the datasets.
+        name: name of the run, for its output directory.
+        encoder: name of the encoder; None: the default one.
+        run_file: path of the file, for the commands in its comments.
+    """
+    recipe = choose_recipe(encoder, rows=sum(proposal.sample.table.rows for proposal in proposals))
+    tasks = list(dict.fromkeys(task for proposal in proposals for task in proposal.tasks))
+    default = "" if encoder is not None else "small and English; another Hub id, or a directory, can be used"
+    lines = [
+        *_comment(f"Trains one encoder with {len(tasks)} task{'s' * (len(tasks) > 1)}: {', '.join(tasks)}."),
+        f"#     nlpmtl check {run_file}",
+        f"#     nlpmtl train {run_file}",
+        f'#     nlpmtl predict runs/{name}/model "A text."',
+        "",
+        _with_comment("seed = 17", "the same seed gives the same model on the same machine"),
+        _with_comment(f"output = {_value(f'runs/{name}')}", "relative to the working directory"),
+        "",
+        "[encoder]",
+        _with_comment(f"name = {_value(encoder or default_encoder())}", default),
+        _with_comment("max_length = 128", "in tokens; `nlpmtl check` shows how many rows are longer"),
+    ]
+    for proposal in proposals:
+        dataset = proposal.sample.source.name
+        lines += ["", f"[datasets.{dataset}]", f"extends = {_value(f'{dataset}.toml')}"]
+    lines += [
+        "",
+        "[train]",
+        _with_comment(f"epochs = {recipe.epochs}", "passes over the rows"),
+        _with_comment(f"batch_size = {recipe.batch_size}", "rows per step"),
+        _with_comment(f"lr = {_number(recipe.lr)}", "learning rate of the encoder"),
+        _with_comment(f"head_lr = {_number(recipe.head_lr)}", "of the heads, which are newly initialised"),
+        "",
+        "[eval]",
+        _with_comment(f"every = {recipe.every}", "steps between evaluations; the best model is kept"),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _assignment(key: str, value: Any) -> Iterator[str]:
+    """Yield the lines of a key; a long list has one line per few items."""
+    line = f"{key} = {_value(value)}"
+    if len(line) <= _WIDTH or not isinstance(value, list):
+        yield line
+        return
+    yield f"{key} = ["
+    row = "   "
+    for item in map(_value, value):
+        if len(row) + len(item) + 2 > _WIDTH:
+            yield row
+            row = "   "
+        row += f" {item},"
+    yield row
+    yield "]"
+
+
+def _value(value: Any) -> str:
+    """Return a value as TOML."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _key(key: str) -> str:
+    return key if key.isascii() and key.replace("_", "").replace("-", "").isalnum() else _value(key)
+
+
+def _number(value: float) -> str:
+    return f"{value:.0e}".replace("e-0", "e-")
+
+
+def _comment(text: str) -> list[str]:
+    """Return a comment on as many lines as it needs."""
+    return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+
+
+def _with_comment(line: str, comment: str) -> str:
+    return f"{line:<{_COMMENT_COLUMN}} # {comment}" if comment else line

@@ -1,0 +1,263 @@
+"""`nlpmtl init`: from data files to config files, without and with questions, and its errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlpmtl.data_checks import check_datasets
+from nlpmtl.run_config import load_config
+from tests.cli.conftest import RunCli
+
+REVIEWS: list[list[Any]] = [
+    [f"the {word} was {how}", topic, stars, index % 2, index % 3 // 2]
+    for index, (word, how, topic, stars) in enumerate(
+        [("kettle", "good", "kitchen", 5), ("spade", "bad", "garden", 1), ("pan", "fine", "kitchen", 2)] * 12
+        + [("hose", "so so", "garden", 3), ("mower", "nice", "garden", 4)] * 6
+    )
+]
+HEADER = ["review", "category", "stars", "urgent", "fake"]
+
+
+def write_csv(path: Path, *, delimiter: str = ",", header: list[str] = HEADER) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [delimiter.join(map(str, row)) for row in [header, *REVIEWS]]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def load(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def test_config_files_for_a_csv_file(directory: Path, run_cli: RunCli) -> None:
+    write_csv(Path("reviews.csv"), delimiter=";")
+    result = run_cli("init", "reviews.csv")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "Wrote reviews.toml, run.toml. Next:\n  nlpmtl check run.toml\n  nlpmtl train run.toml\n" in result.stdout
+    assert load(Path("reviews.toml")) == {
+        "data": {"validation": 0.1, "delimiter": ";", "files": {"train": "reviews.csv"}},
+        "input": {"text": "review"},
+        "tasks": {
+            "category": {"kind": "classification", "label": "category"},
+            "stars": {"kind": "sentiment", "label": "stars", "labels": [1, 2, 3, 4, 5]},
+            "reviews": {"kind": "multilabel", "label": ["urgent", "fake"]},
+        },
+    }
+    run = load(Path("run.toml"))
+    assert (run["output"], run["datasets"]) == ("runs/reviews", {"reviews": {"extends": "reviews.toml"}})
+    check_datasets(load_config("run.toml").datasets)
+    assert (
+        max(len(line) for name in ("reviews", "run") for line in Path(f"{name}.toml").read_text().splitlines()) <= 120
+    )
+
+
+def test_paths_are_relative_to_the_written_files(directory: Path, run_cli: RunCli) -> None:
+    write_csv(Path("data/shop/train.csv"))
+    write_csv(Path("data/shop/dev.csv"))
+    result = run_cli(
+        "init", "data/shop/train.csv", "data/shop/dev.csv", "--output", "configs/new", "--encoder", "org/x"
+    )
+    assert result.exit_code == 0, result.stderr
+    files = load(Path("configs/new/shop.toml"))["data"]["files"]
+    assert files == {"train": "../../data/shop/train.csv", "validation": "../../data/shop/dev.csv"}
+    config = load_config("configs/new/run.toml")
+    assert config.encoder.name == "org/x"
+    check_datasets(config.datasets)
+
+
+def test_overrides(directory: Path, run_cli: RunCli) -> None:
+    write_csv(Path("reviews.csv"))
+    options = ["--task", "rating=stars:regression", "--task", "x=urgent:none", "--task", "real=fake:none"]
+    assert run_cli("init", "reviews.csv", *options).exit_code == 0
+    assert load(Path("reviews.toml"))["tasks"] == {
+        "category": {"kind": "classification", "label": "category"},
+        "rating": {"kind": "regression", "label": "stars"},
+    }
+
+
+def test_files_of_several_formats(directory: Path, run_cli: RunCli) -> None:
+    write_csv(Path("reviews.csv"))
+    Path("news.conll").write_text("Ada NNP B-per\nlives VBZ O\n\nin IN O\nRome NNP B-loc\ntoday NN O\n\n" * 5)
+    spans = [{"text": f"Ada met Bo in {city}.", "label": [[0, 3, "per"], [8, 10, "per"]]} for city in ("Rome", "Oslo")]
+    Path("notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in spans * 5))
+    result = run_cli("init", "reviews.csv", "news.conll", "notes.jsonl")
+    assert result.exit_code == 0, result.stderr
+    news, notes = load(Path("news.toml")), load(Path("notes.toml"))
+    assert news["tasks"] == {"news": {"kind": "labeling", "label": "tags", "scheme": "bio"}}
+    assert news["data"]["columns"] == {"words": 0, "tags": 2}
+    assert (notes["input"], notes["tasks"]["notes"]["kind"]) == ({"words": "text"}, "labeling")
+    check_datasets(load_config("run.toml").datasets)
+
+
+def test_invalid_rows(directory: Path, run_cli: RunCli) -> None:
+    """Fewer than 1% are skipped, and more are reported, with their place."""
+    spans = [{"text": f"Ada met Bo {index}.", "label": [[0, 3, "per"]]} for index in range(300)]
+    spans[7]["label"] = [[0, 2, "per"]]
+    Path("notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in spans))
+    result = run_cli("init", "notes.jsonl")
+    assert result.exit_code == 0
+    assert "notes: 1 of 300 rows are invalid (0.3%); they are skipped:\n  notes.jsonl:8: label: " in result.stderr
+    assert load(Path("notes.toml"))["data"]["on_bad_row"] == "skip"
+    assert "1 of 300 rows are invalid" in Path("notes.toml").read_text()
+    spans[8:12] = [spans[7]] * 4
+    Path("notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in spans))
+    result = run_cli("init", "notes.jsonl", "--force")
+    assert 'correct them, or set data.on_bad_row = "skip"' in result.stderr
+    assert "on_bad_row" not in load(Path("notes.toml"))["data"]
+
+
+def test_existing_files_are_kept(directory: Path, run_cli: RunCli) -> None:
+    write_csv(Path("reviews.csv"))
+    Path("run.toml").write_text("# mine")
+    result = run_cli("init", "reviews.csv")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert (
+        "run.toml already exists: choose another directory with --output, or replace it with --force" in result.stderr
+    )
+    assert Path("run.toml").read_text() == "# mine"
+    assert not Path("reviews.toml").exists()
+    assert run_cli("init", "reviews.csv", "--force").exit_code == 0
+    assert Path("run.toml").read_text() != "# mine"
+
+
+def test_a_dataset_without_labels_is_left_out(directory: Path, run_cli: RunCli) -> None:
+    write_csv(Path("reviews.csv"))
+    Path("pairs.csv").write_text("source,target\n" + "".join(f"a text {n},ein Text {n}\n" for n in range(9)))
+    result = run_cli("init", "reviews.csv", "pairs.csv")
+    assert result.exit_code == 0
+    assert "pairs: no column can be a label, so no dataset file is written" in result.stderr
+    assert "text generation is not built in" in result.stdout
+    assert not Path("pairs.toml").exists()
+    result = run_cli("init", "pairs.csv", "--force")
+    assert result.exit_code == 2
+    assert "nothing to train on: choose a column with --task NAME=COLUMN:KIND" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["reviws.csv"], "reviws.csv: no such file; did you mean 'reviews.csv'?"),
+        (["reviews.csv", "--task", "x=categry:classification"], "no column 'categry'; did you mean 'category'?"),
+        (["reviews.csv", "--task", "x=category:regression"], "'category' cannot be read as regression"),
+        (["reviews.csv", "--output", "reviews.csv/x"], "--output: reviews.csv/x: cannot be written: Not a directory"),
+        (["empty.csv"], "empty.csv: no rows"),
+        (["binary.parquet"], "binary.parquet: cannot be read"),
+        (["notes.docx"], "notes.docx: unsupported file type"),
+        (["folder"], "folder: a directory that has no .ann files of brat and is not a saved Dataset; name its files"),
+    ],
+)
+def test_errors(directory: Path, run_cli: RunCli, arguments: list[str], message: str) -> None:
+    write_csv(Path("reviews.csv"))
+    Path("folder").mkdir()
+    for name in ("empty.csv", "binary.parquet", "notes.docx"):
+        Path(name).write_bytes(b"" if name == "empty.csv" else b"PK\x03\x04 \x00\xff")
+    result = run_cli("init", *arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert not list(Path().glob("*.toml"))
+
+
+def test_torch_is_not_imported(directory: Path) -> None:
+    """By a run of the command, and by a mistake in the files of a run."""
+    write_csv(Path("reviews.csv"))
+    code = (
+        "import sys\n"
+        "from nlpmtl.cli import main\n"
+        "sys.argv[0] = 'nlpmtl'\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    print('exit', end.code)\n"
+        "print('loaded', *sorted({'torch', 'transformers', 'datasets'} & sys.modules.keys()))\n"
+    )
+    settings = "datasets.reviews."
+    for arguments in (
+        ["init", "reviews.csv"],
+        ["check", "run.toml", "--set", f"{settings}data.files.train=reviws.csv"],
+        ["train", "run.toml", "--set", f"{settings}tasks.category.label=categry"],
+        ["train", "run.toml", "--set", f'{settings}tasks.category.labels=["kitchen", "office"]'],
+        ["compare", "run.toml", "--set", f'{settings}tasks.category.metrics=["acuracy"]'],
+        ["relate", "run.toml", "--set", "encoder.name=./no-such-model"],
+        ["predict", "./no-such-model", "a text"],
+        ["evaluate", "./no-such-model", "--data", "run.toml", "--split", "train"],
+    ):
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        command = [sys.executable, "-c", code, *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, input="")
+        assert result.stdout.splitlines()[-2:] == [f"exit {0 if arguments[0] == 'init' else 2}", "loaded"], arguments
+
+
+def talk(*answers: str, arguments: list[str]) -> tuple[int, str]:
+    """Run the command on a terminal, type each answer at its prompt, and return the exit code and the output."""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "nlpmtl", "init", *arguments])
+    output, deadline = b"", time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if select.select([terminal], [], [], 2)[0]:
+            try:
+                output += os.read(terminal, 65536)
+            except OSError:  # the command ended
+                break
+        elif prompts := output.count(b"or NAME=COLUMN:KIND): "):  # it waits: a key before its prompt would be lost
+            os.write(terminal, answers[min(prompts, len(answers)) - 1].encode())
+    else:
+        os.kill(process, signal.SIGKILL)
+    _, status = os.waitpid(process, 0)
+    return os.waitstatus_to_exitcode(status), output.decode()
+
+
+def test_questions_on_a_terminal(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    write_csv(Path("reviews.csv"))
+    code, output = talk("rating=stars:regresion\n", "rating=stars:regression\n", "\n", arguments=["reviews.csv"])
+    assert code == 0, output
+    assert "unknown kind 'regresion'; did you mean 'regression'?" in output
+    assert "rating:" in output
+    assert load(Path("reviews.toml"))["tasks"]["rating"] == {"kind": "regression", "label": "stars"}
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04"])  # Ctrl-C, Ctrl-D
+def test_an_interrupted_question_writes_nothing(directory: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    write_csv(Path("reviews.csv"))
+    code, output = talk(key, arguments=["reviews.csv"])
+    assert (code, "Traceback" in output, "interrupted" in output) == (130, False, True), output
+    assert not list(Path().glob("*.toml"))
+
+
+@pytest.mark.slow
+def test_a_model_after_init_and_train(directory: Path, run_cli: RunCli, tmp_path: Path) -> None:
+    from tests.tiny import write_encoder
+
+    source = random.Random(0)
+    rows = ["text,label"]
+    for _ in range(80):
+        good = source.random() < 0.5
+        rows.append(
+            f"the {source.choice(['film', 'book'])} was {'great' if good else 'awful'},{'pos' if good else 'neg'}"
+        )
+    Path("films.csv").write_text("\n".join(rows))
+    write_encoder(tmp_path / "encoder")
+    assert run_cli("init", "films.csv", "--encoder", "encoder").exit_code == 0
+    assert run_cli("check", "run.toml").exit_code == 0
+    options = ["--set", "train.lr=5e-3", "--set", "train.precision=fp32"]
+    assert run_cli("train", "run.toml", *options).exit_code == 0
+    result = run_cli("predict", "runs/films/model", "the book was great")
+    assert json.loads(result.stdout)["predictions"]["films"]["label"] == "pos"

@@ -1,0 +1,66 @@
+"""Columns of predictions: the types that task types declare, and JSON text for others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from nlpmtl import Predictor, RunError
+from nlpmtl.file_prediction.output_columns import output_columns
+from nlpmtl.tasks import Classification, OutputOptions, Task
+
+OPTIONS = [
+    OutputOptions(),
+    OutputOptions(all_scores=True),
+    OutputOptions(aggregation="none"),
+    OutputOptions(all_scores=True, aggregation="none"),
+]
+TEXTS = ["Ada lives in Turin.", "a cat"]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_predictions_have_the_declared_type(options: OutputOptions, model: Path) -> None:
+    predictor = Predictor.from_pretrained(model)
+    arguments: dict[str, Any] = {
+        "all_scores": options.all_scores,
+        "aggregation_strategy": options.aggregation,
+    }
+    rows = [*predictor.predict_all(TEXTS, **arguments), predictor.predict_all(("a", "b"), **arguments)]
+    for name, task in predictor.tasks.items():
+        values = [row[name] for row in rows if name in row]
+        type_ = task.output_type(options)
+        assert pa.array(values, type=type_).to_pylist() == values  # no field is lost
+    for column in output_columns(predictor.tasks, options=options):
+        assert column.array([*rows, None]).to_pylist()[-1] is None
+
+
+class Reversed(Classification):
+    """A type whose predictions have another form."""
+
+    kind = "reversed"
+
+    def format(self, prediction: Any, example: Any, options: Any = None) -> Any:
+        return {"name": prediction.value[::-1]}
+
+
+def test_a_new_format_is_written_as_json() -> None:
+    task = Reversed(name="a", labels=["x", "y"], input="text")
+    assert task.output_type() is None
+    assert type(task).output_type is Task.output_type
+    (column,) = output_columns({"a": task}, options=OutputOptions())
+    assert (column.name, column.type) == ("a", None)
+    assert json.loads(column.value({"a": {"name": "é"}})) == {"name": "é"}
+    assert column.array([{"a": {"name": "é"}}, {}, None]).to_pylist() == ['{"name": "é"}', None, None]
+
+
+def test_a_value_of_another_type_is_named() -> None:
+    task = Classification(name="a", labels=["x", "y"], input="text")
+    column = output_columns({"a": task}, options=OutputOptions())[1]
+    with pytest.raises(
+        RunError, match=r"task 'a': format\(\) returned a value that is not of its output_type\(\), double"
+    ):
+        column.array([{"a": {"label": "x", "score": "high"}}])

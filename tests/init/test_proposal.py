@@ -1,0 +1,145 @@
+"""Inputs, tasks and their names, with and without overrides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nlpmtl.data.delimited import TextFormat
+from nlpmtl.errors import ConfigError
+from nlpmtl.init import Proposal, Sample, Source, Table, parse_override, propose
+
+TEXTS = [f"the {word} was rather good" for word in "kettle lamp hose spade pan mower book film song cat".split()]  # noqa: SIM905
+OTHERS = [f"a {text} today" for text in TEXTS]
+TOPICS = ["home", "garden"] * 5
+FLAGS = [index % 2 for index in range(10)]
+WORDS = [text.split()[: 2 + index % 3] for index, text in enumerate(TEXTS)]
+TAGS = [["O", "B-x", "O", "O"][: len(words)] for words in WORDS]
+
+
+def sample(name: str = "shop", type: str = "csv", **columns: Any) -> Sample:
+    return Sample(Source(name, {"train": [f"{name}.csv"]}), Table.of(columns), type, TextFormat(), {})
+
+
+def proposed(*samples: Sample, overrides: tuple[str, ...] = ()) -> list[Proposal]:
+    columns = {item.source.name: list(item.table.columns) for item in samples}
+    return propose(samples, [parse_override(text, columns=columns) for text in overrides])
+
+
+def tasks(*samples: Sample, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {
+        name: (task.kind, *task.columns)
+        for proposal in proposed(*samples, overrides=overrides)
+        for name, task in proposal.tasks.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"text": TEXTS, "topic": TOPICS}, {"text": "text"}),
+        ({"note": OTHERS, "review": TEXTS}, {"text": "review"}),
+        ({"short": TEXTS, "long": OTHERS}, {"text": "long"}),
+        ({"sentence1": TEXTS, "sentence2": OTHERS}, {"text": "sentence1", "pair": "sentence2"}),
+        ({"hypothesis": TEXTS, "premise": OTHERS}, {"text": "premise", "pair": "hypothesis"}),
+        ({"text_a": TEXTS, "text_b": OTHERS}, {"text": "text_a", "pair": "text_b"}),
+        ({"leftText": TEXTS, "question": OTHERS, "context": TEXTS}, {"text": "question", "pair": "context"}),
+        ({"tokens": WORDS, "tags": TAGS, "text": TEXTS}, {"words": "tokens"}),
+        ({"tokens": WORDS, "topic": TOPICS, "text": TEXTS}, {"text": "text"}),
+        ({"tokens": WORDS, "topic": TOPICS}, {"words": "tokens"}),
+        ({"text": TEXTS, "label": [[[0, 3, "x"]]] * 9 + [[]]}, {"words": "text"}),
+        ({"reason": ["it broke at once", "I like it a lot"] * 5, "topic": TOPICS}, {"text": "reason"}),
+        ({"topic": TOPICS}, {}),
+    ],
+)
+def test_inputs(columns: Any, expected: dict[str, str]) -> None:
+    assert dict(proposed(sample(**columns))[0].input) == expected
+
+
+def test_columns_of_0_and_1_are_one_task() -> None:
+    assert tasks(sample(text=TEXTS, toxic=FLAGS, threat=FLAGS, topic=TOPICS)) == {
+        "shop": ("multilabel", "toxic", "threat"),
+        "topic": ("classification", "topic"),
+    }
+    assert tasks(sample(text=TEXTS, toxic=FLAGS)) == {"toxic": ("classification", "toxic")}
+
+
+def test_names_of_tasks() -> None:
+    assert list(tasks(sample(text=TEXTS, label=TOPICS))) == ["shop"]
+    assert list(tasks(sample(text=TEXTS, label=TOPICS, tags=[["a"], ["b"]] * 5))) == ["shop_label", "shop_tags"]
+    assert list(tasks(sample(text=TEXTS, shop=TOPICS, label=TOPICS))) == ["shop", "shop_label"]
+    assert list(tasks(sample(text=TEXTS, **dict[str, Any]({"Thème principal": TOPICS, "主题": TOPICS})))) == [
+        "Theme_principal",
+        "shop",
+    ]
+    first, second = sample("a", text=TEXTS, label=TOPICS, topic=TOPICS), sample("b", text=TEXTS, topic=TOPICS)
+    assert list(tasks(first, second)) == ["a", "a_topic", "b_topic"]
+
+
+def test_overrides_replace_the_proposals_of_their_columns() -> None:
+    item = sample(text=TEXTS, note=OTHERS, topic=TOPICS, a=FLAGS, b=FLAGS, stars=[1, 2, 3, 4, 5] * 2)
+    assert tasks(item, overrides=("mood=topic:sentiment", "stars=stars:regression", "x=a:none")) == {
+        "mood": ("sentiment", "topic"),
+        "b": ("classification", "b"),
+        "stars": ("regression", "stars"),
+    }
+    (proposal,) = proposed(item, overrides=("mood=topic:sentiment",))
+    assert proposal.tasks["mood"].finding.labels == ("garden", "home"), "sorted: the user puts them in order"
+    assert tasks(item, overrides=("x=a,b:multilabel", "topic:none"))["x"] == ("multilabel", "a", "b")
+    assert tasks(item, overrides=("x=a:multilabel",))["x"] == ("multilabel", "a")
+    (proposal,) = proposed(item, overrides=("text=note:text",))
+    assert (dict(proposal.input), proposal.findings["text"].kind) == ({"text": "note"}, "none")
+    (proposal,) = proposed(item, overrides=("pair=note:pair",))
+    assert dict(proposal.input) == {"text": "text", "pair": "note"}
+
+
+def test_overrides_of_one_of_several_datasets() -> None:
+    samples = sample("a", text=TEXTS, topic=TOPICS), sample("b", text=TEXTS, topic=TOPICS)
+    assert tasks(*samples, overrides=("x=b.topic:none",)) == {"topic": ("classification", "topic")}
+    assert list(tasks(*samples, overrides=("x=topic:classification",))) == ["x"], "one task in both datasets"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("topic", r"--task topic: write NAME=COLUMN:KIND, such as topic=category:classification"),
+        ("x=:text", r"--task x=:text: write NAME=COLUMN:KIND"),
+        ("x=topic:clasification", r"unknown kind 'clasification'; did you mean 'classification'\?"),
+        ("x=topik:classification", r"no column 'topik'; did you mean 'topic'\?"),
+        ("x=b.topic:classification", r"no column 'b.topic'"),
+        ("a b=topic:classification", r"'a b' cannot be the name of a task: letters"),
+        ("x=topic,text:classification", r"only multilabel reads several columns"),
+        (
+            "x=topic:regression",
+            r"'topic' cannot be read as regression: not all of its values are numbers \(found 'home",
+        ),
+        ("x=topic:labeling", r"'topic' cannot be read as labeling: it has neither one tag per word"),
+        ("x=topic:multilabel", r"'topic' cannot be read as multilabel: it has neither lists of labels"),
+        ("x=topic:words", r"'topic' cannot be read as words: it has no lists"),
+        ("x=price:text", r"'price' cannot be read as text: its values are not strings"),
+        ("x=price:classification", r"'price' cannot be read as classification: names, or whole numbers"),
+    ],
+)
+def test_invalid_overrides(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        proposed(sample(text=TEXTS, topic=TOPICS, price=[0.5, 1.5] * 5), overrides=(override,))
+
+
+def test_two_tasks_with_one_name() -> None:
+    with pytest.raises(ConfigError, match="two tasks of the dataset 'shop' have the name 'x'"):
+        tasks(sample(text=TEXTS, a=TOPICS, b=TOPICS), overrides=("x=a:classification", "x=b:classification"))
+
+
+def test_of_conll_files_only_the_last_tags_are_proposed() -> None:
+    columns: dict[str, Any] = {"words": WORDS, "1": TAGS, "tags": TAGS}
+    assert tasks(sample(type="conll", **columns)) == {"shop": ("labeling", "tags")}
+    conllu: dict[str, Any] = {"form": WORDS, "upos": TAGS, "xpos": TAGS, "deprel": TAGS}
+    assert list(tasks(sample(type="conllu", **conllu))) == ["upos", "xpos"]
+    assert list(tasks(sample(type="jsonl", **conllu))) == ["upos", "xpos", "deprel"]
+
+
+def test_only_one_separator_can_be_written() -> None:
+    (proposal,) = proposed(sample(text=TEXTS, a=["x|y", "x"] * 4 + ["y", "y|x"], b=["u;v", "u"] * 4 + ["v", "v;u"]))
+    assert (proposal.separator, list(proposal.tasks)) == ("|", ["a"])
+    assert "another column has" in proposal.findings["b"].evidence

@@ -1,0 +1,196 @@
+"""The table of rules: each with columns to which it applies, and the kind that they get."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from nlpmtl.init import RULES, Table, classify
+from nlpmtl.init.tags import find_scheme
+
+TEXTS = [f"the {word} was rather good" for word in "kettle lamp hose spade pan mower book film song cat".split()]  # noqa: SIM905
+WORDS = [text.split() for text in TEXTS]
+UNEVEN = [words[: 2 + index % 3] for index, words in enumerate(WORDS)]
+
+CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
+    "empty": [("note", [None, "", float("nan")], "none", "no row has a value")],
+    "constant": [
+        ("language", ["en"] * 10, "none", "every value is en"),
+        ("labels", [["a"]] * 9, "none", "every value"),
+    ],
+    "mixed_types": [("value", [1, "a", [2]], "none", "several types")],
+    "dates": [
+        ("when", ["2024-01-02", "2024-01-02T10:30:00Z"], "none", "dates"),
+        ("when", ["1/2/2024", "31.12.99"], "none", "dates"),
+        ("when", [date(2024, 1, 2)] * 3, "none", "every value"),
+        ("when", [date(2024, 1, 2), date(2024, 1, 3)], "none", "dates"),
+    ],
+    "split_names": [("fold", ["train", "test", "Train"], "none", "names of splits")],
+    "flags": [
+        ("spam", ["0", "1", "", "1"], "classification", "0 and 1"),
+        ("spam", [0, 1, 1], "classification", "0 and 1"),
+        ("spam", [True, False], "classification", "true and false"),
+        ("spam", ["True", "False"], "classification", "true and false"),
+    ],
+    "ordered_names": [
+        ("mood", ["positive", "negative", "neutral"] * 3, "sentiment", "a scale of 3 names"),
+        ("mood", ["Very_Bad", "bad", "good"] * 3, "sentiment", "a scale of 3 names"),
+    ],
+    "ordered_numbers": [
+        ("stars", ["1", "2", "3", "4", "5"] * 2, "sentiment", "from 1 to 5"),
+        ("starRating", [0, 1, 2], "sentiment", "from 0 to 2"),
+        ("grade", ["1.0", "2.0", "3.0"] * 2, "sentiment", "from 1 to 3"),
+    ],
+    "positions": [("answer_start", [3, 17, 3, 4], "none", "positions in a text")],
+    "identifiers": [
+        ("id", [7, 7, 8], "none", "identifies something"),
+        ("userId", ["u1", "u1", "u2", "u2"], "none", "identifies something"),
+        ("number", list(range(20)), "none", "every value is different"),
+        ("code", ["a1", "b2", "c3"], "none", "every value is different"),
+    ],
+    "few_whole_numbers": [
+        ("label", [0, 1, 2] * 3, "classification", "3 whole numbers from 0 to 2"),
+        ("stars", [1, 3, 5] * 3, "classification", "3 whole numbers from 1 to 5"),
+        ("stars", [2, 3, 4] * 3, "classification", "3 whole numbers from 2 to 4"),
+        ("size", [-1, 10] * 3, "classification", "2 whole numbers from -1 to 10"),
+        ("label_id", [0, 1, 2] * 3, "classification", "3 whole numbers"),
+        ("restart", [1, 2, 3] * 3, "classification", "3 whole numbers"),
+    ],
+    "many_numbers": [
+        ("label", [1.5, 2.5, 1.5], "regression", "2 numbers from 1.5 to 2.5"),
+        ("price", ["1e3", "-2", "0.5"], "regression", "3 numbers from -2 to 1000"),
+        ("age", list(range(12)) * 2, "regression", "12 numbers from 0 to 11"),
+        ("intent", list(range(77)) * 2, "regression", "if they are ids of classes, choose classification"),
+        ("score", list(range(1, 13)) * 2, "regression", "12 numbers"),
+    ],
+    "almost_numbers": [("price", ["1.5"] * 19 + ["n/a"], "none", "numbers, but not in all rows ('n/a' in 1 of them)")],
+    "target_texts": [("target", TEXTS, "none", "text generation is not built in")],
+    "texts_by_name": [("review_text", ["so good", "so bad"] * 9, "text", "texts of 2 words")],
+    "separated_labels": [
+        ("genres", ["a|b", "a", "b|c", "c|a", "b"], "multilabel", "3 labels, separated by '|'"),
+        ("genres", ["a; b", "a", "b", "b;a", "a"], "multilabel", "2 labels, separated by ';'"),
+    ],
+    "class_names": [
+        ("topic", ["sports", "news", "sports", "news"], "classification", "2 labels"),
+        ("topic", ["a|b", "c|d"] * 4, "classification", "2 labels"),
+        ("label", ["positive", "negative"] * 2, "classification", "or sentiment"),
+        ("product", ["credit card or prepaid card", "bank account or service"] * 9, "classification", "2 labels"),
+    ],
+    "texts": [
+        ("x", TEXTS, "text", "texts of 5 words"),
+        ("x", ["这一点我不赞成你", "她是汤姆的妹妹"], "text", "texts of"),
+        ("x", [f"a premise of six words {index // 3}" for index in range(180)], "text", "texts of"),
+    ],
+    "other_strings": [("word", ["a", "b", "c", "c"], "none", "3 different values in 4 rows: too many for labels")],
+    "character_spans": [
+        ("label", [[[0, 3, "a"]], [], [[1, 2, "b"], [4, 6, "a"]]], "labeling", "character spans of 2 types"),
+        ("spans", ['[{"start": 0, "end": 3, "label": "a"}]', "[]"], "labeling", "character spans of 1 types"),
+    ],
+    "answers": [
+        ("answers", [{"text": ["x"], "answer_start": [1]}], "none", "question answering is not built in"),
+        ("answers", [[{"text": "x", "answer_start": 1}], []], "none", "question answering is not built in"),
+    ],
+    "words": [
+        ("tokens", WORDS, "words", "lists of 5 words on average"),
+        ("text", [["a", "b"]] * 2, "none", "every value"),
+    ],
+    "multi_hot": [("kinds", [[0, 1], [1, 1], [0, 0]], "multilabel", "0 or 1 for each of 2 labels")],
+    "label_sets": [
+        ("kinds", [["a", "b"], ["a"], [], ["b"]], "multilabel", "lists of 2 labels"),
+        ("kinds", ['["a", "b"]', '["a"]', "", '["b"]'], "multilabel", "lists of 2 labels"),
+        ("kinds", [[3, 4], [3], [4, 3]], "multilabel", "lists of 2 labels"),
+    ],
+    "other_lists": [
+        ("vector", [[0.5, 1.5], [0.25, 1.0]], "none", "neither words, tags nor labels"),
+        ("meta", [{"a": 1}, {"a": 2}], "none", "objects"),
+    ],
+}
+"""Name of a rule = columns (name, values) to which it is the first that applies, with the kind and the evidence."""
+
+RELATED: dict[str, tuple[dict[str, list[Any]], str, str]] = {
+    "heads": ({"tokens": UNEVEN, "heads": [[0, *[1] * (len(row) - 1)] for row in UNEVEN]}, "heads", "none"),
+    "relations": (
+        {
+            "tokens": UNEVEN,
+            "heads": [[0, *[1] * (len(row) - 1)] for row in UNEVEN],
+            "deprels": [["root", *["det"] * (len(row) - 1)] for row in UNEVEN],
+        },
+        "deprels",
+        "none",
+    ),
+    "word_tags": ({"tokens": [*WORDS[:9], ["a"]], "tags": [["O"] * 4 + ["B-x"]] * 9 + [["O"]]}, "tags", "labeling"),
+    "choices": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": [0, 1]}, "choices", "none"),
+    "choice_index": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": ["1", "2"]}, "label", "none"),
+    "spaced_words": (
+        {"text": [*TEXTS, "short"], "tags": ["O O O O B"] * 10 + ["O"]},
+        "text",
+        "words",
+    ),
+    "spaced_tags": (
+        {"text": [*TEXTS, "short"], "tags": ["O O O O B-x"] * 10 + ["O"]},
+        "tags",
+        "labeling",
+    ),
+}
+"""Name of a rule = columns of a table, the column to which it is the first that applies, and the kind."""
+
+
+def first_rule(table: Table, column: str) -> str:
+    """Return the name of the first rule that applies."""
+    profile = table.columns[column]
+    return next(rule.__name__ for rule in RULES if rule(profile, table) is not None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "values", "kind", "evidence"),
+    [(rule, *case) for rule, cases in CASES.items() for case in cases],
+)
+def test_a_column(rule: str, name: str, values: list[Any], kind: str, evidence: str) -> None:
+    table = Table.of({name: values})
+    finding = classify(table.columns[name], table)
+    assert (finding.kind, first_rule(table, name) == rule or kind == "none") == (kind, True), finding
+    assert evidence in finding.evidence
+
+
+@pytest.mark.parametrize("rule", RELATED)
+def test_columns_that_belong_together(rule: str) -> None:
+    columns, name, kind = RELATED[rule]
+    table = Table.of(columns)
+    assert classify(table.columns[name], table).kind == kind
+    assert first_rule(table, name) == rule
+
+
+def test_declared_classes() -> None:
+    table = Table.of({"label": [0, 1, -1]}, class_names={"label": ["bad", "good", "fine"]})
+    finding = classify(table.columns["label"], table)
+    assert (finding.kind, finding.evidence) == ("classification", "3 labels, declared in the data")
+
+
+def test_every_rule_is_tested() -> None:
+    assert {rule.__name__ for rule in RULES} == {*CASES, *RELATED, "declared_classes"}
+
+
+def test_tags_of_words() -> None:
+    tokens, lemmas = [*WORDS[:9], ["a"]], [*([f"{word}s" for word in row] for row in WORDS[:9]), ["a"]]
+    numbers = [*[[0, 1, 2, 0, 1]] * 9, [0]]
+    table = Table.of({"tokens": tokens, "lemma": lemmas, "pos": numbers}, class_names={"pos": ["O", "B-a", "I-a"]})
+    assert classify(table.columns["lemma"], table).kind == "none"
+    finding = classify(table.columns["pos"], table)
+    assert (finding.kind, finding.scheme) == ("labeling", "bio")
+
+
+@pytest.mark.parametrize(
+    ("tags", "scheme"),
+    [
+        ("B-x I-x O B-y", "bio"),
+        ("O O I-x I-x O I-y", "iob1"),
+        ("B-x E-x O S-y", "bioes"),
+        ("B-x L-x O U-y", "bioes"),
+        ("DET NOUN I", "plain"),
+        ("O", "plain"),
+    ],
+)
+def test_schemes(tags: str, scheme: str) -> None:
+    assert find_scheme([tags.split()] * 3) == scheme

@@ -1,0 +1,105 @@
+"""Files on the command line: which are splits of one dataset, and the names of the datasets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nlpmtl.config import NAME
+from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.init.sources import find_sources, to_name
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "shop"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    return directory
+
+
+def find(*names: str) -> dict[str, dict[str, list[str]]]:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    return {
+        source.name: {split: list(files) for split, files in source.files.items()} for source in find_sources(names)
+    }
+
+
+def test_splits_of_one_dataset(directory: Path) -> None:
+    assert find("reviews_train.csv", "reviews-dev.csv", "test.reviews.jsonl") == {
+        "reviews": {"train": ["reviews_train.csv"], "validation": ["reviews-dev.csv"], "test": ["test.reviews.jsonl"]}
+    }
+    assert list(find("a-train-2020.csv", "a-VALID-2020.csv")) == ["a_2020"]
+    assert find("a.csv", "a_test.csv") == {"a": {"train": ["a.csv"], "test": ["a_test.csv"]}}
+
+
+def test_only_whole_words_name_a_split(directory: Path) -> None:
+    names = ("latest.csv", "devices.csv", "training.csv", "contest2.csv")
+    assert find(*names) == {name.removesuffix(".csv"): {"train": [name]} for name in names}
+    assert find("latest2train.csv") == {"latest2": {"train": ["latest2train.csv"]}}
+
+
+def test_files_that_are_named_only_by_their_split(directory: Path) -> None:
+    assert list(find("train.csv", "test.csv")) == ["shop"]
+    assert list(find("en/train.csv", "en/test.csv", "fr/train.csv")) == ["en", "fr"]
+
+
+def test_equal_names_in_two_directories(directory: Path) -> None:
+    assert list(find("a/Reviews.csv", "b/reviews.csv")) == ["Reviews", "reviews_2"]
+    assert list(find("run.csv")) == ["run_2"], "run.toml is the run file"
+
+
+def test_shards_are_one_split(directory: Path) -> None:
+    names = [f"train-0000{index}-of-00002.parquet" for index in (1, 0)]
+    assert find(*names) == {"shop": {"train": sorted(names)}}
+
+
+def test_patterns(directory: Path) -> None:
+    for name in ("a-train.csv", "a-test.csv", "b.csv"):
+        Path(name).touch()
+    assert [source.name for source in find_sources(["*.csv"])] == ["a", "b"]
+    with pytest.raises(DataError, match=r"x\*\.csv: no file matches this pattern"):
+        find_sources(["x*.csv"])
+
+
+def test_hub_ids_and_saved_datasets(directory: Path) -> None:
+    (hub,) = find_sources(["nyu-mll/glue"])
+    assert (hub.name, hub.hub, hub.files) == ("glue", "nyu-mll/glue", {})
+    for split in ("train", "test"):
+        Path("saved", split).mkdir(parents=True)
+    Path("saved", "dataset_dict.json").write_text(json.dumps({"splits": ["train", "test"]}))
+    (saved,) = find_sources(["saved"])
+    assert (saved.name, saved.files) == ("saved", {"train": ["saved/train"], "test": ["saved/test"]})
+
+
+@pytest.mark.parametrize(
+    ("names", "missing", "message"),
+    [
+        (["reviews.csv"], ["reviws.csv"], r"reviws.csv: no such file; did you mean 'reviews.csv'\?"),
+        ([], ["nothing"], "nothing: no such file; the id of a dataset on the Hub looks like owner/name"),
+        ([], ["no/such/file.csv"], "no/such/file.csv: no such file"),
+        (["a.csv", "a.csv"], [], "a.csv: given more than once"),
+        (["a.csv", "./a.csv"], [], "./a.csv: given more than once, also as a.csv"),
+        (["dev.csv", "valid.csv", "train.csv"], [], "dev.csv and valid.csv are both the validation split of one"),
+        (["ab_test.csv"], [], "ab_test.csv: its name says that it is the test split of a dataset, which has no train"),
+    ],
+)
+def test_errors(directory: Path, names: list[str], missing: list[str], message: str) -> None:
+    for name in names:
+        Path(name).touch()
+    with pytest.raises((ConfigError, DataError), match=f"^{message}"):
+        find_sources([*names, *missing])
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("Café Kritik", "Cafe_Kritik"), ("2020", "_2020"), ("отзывы", ""), ("a" * 99, "a" * 30)]
+)
+def test_names(text: str, name: str) -> None:
+    assert to_name(text) == name
+    import re
+
+    assert not name or re.match(NAME, name)
