@@ -107,7 +107,8 @@ def _print_proposals(proposals: Sequence[Proposal]) -> None:
         sample = proposal.sample
         splits = ", ".join(sample.source.files)
         rows = f"{sample.table.rows:,} rows" if sample.table.complete else f"only the first {MAX_ROWS:,} rows"
-        echo(f"{sample.source.name} ({splits}): the columns of {rows} of train")
+        detected = "".join(f", {key} = {value!r}" for key, value in sample.detected.items())
+        echo(f"{sample.source.name} ({splits}): the columns of {rows} of train{detected}")
         kinds = {column: key for key, column in proposal.input.items()}
         for name, task in proposal.tasks.items():
             kinds |= dict.fromkeys(task.columns, f"{name}: {task.kind}")

@@ -209,4 +209,5 @@ def _name_tasks(tasks: Mapping[str, Sequence[TaskProposal]]) -> dict[str, list[s
 
 
 def _base_name(task: TaskProposal) -> str:
-    return "labels" if len(task.columns) > 1 else to_name(task.columns[0]) or "label"
+    name = "labels" if len(task.columns) > 1 else to_name(task.columns[0])
+    return name if any(map(str.isalpha, name)) else "label"

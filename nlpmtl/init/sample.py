@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nlpmtl.config import parse_data
+from nlpmtl.config import DataConfig, parse_data
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.data.detect_format import detect_format
 from nlpmtl.data.files import describe_file, open_file
@@ -42,6 +42,12 @@ class Sample:
     format: TextFormat
     conll_columns: Mapping[str, int]
     tool: str | None = None
+
+    @property
+    def detected(self) -> dict[str, Any]:
+        """Keys of `data` whose detected value is not the default."""
+        values = {key: getattr(self.format, key) for key in ("delimiter", "quoting", "encoding", "header")}
+        return {key: value for key, value in values.items() if value != DataConfig.model_fields[key].default}
 
 
 def read_sample(source: Source) -> Sample:

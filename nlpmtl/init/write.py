@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nlpmtl.config import DataConfig
 from nlpmtl.init.encoder import choose_recipe, default_encoder
 from nlpmtl.init.finding import NOT_USED
 from nlpmtl.init.proposal import Proposal, TaskProposal
@@ -18,7 +17,6 @@ from nlpmtl.init.verify import Verdict
 Tables = dict[str, Any]
 _WIDTH = 118
 _COMMENT_COLUMN = 40
-_FORMAT_KEYS = ("delimiter", "quoting", "encoding", "header")
 _LABELS_COMMENTS = {"sentiment": "lowest first", "multilabel": "write the names of the labels"}
 _KEY_COMMENTS = {
     "validation": "held out of train: there is no validation split",
@@ -44,8 +42,7 @@ def dataset_tables(proposal: Proposal, *, directory: Path, skip: bool = False) -
         data["hub"] = sample.source.hub
     if "validation" not in sample.source.files:
         data["validation"] = 0.1
-    formats = {key: getattr(sample.format, key) for key in _FORMAT_KEYS}
-    data |= {key: value for key, value in formats.items() if value != DataConfig.model_fields[key].default}
+    data |= sample.detected
     if sample.conll_columns:
         columns = [*proposal.input.values(), *(column for task in proposal.tasks.values() for column in task.columns)]
         data["columns"] = {column: sample.conll_columns[column] for column in columns}

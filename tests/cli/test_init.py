@@ -208,7 +208,7 @@ def talk(*answers: str, arguments: list[str]) -> tuple[int, str]:
     process, terminal = pty.fork()
     if process == 0:
         os.execv(sys.executable, [sys.executable, "-m", "nlpmtl", "init", *arguments])
-    output, deadline = b"", time.monotonic() + 120
+    output, deadline, served, idle = b"", time.monotonic() + 120, 0, 0
     while time.monotonic() < deadline:
         if select.select([terminal], [], [], 2)[0]:
             try:
@@ -216,7 +216,10 @@ def talk(*answers: str, arguments: list[str]) -> tuple[int, str]:
             except OSError:  # the command ended
                 break
         elif prompts := output.count(b"or NAME=COLUMN:KIND): "):  # it waits: a key before its prompt would be lost
-            os.write(terminal, answers[min(prompts, len(answers)) - 1].encode())
+            idle = 0 if prompts > served else idle + 1
+            if idle % 10 == 0:  # once per prompt, and again if the key was lost
+                os.write(terminal, answers[min(prompts, len(answers)) - 1].encode())
+            served = prompts
     else:
         os.kill(process, signal.SIGKILL)
     _, status = os.waitpid(process, 0)

@@ -69,6 +69,7 @@ def test_names_of_tasks() -> None:
     assert list(tasks(sample(text=TEXTS, label=TOPICS))) == ["shop"]
     assert list(tasks(sample(text=TEXTS, label=TOPICS, tags=[["a"], ["b"]] * 5))) == ["shop_label", "shop_tags"]
     assert list(tasks(sample(text=TEXTS, shop=TOPICS, label=TOPICS))) == ["shop", "shop_label"]
+    assert list(tasks(sample(**dict[str, Any]({"0": TEXTS, "1": TOPICS})))) == ["shop"]
     assert list(tasks(sample(text=TEXTS, **dict[str, Any]({"Thème principal": TOPICS, "主题": TOPICS})))) == [
         "Theme_principal",
         "shop",
