@@ -15,9 +15,10 @@ import typer
 from nlpmtl.cli.console import to_json
 from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, load_predictor
 from nlpmtl.cli.predict_input import STDIN, BadRow, check_input, file_size, parse_format, read_texts
-from nlpmtl.cli.progress import PredictionProgress, progress_view
+from nlpmtl.cli.progress import PredictionProgress
 from nlpmtl.errors import ConfigError, plain, plain_line
 from nlpmtl.fs import open_atomic
+from nlpmtl.progress import progress_view
 
 if TYPE_CHECKING:
     from nlpmtl.inference.predictor import Text
