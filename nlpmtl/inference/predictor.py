@@ -132,9 +132,8 @@ class Predictor:
     def __repr__(self) -> str:
         """Return the directory of the model, its device and its tasks."""
         source = "" if self._directory is None else f"{str(self._directory)!r}, "
-        return (
-            f"Predictor({source}device={str(self.model.device)!r}, tasks=[{', '.join(map(repr, self.tasks.values()))}])"
-        )
+        tasks = "".join(f"\n  {task!r}" for task in self.tasks.values())
+        return f"Predictor({source}device={str(self.model.device)!r}):{tasks}"
 
     @property
     def tasks(self) -> Mapping[str, Task]:
