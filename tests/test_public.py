@@ -13,7 +13,8 @@ import nlpmtl
 def test_the_public_names() -> None:
     errors = {"ConfigError", "DataError", "ModelError", "NlpmtlError", "RunError", "StoppedError"}
     types = {"CompareResult", "MultiTaskConfig", "MultiTaskModel", "Predictor", "Relations", "RunConfig", "TrainResult"}
-    assert set(nlpmtl.__all__) == errors | types | {"compare", "evaluate", "relate", "train"}
+    assert set(nlpmtl.__all__) == errors | types | {"compare", "evaluate", "iter_train", "relate", "train"}
+    assert set(nlpmtl.__all__) <= set(dir(nlpmtl))
     assert all(getattr(nlpmtl, name).__module__.startswith("nlpmtl.") for name in nlpmtl.__all__)
 
 

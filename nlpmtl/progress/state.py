@@ -106,6 +106,7 @@ class RunProgress:
             self.bars.pop(event.stage, None)
             self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + event.seconds
             return
+        self.seconds.setdefault(event.stage, 0.0)  # in the order in which the stages start
         bar = self.bars.get(event.stage) or self.start(event.stage, total=event.total)
         if event.total is not None:
             bar.completed, bar.text = event.completed, f"{event.completed:,} of {event.total:,}"

@@ -127,7 +127,7 @@ class TaskFields(StrictModel):
             raise ConfigError(f"task {task!r}: the input of {cls.kind} must be {needed}, found {_INPUT_KEYS[shape]}")
 
     def __repr__(self) -> str:
-        """Return the name, the type, the input and the labels, such as ``topic: classification of text, 2 labels …``."""
+        """Return its name, type, input shape and labels: ``topic: classification of text, 2 labels (no, yes)``."""
         names = f"{', '.join(map(plain_line, self.labels[:_SHOWN]))}{', …' if len(self.labels) > _SHOWN else ''}"
         labels = f", {len(self.labels)} labels ({names})" if self.labels else ""
         return f"{plain_line(self.name)}: {self.kind} of {self.input}{labels}"

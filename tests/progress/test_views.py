@@ -30,6 +30,7 @@ EVENTS: list[Any] = [
     StageProgress("tokenizing", 2, 2, seconds=1.5),
     TrainingStarted(total=40, step=10, notes=("3 bad rows were skipped",), tasks=("topic", "mood")),
     logged(20, topic=0.75),
+    StageProgress("evaluating", 0, 64),
     StageProgress("evaluating", 16, 64),
     StageProgress("evaluating", 64, 64, seconds=0.25),
     evaluated(20, 0.5, best=True),
@@ -87,22 +88,22 @@ def test_the_lines_that_stay() -> None:
 def test_plain_lines_come_at_most_every_ten_seconds() -> None:
     clock, lines = Clock(), list[str]()
     view, progress = PlainView(lines.append), RunProgress(now=clock)
-    for event in EVENTS[2:5]:
+    for event in EVENTS[2:6]:
         list(progress.apply(event))
         view.update(progress)
         clock.now += 6.0
-    assert lines == ["evaluating 16 of 64"]
-    list(progress.apply(EVENTS[5]))
+    assert lines == ["evaluating 0 of 64"]
+    list(progress.apply(EVENTS[6]))
     clock.now += 6.0
     view.update(progress)
-    assert lines[1:] == ["step 20/40  loss 0.5000  1,234 tokens/s  0:48 min left"]
+    assert lines[1:] == ["step 20/40  loss 0.5000  1,234 tokens/s  1:00 min left"]
 
 
 def test_the_table_and_the_bars_on_a_terminal() -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=110, markup=False, emoji=False, highlight=False)
     with display(TerminalView(console)) as show:
-        for event in EVENTS[:5]:
+        for event in EVENTS[:6]:
             show(event)
     output = screen.getvalue()
     shown = ("training", "step 20/40", "loss 0.5000  1,234 tokens/s", "evaluating", "16 of 64", "topic", "0.7500")
