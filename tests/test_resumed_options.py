@@ -11,7 +11,7 @@ import pytest
 import nlpmtl
 from nlpmtl import RunError
 from nlpmtl.comparison import iter_compare
-from nlpmtl.run import TrainingStarted, TrainResult, iter_train, load_config
+from nlpmtl.run import TrainingStarted, TrainResult, load_config, run_events
 from nlpmtl.training import EvaluationDone
 from tests.tiny import checkpoint, make_run, metrics, read_json, train_tiny
 
@@ -33,7 +33,7 @@ def resumed(run: dict[str, Any], output: Path, **overrides: Any) -> tuple[Traini
     from nlpmtl.run import load_run
 
     config, laid = load_run(run, output=output, resume=True, overrides=overrides)
-    first, *_, last = iter_train(config, output=output, resume=True, overrides=laid)
+    first, *_, last = run_events(config, output=output, resume=True, overrides=laid)
     assert isinstance(first, TrainingStarted)
     assert isinstance(last, TrainResult)
     return first, last
