@@ -33,6 +33,8 @@ class TrainResult:
             resumed.
 
     Example:
+        import pandas
+
         result = nlpmtl.train("run.toml", output="runs/result")
         result.plot().save("curve.png")
         pandas.DataFrame(result.history)[["step", "loss", "score/mean"]]
