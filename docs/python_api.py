@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import cached_property
 from typing import Any
 
 import nlpmtl
@@ -84,4 +85,6 @@ def _member(name: str, value: Any) -> list[str]:
 def _method(name: str, declared: Any, value: Any) -> list[str]:
     if isinstance(declared, property):
         return ["A property.", "", *prose(declared.fget)]
+    if isinstance(declared, cached_property):
+        return ["A property.", "", *prose(declared.func)]
     return [*signature(name, value), "", *prose(value)]

@@ -3,8 +3,7 @@
     import nlpmtl
 
     result = nlpmtl.train("quickstart", output="runs/quickstart")
-    model = nlpmtl.Predictor.from_pretrained(result.model_dir)
-    model.predict_all("Ada lives in Turin.")
+    result.predictor.predict_all("Ada lives in Turin.")
 
 Importing nlpmtl does not import torch: names that need it are imported on first access.
 """
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
     from nlpmtl.file_prediction import PredictedFiles, predict_files
     from nlpmtl.inference.predictor import Predictor
     from nlpmtl.model import MultiTaskConfig, MultiTaskModel
-    from nlpmtl.run import TrainResult, train
+    from nlpmtl.run import iter_train, train
+    from nlpmtl.train_result import TrainResult
 
 __version__ = "0.2.0.dev0"
 
@@ -45,6 +45,7 @@ __all__ = [
     "TrainResult",
     "compare",
     "evaluate",
+    "iter_train",
     "predict_files",
     "relate",
     "train",
@@ -58,10 +59,11 @@ _LAZY = {
     "Predictor": "nlpmtl.inference.predictor",
     "Relations": "nlpmtl.affinity",
     "RunConfig": "nlpmtl.run_config",  # which imports the kinds that a config may name
-    "TrainResult": "nlpmtl.run",
+    "TrainResult": "nlpmtl.train_result",
     "compare": "nlpmtl.comparison",
     "evaluate": "nlpmtl.evaluate_saved",
     "predict_files": "nlpmtl.file_prediction",
+    "iter_train": "nlpmtl.run",
     "relate": "nlpmtl.affinity",
     "train": "nlpmtl.run",
 }
@@ -71,3 +73,7 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*(name for name in globals() if name.startswith("__")), *__all__]

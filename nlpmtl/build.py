@@ -28,6 +28,7 @@ from nlpmtl.model import Encoder, MultiTaskModel, RowLosses
 from nlpmtl.plugins import digest_plugins
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.sampling import Plan, build_plan
+from nlpmtl.stages import Stages
 from nlpmtl.task_datasets import TaskDatasets
 from nlpmtl.tasks import Task
 from nlpmtl.training import (
@@ -49,7 +50,13 @@ from nlpmtl.weighting import Constant, Weighting
 
 
 def build_trainer(
-    config: RunConfig, *, directory: Path, accelerator: Accelerator, encoder: Encoder, datasets: TaskDatasets
+    config: RunConfig,
+    *,
+    directory: Path,
+    accelerator: Accelerator,
+    encoder: Encoder,
+    datasets: TaskDatasets,
+    stages: Stages | None = None,
 ) -> Trainer:
     """Build a trainer before its first step; nothing is written.
 
@@ -59,6 +66,7 @@ def build_trainer(
         accelerator: device, precision and processes.
         encoder: pretrained encoder.
         datasets: datasets and tasks of the run.
+        stages: measures the stages of the run and reports their progress.
     """
     builder = _Builder(config, directory, accelerator, encoder, datasets)
     model, full_model = builder.models()
@@ -73,7 +81,8 @@ def build_trainer(
     weighting = WEIGHTINGS.build(
         config.weighting, Weighting, tasks=list(datasets.tasks), epoch_steps=epoch_steps, seed=config.seed
     )
-    signals = StopSignals()
+    stages = stages or Stages()
+    signals = StopSignals(stages.stop_requested)
     logger = MetricsLogger(
         accelerator,
         directory=directory,
@@ -96,7 +105,7 @@ def build_trainer(
         total_steps=total_steps,
         save_every=config.train.save_every,
         checkpoints=builder.checkpoints(model, full_model, optimizer, logger),
-        evaluator=builder.evaluator(model, full_model, signals),
+        evaluator=builder.evaluator(model, full_model, signals, stages=stages),
         logger=logger,
         signals=signals,
         state=RunState(cursor=plan.start()),
@@ -210,7 +219,9 @@ class _Builder:
             signals=signals,
         )
 
-    def evaluator(self, model: MultiTaskModel, full_model: MultiTaskModel, signals: StopSignals) -> Evaluator:
+    def evaluator(
+        self, model: MultiTaskModel, full_model: MultiTaskModel, signals: StopSignals, *, stages: Stages
+    ) -> Evaluator:
         """Return the evaluator on the validation splits."""
         accelerator = self.accelerator
 
@@ -238,6 +249,7 @@ class _Builder:
             patience=self.config.eval.patience,
             device=accelerator.device,
             signals=signals,
+            stages=stages,
         )
 
     def checkpoints(

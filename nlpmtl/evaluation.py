@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.batched_inference import NumpyOutputs, OutputsSource, to_items
 from nlpmtl.data import TokenizedSplit
-from nlpmtl.errors import DataError
+from nlpmtl.errors import DataError, plain_line
 from nlpmtl.metrics import scores as metric_values
 from nlpmtl.metrics import task_score
 from nlpmtl.metrics.base import LOSS
@@ -30,7 +31,11 @@ LossesFn = Callable[[TokenizedSplit, Collection[str]], Iterator[tuple[int, str, 
 """(split, tasks) -> row, task and loss, for this process's share of the rows; see `RowLosses.run`."""
 
 
-@dataclass(frozen=True)
+SCORE_COLUMNS = ("task", "metric", "value", "rows")
+"""Headings of `Scores.rows`."""
+
+
+@dataclass(frozen=True, repr=False)
 class Scores:
     """Metrics of a split.
 
@@ -62,6 +67,39 @@ class Scores:
     def to_json(self) -> dict[str, Any]:
         """Return plain values for a JSON file."""
         return {"tasks": self.tasks, "mean": self.mean}
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Return a table with one row per metric of each task, then one with the mean; see `SCORE_COLUMNS`."""
+        rows = []
+        for task, values in self.tasks.items():
+            metrics = {name: value for name, value in values.items() if name not in ("score", "rows")}
+            if list(metrics.values()) != [values["score"]]:  # several metrics, or a negated error
+                metrics["score"] = values["score"]
+            for name, value in metrics.items():
+                rows.append((task, name, "undefined" if value is None else f"{value:.4f}", str(values.get("rows", ""))))
+        return [*rows, ("mean", "", f"{self.mean:.4f}", "")]
+
+    def __repr__(self) -> str:
+        """Return the table as text.
+
+        >>> Scores({"topic": {"accuracy": 0.9, "score": 0.9, "rows": 40}}, 0.9)
+        task   metric     value  rows
+        topic  accuracy  0.9000    40
+        mean             0.9000
+        """
+        rows = [SCORE_COLUMNS, *([plain_line(cell) for cell in row] for row in self.rows())]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        pads = (str.ljust, str.ljust, str.rjust, str.rjust)
+        lines = (
+            "  ".join(pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)) for row in rows
+        )
+        return "\n".join(line.rstrip() for line in lines)
+
+    def _repr_html_(self) -> str:
+        """Return the table as HTML, for notebooks."""
+        head = "".join(f"<th>{column}</th>" for column in SCORE_COLUMNS)
+        rows = ("".join(f"<td>{escape(plain_line(cell))}</td>" for cell in row) for row in self.rows())
+        return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 
 @dataclass

@@ -55,10 +55,16 @@ class _Finalizer:
         return self.trainer.checkpoints.run_directory
 
     @contextmanager
-    def recording_failure(self, what: str) -> Iterator[None]:
-        """Record an exception as a failure: the weights are saved, and nothing after that may lose them."""
+    def recording_failure(self, what: str, *, stage: str | None = None) -> Iterator[None]:
+        """Record an exception as a failure: the weights are saved, and nothing after that may lose them.
+
+        Args:
+            what: start of the message about a failure.
+            stage: name of the block as a stage of the run; None if it is not a stage.
+        """
         try:
-            yield
+            with nullcontext() if stage is None else self.trainer.evaluator.stages.stage(stage):
+                yield
         except Exception as error:  # plugins and matplotlib may raise anything
             self.trainer.failures.append(f"{what}: {type(error).__name__}: {error}")
 
@@ -71,14 +77,15 @@ class _Finalizer:
         is_new = not (self.directory / "model").exists()
         if is_new:  # save the weights before anything that can fail or be killed
             self._save(card_data=None)
-        with self.recording_failure("the model is not calibrated"):
+        with self.recording_failure("the model is not calibrated", stage="calibrating"):
             self._calibrate()
-        with self.recording_failure("the saved model is not scored"):
+        with self.recording_failure("the saved model is not scored", stage="scoring"):
             self._score()
         with self.recording_failure("scores.json is not written"):
             if self.scores is not None:
                 write_json(self.directory / "scores.json", self.scores)
-        self._draw_plots()
+        with self.trainer.evaluator.stages.stage("drawing plots"):
+            self._draw_plots()
         card_data = None
         with self.recording_failure("the model card is not written"):
             candidate = self._card_data()
@@ -92,7 +99,10 @@ class _Finalizer:
         directory = self.directory / "model"
         plots = {path: png for path, (_, png) in self.plots.items()}
         try:
-            save_model(directory, model=self.model, tokenizer=self.encoder.tokenizer, card_data=card_data, plots=plots)
+            with self.trainer.evaluator.stages.stage("writing"):
+                save_model(
+                    directory, model=self.model, tokenizer=self.encoder.tokenizer, card_data=card_data, plots=plots
+                )
         except (OSError, SafetensorError) as error:
             raise RunError(
                 f"{directory} cannot be written: {error}; the weights are in best/ or checkpoints/: --resume writes it"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,24 @@ from accelerate import Accelerator
 from nlpmtl.build import build_trainer
 from nlpmtl.config import RunConfig, check_output, flatten, plain_config
 from nlpmtl.data_checks import check_datasets
-from nlpmtl.deprecation import RenamedAttribute
 from nlpmtl.errors import ConfigError, RunError
-from nlpmtl.evaluation import Predictions, Scores
 from nlpmtl.finalize import finalize_run
 from nlpmtl.model import Encoder, estimate_cost, load_encoder
+from nlpmtl.progress import View, display
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.run_config import Source as Source
 from nlpmtl.run_config import load_config as load_config
 from nlpmtl.run_config import load_run as load_run
 from nlpmtl.sampling import build_plan
+from nlpmtl.stages import OnProgress, Stages
+from nlpmtl.stages import StageProgress as StageProgress
+from nlpmtl.stages import StopRequested as StopRequested
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
+from nlpmtl.train_result import TrainResult as TrainResult
+from nlpmtl.training import EvaluationDone as EvaluationDone
+from nlpmtl.training import Message as Message
+from nlpmtl.training import StepLogged as StepLogged
 from nlpmtl.training import (
-    EvaluationDone,
-    Message,
-    StepLogged,
     Trainer,
     accelerator_context,
     check_run_dir,
@@ -49,55 +51,30 @@ from nlpmtl.training import (
     write_failures,
     write_metadata,
 )
+from nlpmtl.training import TrainingStarted as TrainingStarted
 from nlpmtl.weighting import Weighting
-
-
-@dataclass(frozen=True)
-class TrainingStarted:
-    """Event: the run is about to compute its first step.
-
-    Args:
-        total: optimizer steps of the run.
-        step: steps that are done: 0, or those of the checkpoint that the run resumes from.
-        notes: messages for the user, such as skipped rows and ignored settings.
-    """
-
-    total: int
-    step: int
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """Result of a finished run.
-
-    Args:
-        scores: scores of the best model on validation; None if no dataset has a validation split.
-        model_dir: the model directory.
-        step: step of that model.
-        skipped: number of steps that were skipped because a loss or gradient was not finite.
-        predictions: predictions and gold labels of that model on validation, by task; on rank 0 only.
-    """
-
-    scores: Scores | None
-    model_dir: Path
-    step: int
-    skipped: int = 0
-    predictions: Mapping[str, Predictions] = field(default_factory=dict, repr=False)
-
-    answered = RenamedAttribute("predictions")
-
 
 Event = TrainingStarted | StepLogged | EvaluationDone | Message | TrainResult
 
 
-def train(source: Source, *, output: str | Path | None = None, resume: bool = False, **overrides: Any) -> TrainResult:
+def train(
+    source: Source,
+    *,
+    output: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    on_event: Callable[[Any], None] | None = None,
+    **overrides: Any,
+) -> TrainResult:
     """Train a model.
 
     Args:
         source: a run file, the name of a built-in one, a dict, or a `RunConfig`.
         output: directory of the run; default: the config's `output`.
         resume: continue from the latest intact checkpoint, with the overrides that the run was started with.
+        progress: whether rank 0 shows the loss, the score and the best score of each task: as a table in a notebook or
+            on a terminal, and otherwise as one line per evaluation on stderr.
+        on_event: called with each event that `iter_train` yields or reports. An exception that it raises ends the run.
         overrides: config keys: ``seed=3``, ``train={"lr": 3e-5}``, or dotted, ``**{"train.lr": 3e-5}``.
 
     Returns:
@@ -113,23 +90,67 @@ def train(source: Source, *, output: str | Path | None = None, resume: bool = Fa
     Example:
         result = nlpmtl.train("run.toml", output="runs/again", **{"train.lr": 3e-5})
         print(result.scores["topic"]["accuracy"], result.scores.mean)
-        model = nlpmtl.Predictor.from_pretrained(result.model_dir)
+        result.predictor.predict_all("Ada lives in Turin.")
     """
-    config, applied = load_run(source, output=output, resume=resume, overrides=flatten(overrides))
-    (result,) = deque(iter_train(config, output=output, resume=resume, overrides=applied), maxlen=1)
+    with display(None if progress else View()) as show:
+
+        def report(event: Any) -> None:
+            show(event)
+            if on_event is not None:
+                on_event(event)
+
+        result = None
+        for event in iter_train(source, output=output, resume=resume, on_progress=report, **overrides):
+            report(event)
+            result = event
     assert isinstance(result, TrainResult), "the last event of a run without an error"
     return result
 
 
 def iter_train(
+    source: Source,
+    *,
+    output: str | Path | None = None,
+    resume: bool = False,
+    on_progress: OnProgress | None = None,
+    **overrides: Any,
+) -> Iterator[Event]:
+    """Train a model and yield the events of the run.
+
+    The events are classes of `nlpmtl.run`: `TrainingStarted`, then `StepLogged` every ten steps, `EvaluationDone` after
+    each evaluation and `Message` for what is unusual. The last event is the `TrainResult`. The run computes only while
+    the next event is requested; to end it early, close the iterator, and resume it later from its latest checkpoint.
+
+    Args:
+        source: as for `train`.
+        output: as for `train`.
+        resume: as for `train`.
+        on_progress: called while the run computes, with a `StageProgress` when a stage such as tokenizing or evaluating
+            starts, advances or ends, and with `StopRequested` when a signal is received.
+        overrides: as for `train`.
+
+    Raises:
+        NlpmtlError: as `train`.
+
+    Example:
+        for event in nlpmtl.iter_train("run.toml", output="runs/events"):
+            if hasattr(event, "scores") and event.scores is not None:
+                print(event.step, event.scores.mean)
+    """
+    config, applied = load_run(source, output=output, resume=resume, overrides=flatten(overrides))
+    yield from run_events(config, output=output, resume=resume, overrides=applied, on_progress=on_progress)
+
+
+def run_events(
     config: RunConfig,
     *,
     output: str | Path | None = None,
     resume: bool = False,
     overrides: Mapping[str, Any] | None = None,
     extend: bool = True,
+    on_progress: OnProgress | None = None,
 ) -> Iterator[Event]:
-    """Train a model and yield the events of the run. The last event is the `TrainResult`.
+    """Train a model and yield the events of the run, as `iter_train` does for a config that is loaded.
 
     Args:
         config: config of the run.
@@ -137,6 +158,7 @@ def iter_train(
         resume: continue from the latest intact checkpoint.
         overrides: overrides that the config includes, dotted, to record in run.json.
         extend: whether a resumed run may have a different number of steps.
+        on_progress: as for `iter_train`.
     """
     directory = check_output(output) if output is not None else config.output
     if directory is None:
@@ -160,7 +182,15 @@ def iter_train(
         )
         metadata["overrides"] = recordable_overrides(overrides or {}, config=plain)
         notes = [*notes, *resume_notes]
-        yield from _iter_train(config, directory, accelerator, checkpoint=checkpoint, metadata=metadata, notes=notes)
+        yield from _iter_train(
+            config,
+            directory,
+            accelerator,
+            checkpoint=checkpoint,
+            metadata=metadata,
+            notes=notes,
+            stages=Stages(on_progress),
+        )
 
 
 def _iter_train(
@@ -171,12 +201,13 @@ def _iter_train(
     checkpoint: Path | None,
     metadata: dict[str, Any],
     notes: list[str],
+    stages: Stages,
 ) -> Iterator[Event]:
     """Train in a locked directory, from a checkpoint if there is one."""
     accelerator.wait_for_everyone()  # all ranks have read the directory before rank 0 writes
     if accelerator.is_main_process:
         clear_run_dir(directory)
-    encoder, datasets, trainer = build_run(config, directory=directory, accelerator=accelerator)
+    encoder, datasets, trainer = build_run(config, directory=directory, accelerator=accelerator, stages=stages)
     fingerprints = {key: trainer.checkpoints.metadata[key] for key in ("data", "plugins")}
     if checkpoint is not None:
         notes += check_same_data(read_state(checkpoint), fingerprints, run=checkpoint)
@@ -187,15 +218,25 @@ def _iter_train(
     if config.train.trackers:
         start_trackers(accelerator, config=metadata["config"], name=directory.name)
     notes += [*ignored_settings(), *datasets.notes, *trainer.notes, *_sharing_cost(trainer, datasets)]
-    yield TrainingStarted(total=trainer.total_steps, step=trainer.state.step, notes=tuple(notes))
-    yield from trainer.events()
+    yield TrainingStarted(
+        total=trainer.total_steps, step=trainer.state.step, notes=tuple(notes), tasks=tuple(datasets.tasks)
+    )
+    with stages.stage("training"):
+        yield from trainer.events()
     reported = len(trainer.failures)
     scores, predictions = finalize_run(trainer, datasets=datasets, encoder=encoder, metadata=metadata)
     trainer.failures += finish_trackers(accelerator)
     if accelerator.is_main_process and trainer.failures:
         write_failures(directory, metadata, trainer.failures)
     yield from map(Message, trainer.failures[reported:])
-    yield TrainResult(scores, directory / "model", trainer.best_step, trainer.state.skipped, predictions)
+    yield TrainResult(
+        scores,
+        directory / "model",
+        step=trainer.best_step,
+        skipped=trainer.state.skipped,
+        predictions=predictions,
+        seconds=dict(stages.seconds),
+    )
 
 
 def _restore(trainer: Trainer, checkpoint: Path) -> Iterator[str]:
@@ -218,37 +259,46 @@ def _restore(trainer: Trainer, checkpoint: Path) -> Iterator[str]:
         )
 
 
-def build_run(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> tuple[Encoder, TaskDatasets, Trainer]:
+def build_run(
+    config: RunConfig, *, directory: Path, accelerator: Accelerator, stages: Stages | None = None
+) -> tuple[Encoder, TaskDatasets, Trainer]:
     """Load and check the inputs of a run and build its trainer; nothing is written."""
-    encoder, datasets = load_inputs(config)
+    stages = stages or Stages()
+    encoder, datasets = load_inputs(config, stages=stages)
     datasets = replace(
         datasets, notes=(*datasets.notes, *_untrained_tasks(encoder, datasets, frozen=config.encoder.freeze))
     )
-    trainer = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, datasets=datasets)
+    trainer = build_trainer(
+        config, directory=directory, accelerator=accelerator, encoder=encoder, datasets=datasets, stages=stages
+    )
     return encoder, datasets, trainer
 
 
-def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
+def load_inputs(config: RunConfig, *, stages: Stages | None = None) -> tuple[Encoder, TaskDatasets]:
     """Load and check the encoder and the datasets of a run; the cheapest checks come first."""
+    stages = stages or Stages()
     check_datasets(config.datasets)
     _check_mixture(config)
-    encoder = load_encoder(
-        config.encoder.name,
-        revision=config.encoder.revision,
-        sha256=config.encoder.sha256,
-        attention=config.encoder.attn_implementation,
-    )
+    with stages.stage("loading the encoder"):
+        encoder = load_encoder(
+            config.encoder.name,
+            revision=config.encoder.revision,
+            sha256=config.encoder.sha256,
+            attention=config.encoder.attn_implementation,
+        )
     if config.encoder.max_length > encoder.max_positions:
         raise ConfigError(
             f"encoder.max_length: {config.encoder.name} reads at most {encoder.max_positions} tokens, "
             f"found {config.encoder.max_length}"
         )
-    datasets = load_task_datasets(
-        config.datasets,
-        tokenizer=encoder.tokenizer,
-        max_length=config.encoder.max_length,
-        earlier=encoder.pretrained_tasks,
-    )
+    with stages.stage("tokenizing", total=len(config.datasets)) as advance:
+        datasets = load_task_datasets(
+            config.datasets,
+            tokenizer=encoder.tokenizer,
+            max_length=config.encoder.max_length,
+            earlier=encoder.pretrained_tasks,
+            advance=advance,
+        )
     return encoder, replace(datasets, notes=(*encoder.notes, *datasets.notes))
 
 

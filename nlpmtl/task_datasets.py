@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -68,6 +68,7 @@ def load_task_datasets(
     max_length: int,
     earlier: Mapping[str, Task] | None = None,
     splits: Sequence[str] = ("train", "validation"),
+    advance: Callable[[int], None] = lambda count: None,
 ) -> TaskDatasets:
     """Load the datasets of a run and build its tasks.
 
@@ -77,13 +78,17 @@ def load_task_datasets(
         max_length: the maximum number of tokens of a row.
         earlier: the tasks of the model that training continues from; those with the same name are continued.
         splits: the splits to load.
+        advance: called with 1 after each dataset that is tokenized.
 
     Raises:
         ConfigError: a task has no labels in train, or its config contradicts its data or the earlier task.
         DataError: a row is invalid.
     """
     load = DatasetLoader(tokenizer, max_length=max_length)
-    rows = {name: _load(name, dataset, splits, load=load) for name, dataset in datasets.items()}
+    rows = {}
+    for name, dataset in datasets.items():
+        rows[name] = _load(name, dataset, splits, load=load)
+        advance(1)
     if not any("train" in dataset_splits for dataset_splits in rows.values()):
         names = ", ".join(dict.fromkeys(split for dataset in datasets.values() for split in dataset.data.split_names))
         raise ConfigError(f"no dataset has a split `train`; splits found: {names}")

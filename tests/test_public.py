@@ -14,8 +14,9 @@ def test_the_public_names() -> None:
     errors = {"ConfigError", "DataError", "ModelError", "NlpmtlError", "RunError", "StoppedError"}
     classes = {"MultiTaskConfig", "MultiTaskModel", "Predictor", "RunConfig"}
     results = {"CompareResult", "PredictedFiles", "Relations", "TrainResult"}
-    functions = {"compare", "evaluate", "predict_files", "relate", "train"}
+    functions = {"compare", "evaluate", "iter_train", "predict_files", "relate", "train"}
     assert set(nlpmtl.__all__) == errors | classes | results | functions
+    assert set(nlpmtl.__all__) <= set(dir(nlpmtl))
     assert all(getattr(nlpmtl, name).__module__.startswith("nlpmtl.") for name in nlpmtl.__all__)
 
 

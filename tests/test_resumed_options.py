@@ -11,7 +11,7 @@ import pytest
 import nlpmtl
 from nlpmtl import RunError
 from nlpmtl.comparison import iter_compare
-from nlpmtl.run import TrainingStarted, TrainResult, iter_train, load_config
+from nlpmtl.run import TrainingStarted, TrainResult, load_config, run_events
 from nlpmtl.training import EvaluationDone
 from tests.tiny import checkpoint, make_run, metrics, read_json, train_tiny
 
@@ -25,15 +25,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return run
 
 
-def start(run: dict[str, Any], output: Path, overrides: dict[str, Any]) -> None:
-    nlpmtl.train(run, output=output, **overrides)
+def start(run: dict[str, Any], output: Path, overrides: dict[str, Any], *, resume: bool = False) -> None:
+    nlpmtl.train(run, output=output, resume=resume, **overrides)
 
 
 def resumed(run: dict[str, Any], output: Path, **overrides: Any) -> tuple[TrainingStarted, TrainResult]:
     from nlpmtl.run import load_run
 
     config, laid = load_run(run, output=output, resume=True, overrides=overrides)
-    first, *_, last = iter_train(config, output=output, resume=True, overrides=laid)
+    first, *_, last = run_events(config, output=output, resume=True, overrides=laid)
     assert isinstance(first, TrainingStarted)
     assert isinstance(last, TrainResult)
     return first, last
@@ -49,10 +49,10 @@ def test_overrides_need_not_be_repeated(run: dict[str, Any], tmp_path: Path) -> 
     config = read_json(out / "run.json")["config"]
     assert (config["seed"], config["train"]["lr"], config["eval"]["select"]) == (9, 2e-3, "grade")
     assert read_json(out / "run.json")["overrides"] == recorded
-    nlpmtl.train(run, output=out, resume=True, **{"train.lr": 2e-3})
+    start(run, out, {"train.lr": 2e-3}, resume=True)
     with pytest.raises(RunError, match=r"changed keys: train\.lr \(was 0\.002, is 0\.003\)"):
-        nlpmtl.train(run, output=out, resume=True, **{"train.lr": 3e-3})
-    nlpmtl.train(run, output=out, resume=True, **{"train.keep": 1})
+        start(run, out, {"train.lr": 3e-3}, resume=True)
+    start(run, out, {"train.keep": 1}, resume=True)
     assert read_json(out / "run.json")["overrides"] == {**recorded, "train.keep": 1}
 
 

@@ -18,7 +18,7 @@ import yaml
 
 import nlpmtl
 from nlpmtl import ConfigError, DataError, Predictor, RunError
-from nlpmtl.run import TrainingStarted, TrainResult, iter_train, load_config
+from nlpmtl.run import EvaluationDone, StageProgress, TrainingStarted, TrainResult, iter_train, load_config
 from nlpmtl.training import StepLogged, resolve_precision
 from tests.tiny import (
     Trained,
@@ -474,3 +474,45 @@ def test_train_keeps_no_event_but_the_last(
     nlpmtl.train(run, output=tmp_path / "out", train={"steps": 40, "batch_size": 2})
     assert len(alive) > 4
     assert peak <= 2
+
+
+def test_events_and_the_result_of_train(
+    run: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events: list[Any] = []
+    result = nlpmtl.train(run, output=tmp_path / "out", eval={"every": 2}, on_event=events.append)
+    assert events[-1] is result
+    stages = [event.stage for event in events if isinstance(event, StageProgress) and event.seconds is not None]
+    assert stages[:3] == ["loading the encoder", "tokenizing", "evaluating"]
+    assert set(stages) == result.seconds.keys() >= {"training", "calibrating", "scoring", "drawing plots", "writing"}
+    assert [event.step for event in events if isinstance(event, EvaluationDone)] == [2, 4]
+    lines = capsys.readouterr().err.splitlines()
+    kept = [line.partition(":")[0] for line in lines if ": " in line]  # those without are about a stage of ten seconds
+    assert [start for start in kept if "/" not in start] == ["training", "step 2", "step 4", "time"]
+    assert result.scores is not None
+    history = pd.DataFrame(result.history)
+    assert history["step"].tolist() == [1, 2, 3, 4]
+    assert history["loss"].tolist() == [line["loss"] for line in metrics(tmp_path / "out")]
+    scores = history["score/mean"].dropna()
+    assert scores.index.tolist() == [1, 3]
+    assert scores.max() == pytest.approx(result.scores.mean, abs=0.5)
+    assert {f"loss/{task}" for task in result.scores.tasks} <= set(history.columns)
+    assert result.plot().format == "PNG"
+    assert result.predictor is result.predictor
+    assert [line.split()[0] for line in repr(result.predictor).splitlines()[1:]] == [
+        f"{name}:" for name in result.predictor.tasks
+    ]
+    assert repr(result).splitlines()[1:] == repr(result.scores).splitlines()
+    nlpmtl.train(run, output=tmp_path / "silent", progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_function_that_raises_ends_the_run(run: dict[str, Any], tmp_path: Path) -> None:
+    def stop(event: Any) -> None:
+        if isinstance(event, StepLogged):
+            raise ValueError("enough")
+
+    with pytest.raises(ValueError, match="enough"):
+        nlpmtl.train(run, output=tmp_path / "out", on_event=stop)
+    events = list(nlpmtl.iter_train(run, output=tmp_path / "out", resume=True))
+    assert isinstance(events[-1], TrainResult)

@@ -18,13 +18,15 @@ from nlpmtl.build import build_trainer
 from nlpmtl.config import RunConfig, check_count, check_output, check_writable, flatten, plain_config
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.fs import write_atomic, write_json
-from nlpmtl.run import Source, TrainingStarted, load_config, load_inputs
+from nlpmtl.run import Source, load_config, load_inputs
+from nlpmtl.stages import OnProgress, Stages
 from nlpmtl.task_datasets import TaskDatasets
 from nlpmtl.training import (
     Message,
     StepLogged,
     StepReport,
     Trainer,
+    TrainingStarted,
     accelerator_context,
     ignored_settings,
     run_metadata,
@@ -85,9 +87,22 @@ def relate(
 
 
 def iter_relate(
-    config: RunConfig, *, output: str | Path | None = None, steps: int | None = None, encoders: int = ENCODERS
+    config: RunConfig,
+    *,
+    output: str | Path | None = None,
+    steps: int | None = None,
+    encoders: int = ENCODERS,
+    on_progress: OnProgress | None = None,
 ) -> Iterator[TrainingStarted | StepLogged | Message | Relations]:
-    """Yield the events of the run; the last event is the result. The arguments are those of `relate`."""
+    """Yield the events of the run; the last event is the result.
+
+    Args:
+        config: config of the run.
+        output: as for `relate`.
+        steps: as for `relate`.
+        encoders: as for `relate`.
+        on_progress: as for `iter_train`.
+    """
     directory = check_output(output) if output is not None else config.output
     if directory is None:
         raise ConfigError('no output directory: set output = "runs/…" in the run file, or pass --output DIR')
@@ -102,7 +117,7 @@ def iter_relate(
     with accelerator_context(directory=directory, precision=precision, trackers=()) as accelerator:
         if accelerator.num_processes > 1:
             raise ConfigError(f"relate runs in one process, found {accelerator.num_processes}: use no launcher")
-        encoder, datasets = load_inputs(config)
+        encoder, datasets = load_inputs(config, stages=Stages(on_progress))
         if steps is None:
             epoch, _ = config.train.length(sum(map(len, datasets.splits["train"].values())))
             config = _with_train(config, steps=min(max(epoch, MIN_EPOCH_STEPS), MAX_EPOCH_STEPS), epochs=None)
@@ -111,7 +126,10 @@ def iter_relate(
         )
         _check(trainer)
         yield TrainingStarted(
-            total=trainer.total_steps, step=0, notes=(*ignored_settings(), *datasets.notes, *trainer.notes)
+            total=trainer.total_steps,
+            step=0,
+            notes=(*ignored_settings(), *datasets.notes, *trainer.notes),
+            tasks=tuple(trainer.tasks),
         )
         measured = yield from _measure(config, trainer=trainer, datasets=datasets)
         probes = list(measured.values())

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nlpmtl.cli.console import echo, echo_json, is_main_process, print_table, quiet_libraries
+from nlpmtl.cli.console import echo, echo_json, print_table, quiet_libraries
 from nlpmtl.cli.options import Json, Overrides, Run, check_files, parse_overrides
 from nlpmtl.cli.progress import display_events
+from nlpmtl.progress import is_main_process
 
 if TYPE_CHECKING:
     from nlpmtl.comparison import CompareResult
@@ -39,7 +40,9 @@ def compare(
     from nlpmtl.comparison import CompareResult, iter_compare  # after the checks: this imports torch
 
     quiet_libraries()
-    result = display_events(iter_compare(config, seeds=seeds, output=output), ends=CompareResult)
+    result = display_events(
+        lambda show: iter_compare(config, seeds=seeds, output=output, on_progress=show), ends=CompareResult
+    )
     if is_main_process():
         if as_json:
             echo_json(result.to_json(), indent=2)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +23,6 @@ if TYPE_CHECKING:
 _WIDE = 240
 """Width of a table written to a file or a pipe, in columns: wide enough that nothing wraps."""
 _PACKAGE = Path(nlpmtl.__file__).parent
-
-
-def is_main_process() -> bool:
-    """Return whether this is rank 0, the only process that prints."""
-    rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))
-    return not rank.isdecimal() or int(rank) == 0  # the run itself refuses a rank that is not a number
 
 
 def quiet_libraries() -> None:
@@ -110,15 +103,6 @@ def print_table(*columns: str, rows: Sequence[Sequence[str]], numbers: Sequence[
 
 def print_scores(scores: Scores) -> None:
     """Print a table with one row per metric of each task, then the mean over tasks."""
-    numbers = ("value", "rows")
-    print_table("task", "metric", "value", "rows", rows=list(_score_rows(scores)), numbers=numbers)
+    from nlpmtl.evaluation import SCORE_COLUMNS
 
-
-def _score_rows(scores: Scores) -> Iterator[tuple[str, str, str, str]]:
-    for task, values in scores.tasks.items():
-        metrics = {name: value for name, value in values.items() if name not in ("score", "rows")}
-        if list(metrics.values()) != [values["score"]]:  # several metrics, or a negated error
-            metrics["score"] = values["score"]
-        for name, value in metrics.items():
-            yield task, name, "undefined" if value is None else f"{value:.4f}", str(values["rows"])
-    yield "mean", "", f"{scores.mean:.4f}", ""
+    print_table(*SCORE_COLUMNS, rows=scores.rows(), numbers=SCORE_COLUMNS[2:])

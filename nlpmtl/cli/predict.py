@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nlpmtl.cli.console import echo, is_main_process, quiet_libraries
+from nlpmtl.cli.console import echo, quiet_libraries
 from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, check_model, load_predictor
 from nlpmtl.cli.predict_input import STDIN, BadRow, file_size, read_texts
-from nlpmtl.cli.progress import FilesProgress, PredictionProgress, progress_view
+from nlpmtl.cli.progress import FilesProgress, PredictionProgress
 from nlpmtl.errors import ConfigError, plain, plain_line
 from nlpmtl.fs import open_atomic
+from nlpmtl.progress import is_main_process, progress_view
 from nlpmtl.strict_json import to_json
 
 if TYPE_CHECKING:

@@ -43,7 +43,10 @@ def relate(
     from nlpmtl.affinity import Relations, iter_relate  # after the checks: this imports torch
 
     quiet_libraries()
-    result = display_events(iter_relate(config, output=output, steps=steps, encoders=encoders), ends=Relations)
+    result = display_events(
+        lambda show: iter_relate(config, output=output, steps=steps, encoders=encoders, on_progress=show),
+        ends=Relations,
+    )
     if as_json:
         echo_json(result.to_json(), indent=2)
         return

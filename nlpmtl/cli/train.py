@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import echo, is_main_process, print_scores, quiet_libraries
+from nlpmtl.cli.console import echo, print_scores, quiet_libraries
 from nlpmtl.cli.options import Overrides, Run, check_files, parse_overrides
 from nlpmtl.cli.progress import display_events
+from nlpmtl.errors import StoppedError
+from nlpmtl.progress import is_main_process
 
 
 def train(
@@ -28,10 +32,17 @@ def train(
 
     config, recorded = load_run(run, output=output, resume=resume, overrides=parse_overrides(overrides))
     check_files(config)
-    from nlpmtl.run import TrainResult, iter_train  # after the checks: this imports torch
+    from nlpmtl.run import TrainResult, run_events  # after the checks: this imports torch
 
     quiet_libraries()
-    result = display_events(iter_train(config, output=output, resume=resume, overrides=recorded), ends=TrainResult)
+    try:
+        result = display_events(
+            lambda show: run_events(config, output=output, resume=resume, overrides=recorded, on_progress=show),
+            ends=TrainResult,
+        )
+    except (KeyboardInterrupt, StoppedError):
+        _print_resume_command(run, output=output, directory=output or config.output)
+        raise
     if is_main_process():
         if result.scores is None:
             echo("not evaluated: no dataset has a validation split")
@@ -40,3 +51,12 @@ def train(
         if result.skipped:
             echo(f"skipped {result.skipped} steps with a loss or gradient that is not finite (see metrics.jsonl)")
         echo(f"model: {result.model_dir}")
+
+
+def _print_resume_command(run: str, *, output: Path | None, directory: Path | None) -> None:
+    """Print the command that resumes a stopped run, if it has a checkpoint; run.json holds the overrides."""
+    if not is_main_process() or directory is None or not any((directory / "checkpoints").glob("step-*")):
+        return
+    arguments = ["nlpmtl", "train", run, *(["--output", str(output)] if output is not None else []), "--resume"]
+    launched = " (with the same launcher)" if os.environ.get("WORLD_SIZE", "1") != "1" else ""
+    echo(f"to resume{launched}: {shlex.join(arguments)}", err=True)

@@ -25,7 +25,8 @@ from nlpmtl.config import RunConfig, check_count, check_output, flatten, plain_c
 from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
 from nlpmtl.plugins import digest_plugins
-from nlpmtl.run import Event, Source, TrainResult, iter_train, load_config, load_inputs
+from nlpmtl.run import Event, Source, TrainResult, load_config, load_inputs, run_events
+from nlpmtl.stages import OnProgress
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
 from nlpmtl.training import (
     Message,
@@ -73,7 +74,7 @@ def compare(source: Source, *, seeds: int = 3, output: str | Path | None = None,
 
 
 def iter_compare(
-    config: RunConfig, *, seeds: int = 3, output: str | Path | None = None
+    config: RunConfig, *, seeds: int = 3, output: str | Path | None = None, on_progress: OnProgress | None = None
 ) -> Iterator[Event | CompareResult]:
     """Yield the events of all runs of a comparison, except their results; the last event is the `CompareResult`."""
     directory = _directory(config, output)
@@ -88,10 +89,12 @@ def iter_compare(
         notes = stack.enter_context(hold_lock(directory)) if os.environ.get("RANK", "0") == "0" else []
         _check_empty(directory)
         yield from map(Message, notes)
-        yield from _iter_compare(config, directory, seeds=seeds)
+        yield from _iter_compare(config, directory, seeds=seeds, on_progress=on_progress)
 
 
-def _iter_compare(config: RunConfig, directory: Path, *, seeds: int) -> Iterator[Event | CompareResult]:
+def _iter_compare(
+    config: RunConfig, directory: Path, *, seeds: int, on_progress: OnProgress | None
+) -> Iterator[Event | CompareResult]:
     """Yield the events of a comparison whose directory is locked."""
     with global_state_restored():
         encoder, datasets = load_inputs(config)
@@ -103,7 +106,7 @@ def _iter_compare(config: RunConfig, directory: Path, *, seeds: int) -> Iterator
     for number, (run, summary) in enumerate(zip(runs, summaries, strict=True), 1):
         yield Message(f"run {number} of {len(runs)}: {run.name}{'' if summary is None else ' (already finished)'}")
         if summary is None:
-            yield from _train(run)
+            yield from _train(run, on_progress=on_progress)
         elif _is_main():
             cleanup(run)
     if dist.is_available() and dist.is_initialized():
@@ -197,10 +200,12 @@ def _sparse_notes(datasets: TaskDatasets, tasks: Sequence[str]) -> Iterator[str]
             )
 
 
-def _train(run: RunPlan) -> Iterator[Event]:
+def _train(run: RunPlan, *, on_progress: OnProgress | None) -> Iterator[Event]:
     """Start or resume a run, and write its summary."""
+    resume = run.directory.exists()
+    events = run_events(run.config, output=run.directory, resume=resume, extend=False, on_progress=on_progress)
     try:
-        for event in iter_train(run.config, output=run.directory, resume=run.directory.exists(), extend=False):
+        for event in events:
             if not isinstance(event, TrainResult):
                 yield event
             elif event.predictions:  # rank 0

@@ -129,6 +129,12 @@ class Predictor:
                 without_truncation(self.tokenizer).save_pretrained(scratch)
             return push(self._directory or scratch, repo_id, **options)
 
+    def __repr__(self) -> str:
+        """Return the directory of the model, its device and its tasks."""
+        source = "" if self._directory is None else f"{str(self._directory)!r}, "
+        tasks = "".join(f"\n  {task!r}" for task in self.tasks.values())
+        return f"Predictor({source}device={str(self.model.device)!r}):{tasks}"
+
     @property
     def tasks(self) -> Mapping[str, Task]:
         """The tasks of the model by name."""

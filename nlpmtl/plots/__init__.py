@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from nlpmtl.plots.affinity import affinity_map
 from nlpmtl.plots.alt_text import (
@@ -38,6 +40,7 @@ __all__ = [
     "draw_learning_curve",
     "draw_predictions",
     "draw_score_differences",
+    "learning_curve_image",
 ]
 
 _PREDICTION_PLOTS: Mapping[str, tuple[Any, Any]] = {
@@ -54,6 +57,13 @@ def draw_learning_curve(
     """Draw the learning curve; for the arguments, see `learning_curve`."""
     with plot_style():
         return to_png(learning_curve(metrics, evaluations, tasks=tasks, step=step))
+
+
+def learning_curve_image(
+    metrics: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[str, Any]], *, tasks: Sequence[str], step: int
+) -> Image.Image:
+    """Return the learning curve as an image; for the arguments, see `learning_curve`."""
+    return Image.open(io.BytesIO(draw_learning_curve(metrics, evaluations, tasks=tasks, step=step)))
 
 
 def draw_dynamics(metrics: Sequence[Mapping[str, Any]]) -> bytes | None:

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from nlpmtl.config import NAME, LabelledOptions, TaskOptions
 from nlpmtl.data import LabelType, SplittingMethod, column_type
-from nlpmtl.errors import ConfigError, ModelError, did_you_mean, quote
+from nlpmtl.errors import ConfigError, ModelError, did_you_mean, plain_line, quote
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.strict_model import StrictModel, rename_keys
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from nlpmtl.tasks.base import Task
 
 HOW_TO = "docs/howto/plugins.md"
+_SHOWN = 8
+"""Maximum number of labels in the representation of a task."""
 _INPUT_KEYS = {"text": '`text = "…"`', "pair": '`text = "…"` and `pair = "…"`', "words": '`words = "…"`'}
 
 
@@ -123,6 +125,12 @@ class TaskFields(StrictModel):
         if shape not in cls.inputs:
             needed = " or ".join(_INPUT_KEYS[known] for known in sorted(cls.inputs))
             raise ConfigError(f"task {task!r}: the input of {cls.kind} must be {needed}, found {_INPUT_KEYS[shape]}")
+
+    def __repr__(self) -> str:
+        """Return its name, type, input shape and labels: ``topic: classification of text, 2 labels (no, yes)``."""
+        names = f"{', '.join(map(plain_line, self.labels[:_SHOWN]))}{', …' if len(self.labels) > _SHOWN else ''}"
+        labels = f", {len(self.labels)} labels ({names})" if self.labels else ""
+        return f"{plain_line(self.name)}: {self.kind} of {self.input}{labels}"
 
     def __eq__(self, other: object) -> bool:
         return self is other

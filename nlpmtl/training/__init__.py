@@ -25,7 +25,7 @@ from nlpmtl.training.distributed import (
     is_distributed,
 )
 from nlpmtl.training.evaluator import Evaluator
-from nlpmtl.training.events import BestModel, EvaluationDone, Message, RunState, StepLogged, StepReport
+from nlpmtl.training.events import BestModel, EvaluationDone, Message, RunState, StepLogged, StepReport, TrainingStarted
 from nlpmtl.training.global_state import global_state_restored
 from nlpmtl.training.gradient_accumulation import GradientAccumulator, dropout_seed
 from nlpmtl.training.launch import check_launch, ignored_settings
@@ -66,6 +66,7 @@ __all__ = [
     "StopSignals",
     "TrainStep",
     "Trainer",
+    "TrainingStarted",
     "accelerator_context",
     "all_gather_lists",
     "all_reduce_max",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from nlpmtl.data import Batch, TokenizedSplit
 from nlpmtl.errors import ConfigError
 from nlpmtl.evaluation import evaluate
 from nlpmtl.model import RowLosses
+from nlpmtl.stages import Stages
 from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task
 from nlpmtl.training.distributed import all_gather_lists
@@ -46,6 +47,7 @@ class Evaluator:
         patience: evaluations without improvement before training stops; 0 for no early stopping.
         device: device of the model.
         signals: signals that interrupt an evaluation.
+        stages: measures the evaluations and reports their progress.
 
     Raises:
         ConfigError: the task that selects the best model has no labelled validation row.
@@ -62,6 +64,7 @@ class Evaluator:
     patience: int
     device: torch.device
     signals: StopSignals
+    stages: Stages = field(default_factory=Stages, repr=False)
     has_labels: bool = field(init=False)
     _logits: tuple[int, LogitsCache] | None = field(init=False, default=None, repr=False)
 
@@ -89,11 +92,14 @@ class Evaluator:
             StopRequestedError: a signal was received; not with several ranks.
             EvaluationFailedError: a metric or a task raised, or a score cannot be written as JSON.
         """
+        inference = self.inference
+        total = sum(len(split.tokens.lengths) for split in self.validation.values()) // inference.world
+        with self.stages.stage("evaluating", total=total) as advance:
+            return self._evaluate(step, best=best, inference=self._reporting(inference, advance))
+
+    def _evaluate(self, step: int, *, best: BestModel | None, inference: Inference) -> EvaluationDone:
         self.gather_full_model()
         self.full_model.eval()
-        inference = self.inference
-        if not self.is_distributed:  # one of several ranks cannot stop without the others
-            inference = replace(inference, forward=self._forward_unless_stopped)
         logits = LogitsCache(inference)
         try:
             scores = evaluate(
@@ -144,10 +150,17 @@ class Evaluator:
         self._logits[1].inference = self.local_inference
         return self._logits[1]
 
-    def _forward_unless_stopped(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Any]:
-        if self.signals.received:
-            raise StopRequestedError
-        return self.inference.forward(batch, rows)
+    def _reporting(self, inference: Inference, advance: Callable[[int], None]) -> Inference:
+        """Return inference that reports its progress, and ends when a signal was received."""
+
+        def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Any]:
+            if self.signals.received and not self.is_distributed:  # one of several ranks cannot stop without the others
+                raise StopRequestedError
+            logits = inference.forward(batch, rows)
+            advance(len(batch.input_ids))
+            return logits
+
+        return replace(inference, forward=forward)
 
     def _losses_unless_stopped(self, split: TokenizedSplit, names: Collection[str]) -> Iterator[tuple[int, str, float]]:
         for loss in self.row_losses.run(split, names):

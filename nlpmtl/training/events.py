@@ -14,6 +14,23 @@ from nlpmtl.sampling import Cursor, Feedback
 
 
 @dataclass(frozen=True)
+class TrainingStarted:
+    """Event: the run is about to compute its first step.
+
+    Args:
+        total: optimizer steps of the run.
+        step: steps that are done: 0, or those of the checkpoint that the run resumes from.
+        notes: messages for the user, such as skipped rows and ignored settings.
+        tasks: names of the tasks.
+    """
+
+    total: int
+    step: int
+    notes: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class StepLogged:
     """Lines were written to metrics.jsonl; `metrics` is the last of them."""
 

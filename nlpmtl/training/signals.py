@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -18,11 +18,15 @@ _DUPLICATE_SECONDS = 1.0
 class StopSignals:
     """Signals that this process received.
 
+    Args:
+        on_first: called with the number of the first signal, in the signal handler: it must neither block nor raise.
+
     Attributes:
         received: number of the first signal; 0 for none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_first: Callable[[int], None] | None = None) -> None:
+        self._on_first = on_first
         self.received = 0
         self._time = 0.0
 
@@ -45,3 +49,5 @@ class StopSignals:
             os._exit(128 + number)
         if not self.received:
             self.received, self._time = number, now
+            if self._on_first is not None:
+                self._on_first(number)

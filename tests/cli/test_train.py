@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 from nlpmtl.run import iter_train, load_config
@@ -16,7 +17,8 @@ def test_a_run_and_a_second_one_into_its_output(run_file: Path, run_cli: RunCli,
     result = run_cli(*arguments)
     assert result.exit_code == 0
     assert result.stderr.splitlines()[0] == "training: 2 steps"
-    assert result.stderr.splitlines()[-1].startswith("step 2: mean ")
+    assert "\nstep 2: mean " in result.stderr
+    assert re.fullmatch(r"time: .* \(.*training .*\)", result.stderr.splitlines()[-1])
     assert result.stdout.splitlines()[-1] == f"model: {out / 'model'}"
     scores = json.loads((out / "scores.json").read_text(encoding="utf-8"))
     table = [line.split() for line in result.stdout.splitlines()]

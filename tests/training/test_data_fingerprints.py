@@ -270,7 +270,7 @@ def test_changed_plugin_code_is_reported(run: dict[str, Any], output: Path, plug
 
 
 def test_the_digest_of_a_plugin_package_covers_all_files(plugins: Path) -> None:
-    from nlpmtl.training import digest_plugins
+    from nlpmtl.plugins import digest_plugins
 
     package = plugins / "package_of_metrics"
     package.mkdir()

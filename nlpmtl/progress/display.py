@@ -1,0 +1,78 @@
+"""Choice of the view for this process, and the display of a run's events."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from nlpmtl.errors import plain
+from nlpmtl.progress.state import RunProgress
+from nlpmtl.progress.views import NotebookView, PlainView, TerminalView, View
+from nlpmtl.stages import StopRequested
+
+
+def is_main_process() -> bool:
+    """Return whether this is rank 0, the only process that prints."""
+    rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))
+    return not rank.isdecimal() or int(rank) == 0  # the run itself refuses a rank that is not a number
+
+
+def progress_view(*, visible: bool = True) -> View:
+    """Return the view for this process: HTML, a live table or plain lines on stderr, or nothing if not visible."""
+    if not visible:
+        return View()
+    if _in_notebook():
+        return NotebookView(_notebook_output())
+    if not sys.stderr.isatty():
+        return PlainView(_write_line)
+    from rich.console import Console
+
+    return TerminalView(Console(stderr=True, markup=False, emoji=False, highlight=False))
+
+
+@contextmanager
+def display(view: View | None = None) -> Iterator[Callable[[Any], None]]:
+    """Show a run while the block runs; the block passes each of its events to the returned function.
+
+    Args:
+        view: shows the run; default: that of `progress_view` on rank 0, and none on other ranks.
+    """
+    view = progress_view(visible=is_main_process()) if view is None else view
+    progress = RunProgress()
+
+    def show(event: Any) -> None:
+        lines = list(progress.apply(event))
+        if isinstance(event, StopRequested):
+            view.stop(progress)
+            return
+        for line in lines:
+            view.message(line)
+        view.update(progress)
+
+    with view.open(progress):
+        yield show
+        timings = progress.timings()
+        if timings:
+            view.message(timings)
+
+
+def _write_line(line: str) -> None:
+    sys.stderr.write(f"{plain(line)}\n")
+    sys.stderr.flush()
+
+
+def _in_notebook() -> bool:
+    """Return whether a Jupyter kernel runs this process; IPython is not imported for it."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def _notebook_output() -> Callable[[str], None]:
+    from IPython.display import HTML, display
+
+    handle = display(HTML(""), display_id=True)
+    return lambda html: handle.update(HTML(html))
