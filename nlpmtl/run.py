@@ -36,6 +36,7 @@ from nlpmtl.training import (
     check_same_data,
     clear_run_dir,
     finish_trackers,
+    fsdp,
     hold_lock,
     hold_lock_on_all_ranks,
     ignored_settings,
@@ -231,6 +232,7 @@ def build_run(config: RunConfig, *, directory: Path, accelerator: Accelerator) -
 def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
     """Load and check the encoder and the datasets of a run; the cheapest checks come first."""
     check_datasets(config.datasets)
+    _check_optimizer(config)
     _check_mixture(config)
     encoder = load_encoder(
         config.encoder.name,
@@ -250,6 +252,19 @@ def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
         earlier=encoder.pretrained_tasks,
     )
     return encoder, replace(datasets, notes=(*encoder.notes, *datasets.notes))
+
+
+def _check_optimizer(config: RunConfig) -> None:
+    """Check that a run with this optimizer, started as it is, can be resumed exactly.
+
+    Raises:
+        ConfigError: it is not known to resume exactly.
+    """
+    if fsdp.is_requested() and not getattr(config.optimizer, "resumes_sharded", False):
+        raise ConfigError(
+            f'optimizer.kind: with FSDP, only runs with AdamW are tested to resume exactly: write kind = "adamw", or '
+            f"start the run without FSDP, found {config.optimizer.kind!r}"
+        )
 
 
 def _check_mixture(config: RunConfig) -> None:
