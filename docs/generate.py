@@ -149,6 +149,8 @@ def _type(schema: Schema) -> str:
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{_literal(value)}`" for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":
+        if "prefixItems" in schema:
+            return f"list of {len(schema['prefixItems'])}: {_type(schema['prefixItems'][0])}"
         return f"list of {_type(schema['items'])}"
     if schema.get("type") == "object":
         inner = schema.get("additionalProperties")
