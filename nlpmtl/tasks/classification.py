@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny
@@ -82,7 +82,7 @@ class LabelTask(Task):
     @cached_property
     def loss_function(self) -> LabelLoss:
         """The loss function."""
-        return cast("LabelLoss", LOSSES.build(self.loss_options, LabelLoss))  # type: ignore[type-abstract]
+        return LOSSES.build(self.loss_options, LabelLoss)
 
     def fit(self, values: Mapping[str, Sequence[Any]]) -> None:
         """Count the labels, for class weights."""
