@@ -16,7 +16,7 @@ from docs.docstrings import prose
 from docs.python_api import python_api
 from nlpmtl.config import DatasetConfig, LabelledOptions, RunConfig
 from nlpmtl.metrics import Metric, reads_losses
-from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, KindOptions, Registry
+from nlpmtl.registry import LOSSES, METRICS, OPTIMIZERS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, KindOptions, Registry
 from nlpmtl.sampling import SamplingOptions
 from nlpmtl.tasks import Task
 
@@ -54,6 +54,7 @@ def run_file() -> str:
         "sampling": "table, see [samplers](kinds.md#samplers)",
         "weighting": "table, see [weightings](kinds.md#weightings)",
         "sharing": "table, see [sharing schemes](kinds.md#sharing-schemes)",
+        "optimizer": "table, see [optimizers](kinds.md#optimizers)",
         **{name: f"table, see [below](#{name})" for name in ("encoder", "train", "eval")},
     }
     return _page(
@@ -148,6 +149,8 @@ def _type(schema: Schema) -> str:
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{_literal(value)}`" for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":
+        if "prefixItems" in schema:
+            return f"list of {len(schema['prefixItems'])}: {_type(schema['prefixItems'][0])}"
         return f"list of {_type(schema['items'])}"
     if schema.get("type") == "object":
         inner = schema.get("additionalProperties")
@@ -177,6 +180,11 @@ def kinds() -> str:
         "[dataset file](dataset-file.md#tasksname).",
         *_members(TASKS, leave_out=common),
         "",
+        "## Loss functions",
+        "",
+        '`loss = { kind = "…" }` of a task with labels. The metric `loss` is the mean of this loss.',
+        *_members(LOSSES, leave_out=common),
+        "",
         "## Samplers",
         "",
         "`[sampling]`: how the datasets are mixed. Common option:",
@@ -195,6 +203,12 @@ def kinds() -> str:
         "`[sharing]`: which parameters of the encoder the tasks share. Common options: `relations` and",
         "`relations_strength`.",
         *_members(SHARINGS, leave_out=common),
+        "",
+        "## Optimizers",
+        "",
+        "`[optimizer]`: how the gradient changes the parameters. Learning rates, weight decay, schedule and clipping",
+        "are in `[train]`.",
+        *_members(OPTIMIZERS, leave_out=common),
     )
 
 
@@ -219,7 +233,8 @@ def _own_keys(options: type[KindOptions], *, leave_out: set[str]) -> list[str]:
     """Return the keys of one kind, without the common ones that it does not redefine."""
     shared = options in (LabelledOptions, SamplingOptions)
     changed = set() if shared else leave_out & inspect.get_annotations(options).keys()
-    return _keys(options.model_json_schema(), leave_out=[*(leave_out - changed), "kind"])
+    types = {"loss": "table, see [loss functions](#loss-functions)"}
+    return _keys(options.model_json_schema(), types=types, leave_out=[*(leave_out - changed), "kind"])
 
 
 def _task_facts(member: type[Task]) -> list[str]:

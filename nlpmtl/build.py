@@ -72,6 +72,7 @@ def build_trainer(
     model, full_model = builder.models()
     optimizer = build_optimizer(
         model,
+        config.optimizer,
         lr=config.train.lr,
         head_lr=config.train.head_lr or config.train.lr,
         weight_decay=config.train.weight_decay,

@@ -243,5 +243,7 @@ SHARINGS = Registry(
         "record": "capture_cuda_graphs",
     },
 )
+LOSSES = Registry("loss function")
+OPTIMIZERS = Registry("optimizer")
 METRICS = Registry("metric")
 COLUMN_TYPES = Registry("column type")

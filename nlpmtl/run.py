@@ -38,6 +38,7 @@ from nlpmtl.training import (
     check_same_data,
     clear_run_dir,
     finish_trackers,
+    fsdp,
     hold_lock,
     hold_lock_on_all_ranks,
     ignored_settings,
@@ -278,6 +279,7 @@ def load_inputs(config: RunConfig, *, stages: Stages | None = None) -> tuple[Enc
     """Load and check the encoder and the datasets of a run; the cheapest checks come first."""
     stages = stages or Stages()
     check_datasets(config.datasets)
+    _check_optimizer(config)
     _check_mixture(config)
     with stages.stage("loading the encoder"):
         encoder = load_encoder(
@@ -300,6 +302,19 @@ def load_inputs(config: RunConfig, *, stages: Stages | None = None) -> tuple[Enc
             advance=advance,
         )
     return encoder, replace(datasets, notes=(*encoder.notes, *datasets.notes))
+
+
+def _check_optimizer(config: RunConfig) -> None:
+    """Check that a run with this optimizer, started as it is, can be resumed exactly.
+
+    Raises:
+        ConfigError: it is not known to resume exactly.
+    """
+    if fsdp.is_requested() and not getattr(config.optimizer, "resumes_sharded", False):
+        raise ConfigError(
+            f'optimizer.kind: with FSDP, only runs with AdamW are tested to resume exactly: write kind = "adamw", or '
+            f"start the run without FSDP, found {config.optimizer.kind!r}"
+        )
 
 
 def _check_mixture(config: RunConfig) -> None:

@@ -59,9 +59,9 @@ def _settings(card: CardData) -> Iterator[str]:
     yield f"{card.steps:,} steps with a batch size of {train['batch_size']}; weights of step {card.best_step:,}"
     yield "; ".join(f"{part}: {_kind(config[part])}" for part in ("sampling", "weighting", "sharing"))
     yield (
-        f"AdamW, learning rate {train['lr']:g} (heads: {train['head_lr'] or train['lr']:g}), weight decay "
-        f"{train['weight_decay']:g}, maximum gradient norm {train['max_grad_norm']:g}, {code(train['schedule'])} "
-        f"schedule with a warm-up of {train['warmup']:.0%} of the steps"
+        f"{_kind(config['optimizer'])}, learning rate {train['lr']:g} (heads: {train['head_lr'] or train['lr']:g}), "
+        f"weight decay {train['weight_decay']:g}, maximum gradient norm {train['max_grad_norm']:g}, "
+        f"{code(train['schedule'])} schedule with a warm-up of {train['warmup']:.0%} of the steps"
     )
     frozen = ", encoder frozen" if config["encoder"]["freeze"] else ""
     yield f"precision {code(run['precision'])}, seed {run['seed']}, input up to {card.input_length} tokens{frozen}"

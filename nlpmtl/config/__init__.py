@@ -12,7 +12,8 @@ from __future__ import annotations
 from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, InputConfig, LabelledOptions, Name, TaskOptions
 from nlpmtl.config.find import builtin_configs, find_run
 from nlpmtl.config.load import plugins_of, read_dataset, read_run, source_name
-from nlpmtl.config.names import LabelName
+from nlpmtl.config.names import LabelName, Pooling
+from nlpmtl.config.optimizer import AdamWOptions, OptimizerOptions, SgdOptions
 from nlpmtl.config.parse import check_count, parse_data, parse_dataset, parse_run
 from nlpmtl.config.paths import check_new_directory, check_output, check_writable, find_directory
 from nlpmtl.config.renamed_keys import replace_old_keys, replace_old_overrides
@@ -24,6 +25,7 @@ from nlpmtl.config.toml import flatten, parse_override, read_toml
 
 __all__ = [
     "NAME",
+    "AdamWOptions",
     "DataConfig",
     "DatasetConfig",
     "EncoderConfig",
@@ -32,7 +34,10 @@ __all__ = [
     "LabelName",
     "LabelledOptions",
     "Name",
+    "OptimizerOptions",
+    "Pooling",
     "RunConfig",
+    "SgdOptions",
     "SharingOptions",
     "TaskOptions",
     "TrainConfig",

@@ -34,6 +34,9 @@ _OTHER_TOOLS = {
     "clip_norm grad_clip_norm grad_norm gradient_norm",
     "train.weight_decay": "wd l2 decay adam_weight_decay",
     "train.warmup": "warmup_ratio warmup_proportion num_warmup_steps warmup_steps warm_up warmup_fraction",
+    "optimizer.kind": "optim",
+    'optimizer.betas, with optimizer.kind = "adamw"': "adam_beta1 adam_beta2 adam_betas betas",
+    'optimizer.eps, with optimizer.kind = "adamw"': "adam_epsilon adam_eps eps",
     "train.schedule": "lr_scheduler_type lr_scheduler scheduler lr_schedule scheduler_type lr_schedule_type "
     "lr_scheduler_kwargs",
     "train.precision": "fp16 bf16 mixed_precision half_precision amp dtype torch_dtype fp32 float16 half autocast "
@@ -90,11 +93,10 @@ _OTHER_TOOLS = {
 }
 """Key of nlpmtl = keys of transformers' Trainer and example scripts, Lightning, sentence-transformers and others."""
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN; leave it out"
-_ADAMW = "the optimizer is AdamW with PyTorch's default betas and eps; leave it out"
 _LENGTHS = "rows of similar length are batched together, and padded to the longest of them; leave it out"
 _DROPOUT = "the dropout of the encoder and of its heads is that of the checkpoint's config.json; leave it out"
 _DEVICE = "training uses the GPU if there is one; leave it out"
-_LOSS = "the loss is that of the task type; leave it out"
+_LOSS = 'the loss is that of the task type; task types with labels take `loss = {kind = "focal"}`'
 _CASE = "the checkpoint's tokenizer decides that; leave it out"
 _NO_KEY = {
     "log_every_n_steps": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
@@ -104,9 +106,6 @@ _NO_KEY = {
     "overwrite_output_dir": "an output directory that is in use is never overwritten; leave it out",
     "resume_from_checkpoint": "give `--resume` to `nlpmtl train` (in Python resume=True)",
     "num_workers": "data is prepared once and cached; leave it out",
-    "optimizer": "the optimizer is AdamW; leave it out",
-    "optim": "the optimizer is AdamW; leave it out",
-    **dict.fromkeys(("adam_beta1", "adam_beta2", "adam_epsilon", "betas", "eps"), _ADAMW),
     **dict.fromkeys(("group_by_length", "length_column_name", "pad_to_max_length", "padding"), _LENGTHS),
     "truncation": "inputs longer than encoder.max_length are truncated; leave it out",
     **dict.fromkeys(("train_dataset", "eval_dataset"), "write [datasets.NAME] with its data, input and tasks"),
@@ -126,7 +125,7 @@ _NO_KEY = {
     **dict.fromkeys(("loss", "loss_function", "loss_fn", "criterion"), _LOSS),
     **dict.fromkeys(("lowercase", "lower_case", "do_lower_case"), _CASE),
     "shuffle": "train rows are shuffled; leave it out",
-    "optim_args": "the optimizer is AdamW; leave it out",
+    "optim_args": "write the options of the optimizer in [optimizer]",
     "hub_private_repo": "`nlpmtl push MODEL REPO_ID --private` publishes a model after the run",
     "push_to_hub": "`nlpmtl push MODEL REPO_ID` publishes a model after the run",
     "hub_model_id": "`nlpmtl push MODEL REPO_ID` publishes a model after the run",

@@ -1,10 +1,10 @@
-"""Label names in configs: strings, numbers and booleans, normalized to strings."""
+"""Names in configs: label names, which are normalized to strings, and names of poolings."""
 
 from __future__ import annotations
 
 import math
 import unicodedata
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema
 
@@ -29,3 +29,6 @@ def label_name(value: Any) -> str:
 _ANY_OF = [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]
 LabelName = Annotated[str, BeforeValidator(label_name), WithJsonSchema({"anyOf": _ANY_OF})]
 """Label name in a config: ``labels = [1, 2, 3]`` is equivalent to ``labels = ["1", "2", "3"]``."""
+
+Pooling = Literal["first", "mean", "max", "attention"]
+"""How the hidden states of a text become one vector."""

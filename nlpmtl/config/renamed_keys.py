@@ -12,13 +12,18 @@ from typing import Any
 from nlpmtl.config.dataset import DatasetConfig
 from nlpmtl.config.run import EncoderConfig, RunConfig, TrainConfig
 from nlpmtl.errors import ConfigError
-from nlpmtl.registry import SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, Registry
+from nlpmtl.registry import OPTIMIZERS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, Registry
 from nlpmtl.strict_model import StrictModel, both_given, rename_keys, warn_about_old_key
 
 _TABLES: Mapping[str, type[StrictModel]] = {"": RunConfig, "train": TrainConfig, "encoder": EncoderConfig}
 _DEPTH = 4
 """Length of the longest path to a table with renamed keys: datasets.NAME.tasks.NAME."""
-_KINDS: Mapping[str, Registry] = {"sampling": SAMPLERS, "weighting": WEIGHTINGS, "sharing": SHARINGS}
+_KINDS: Mapping[str, Registry] = {
+    "sampling": SAMPLERS,
+    "weighting": WEIGHTINGS,
+    "sharing": SHARINGS,
+    "optimizer": OPTIMIZERS,
+}
 
 
 def replace_old_keys(tables: Mapping[str, Any], *, where: str, warn: bool = True) -> dict[str, Any]:
@@ -84,7 +89,7 @@ def _renamed_in(path: Sequence[str], *, kind: object) -> Mapping[str, str]:
             return DatasetConfig.renamed_keys
         case ["datasets", _, "tasks", _] | ["tasks", _]:
             return _renamed_in_kinds(TASKS, kind)
-        case ["sampling" | "weighting" | "sharing" as section]:
+        case ["sampling" | "weighting" | "sharing" | "optimizer" as section]:
             return _renamed_in_kinds(_KINDS[section], kind)
     model = _TABLES.get(".".join(path))
     return model.renamed_keys if model else {}

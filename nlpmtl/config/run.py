@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, model_v
 
 from nlpmtl.config.dataset import DatasetConfig, Name, TaskOptions
 from nlpmtl.errors import did_you_mean
-from nlpmtl.registry import SAMPLERS, SHARINGS, WEIGHTINGS, KindOptions
+from nlpmtl.registry import OPTIMIZERS, SAMPLERS, SHARINGS, WEIGHTINGS, KindOptions
 from nlpmtl.strict_model import StrictModel
 
 
@@ -41,7 +41,7 @@ class EncoderConfig(StrictModel):
 
 
 class TrainConfig(StrictModel):
-    """Training length, optimizer and checkpoints."""
+    """Training length, learning rates and checkpoints."""
 
     renamed_keys: ClassVar[Mapping[str, str]] = {"clip": "max_grad_norm"}
 
@@ -60,7 +60,7 @@ class TrainConfig(StrictModel):
     head_lr: float | None = Field(None, gt=0)
     """Peak learning rate of the heads; default: `lr`."""
     weight_decay: float = Field(0.01, ge=0)
-    """Weight decay of AdamW, for weight matrices only, not for biases and normalisation layers."""
+    """Weight decay, for weight matrices only, not for biases and normalisation layers."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """Learning-rate schedule after the warm-up."""
     warmup: float = Field(0.1, ge=0, lt=1)
@@ -157,6 +157,10 @@ class RunConfig(StrictModel):
         {"kind": "hard"}, validate_default=True
     )
     """Sharing scheme: which parameters the tasks share."""
+    optimizer: Annotated[SerializeAsAny[KindOptions], BeforeValidator(OPTIMIZERS.parse)] = Field(
+        {"kind": "adamw"}, validate_default=True
+    )
+    """Optimizer; its learning rates and weight decay are in `train`."""
     train: TrainConfig = TrainConfig()
     """Training."""
     eval: EvalConfig = EvalConfig()
@@ -174,6 +178,15 @@ class RunConfig(StrictModel):
         if self.eval.select != "mean" and self.eval.select not in self.tasks:
             raise ValueError(
                 f"eval.select: no task {self.eval.select!r}; {did_you_mean(self.eval.select, ['mean', *self.tasks])}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _cross_stitch_speed_is_a_learning_rate(self) -> Self:
+        if self.sharing.kind == "cross_stitch" and not getattr(self.optimizer, "normalizes_updates", False):
+            raise ValueError(
+                f'optimizer.kind: the `speed` of sharing.kind = "cross_stitch" is defined for AdamW: write '
+                f'kind = "adamw", found {self.optimizer.kind!r}'
             )
         return self
 

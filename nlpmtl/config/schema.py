@@ -6,7 +6,7 @@ from typing import Any
 
 from nlpmtl.config.dataset import DatasetConfig
 from nlpmtl.config.run import RunConfig
-from nlpmtl.registry import SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, Registry
+from nlpmtl.registry import LOSSES, OPTIMIZERS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, Registry
 
 Schema = dict[str, Any]
 
@@ -20,7 +20,8 @@ def schemas() -> dict[str, Schema]:
         "description": "A dataset file; other keys of this table override its keys.",
     }
     dataset["required"] = []
-    for key, registry in (("sampling", SAMPLERS), ("weighting", WEIGHTINGS), ("sharing", SHARINGS)):
+    kinds = {"sampling": SAMPLERS, "weighting": WEIGHTINGS, "sharing": SHARINGS, "optimizer": OPTIMIZERS}
+    for key, registry in kinds.items():
         run["properties"][key] = _kinds(registry)
         for member in run["properties"][key]["oneOf"]:  # references to definitions start at the root
             run["$defs"] |= member.pop("$defs", {})
@@ -42,6 +43,9 @@ def _kinds(registry: Registry, *, partial: bool = False) -> Schema:
         schema = registry.options(name).model_json_schema()
         schema["title"] = name
         schema["properties"]["kind"] = {"const": name}
+        if "loss" in schema["properties"]:
+            schema["properties"]["loss"] = _kinds(LOSSES) | {"description": schema["properties"]["loss"]["description"]}
+            del schema["$defs"]["KindOptions"]
         if partial:
             schema["required"] = []
         members.append(schema)

@@ -16,7 +16,7 @@ from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.export.readme import transformers_readme
 from nlpmtl.fs import apply_umask
-from nlpmtl.heads import Head
+from nlpmtl.heads import Head, sequence_head_config
 from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.tasks import StockModel, Task
@@ -77,6 +77,11 @@ def _build(model: MultiTaskModel, *, task: str, stock: StockModel) -> PreTrained
         raise _export_error(task, f"no transformers encoder computes the hidden states of sharing.kind = {kind!r}")
     if not isinstance(head, Head):
         raise _export_error(task, f"its head is a {type(head).__name__}, not a `nlpmtl.heads.Head`")
+    pooling = sequence_head_config(encoder.config).pooling
+    if head.level == "sequence" and head.config.pooling != pooling:
+        raise _export_error(
+            task, f"its pooling is {head.config.pooling!r}, and the model of transformers has {pooling!r}"
+        )
     config = copy.deepcopy(encoder.config)
     config.update(_config(model.tasks[task], stock))
     try:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from nlpmtl.heads.head import Head, HeadContext, HeadInputs, Outputs, named_outputs
 from nlpmtl.heads.head_config import HeadConfig, sequence_head_config, token_head_config
+from nlpmtl.heads.pooling import AttentionPooling
 
 __all__ = [
+    "AttentionPooling",
     "Head",
     "HeadConfig",
     "HeadContext",

@@ -11,7 +11,7 @@ Symbols:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from transformers.activations import ACT2FN
 
+from nlpmtl.config import Pooling
 from nlpmtl.heads.head_config import HeadConfig, sequence_head_config, token_head_config
+from nlpmtl.heads.pooling import AttentionPooling
 
 Outputs = Mapping[str, Tensor]
 """Outputs of a head by name: ``[sequences, ...]``, or ``[sequences, time, size]`` if there is one per token."""
@@ -106,6 +108,11 @@ class HeadInputs:
         weights = self._cut(self._mask).unsqueeze(-1).to(hidden.dtype)
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
+    @cached_property
+    def max(self) -> Tensor:
+        """Maximum of each dimension of the hidden states over tokens, ``[sequences, width]``."""
+        return self.hidden.masked_fill(~self.mask.unsqueeze(-1), float("-inf")).amax(dim=1)
+
     def _cut(self, values: Tensor) -> Tensor:
         """Select the sequences from the values of a batch, and truncate them to the length of the hidden states."""
         return (values if self._rows is None else values[self._rows])[:, : self._hidden.shape[1]]
@@ -147,13 +154,24 @@ class Head(nn.Module):
             if config.norm is not None:
                 self.norm = nn.LayerNorm(width, eps=config.norm, bias=config.norm_bias)
         self.out = nn.Linear(width, outputs)
+        if level == "sequence" and config.pooling == "attention":
+            self.pooling = AttentionPooling(width)
         self._initialize(std, seed)
 
     def pool(self, inputs: HeadInputs) -> Tensor:
         """Return the pooled hidden states, ``[sequences, width]``; all hidden states if the level is "token"."""
         if self.level == "token":
             return inputs.hidden
-        return inputs.first if self.config.pooling == "first" else inputs.mean
+        match self.config.pooling:
+            case "first":
+                return inputs.first
+            case "mean":
+                return inputs.mean
+            case "max":
+                return inputs.max
+            case "attention":
+                pooled: Tensor = self.pooling(inputs.hidden, inputs.mask)
+                return pooled
 
     def forward(self, inputs: HeadInputs) -> Tensor:
         """Return logits, ``[sequences, outputs]``, or ``[sequences, time, outputs]`` for tokens."""
@@ -214,17 +232,23 @@ class HeadContext:
         """Size of the hidden states."""
         return int(self.config.hidden_size)
 
-    def sequence_head(self, outputs: int) -> nn.Module:
-        """Return the architecture's head of ``…ForSequenceClassification``: one output vector per sequence."""
-        return self._head(outputs, "sequence")
+    def sequence_head(self, outputs: int, *, pooling: Pooling | None = None) -> nn.Module:
+        """Return the architecture's head of ``…ForSequenceClassification``: one output vector per sequence.
+
+        Args:
+            outputs: size of the output vector.
+            pooling: pooling of the hidden states; default: that of the architecture.
+        """
+        return self._head(outputs, "sequence", pooling)
 
     def token_head(self, outputs: int) -> nn.Module:
         """Return the architecture's head of ``…ForTokenClassification``: one output vector per token."""
         return self._head(outputs, "token")
 
-    def _head(self, outputs: int, level: Literal["sequence", "token"]) -> Head:
+    def _head(self, outputs: int, level: Literal["sequence", "token"], pooling: Pooling | None = None) -> Head:
         sequence = sequence_head_config(self.config)
         config = sequence if level == "sequence" else token_head_config(self.config)
+        config = config if pooling is None else replace(config, pooling=pooling)
         std = getattr(self.config, "initializer_range", None) or 0.02
         head = Head(width=self.width, outputs=outputs, config=config, level=level, std=std, seed=self.seed)
         # A token head has pretrained weights only if its layers are those of the sequence head, as in ModernBERT.

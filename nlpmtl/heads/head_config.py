@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from transformers import PretrainedConfig
+
+from nlpmtl.config import Pooling
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class HeadConfig:
     Order: pool → dropout → dense → activation → normalization → dropout → out. Without ``dense``: pool → dropout → out.
 
     Args:
-        pooling: pooled hidden state of a text: that of the first token, or the mean over tokens. Token-level heads do
-            not pool.
+        pooling: pooled hidden state of a text: that of the first token, the mean or the maximum of each dimension over
+            tokens, or `AttentionPooling`. Token-level heads do not pool.
         dense: whether there is a dense layer.
         bias: whether the dense layer has a bias.
         activation: activation after the dense layer, by its name in transformers.
@@ -35,7 +36,7 @@ class HeadConfig:
             None: no truncation.
     """
 
-    pooling: Literal["first", "mean"] = "first"
+    pooling: Pooling = "first"
     dense: bool = True
     bias: bool = True
     activation: str = "tanh"
@@ -81,7 +82,7 @@ def sequence_head_config(config: PretrainedConfig) -> HeadConfig:
                 hf_modules=("pooler.dense", "classifier"),
             )
         case "modernbert":
-            pooling: Literal["first", "mean"] = "mean" if config.classifier_pooling == "mean" else "first"
+            pooling: Pooling = "mean" if config.classifier_pooling == "mean" else "first"
             return replace(_modernbert(config), pooling=pooling)
         case _:
             return roberta

@@ -13,6 +13,7 @@ from nlpmtl.tasks.error_analysis import Cells, Confusion, ErrorAnalysis, LabelCo
 from nlpmtl.tasks.fields import TaskFields, build_task, task_from_config, task_type
 from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, parse_context, read_columns
 from nlpmtl.tasks.labeling import Labeling
+from nlpmtl.tasks.losses import LabelLoss
 from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction, decode_all
 from nlpmtl.tasks.regression import Regression
@@ -29,6 +30,7 @@ __all__ = [
     "ExampleOutputs",
     "LabelColumns",
     "LabelCounts",
+    "LabelLoss",
     "LabelTask",
     "Labeling",
     "Logits",

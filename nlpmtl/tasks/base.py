@@ -24,7 +24,7 @@ from nlpmtl.errors import ConfigError, RunError, quote
 from nlpmtl.metrics import PredictionType, check, reads_losses, scores, task_score
 from nlpmtl.registry import METRICS
 from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors, multi_hot, names_in
-from nlpmtl.tasks.fields import TaskFields
+from nlpmtl.tasks.fields import PooledFields, TaskFields
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, Confidence, ExampleOutputs, OutputOptions, Prediction
 from nlpmtl.tasks.registration import check_task_type
 from nlpmtl.tasks.stock_model import StockModel
@@ -161,7 +161,7 @@ class Task(TaskFields, ABC):
         Default: the architecture's own head for sequences.
         """
         assert self.outputs is not None, "the number of logits is that of the labels"
-        return context.sequence_head(self.outputs)
+        return context.sequence_head(self.outputs, pooling=self.pooling if isinstance(self, PooledFields) else None)
 
     def fit(self, values: Mapping[str, Sequence[Any]]) -> None:
         """Learn from the labels of the train splits, before the first step. Default: nothing.

@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, PrivateAttr
+from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny
 
 from nlpmtl.config import LabelName
 from nlpmtl.data import Example, LabelType, TaskBatch, column_type
 from nlpmtl.deprecation import reject_options_of
 from nlpmtl.errors import ConfigError, did_you_mean
 from nlpmtl.metrics import PredictionType
-from nlpmtl.registry import TASKS
+from nlpmtl.registry import LOSSES, TASKS, KindOptions
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import fit_temperature
+from nlpmtl.tasks.fields import PooledFields
+from nlpmtl.tasks.losses import LabelLoss
 from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
     Confidence,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
 
 ClassWeights = dict[LabelName, Annotated[float, Field(ge=0, strict=True)]] | Literal["balanced"]
+LossOptions = Annotated[SerializeAsAny[KindOptions], BeforeValidator(LOSSES.parse)]
 
 
 class LabelTask(Task):
@@ -50,6 +54,9 @@ class LabelTask(Task):
     label_smoothing: float = Field(0.0, ge=0, lt=1, exclude=True)
     """Label smoothing ε: fraction of the target distribution that is spread evenly over all labels."""
 
+    loss_options: LossOptions = Field({"kind": "cross_entropy"}, alias="loss", exclude=True, validate_default=True)
+    """Loss function."""
+
     _counts: list[int] | None = PrivateAttr(None)
     _weights: Any = PrivateAttr(None)
 
@@ -58,11 +65,26 @@ class LabelTask(Task):
         check_class_weights(self.class_weights, task=self.name, labels=self.labels)
 
     @classmethod
+    def check_options(cls, options: Any) -> None:
+        super().check_options(options)
+        kind = options.loss.kind
+        if options.label_smoothing and not getattr(LOSSES.get(kind), "supports_label_smoothing", False):
+            raise ValueError(
+                f"`label_smoothing`: the loss function {kind!r} does not support it: leave it out, found "
+                f"{options.label_smoothing}"
+            )
+
+    @classmethod
     def resolve(cls, options: Mapping[str, Any], spell: Callable[[str], str]) -> dict[str, Any]:
         resolved, weights = super().resolve(options, spell), options["class_weights"]
         if isinstance(weights, Mapping):
             resolved["class_weights"] = {spell(label): weight for label, weight in weights.items()}
         return resolved
+
+    @cached_property
+    def loss_function(self) -> LabelLoss:
+        """The loss function."""
+        return LOSSES.build(self.loss_options, LabelLoss)
 
     def fit(self, values: Mapping[str, Sequence[Any]]) -> None:
         """Count the labels, for class weights."""
@@ -80,7 +102,7 @@ class LabelTask(Task):
 
 
 @TASKS.register("classification")
-class Classification(LabelTask):
+class Classification(PooledFields, LabelTask):
     """Single-label classification: one of several labels, by cross-entropy (label smoothing: Szegedy et al., 2016)."""
 
     kind = "classification"
@@ -127,12 +149,10 @@ class Classification(LabelTask):
         return None if self.pos_label is None else self.labels.index(self.pos_label)
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
-        from torch.nn import functional
-
         logits = upcast(outputs["logits"])
         weight = self.label_weights(logits)
-        return functional.cross_entropy(
-            logits, batch.targets["label"], weight=weight, label_smoothing=self.label_smoothing, reduction="none"
+        return self.loss_function.single_label(
+            logits, batch.targets["label"], weight=weight, label_smoothing=self.label_smoothing
         )
 
     def uncertainty(self, outputs: Outputs, batch: TaskBatch) -> Tensor:

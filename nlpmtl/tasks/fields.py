@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from pydantic import ConfigDict, Field, ValidationError, create_model, field_validator
 from pydantic.fields import FieldInfo
 
-from nlpmtl.config import NAME, LabelledOptions, TaskOptions
+from nlpmtl.config import NAME, LabelledOptions, Pooling, TaskOptions
 from nlpmtl.data import LabelType, SplittingMethod, column_type
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean, plain_line, quote
 from nlpmtl.plugins import HINT
@@ -169,7 +169,9 @@ class TaskFields(StrictModel):
         base = LabelledOptions if "label" in cls.columns else TaskOptions
         keys = {key: _column_key(key, key in optional) for key in cls.columns if key != "label"}
         learned = cls.fitted | cls.calibrated
-        keys |= {name: _config_key(field) for name, field in cls.own_fields().items() if name not in learned}
+        keys |= {
+            field.alias or name: _config_key(field) for name, field in cls.own_fields().items() if name not in learned
+        }
         create: Any = create_model
         about = f"Options of `{cls.__name__}`."
         model: type[TaskOptions] = create(
@@ -237,6 +239,15 @@ class TaskFields(StrictModel):
     @classmethod
     def _saved_fields(cls) -> set[str]:
         return {name for name, field in cls.own_fields().items() if not field.exclude} - TaskFields.model_fields.keys()
+
+
+class PooledFields(TaskFields):
+    """Field of the task types that predict from one vector for a text, or a pair of texts."""
+
+    pooling: Pooling | None = None
+    """Pooling, how the hidden states of the tokens become one vector: that of the "first" token, the "mean" or "max" of
+    each dimension over all tokens, or "attention", a mean with learned weights. Default: that of the architecture,
+    which is the first token for most."""
 
 
 def task_type(kind: str) -> type[Task]:
@@ -320,7 +331,10 @@ def _config_key(field: FieldInfo) -> tuple[Any, Any]:
     else:
         default = {"default": field.default}
     return field.rebuild_annotation(), Field(
-        description=field.description, json_schema_extra=field.json_schema_extra, **default
+        description=field.description,
+        validate_default=field.validate_default,
+        json_schema_extra=field.json_schema_extra,
+        **default,
     )
 
 

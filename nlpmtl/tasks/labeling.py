@@ -134,14 +134,12 @@ class Labeling(LabelTask):
         return [example.text_input(words=True, stride="half" if predict else None)]
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
-        from torch.nn import functional
-
         tags = batch.targets["label"]
         places = (tags != IGNORED).nonzero(as_tuple=True)
         logits = upcast(outputs["logits"][places])
         weight = self.label_weights(logits)
-        losses = functional.cross_entropy(
-            logits, tags[places], weight=weight, label_smoothing=self.label_smoothing, reduction="none"
+        losses = self.loss_function.single_label(
+            logits, tags[places], weight=weight, label_smoothing=self.label_smoothing
         )
         return losses.new_zeros(tags.shape).index_put(places, losses).sum(dim=1)
 

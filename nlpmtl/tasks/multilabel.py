@@ -20,6 +20,7 @@ from nlpmtl.registry import TASKS
 from nlpmtl.tasks.calibration import best_threshold, fit_sigmoid_temperature
 from nlpmtl.tasks.classification import LabelTask, entropy, upcast
 from nlpmtl.tasks.error_analysis import multi_hot
+from nlpmtl.tasks.fields import PooledFields
 from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
     Confidence,
@@ -48,7 +49,7 @@ _ROWS = 256
 
 
 @TASKS.register("multilabel")
-class Multilabel(LabelTask):
+class Multilabel(PooledFields, LabelTask):
     """Multi-label classification: any number of labels per row, by binary cross-entropy averaged over the labels.
 
     `label_smoothing` ε replaces the targets 0 and 1 by ε / 2 and 1 − ε / 2.
@@ -88,12 +89,10 @@ class Multilabel(LabelTask):
         self._scale = targets / weighted if weighted > 0 else 1.0
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
-        from torch.nn import functional
-
         logits = upcast(outputs["logits"])
         targets = batch.targets["label"].to(logits.dtype) * (1 - self.label_smoothing) + self.label_smoothing / 2
         positive = self.label_weights(logits)
-        losses = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=positive, reduction="none")
+        losses = self.loss_function.multi_label(logits, targets, pos_weight=positive)
         return losses.sum(dim=1) * (self._scale / len(self.labels))
 
     def uncertainty(self, outputs: Outputs, batch: TaskBatch) -> Tensor:

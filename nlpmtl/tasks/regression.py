@@ -15,6 +15,7 @@ from nlpmtl.deprecation import reject_options_of
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import upcast
+from nlpmtl.tasks.fields import PooledFields
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
 from nlpmtl.tasks.split_labels import Untrainable
 from nlpmtl.tasks.stock_model import StockModel
@@ -29,7 +30,7 @@ _FARTHEST = 1e15
 
 
 @TASKS.register("regression")
-class Regression(Task):
+class Regression(PooledFields, Task):
     """Regression: a number, by squared error on standardised targets.
 
     Targets are standardised with the mean and the standard deviation of train, so that tasks of any scale learn at the

@@ -34,6 +34,7 @@ CONFIG: dict[str, Any] = {
     "sampling": {"kind": "temperature", "batches": "mixed", "temperature": 2.0},
     "weighting": {"kind": "constant", "weights": {}},
     "sharing": {"kind": "hard"},
+    "optimizer": {"kind": "adamw", "betas": [0.9, 0.999], "eps": 1e-8},
     "train": {
         "batch_size": 8,
         "lr": 1e-4,

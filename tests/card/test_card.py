@@ -108,8 +108,8 @@ def test_training_section() -> None:
     assert text_of_section.splitlines()[-6:] == [
         "- 60 steps with a batch size of 8; weights of step 40",
         "- sampling: `temperature` (`batches = mixed`, `temperature = 2.0`); weighting: `constant`; sharing: `hard`",
-        "- AdamW, learning rate 0.0001 (heads: 0.0001), weight decay 0.01, maximum gradient norm 1, `linear` schedule "
-        "with a warm-up of 10% of the steps",
+        "- `adamw` (`betas = [0.9, 0.999]`, `eps = 1e-08`), learning rate 0.0001 (heads: 0.0001), weight decay 0.01, "
+        "maximum gradient norm 1, `linear` schedule with a warm-up of 10% of the steps",
         "- precision `bf16`, seed 17, input up to 64 tokens",
         "- 2 processes on `cuda:0` (A Card), `Linux-6`",
         "- nlpmtl 0.1.0, torch 2.13.0",

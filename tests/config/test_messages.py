@@ -188,7 +188,7 @@ def test_messages_for_every_option_of_every_kind() -> None:
         ("max_steps", "train.steps"),
         ("text_column", "datasets.NAME.input.text"),
         ("run_name", "output"),
-        ("adam_beta1", "the optimizer is AdamW"),
+        ("adam_beta1", 'optimizer.betas, with optimizer.kind = "adamw"'),
         ("deepspeed", "DeepSpeed is not supported"),
         ("torch_compile", "nlpmtl does not compile models"),
         ("trust_remote_code", "code of a repository is never run"),

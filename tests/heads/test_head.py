@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
+from nlpmtl.config import Pooling
 from nlpmtl.heads import Head, HeadConfig, HeadInputs, sequence_head_config, token_head_config
 from tests.heads.transformers_heads import VARIANTS, config_of
 
@@ -36,7 +37,7 @@ def test_logits_shape(variant: str) -> None:
 
 
 def test_a_batch_without_rows_has_empty_logits() -> None:
-    for pooling in ("first", "mean"):
+    for pooling in get_args(Pooling):
         config = HeadConfig(pooling=pooling)
         assert logits(head(config), HIDDEN[:0], MASK[:0]).shape == (0, 4)
 
@@ -56,6 +57,42 @@ def test_mean_pooling_ignores_padding() -> None:
     padded = HIDDEN.clone()
     padded[MASK == 0] = 1e4
     assert torch.equal(logits(classifier, padded, MASK), logits(classifier, HIDDEN, MASK))
+
+
+def test_max_pooling_takes_the_maximum_of_each_dimension_over_tokens() -> None:
+    classifier = head(HeadConfig(dense=False, pooling="max"))
+    expected = torch.stack([HIDDEN[i, :n].amax(0) for i, n in enumerate((5, 2, 1))])
+    assert torch.equal(logits(classifier, HIDDEN, MASK), classifier.out(expected))
+    padded = HIDDEN.clone()
+    padded[MASK == 0] = 1e4
+    assert torch.equal(logits(classifier, padded, MASK), logits(classifier, HIDDEN, MASK))
+
+
+def test_attention_pooling_computes_its_formula_and_starts_as_the_mean() -> None:
+    classifier = head(HeadConfig(dense=False, pooling="attention"))
+    mean = torch.stack([HIDDEN[i, :n].mean(0) for i, n in enumerate((5, 2, 1))])
+    assert torch.allclose(classifier.pool(HeadInputs(HIDDEN, MASK)), mean, atol=1e-6)
+    w, b, q = (classifier.pooling.get_parameter(name).detach() for name in ("dense.weight", "dense.bias", "query"))
+    w.mul_(50)
+    b.normal_()
+    q.normal_(std=3.0)
+    rows = []
+    for i, n in enumerate((5, 2, 1)):
+        scores = [float(torch.tanh(w @ HIDDEN[i, t] + b) @ q) for t in range(n)]
+        weights = torch.tensor(scores).exp() / torch.tensor(scores).exp().sum()
+        rows.append(sum(weights[t] * HIDDEN[i, t] for t in range(n)))
+    pooled = classifier.pool(HeadInputs(HIDDEN, MASK))
+    assert torch.allclose(pooled, torch.stack(rows), atol=1e-5)  # type: ignore[arg-type]
+    assert not torch.allclose(pooled, mean, atol=1e-2)
+    padded = HIDDEN.clone()
+    padded[MASK == 0] = 1e4
+    assert torch.equal(classifier.pool(HeadInputs(padded, MASK)), pooled)
+
+
+def test_other_poolings_do_not_change_the_initial_weights_of_the_other_layers() -> None:
+    first, attention = (head(HeadConfig(pooling=pooling), seed=3).state_dict() for pooling in ("first", "attention"))
+    assert attention.keys() - first.keys() == {"pooling.dense.weight", "pooling.dense.bias", "pooling.query"}
+    assert all(torch.equal(attention[name], weight) for name, weight in first.items())
 
 
 def test_token_level_heads_give_logits_per_token() -> None:
