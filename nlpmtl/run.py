@@ -87,7 +87,7 @@ class TrainResult:
     answered = RenamedAttribute("predictions")
 
 
-_WRITTEN = ("run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json", "model")
+_WRITTEN = ("run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "report.html", "answers.json", "model")
 """Files and directories of a run that are replaced atomically."""
 
 Event = TrainingStarted | StepLogged | EvaluationDone | Message | TrainResult

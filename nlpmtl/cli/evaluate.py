@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,20 +22,36 @@ def evaluate(
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
     plugins: PluginsOption = None,
+    errors: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Write the wrong rows to a CSV file.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score a model on a labelled split.
 
     Prints every metric of every task, and the mean of the task scores.
     """
+    from nlpmtl.config import check_writable
     from nlpmtl.run_config import load_datasets
 
     import_plugins(plugins or ())
     load_datasets(data)
+    if errors is not None:
+        check_writable(errors, key="--errors", file=True)
     from nlpmtl.evaluate_saved import evaluate as score  # after the config is validated: this imports torch
 
     quiet_libraries()
-    scores = score(model, data, split=split, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
+    scores = score(
+        model,
+        data,
+        split=split,
+        revision=revision,
+        device=device,
+        dtype=dtype,
+        plugins=plugins or (),
+        errors=errors,
+    )
     for note in scores.notes:
         echo(note, err=True)
     if as_json:

@@ -15,6 +15,7 @@ from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import Task, Untrainable
 from nlpmtl.tasks.classification import upcast
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
+from nlpmtl.tasks.reporting import RowError, as_text
 from nlpmtl.tasks.stock_model import StockModel
 
 if TYPE_CHECKING:
@@ -103,6 +104,18 @@ class Regression(Task):
     def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """``{"value": 3.7}``, on the scale of the data."""
         return {"value": prediction.value}
+
+    def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
+        """Every number that differs is wrong, by its distance to the gold number."""
+        distance = abs(prediction.value - gold)
+        return RowError(as_text(gold), as_text(prediction.value), None, severity=distance) if distance else None
+
+    def baselines(
+        self, train: Sequence[Any], gold: Sequence[Any], rng: np.random.Generator
+    ) -> Mapping[str, Sequence[Any]]:
+        """Predict the mean of train, or numbers drawn from those of train."""
+        random = super().baselines(train, gold, rng)["random"]
+        return {"mean": [float(np.mean(train))] * len(gold), "random": random}
 
     def stock_model(self) -> StockModel | None:
         mean, std = self.target["mean"], self.target["std"]

@@ -1,0 +1,210 @@
+"""Findings about labelled rows: duplicates, leakage between splits, label conflicts, empty and truncated texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from nlpmtl.data import Ragged, TokenizedSplit
+from nlpmtl.data.near_duplicates import near_duplicates
+from nlpmtl.data_report.statistics import LabelFrequencies, SplitReport
+from nlpmtl.errors import plain_line
+from nlpmtl.strict_json import dumps
+
+_PLACES = 3
+"""Number of rows that a finding names."""
+_MIN_ROWS_PER_LABEL = 5
+"""Labels with fewer train rows are reported."""
+_IMBALANCE = 0.9
+"""Fraction of the train rows with one label from which a task is reported."""
+_ROWS_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A property of the data that makes scores lower, or misleading.
+
+    Args:
+        dataset: name of the dataset.
+        problem: what was found, with the number of rows.
+        advice: what to do about it.
+        places: where the first of these rows are in their source.
+    """
+
+    dataset: str
+    problem: str
+    advice: str
+    places: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the finding as one line."""
+        places = f" ({'; '.join(self.places)})" if self.places else ""
+        return plain_line(f"{self.dataset}: {self.problem}{places}: {self.advice}")
+
+
+def find_truncated(splits: Sequence[SplitReport], *, max_length: int, max_positions: int) -> Iterator[Finding]:
+    """Yield findings about truncated rows."""
+    for split in splits:
+        if split.cut:
+            advice = (
+                f"increase it (this encoder reads up to {max_positions:,} tokens), or accept that the end is not read"
+                if max_length < max_positions
+                else "split these texts, or use an encoder that reads longer ones"
+            )
+            problem = f"{split.cut} of {split.rows} rows of {split.split} are longer than max_length = {max_length}"
+            yield Finding(split.dataset, f"{problem} (the longest has {split.longest:,} tokens)", advice)
+
+
+def find_labels(counted: LabelFrequencies) -> Iterator[Finding]:
+    """Yield findings about the labels of a train split."""
+    if counted.split != "train" or counted.unit != "rows":
+        return
+    rare = [label for label, count in counted.counts.items() if 0 < count < _MIN_ROWS_PER_LABEL]
+    if rare:
+        shown = ", ".join(rare[:_PLACES]) + (", …" if len(rare) > _PLACES else "")
+        yield Finding(
+            counted.dataset,
+            f"task {counted.task!r}: {len(rare)} labels have fewer than {_MIN_ROWS_PER_LABEL} train rows: {shown}",
+            "add rows, or merge them with other labels; they will hardly be learned",
+        )
+    total, largest = sum(counted.counts.values()), max(counted.counts, key=lambda label: counted.counts[label])
+    if counted.counts[largest] >= _IMBALANCE * total:
+        yield Finding(
+            counted.dataset,
+            f"task {counted.task!r}: {counted.counts[largest] / total:.0%} of the train labels are {largest!r}",
+            'compare scores with the majority baseline, score by macro_f1, and try class_weights = "balanced"',
+        )
+
+
+def find_rows(name: str, splits: Mapping[str, TokenizedSplit]) -> Iterator[Finding]:
+    """Yield findings about the rows of a dataset: empty texts, duplicates, leakage and label conflicts."""
+    for split, rows in splits.items():
+        yield from _find_empty(name, split, rows)
+    if all(rows.input_hashes is not None for rows in splits.values()):
+        joined = _Joined(name, splits)
+        yield from joined.find_duplicates()
+        yield from joined.find_near_duplicates()
+        yield from joined.find_conflicts()
+
+
+def _find_empty(name: str, split: str, rows: TokenizedSplit) -> Iterator[Finding]:
+    if rows.rows is None:
+        return
+    for column in {"text", "pair", "words"} & set(rows.rows.table.column_names):
+        texts = rows.column(column)
+        if column == "words":
+            texts = pc.binary_join(texts, " ")
+        empty = np.flatnonzero(pc.equal(pc.utf8_trim_whitespace(texts), "").to_numpy())
+        if len(empty):
+            yield Finding(
+                name,
+                f"{len(empty)} of {len(rows)} rows of {split} have no text in `{column}`",
+                "remove them: their label cannot be predicted",
+                tuple(rows.place(row) for row in empty[:_PLACES].tolist()),
+            )
+
+
+class _Joined:
+    """The rows of all splits of a dataset, one split after another.
+
+    Args:
+        name: name of the dataset.
+        splits: its splits, train first.
+    """
+
+    def __init__(self, name: str, splits: Mapping[str, TokenizedSplit]) -> None:
+        self._name, self._splits, self._names = name, splits, list(splits)
+        self._bounds = np.cumsum([0, *map(len, splits.values())])
+        self._split_of = np.arange(len(splits)).repeat(np.diff(self._bounds))
+        hashes = np.concatenate([rows.input_hashes for rows in splits.values() if rows.input_hashes is not None])
+        _, self._first, self._group = np.unique(hashes, return_index=True, return_inverse=True)
+
+    def find_duplicates(self) -> Iterator[Finding]:
+        """Yield a finding for each split with equal inputs, and for each pair of splits that share inputs."""
+        for number, split in enumerate(self._names):
+            rows = self._rows(number)
+            _, first = np.unique(self._group[rows], return_index=True)
+            repeated = np.delete(rows, first)
+            if len(repeated):
+                yield self._finding(
+                    repeated,
+                    f"of {split} repeat the input of an earlier row",
+                    f"remove them, or they count several times in {'training' if split == 'train' else 'the scores'}",
+                )
+        for first_split, second_split in combinations(range(len(self._names)), 2):
+            first_name, second_name = self._names[first_split], self._names[second_split]
+            rows = self._rows(second_split)
+            leaked = rows[np.isin(self._group[rows], self._group[self._rows(first_split)])]
+            if len(leaked):
+                what = f"of {second_name} are also in {first_name}"
+                yield self._finding(leaked, what, _leakage(first_name, second_name))
+
+    def find_near_duplicates(self) -> Iterator[Finding]:
+        """Yield a finding for each pair of splits, or split, with near-duplicates that are not duplicates."""
+        distinct = np.sort(self._first)
+        pairs = distinct[near_duplicates(self._tokens(distinct))]
+        for first_split, second_split in sorted({(int(a), int(b)) for a, b in self._split_of[pairs].reshape(-1, 2)}):
+            of_splits = (self._split_of[pairs] == [first_split, second_split]).all(axis=1)
+            first_name, second_name = self._names[first_split], self._names[second_split]
+            places = [f"{self._place(b)} and {self._place(a)}" for a, b in pairs[of_splits][:_PLACES].tolist()]
+            if first_split == second_split:
+                problem = f"{of_splits.sum()} rows of {second_name} nearly repeat another row"
+                advice = "compare them: remove copies, and keep rows of the same origin in one split"
+            else:
+                problem = f"{of_splits.sum()} rows of {second_name} nearly repeat a row of {first_name}"
+                advice = f"compare them: {_leakage(first_name, second_name)} if they have the same origin"
+            yield Finding(self._name, problem, advice, tuple(places))
+
+    def find_conflicts(self) -> Iterator[Finding]:
+        """Yield a finding for each task with equal inputs that have different labels."""
+        sizes = np.bincount(self._group)
+        repeated = np.flatnonzero(sizes[self._group] > 1)
+        for task in dict.fromkeys(task for rows in self._splits.values() for task in rows.labels):
+            labels: dict[int, dict[str, int]] = {}
+            for row in repeated.tolist():
+                split, local = self._locate(row)
+                found = split.labels[task].example_labels(local) if task in split.labels else {}
+                if found:
+                    labels.setdefault(int(self._group[row]), {}).setdefault(dumps(found), row)
+            conflicts = [list(rows.values()) for rows in labels.values() if len(rows) > 1]
+            if conflicts:
+                yield Finding(
+                    self._name,
+                    f"task {task!r}: {len(conflicts)} inputs occur with different labels",
+                    "correct the labels, or remove these rows: no model can predict both labels",
+                    tuple(" and ".join(map(self._place, rows[:2])) for rows in conflicts[:_PLACES]),
+                )
+
+    def _finding(self, rows: NDArray[np.int64], what: str, advice: str) -> Finding:
+        total = len(self._rows(int(self._split_of[rows[0]])))
+        places = tuple(self._place(row) for row in rows[:_PLACES].tolist())
+        return Finding(self._name, f"{len(rows)} of {total} rows {what}", advice, places)
+
+    def _rows(self, split: int) -> NDArray[np.int64]:
+        return np.arange(self._bounds[split], self._bounds[split + 1])
+
+    def _tokens(self, rows: NDArray[np.int64]) -> Ragged:
+        """Return the token ids of rows; the first sequences of a split are those of its rows."""
+        parts = []
+        for number, split in enumerate(self._splits.values()):
+            local = rows[self._split_of[rows] == number] - self._bounds[number]
+            for start in range(0, len(local), _ROWS_AT_ONCE):
+                parts.append(split.tokens.take(local[start : start + _ROWS_AT_ONCE]).ids)
+        return Ragged.join(parts)
+
+    def _locate(self, row: int) -> tuple[TokenizedSplit, int]:
+        split = int(self._split_of[row])
+        return self._splits[self._names[split]], row - int(self._bounds[split])
+
+    def _place(self, row: int) -> str:
+        split, local = self._locate(row)
+        return split.place(local)
+
+
+def _leakage(first: str, second: str) -> str:
+    return f"remove them from {first}, or the scores of {second} are too high"
