@@ -198,7 +198,9 @@ class _Finalizer:
         if name in self.reliability:
             plots.append(self.reliability[name])
         assert self.scores is not None, "the predictions are scored"
-        intervals, values = score_intervals(task, predictions), self.scores["tasks"][name]
+        intervals: dict[str, tuple[float, float]] = {}
+        with self.recording_failure(f"the confidence intervals of task {name!r} are not computed"):
+            intervals = score_intervals(task, predictions)
         wrong = None
         if name not in self.analysis.failures:
             wrong = WrongRows.from_rows(self.analysis.wrong_rows(name), evaluated=len(predictions.with_gold()))
@@ -208,7 +210,7 @@ class _Finalizer:
             rows=f"{len(predictions):,}",
             scores=[
                 Score.from_values(metric, value, intervals.get(metric))
-                for metric, value in values.items()
+                for metric, value in self.scores["tasks"][name].items()
                 if metric not in ("score", "rows")
             ],
             plots=plots,

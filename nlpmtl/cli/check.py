@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,16 +88,23 @@ def _print_report(report: CheckReport) -> None:
 def _print_labels(data: DataReport) -> None:
     """Print the most and the least frequent label of each task in train, and the scores of the baselines."""
     echo("Labels of train, and baselines: scores without reading the input")
-    rows = []
+    labels = []
     for counted in data.frequencies:
-        if counted.split == "train":
-            total, order = sum(counted.counts.values()), sorted(counted.counts, key=lambda label: counted.counts[label])
-            first, last = (f"{label} {counted.counts[label] / total:.1%}" for label in (order[-1], order[0]))
-            rows.append((counted.task, counted.dataset, f"{total} {counted.unit}", first, last))
-    print_table("task", "dataset", "labelled", "most frequent", "least frequent", rows=rows)
-    rows = [
-        (baseline.task, baseline.name, metric, "undefined" if value is None else f"{value:.4f}", baseline.split)
+        counts = counted.counts.get("train", {})
+        if not counts:
+            continue
+        total, order = sum(counts.values()), sorted(counts, key=lambda label: counts[label])
+        first, last = (f"{label} {counts[label] / max(total, 1):.1%}" for label in (order[-1], order[0]))
+        labels.append((counted.task, counted.dataset, f"{total} {counted.unit}", first, last))
+    print_table("task", "dataset", "labelled", "most frequent", "least frequent", rows=labels)
+    names = list(dict.fromkeys(name for baseline in data.baselines for name in baseline.values))
+    scores = [
+        (baseline.task, baseline.metric, *(_value(baseline.values, name) for name in names), baseline.split)
         for baseline in data.baselines
-        for metric, value in baseline.scores.items()
     ]
-    print_table("task", "baseline", "metric", "value", "split", rows=rows, numbers=["value"])
+    print_table("task", "metric", *names, "split", rows=scores, numbers=names)
+
+
+def _value(values: Mapping[str, float | None], name: str) -> str:
+    value = values.get(name)
+    return "" if name not in values else "undefined" if value is None else f"{value:.4f}"

@@ -57,7 +57,7 @@ def near_duplicates(rows: Ragged) -> NDArray[np.int64]:
 
 def _trigrams(rows: Ragged) -> Ragged:
     """Return the hashes of the trigrams of each row; a shorter row has one."""
-    row, tokens = rows.indices_2d()[0], mix(rows.values)
+    row, tokens = rows.indices_2d()[0], mix(rows.values.astype(np.uint64) + np.uint64(1))  # 0 is "no token"
     places, ends = np.arange(len(tokens)), rows.bounds[1:].repeat(rows.lengths)
     hashes = tokens
     for offset in (1, 2):

@@ -53,10 +53,18 @@ def examine(
         for name, rows_by_split in by_dataset.items()
         for split, rows in rows_by_split.items()
     )
-    frequencies = tuple(count_labels(by_dataset))
-    findings = (
+    frequencies = tuple(counted for name, rows in by_dataset.items() for counted in count_labels(name, rows))
+    findings = [
         *find_truncated(splits, max_length=max_length, max_positions=max_positions),
         *(finding for name, rows_by_split in by_dataset.items() for finding in find_rows(name, rows_by_split)),
         *(finding for counted in frequencies for finding in find_labels(counted)),
-    )
-    return DataReport(splits, frequencies, tuple(score_baselines(datasets)), findings)
+    ]
+    baselines: list[Baseline] = []
+    for name in datasets.tasks:
+        try:
+            baselines += score_baselines(name, datasets)
+        except Exception as error:  # a metric or task type from a plugin may raise anything
+            dataset = next(dataset for dataset, rows in datasets.splits["train"].items() if name in rows.labels)
+            problem = f"task {name!r}: its baselines cannot be scored: {type(error).__name__}: {error}"
+            findings.append(Finding(dataset, problem, "correct its metrics, or its task type"))
+    return DataReport(splits, frequencies, tuple(baselines), tuple(findings))

@@ -62,21 +62,23 @@ def find_truncated(splits: Sequence[SplitReport], *, max_length: int, max_positi
 
 def find_labels(counted: LabelFrequencies) -> Iterator[Finding]:
     """Yield findings about the labels of a train split."""
-    if counted.split != "train" or counted.unit != "rows":
+    if counted.unit != "rows" or "train" not in counted.counts:
         return
-    rare = [label for label, count in counted.counts.items() if 0 < count < _MIN_ROWS_PER_LABEL]
+    counts = counted.counts["train"]
+    rare = [label for label, count in counts.items() if 0 < count < _MIN_ROWS_PER_LABEL]
     if rare:
         shown = ", ".join(rare[:_PLACES]) + (", …" if len(rare) > _PLACES else "")
+        have = "label has" if len(rare) == 1 else "labels have"
         yield Finding(
             counted.dataset,
-            f"task {counted.task!r}: {len(rare)} labels have fewer than {_MIN_ROWS_PER_LABEL} train rows: {shown}",
-            "add rows, or merge them with other labels; they will hardly be learned",
+            f"task {counted.task!r}: {len(rare)} {have} fewer than {_MIN_ROWS_PER_LABEL} train rows: {shown}",
+            "add rows, or merge labels; a model hardly learns rare ones",
         )
-    total, largest = sum(counted.counts.values()), max(counted.counts, key=lambda label: counted.counts[label])
-    if counted.counts[largest] >= _IMBALANCE * total:
+    total, largest = sum(counts.values()), max(counts, key=lambda label: counts[label])
+    if counts[largest] >= _IMBALANCE * total:
         yield Finding(
             counted.dataset,
-            f"task {counted.task!r}: {counted.counts[largest] / total:.0%} of the train labels are {largest!r}",
+            f"task {counted.task!r}: {counts[largest] / total:.0%} of the train labels are {largest!r}",
             'compare scores with the majority baseline, score by macro_f1, and try class_weights = "balanced"',
         )
 

@@ -57,38 +57,36 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class LabelFrequencies:
-    """How often each label of a task occurs in a split of a dataset.
+    """How often each label of a task occurs in a dataset.
 
     Args:
         task: name of the task.
         dataset: name of the dataset.
-        split: name of the split.
         unit: what is counted: "rows", "words" for tags, or "numbers".
-        counts: label = its frequency, in the order of the task; for numbers, an interval = the numbers in it.
+        counts: split = label = its frequency, in the order of the task; for numbers, an interval = the numbers in it.
     """
 
     task: str
     dataset: str
-    split: str
     unit: str
-    counts: Mapping[str, int]
+    counts: Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The score of predictions that are made without reading the input.
+    """The value of a metric for predictions that are made without reading the input.
 
     Args:
         task: name of the task.
-        name: the baseline, such as "majority"; see `Task.baselines`.
-        scores: the value of each metric; None if it is undefined.
+        metric: name of the metric.
+        values: baseline, such as "majority", = the value; None if it is undefined. See `Task.baselines`.
         split: the split that is predicted.
         rows: the number of its labelled rows.
     """
 
     task: str
-    name: str
-    scores: Mapping[str, float | None]
+    metric: str
+    values: Mapping[str, float | None]
     split: str
     rows: int
 
@@ -156,26 +154,22 @@ def _occurring(labels: Labels) -> set[int]:
     return {int(i) for i in labels.occurring() if i < labels.known}
 
 
-def count_labels(datasets: Mapping[str, Mapping[str, TokenizedSplit]]) -> Iterator[LabelFrequencies]:
-    """Yield the label frequencies of each task on each split, for datasets by name and splits by name."""
-    for name, rows_by_split in datasets.items():
-        for split, rows in rows_by_split.items():
-            for task, labels in rows.labels.items():
-                counts = _count(labels)
-                if counts:
-                    unit = next((unit for type_, unit in _UNITS.items() if isinstance(labels, type_)), "rows")
-                    yield LabelFrequencies(task, name, split, unit, counts)
+def count_labels(dataset: str, splits: Mapping[str, TokenizedSplit]) -> Iterator[LabelFrequencies]:
+    """Yield the label frequencies of each task in a dataset, given its name and its splits."""
+    for task in dict.fromkeys(task for rows in splits.values() for task in rows.labels):
+        labels = {split: rows.labels[task] for split, rows in splits.items() if task in rows.labels}
+        if all(isinstance(part, NumberLabels) for part in labels.values()):
+            counts = _count_numbers({split: _finite_numbers(part) for split, part in labels.items()})
+        else:
+            counts = {split: _count(part) for split, part in labels.items()}
+        if any(any(part.values()) for part in counts.values()):
+            unit = next(
+                (unit for type_, unit in _UNITS.items() if isinstance(next(iter(labels.values())), type_)), "rows"
+            )
+            yield LabelFrequencies(task, dataset, unit, counts)
 
 
 def _count(labels: Labels) -> dict[str, int]:
-    """Return how often each label occurs; of numbers, how many are in each interval."""
-    if isinstance(labels, NumberLabels):
-        numbers = labels.numbers[labels.labelled]
-        if not len(numbers):
-            return {}
-        counts, edges = np.histogram(numbers, bins=_BINS)
-        names = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)]
-        return dict(zip(names, counts.tolist(), strict=True))
     if isinstance(labels, ClassLabels):
         ids = labels.ids[labels.labelled]
     elif isinstance(labels, SetLabels | TagLabels):
@@ -185,17 +179,36 @@ def _count(labels: Labels) -> dict[str, int]:
     return dict(zip(labels.names, np.bincount(ids, minlength=len(labels.names)).tolist(), strict=True))
 
 
-def score_baselines(datasets: TaskDatasets) -> Iterator[Baseline]:
-    """Score the baselines of each task on validation, or on train if it has no labelled validation rows."""
-    for name, task in datasets.tasks.items():
-        gold = {split: _gold(task, rows) for split, rows in datasets.splits.items() if split in ("train", "validation")}
-        split = "validation" if gold.get("validation") else "train"
-        if needs_predictions(task) and gold["train"]:
-            rng = np.random.Generator(np.random.PCG64(0))
-            for baseline, values in task.baselines(gold["train"], gold[split], rng).items():
-                scores = task.score(values, gold[split])
-                metrics = {metric: value for metric, value in scores.items() if metric != "score"}
-                yield Baseline(name, baseline, metrics, split, len(gold[split]))
+def _finite_numbers(labels: Labels) -> NDArray[np.float64]:
+    assert isinstance(labels, NumberLabels)
+    return labels.numbers[labels.labelled & np.isfinite(labels.numbers)]
+
+
+def _count_numbers(numbers: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, int]]:
+    """Count the numbers of each split in intervals that are the same for all splits."""
+    edges = np.histogram_bin_edges(np.concatenate(list(numbers.values())), bins=_BINS)
+    names = [f"{low:.6g} to {high:.6g}" for low, high in pairwise(edges)]
+    counts: dict[str, dict[str, int]] = {}
+    for split, values in numbers.items():
+        for name, count in zip(names, np.histogram(values, bins=edges)[0].tolist(), strict=True):
+            by_name = counts.setdefault(split, {})
+            by_name[name] = by_name.get(name, 0) + count
+    return counts
+
+
+def score_baselines(name: str, datasets: TaskDatasets) -> Iterator[Baseline]:
+    """Score the baselines of a task on validation, or on train if it has no labelled validation rows."""
+    task = datasets.tasks[name]
+    gold = {split: _gold(task, rows) for split, rows in datasets.splits.items() if split in ("train", "validation")}
+    split = "validation" if gold.get("validation") else "train"
+    if needs_predictions(task) and gold["train"]:
+        rng = np.random.Generator(np.random.PCG64(0))
+        predictions = task.baselines(gold["train"], gold[split], rng)
+        scores = {baseline: task.score(values, gold[split]) for baseline, values in predictions.items()}
+        for metric in dict.fromkeys(metric for by_metric in scores.values() for metric in by_metric):
+            if metric != "score":
+                values = {baseline: by_metric.get(metric) for baseline, by_metric in scores.items()}
+                yield Baseline(name, metric, values, split, len(gold[split]))
 
 
 def _gold(task: Task, rows: Mapping[str, TokenizedSplit]) -> list[object]:

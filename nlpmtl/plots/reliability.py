@@ -49,13 +49,13 @@ def reliability_diagram(task: str, reliability: Reliability) -> Figure:
         reliability: its predictions in bins.
     """
     figure = new_figure(
-        5.6,
-        HEAD + 4.8,
+        4.6,
+        HEAD + 3.7,
         title=f"{task}: reliability",
         subtitle=f"{reliability.counts.sum():,} predictions by confidence; on the diagonal = calibrated",
     )
-    axes = add_axes(figure, 0.8, HEAD, 4.2, 3.1)
-    counts = add_axes(figure, 0.8, HEAD + 3.2, 4.2, 1.0)
+    axes = add_axes(figure, 0.8, HEAD, 3.5, 2.3)
+    counts = add_axes(figure, 0.8, HEAD + 2.4, 3.5, 0.75)
     occupied = reliability.counts > 0
     centers = (np.arange(_BINS) + 0.5) / _BINS
     axes.bar(centers[occupied], reliability.accuracy[occupied], width=0.9 / _BINS, color=PALE, zorder=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from nlpmtl.prediction_analysis import RESAMPLES, WrongRow
 from nlpmtl.report.template import render
@@ -93,6 +94,7 @@ class WrongRows:
 def _format_row(row: WrongRow) -> _Row:
     number = f"{row.severity:.4g}" if row.confidence is None else f"{row.confidence:.3f}"
     pair = None if row.pair is None else _shorten(row.pair)
+    file = Path(row.place).name
     return _Row(
         text=_shorten(row.text),
         pair=pair,
@@ -100,7 +102,7 @@ def _format_row(row: WrongRow) -> _Row:
         predicted=_shorten(row.predicted),
         number=number,
         sort_key=repr(row.severity if row.confidence is None else row.confidence),
-        place=row.place,
+        place=file if file.startswith(f"{row.dataset}: ") else f"{row.dataset}: {file}",
         label_error=bool(row.label_error),
     )
 
