@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -148,15 +149,16 @@ def _label_errors(kept: _TaskPredictions) -> set[tuple[str, int]] | None:
     from cleanlab.filter import find_label_issues
 
     rank = np.argsort([place for _, place in sorted((key, place) for place, key in enumerate(kept.keys))])
-    flagged: set[tuple[str, int]] = set()
+    flagged: set[tuple[str, int]] | None = None
     for parts in zip(*kept.problems, strict=True):
         rows = np.concatenate([part.rows for part in parts])
         order = np.argsort(rank[rows], kind="stable")  # the result must not depend on the order of the batches
         gold = np.concatenate([part.gold for part in parts])[order]
         if len(gold) >= _MIN_ITEMS and len(np.unique(gold)) > 1:
             probabilities = np.concatenate([part.probabilities for part in parts])[order]
-            issues = find_label_issues(gold, probabilities, n_jobs=1)
-            flagged |= {kept.keys[row] for row in np.unique(rows[order][issues]).tolist()}
+            with warnings.catch_warnings(action="ignore"):  # it warns of labels with few rows
+                issues = find_label_issues(gold, probabilities, filter_by="both", n_jobs=1)
+            flagged = (flagged or set()) | {kept.keys[row] for row in np.unique(rows[order][issues]).tolist()}
     return flagged
 
 

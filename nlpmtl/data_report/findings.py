@@ -16,7 +16,7 @@ from nlpmtl.data_report.statistics import LabelFrequencies, SplitReport
 from nlpmtl.errors import plain_line
 from nlpmtl.strict_json import dumps
 
-_PLACES = 3
+_PLACES = 2
 """Number of rows that a finding names."""
 _MIN_ROWS_PER_LABEL = 5
 """Labels with fewer train rows are reported."""
@@ -154,12 +154,12 @@ class _Joined:
             of_splits = (self._split_of[pairs] == [first_split, second_split]).all(axis=1)
             first_name, second_name = self._names[first_split], self._names[second_split]
             places = [f"{self._place(b)} and {self._place(a)}" for a, b in pairs[of_splits][:_PLACES].tolist()]
-            if first_split == second_split:
-                problem = f"{of_splits.sum()} rows of {second_name} nearly repeat another row"
-                advice = "compare them: remove copies, and keep rows of the same origin in one split"
-            else:
-                problem = f"{of_splits.sum()} rows of {second_name} nearly repeat a row of {first_name}"
-                advice = f"compare them: {_leakage(first_name, second_name)} if they have the same origin"
+            leaked = first_split != second_split
+            other = f"a row of {first_name}" if leaked else "another row"
+            total = len(self._rows(second_split))
+            problem = f"{of_splits.sum()} of {total} rows of {second_name} nearly repeat {other}"
+            advice = _leakage(first_name, second_name) if leaked else "remove copies"
+            advice = f"compare them: if they have the same origin, {advice}"
             yield Finding(self._name, problem, advice, tuple(places))
 
     def find_conflicts(self) -> Iterator[Finding]:
@@ -177,7 +177,7 @@ class _Joined:
             if conflicts:
                 yield Finding(
                     self._name,
-                    f"task {task!r}: {len(conflicts)} inputs occur with different labels",
+                    f"task {task!r}: {len(conflicts)} of {len(sizes)} different inputs occur with different labels",
                     "correct the labels, or remove these rows: no model can predict both labels",
                     tuple(" and ".join(map(self._place, rows[:2])) for rows in conflicts[:_PLACES]),
                 )

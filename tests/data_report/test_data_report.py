@@ -87,11 +87,11 @@ def test_near_duplicates_within_and_between_splits(tmp_path: Path, tokenizer: Pr
     found = lines(report(tmp_path, tokenizer, {"train": train, "validation": validation}))
     assert len(found) == 2
     assert found[0].startswith(
-        f"notes: 1 rows of train nearly repeat another row ({tmp_path}/train.jsonl:32 and {tmp_path}/train.jsonl:31): "
+        f"notes: 1 of 32 rows of train nearly repeat another row ({tmp_path}/train.jsonl:32 and {tmp_path}/train.jsonl:31): "
     )
     assert found[1].startswith(
-        f"notes: 1 rows of validation nearly repeat a row of train ({tmp_path}/validation.jsonl:5 and "
-        f"{tmp_path}/train.jsonl:31): compare them: remove them from train"
+        f"notes: 1 of 10 rows of validation nearly repeat a row of train ({tmp_path}/validation.jsonl:5 and "
+        f"{tmp_path}/train.jsonl:31): compare them: if they have the same origin, remove them from train, or"
     )
 
 
@@ -103,9 +103,9 @@ def test_label_conflicts_of_each_task(tmp_path: Path, tokenizer: PreTrainedToken
     tasks = {"topic": {"kind": "classification", "label": "topic"}, "kinds": {"kind": "multilabel", "label": "kinds"}}
     found = [line for line in lines(report(tmp_path, tokenizer, {"train": train}, tasks=tasks)) if "different" in line]
     assert found == [
-        f"notes: task 'topic': 1 inputs occur with different labels ({tmp_path}/train.jsonl:1 and "
+        f"notes: task 'topic': 1 of 18 different inputs occur with different labels ({tmp_path}/train.jsonl:1 and "
         f"{tmp_path}/train.jsonl:2): correct the labels, or remove these rows: no model can predict both labels",
-        f"notes: task 'kinds': 1 inputs occur with different labels ({tmp_path}/train.jsonl:1 and "
+        f"notes: task 'kinds': 1 of 18 different inputs occur with different labels ({tmp_path}/train.jsonl:1 and "
         f"{tmp_path}/train.jsonl:6): correct the labels, or remove these rows: no model can predict both labels",
     ]
 
