@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nlpmtl.data import Ragged, TokenizedSplit
+from nlpmtl.data import Ragged, SetLabels, TokenizedSplit
 from nlpmtl.data.near_duplicates import near_duplicates
 from nlpmtl.data_report.statistics import LabelFrequencies, SplitReport
 from nlpmtl.errors import plain_line
@@ -97,7 +97,7 @@ def find_rows(name: str, splits: Mapping[str, TokenizedSplit]) -> Iterator[Findi
 def _find_empty(name: str, split: str, rows: TokenizedSplit) -> Iterator[Finding]:
     if rows.rows is None:
         return
-    for column in {"text", "pair", "words"} & set(rows.rows.table.column_names):
+    for column in [name for name in ("text", "pair", "words") if name in rows.rows.table.column_names]:
         texts = rows.column(column)
         if column == "words":
             texts = pc.binary_join(texts, " ")
@@ -106,7 +106,7 @@ def _find_empty(name: str, split: str, rows: TokenizedSplit) -> Iterator[Finding
             yield Finding(
                 name,
                 f"{len(empty)} of {len(rows)} rows of {split} have no text in `{column}`",
-                "remove them: their label cannot be predicted",
+                "remove them, or fill them in: a label cannot be predicted from nothing",
                 tuple(rows.place(row) for row in empty[:_PLACES].tolist()),
             )
 
@@ -170,9 +170,9 @@ class _Joined:
             labels: dict[int, dict[str, int]] = {}
             for row in repeated.tolist():
                 split, local = self._locate(row)
-                found = split.labels[task].example_labels(local) if task in split.labels else {}
-                if found:
-                    labels.setdefault(int(self._group[row]), {}).setdefault(dumps(found), row)
+                label = _comparable_label(split, task, local)
+                if label is not None:
+                    labels.setdefault(int(self._group[row]), {}).setdefault(label, row)
             conflicts = [list(rows.values()) for rows in labels.values() if len(rows) > 1]
             if conflicts:
                 yield Finding(
@@ -206,6 +206,15 @@ class _Joined:
     def _place(self, row: int) -> str:
         split, local = self._locate(row)
         return split.place(local)
+
+
+def _comparable_label(split: TokenizedSplit, task: str, row: int) -> str | None:
+    """Return the label of a row as text that is equal for equal labels; None if it has none."""
+    labels = split.labels.get(task)
+    values = {} if labels is None else labels.example_labels(row)
+    if isinstance(labels, SetLabels):
+        values = {key: sorted(value) for key, value in values.items()}
+    return dumps(values) if values else None
 
 
 def _leakage(first: str, second: str) -> str:

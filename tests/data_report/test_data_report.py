@@ -87,7 +87,8 @@ def test_near_duplicates_within_and_between_splits(tmp_path: Path, tokenizer: Pr
     found = lines(report(tmp_path, tokenizer, {"train": train, "validation": validation}))
     assert len(found) == 2
     assert found[0].startswith(
-        f"notes: 1 of 32 rows of train nearly repeat another row ({tmp_path}/train.jsonl:32 and {tmp_path}/train.jsonl:31): "
+        f"notes: 1 of 32 rows of train nearly repeat another row ({tmp_path}/train.jsonl:32 and "
+        f"{tmp_path}/train.jsonl:31): "
     )
     assert found[1].startswith(
         f"notes: 1 of 10 rows of validation nearly repeat a row of train ({tmp_path}/validation.jsonl:5 and "
@@ -100,12 +101,13 @@ def test_label_conflicts_of_each_task(tmp_path: Path, tokenizer: PreTrainedToken
     for row, (topic, kinds) in zip(train[:2], (("a", ["x"]), ("b", ["x"])), strict=True):
         row |= {"text": "a cat", "topic": topic, "kinds": kinds}
     train[5] = {"text": "a cat", "topic": None, "kinds": ["y"]}
+    train[8], train[9] = ({"text": "a dog", "topic": "a", "kinds": kinds} for kinds in (["x", "y"], ["y", "x"]))
     tasks = {"topic": {"kind": "classification", "label": "topic"}, "kinds": {"kind": "multilabel", "label": "kinds"}}
     found = [line for line in lines(report(tmp_path, tokenizer, {"train": train}, tasks=tasks)) if "different" in line]
     assert found == [
-        f"notes: task 'topic': 1 of 18 different inputs occur with different labels ({tmp_path}/train.jsonl:1 and "
+        f"notes: task 'topic': 1 of 17 different inputs occur with different labels ({tmp_path}/train.jsonl:1 and "
         f"{tmp_path}/train.jsonl:2): correct the labels, or remove these rows: no model can predict both labels",
-        f"notes: task 'kinds': 1 of 18 different inputs occur with different labels ({tmp_path}/train.jsonl:1 and "
+        f"notes: task 'kinds': 1 of 17 different inputs occur with different labels ({tmp_path}/train.jsonl:1 and "
         f"{tmp_path}/train.jsonl:6): correct the labels, or remove these rows: no model can predict both labels",
     ]
 
@@ -128,8 +130,8 @@ def test_empty_texts(
     rows[3] |= row
     found = lines(report(tmp_path, tokenizer, {"train": rows}, input=input))
     assert found == [
-        f"notes: 1 of 20 rows of train have no text in `{column}` ({tmp_path}/train.jsonl:4): remove them: their label "
-        "cannot be predicted"
+        f"notes: 1 of 20 rows of train have no text in `{column}` ({tmp_path}/train.jsonl:4): remove them, or fill them "
+        "in: a label cannot be predicted from nothing"
     ]
 
 
