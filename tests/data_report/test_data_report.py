@@ -130,8 +130,8 @@ def test_empty_texts(
     rows[3] |= row
     found = lines(report(tmp_path, tokenizer, {"train": rows}, input=input))
     assert found == [
-        f"notes: 1 of 20 rows of train have no text in `{column}` ({tmp_path}/train.jsonl:4): remove them, or fill them "
-        "in: a label cannot be predicted from nothing"
+        f"notes: 1 of 20 rows of train have no text in `{column}` ({tmp_path}/train.jsonl:4): remove them, or fill "
+        "them in: a label cannot be predicted from nothing"
     ]
 
 
