@@ -52,7 +52,8 @@ def near_duplicates(rows: Ragged) -> NDArray[np.int64]:
     pairs = pairs[estimates >= SIMILARITY - _MARGIN]
     similar = np.array([_similarity(shingles, first, second) >= SIMILARITY for first, second in pairs.tolist()])
     pairs = pairs[similar.astype(np.bool_)]
-    return pairs[np.unique(pairs[:, 1], return_index=True)[1]]
+    first: NDArray[np.int64] = pairs[np.unique(pairs[:, 1], return_index=True)[1]]
+    return first
 
 
 def _trigrams(rows: Ragged) -> Ragged:

@@ -85,5 +85,6 @@ def test_hostile_texts_do_nothing_and_the_page_fits(
     assert browser.execute_script("return matchMedia('(prefers-color-scheme: dark)').matches") is (scheme == "dark")
     background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(22, 24, 28)") is (scheme == "dark")
-    errors = [entry["message"] for entry in browser.get_log("browser") if "data:image/png" not in entry["message"]]
+    log = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    errors = [entry["message"] for entry in log if "data:image/png" not in entry["message"]]
     assert errors == []

@@ -36,7 +36,14 @@ class Elements(HTMLParser):
 
 
 def wrong_row(text: str = "a cat", **values: object) -> WrongRow:
-    row = {"task": "t", "dataset": "d", "place": "/data/d.jsonl:3", "text": text, "pair": None, "gold": "x"}
+    row: dict[str, object] = {
+        "task": "t",
+        "dataset": "d",
+        "place": "/data/d.jsonl:3",
+        "text": text,
+        "pair": None,
+        "gold": "x",
+    }
     row |= {"predicted": "y", "confidence": 0.5, "severity": 0.5, **values}
     return WrongRow(**row)  # type: ignore[arg-type]
 

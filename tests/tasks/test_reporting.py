@@ -116,7 +116,7 @@ def test_items_have_one_probability_per_label_and_known_gold_labels(kind: str) -
 @pytest.mark.parametrize("kind", TASKS.names())
 def test_baselines_predict_labels_of_train_for_every_row(kind: str) -> None:
     task = make(kind)
-    train = {
+    train: Any = {
         "classification": ["b", "a", "b"],
         "sentiment": ["good", "bad", "good"],
         "regression": [1.0, 2.0, 6.0],
