@@ -69,8 +69,8 @@ def test_duplicates_and_leakage(tmp_path: Path, tokenizer: PreTrainedTokenizerFa
     train[7] = train[3]
     validation[2], validation[5] = train[0], train[1]
     test = [validation[9]]
-    found = lines(report(tmp_path, tokenizer, {"train": train, "validation": validation, "test": test}))
-    assert found == [
+    messages = lines(report(tmp_path, tokenizer, {"train": train, "validation": validation, "test": test}))
+    assert messages == [
         f"notes: 1 of 30 rows of train repeat the input of an earlier row ({tmp_path}/train.jsonl:8): remove them, or "
         "they count several times in training",
         f"notes: 2 of 10 rows of validation are also in train ({tmp_path}/validation.jsonl:3; "
@@ -84,13 +84,13 @@ def test_near_duplicates_within_and_between_splits(tmp_path: Path, tokenizer: Pr
     train, validation = labelled([*texts(30, seed=0), LONG]), labelled(texts(10, seed=1))
     train.append({"text": f"{LONG} cat", "topic": "a"})
     validation[4] = {"text": f"{LONG.upper()} dog", "topic": "a"}
-    found = lines(report(tmp_path, tokenizer, {"train": train, "validation": validation}))
-    assert len(found) == 2
-    assert found[0].startswith(
+    messages = lines(report(tmp_path, tokenizer, {"train": train, "validation": validation}))
+    assert len(messages) == 2
+    assert messages[0].startswith(
         f"notes: 1 of 32 rows of train nearly repeat another row ({tmp_path}/train.jsonl:32 and "
         f"{tmp_path}/train.jsonl:31): "
     )
-    assert found[1].startswith(
+    assert messages[1].startswith(
         f"notes: 1 of 10 rows of validation nearly repeat a row of train ({tmp_path}/validation.jsonl:5 and "
         f"{tmp_path}/train.jsonl:31): compare them: if they have the same origin, remove them from train, or"
     )
@@ -103,8 +103,10 @@ def test_label_conflicts_of_each_task(tmp_path: Path, tokenizer: PreTrainedToken
     train[5] = {"text": "a cat", "topic": None, "kinds": ["y"]}
     train[8], train[9] = ({"text": "a dog", "topic": "a", "kinds": kinds} for kinds in (["x", "y"], ["y", "x"]))
     tasks = {"topic": {"kind": "classification", "label": "topic"}, "kinds": {"kind": "multilabel", "label": "kinds"}}
-    found = [line for line in lines(report(tmp_path, tokenizer, {"train": train}, tasks=tasks)) if "different" in line]
-    assert found == [
+    messages = [
+        line for line in lines(report(tmp_path, tokenizer, {"train": train}, tasks=tasks)) if "different" in line
+    ]
+    assert messages == [
         f"notes: task 'topic': 1 of 17 different inputs occur with different labels ({tmp_path}/train.jsonl:1 and "
         f"{tmp_path}/train.jsonl:2): correct the labels, or remove these rows: no model can predict both labels",
         f"notes: task 'kinds': 1 of 17 different inputs occur with different labels ({tmp_path}/train.jsonl:1 and "
@@ -128,8 +130,8 @@ def test_empty_texts(
         for row, text in zip(labelled(texts(20, seed=0)), texts(20, seed=2), strict=True)
     ]
     rows[3] |= row
-    found = lines(report(tmp_path, tokenizer, {"train": rows}, input=input))
-    assert found == [
+    messages = lines(report(tmp_path, tokenizer, {"train": rows}, input=input))
+    assert messages == [
         f"notes: 1 of 20 rows of train have no text in `{column}` ({tmp_path}/train.jsonl:4): remove them, or fill "
         "them in: a label cannot be predicted from nothing"
     ]

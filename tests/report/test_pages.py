@@ -44,7 +44,7 @@ def wrong_row(text: str = "a cat", **values: object) -> WrongRow:
         "pair": None,
         "gold": "x",
     }
-    row |= {"predicted": "y", "confidence": 0.5, "severity": 0.5, **values}
+    row |= {"gold": "x", "predicted": "y", "confidence": 0.5, "severity": 0.5, **values}
     return WrongRow(**row)  # type: ignore[arg-type]
 
 
