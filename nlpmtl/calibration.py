@@ -41,6 +41,15 @@ class CalibrationReport:
     score_before: float | None
     score: float | None
 
+    def describe(self) -> str:
+        """Return the effect in a sentence."""
+        scores = "" if self.score is None else f", the score from {self.score_before:.4f} to {self.score:.4f}"
+        return (
+            f"Calibration with temperature {self.temperature:.3f} changed the expected calibration error from "
+            f"{self.error_before:.4f} to {self.error:.4f}{scores}, measured on {self.rows:,} rows that were not used "
+            "to fit it."
+        )
+
 
 @dataclass
 class _Half:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from nlpmtl.batched_inference import Inference, max_batch_tokens
-from nlpmtl.config import flatten
+from nlpmtl.config import check_writable, flatten
 from nlpmtl.data_checks import check_datasets
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.evaluation import Scores
@@ -20,6 +20,7 @@ from nlpmtl.inference.backend import Precision, load_backend
 from nlpmtl.inference.device import check_device
 from nlpmtl.model import MultiTaskModel, RowLosses
 from nlpmtl.plugins import import_plugins
+from nlpmtl.prediction_analysis import PredictionAnalysis, write_errors
 from nlpmtl.run_config import load_datasets
 from nlpmtl.task_datasets import load_split
 from nlpmtl.training import global_state_restored
@@ -34,6 +35,7 @@ def evaluate(
     device: str | torch.device = "auto",
     dtype: torch.dtype | Precision | None = None,
     plugins: Sequence[str] = (),
+    errors: str | Path | None = None,
     **overrides: Any,
 ) -> Scores:
     """Evaluate a saved model on a split of a run's datasets, or of one dataset file.
@@ -47,6 +49,7 @@ def evaluate(
         device: device, as for `Predictor.from_pretrained`; default: a GPU if there is one.
         dtype: precision, as for `Predictor.from_pretrained`; default: "fp32".
         plugins: modules that register task types and metrics of the model; those of a run file are imported too.
+        errors: CSV file to write all wrong rows to, with text, gold label, prediction and confidence.
         overrides: config keys of a run, as for `train`.
 
     Returns:
@@ -67,9 +70,18 @@ def evaluate(
         raise ConfigError(f"split: the name of a split was expected, found {split!r}")
     check_device(device, dtype=dtype)
     import_plugins(plugins)
+    if errors is not None:
+        check_writable(errors, key="errors", file=True)
     with global_state_restored():
         return _evaluate(
-            model, data, split=split, revision=revision, device=device, dtype=dtype, overrides=flatten(overrides)
+            model,
+            data,
+            split=split,
+            revision=revision,
+            device=device,
+            dtype=dtype,
+            errors=None if errors is None else Path(errors),
+            overrides=flatten(overrides),
         )
 
 
@@ -81,6 +93,7 @@ def _evaluate(
     revision: str | None,
     device: str | torch.device,
     dtype: torch.dtype | Precision | None,
+    errors: Path | None,
     overrides: Mapping[str, Any],
 ) -> Scores:
     datasets = load_datasets(data, overrides=overrides)
@@ -96,13 +109,17 @@ def _evaluate(
         "types": "token_type_ids" in tokenizer.model_input_names,
         "tokens": max_batch_tokens(loaded.device),
     }
+    analysis = PredictionAnalysis()
     scores = evaluate_tasks(
         Inference(loaded.predict_logits, check_finite=True, **batches),
         tasks=evaluated.tasks,
         datasets=evaluated.splits[split],
         losses=RowLosses(loaded, evaluated.tasks, **batches).run,
+        observe=None if errors is None else analysis,
     )
     if not scores.tasks:
         problem = f"no row of the split {split!r} has a label for a task of this model"
         raise DataError("\n".join([problem, *evaluated.notes]))
+    if errors is not None:
+        write_errors(errors, analysis, tasks=evaluated.tasks)
     return replace(scores, notes=evaluated.notes)

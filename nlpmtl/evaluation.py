@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from nlpmtl.errors import DataError, plain_line
 from nlpmtl.metrics import scores as metric_values
 from nlpmtl.metrics import task_score
 from nlpmtl.metrics.base import LOSS
-from nlpmtl.tasks import Task, decode_all, loss_metrics, needs_predictions
+from nlpmtl.tasks import ExampleOutputs, Prediction, Task, decode_all, loss_metrics, needs_predictions
 
 Gather = Callable[[list[Any]], list[Any]]
 """Concatenates the lists of all processes."""
@@ -33,6 +33,33 @@ LossesFn = Callable[[TokenizedSplit, Collection[str]], Iterator[tuple[int, str, 
 
 SCORE_COLUMNS = ("task", "metric", "value", "rows")
 """Headings of `Scores.rows`."""
+
+
+class PredictionObserver(Protocol):
+    """What is called with the predictions of some rows of a split, in this process."""
+
+    def __call__(
+        self,
+        task: Task,
+        *,
+        dataset: str,
+        split: TokenizedSplit,
+        rows: Sequence[int],
+        items: Sequence[ExampleOutputs],
+        predictions: Sequence[Prediction],
+        gold: Sequence[Any],
+    ) -> None:
+        """Read predictions.
+
+        Args:
+            task: the task.
+            dataset: name of the dataset.
+            split: its rows.
+            rows: indices of the rows.
+            items: their outputs.
+            predictions: their predictions.
+            gold: their gold labels.
+        """
 
 
 @dataclass(frozen=True, repr=False)
@@ -204,9 +231,13 @@ def evaluate(
     datasets: Mapping[str, TokenizedSplit],
     losses: LossesFn | None = None,
     gather: Gather = list,
+    observe: PredictionObserver | None = None,
 ) -> Scores:
     """Score the tasks on the rows with a label for them: `predict_splits`, then `score`."""
-    return score(predict_splits(inference, tasks=tasks, datasets=datasets, losses=losses, gather=gather), tasks=tasks)
+    predictions = predict_splits(
+        inference, tasks=tasks, datasets=datasets, losses=losses, gather=gather, observe=observe
+    )
+    return score(predictions, tasks=tasks)
 
 
 def predict_splits(
@@ -216,6 +247,7 @@ def predict_splits(
     datasets: Mapping[str, TokenizedSplit],
     losses: LossesFn | None = None,
     gather: Gather = list,
+    observe: PredictionObserver | None = None,
 ) -> dict[str, Predictions]:
     """Compute what the metrics of tasks read: predictions for the rows with a gold label, and losses.
 
@@ -228,10 +260,11 @@ def predict_splits(
         datasets: rows by dataset.
         losses: computes the losses of rows; needed for tasks with a metric `loss` or `perplexity`.
         gather: concatenates the lists of all processes.
+        observe: called with the predictions.
     """
     results: dict[str, Predictions] = {}
-    for split in datasets.values():
-        values, gold = _predict(inference, tasks, split, gather=gather)
+    for dataset, split in datasets.items():
+        values, gold = _predict(inference, tasks, dataset, split, gather=gather, observe=observe)
         row_losses = _compute_losses(losses, tasks, split, gather=gather)
         for name in split.labels:
             rows = sorted({*gold.get(name, ()), *row_losses.get(name, ())})
@@ -251,7 +284,13 @@ def predict_splits(
 
 
 def _predict(
-    inference: OutputsSource, tasks: Mapping[str, Task], split: TokenizedSplit, *, gather: Gather
+    inference: OutputsSource,
+    tasks: Mapping[str, Task],
+    dataset: str,
+    split: TokenizedSplit,
+    *,
+    gather: Gather,
+    observe: PredictionObserver | None,
 ) -> tuple[dict[tuple[int, str], Any], dict[str, dict[int, Any]]]:
     """Return (row, task) -> prediction, and task -> row -> gold label, for the tasks that are scored by predictions."""
     gold, rows_of = scored_rows({name: task for name, task in tasks.items() if needs_predictions(task)}, split)
@@ -259,7 +298,21 @@ def _predict(
         return {}, {}
 
     def decode(task: str, outputs: Sequence[NumpyOutputs], rows: NDArray[np.int64]) -> list[Any]:
-        return [prediction.value for prediction in decode_all(tasks[task], to_items(split, task, outputs, rows))]
+        items = to_items(split, task, outputs, rows)
+        predictions = decode_all(tasks[task], items)
+        if observe is not None:
+            indices = rows.tolist()
+            labels = [gold[task][row] for row in indices]
+            observe(
+                tasks[task],
+                dataset=dataset,
+                split=split,
+                rows=indices,
+                items=items,
+                predictions=predictions,
+                gold=labels,
+            )
+        return [prediction.value for prediction in predictions]
 
     local_values = list(inference.run(split, rows_of=rows_of, consume=decode))
     return {(row, task): value for row, task, value in gather(local_values)}, gold

@@ -1,4 +1,4 @@
-"""End of a run: calibrate, score and save the best model, with its card and plots."""
+"""End of a run: calibrate, score and save the best model, with its card and plots, and write report.html."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from nlpmtl.card import DYNAMICS, LEARNING_CURVE, CardData, CardDataset, CardTas
 from nlpmtl.data import TokenizedSplit
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Predictions, Scores, predict_splits, score
-from nlpmtl.fs import write_json
+from nlpmtl.fs import write_atomic, write_json
 from nlpmtl.hub import save_model
 from nlpmtl.model import Encoder, MultiTaskModel
+from nlpmtl.prediction_analysis import PredictionAnalysis, score_intervals
+from nlpmtl.report import Plot, RunPage, Score, TaskSection, WrongRows, render_run_page
 from nlpmtl.strict_json import dumps
 from nlpmtl.task_datasets import TaskDatasets
 from nlpmtl.tasks.split_labels import Splits
@@ -48,6 +50,9 @@ class _Finalizer:
     calibration: dict[str, CalibrationReport] = field(default_factory=dict)
     plots: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     """File name → alternative text and PNG."""
+    analysis: PredictionAnalysis = field(default_factory=PredictionAnalysis)
+    reliability: dict[str, Plot] = field(default_factory=dict)
+    """Reliability diagram of each task."""
 
     @property
     def directory(self) -> Path:
@@ -69,7 +74,7 @@ class _Finalizer:
             self.trainer.failures.append(f"{what}: {type(error).__name__}: {error}")
 
     def run(self) -> None:
-        """Write scores.json and the model directory.
+        """Write scores.json, report.html and the model directory.
 
         Raises:
             RunError: the model directory cannot be written.
@@ -86,6 +91,8 @@ class _Finalizer:
                 write_json(self.directory / "scores.json", self.scores)
         with self.trainer.evaluator.stages.stage("drawing plots"):
             self._draw_plots()
+            with self.recording_failure("report.html is not written"):
+                write_atomic(self.directory / "report.html", render_run_page(self._report_page()))
         card_data = None
         with self.recording_failure("the model card is not written"):
             candidate = self._card_data()
@@ -132,6 +139,7 @@ class _Finalizer:
                 tasks=tasks,
                 datasets=validation,
                 losses=self.trainer.evaluator.local_row_losses.run,
+                observe=self.analysis,
             )
             scores = score(predictions, tasks=tasks).to_json()
             dumps(scores)
@@ -158,7 +166,13 @@ class _Finalizer:
                     continue
                 alt_text = plots.describe_predictions(name, task.plots[0], analysis)
                 png = plots.draw_predictions(name, task.plots[0], analysis)
-                self.plots[f"images/answers-{name}.png"] = alt_text, png
+                self.plots[_prediction_plot(name)] = alt_text, png
+            with self.recording_failure(f"the reliability diagram of task {name!r} is not drawn"):
+                confidences = self.analysis.reliability(name)
+                if confidences is not None:
+                    reliability = plots.Reliability.from_predictions(*confidences)
+                    alt_text = plots.describe_reliability(name, reliability)
+                    self.reliability[name] = Plot(alt_text, plots.draw_reliability(name, reliability))
 
     def _draw_learning_curve(self, plots: Any) -> None:
         metrics, evaluations = self._read_log("metrics.jsonl"), self._read_log("evaluations.jsonl")
@@ -171,6 +185,49 @@ class _Finalizer:
             if dynamics is not None:
                 self.plots[DYNAMICS] = plots.describe_dynamics(metrics), dynamics
 
+    def _report_page(self) -> RunPage:
+        for name, error in self.analysis.failures.items():
+            self.trainer.failures.append(
+                f"the wrong rows of task {name!r} are not in report.html: {type(error).__name__}: {error}"
+            )
+        step, best_step = self.trainer.state.step, self.trainer.best_step
+        count = len(self.trainer.tasks)
+        return RunPage(
+            name=self.directory.resolve().name,
+            summary=f"{_encoder_name(self.metadata['config'])}, {count} tasks, step {best_step:,} of {step:,}",
+            mean=None if self.scores is None else f"{self.scores['mean']:.4f}",
+            tasks=[self._task_section(name, predictions) for name, predictions in self.predictions.items()],
+            training=[Plot(*self.plots[path]) for path in (LEARNING_CURVE, DYNAMICS) if path in self.plots],
+            notes=self.datasets.notes,
+        )
+
+    def _task_section(self, name: str, predictions: Predictions) -> TaskSection:
+        task, plots = self.trainer.tasks[name], []
+        if _prediction_plot(name) in self.plots:
+            plots.append(Plot(*self.plots[_prediction_plot(name)]))
+        if name in self.reliability:
+            plots.append(self.reliability[name])
+        assert self.scores is not None, "the predictions are scored"
+        intervals: dict[str, tuple[float, float]] = {}
+        with self.recording_failure(f"the confidence intervals of task {name!r} are not computed"):
+            intervals = score_intervals(task, predictions)
+        wrong = None
+        if name not in self.analysis.failures:
+            wrong = WrongRows.from_rows(self.analysis.wrong_rows(name), evaluated=len(predictions.with_gold()))
+        return TaskSection(
+            name=name,
+            kind=task.kind,
+            rows=f"{len(predictions):,}",
+            scores=[
+                Score.from_values(metric, value, intervals.get(metric))
+                for metric, value in self.scores["tasks"][name].items()
+                if metric not in ("score", "rows")
+            ],
+            plots=plots,
+            calibration="" if name not in self.calibration else self.calibration[name].describe(),
+            wrong=wrong,
+        )
+
     def _read_log(self, name: str) -> list[dict[str, Any]]:
         with self.recording_failure(f"{name} is not read"):
             return read_lines(self.directory / name)
@@ -182,7 +239,7 @@ class _Finalizer:
         is_local = Path(encoder).exists()
         return CardData(
             name=self.directory.resolve().name,
-            encoder=Path(encoder).name if is_local else encoder,
+            encoder=_encoder_name(config),
             base_model=None if is_local or ":" in encoder else encoder,
             tasks={name: CardTask.from_task(task) for name, task in model.tasks.items()},
             input_length=model.config.input_length,
@@ -198,13 +255,24 @@ class _Finalizer:
         )
 
 
+def _encoder_name(config: Mapping[str, Any]) -> str:
+    """Return the name of the encoder; for a directory, its last component."""
+    name: str = config["encoder"]["name"]
+    return Path(name).name if Path(name).exists() else name
+
+
+def _prediction_plot(task: str) -> str:
+    """Return the path of the plot of a task's predictions in the model directory."""
+    return f"images/answers-{task}.png"
+
+
 def finalize_run(
     trainer: Trainer, *, datasets: TaskDatasets, encoder: Encoder, metadata: Mapping[str, Any]
 ) -> tuple[Scores | None, Mapping[str, Predictions]]:
-    """Calibrate and score the best model; write scores.json and the model directory.
+    """Calibrate and score the best model; write scores.json, report.html and the model directory.
 
-    A failure of calibration, scoring, a plot or the model card does not end the run: it is added to `trainer.failures`,
-    and the model directory is written without that part.
+    A failure of calibration, scoring, a plot, the report or the model card does not end the run: it is added to
+    `trainer.failures`, and the model directory is written without that part.
 
     Args:
         trainer: trainer after its last step.

@@ -7,50 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from nlpmtl.config import DatasetConfig
-from nlpmtl.data import Labels, TokenizedSplit
+from nlpmtl.data import TokenizedSplit
+from nlpmtl.data_report import DataReport, examine
+from nlpmtl.data_report import SplitReport as SplitReport
 from nlpmtl.errors import RunError
 from nlpmtl.run import Source, build_run, load_config
-from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
+from nlpmtl.task_datasets import TRUNCATED, load_task_datasets
 from nlpmtl.training import Trainer, accelerator_context, check_precision, resolve_precision
 
 _SPLITS = ("train", "validation", "test")
-_NO_LIMIT = 1_000_000
-"""Maximum length for counting tokens; longer texts count as this long."""
-
-
-@dataclass(frozen=True)
-class SplitReport:
-    """Statistics of one split of one dataset. Token counts are those before truncation.
-
-    Args:
-        dataset: name of the dataset.
-        split: name of the split.
-        rows: number of rows.
-        labelled: number of labelled rows by task.
-        mean: mean number of tokens per row.
-        percentile: 95th percentile of the number of tokens per row.
-        longest: maximum number of tokens per row.
-        cut: number of rows that `encoder.max_length` truncates.
-        unseen: labels by task that occur here but in no train split.
-    """
-
-    dataset: str
-    split: str
-    rows: int
-    labelled: Mapping[str, int]
-    mean: float
-    percentile: int
-    longest: int
-    cut: int
-    unseen: Mapping[str, tuple[str, ...]]
+_LOSS_ROWS = 2
+"""Maximum number of rows of a batch whose loss is computed: more rows show no further problem, and take longer."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +55,22 @@ class CheckReport:
     Args:
         steps: number of optimizer steps of the run.
         max_length: `encoder.max_length`.
-        splits: statistics of all splits, including those that training does not read.
         tasks: the tasks in the order of the run.
         notes: warnings about the data, such as skipped rows and unknown labels.
+        data: statistics of all splits, including those that training does not read, label frequencies, baselines, and
+            findings such as duplicates and label conflicts.
     """
 
     steps: int
     max_length: int
-    splits: tuple[SplitReport, ...]
     tasks: tuple[TaskReport, ...]
     notes: tuple[str, ...]
+    data: DataReport
+
+    @property
+    def splits(self) -> tuple[SplitReport, ...]:
+        """Statistics of all splits."""
+        return self.data.splits
 
 
 def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> CheckReport:
@@ -109,78 +89,19 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
     precision = resolve_precision(config.train.precision)
     with accelerator_context(directory=directory, precision=precision, trackers=config.train.trackers) as accelerator:
         encoder, datasets, trainer = build_run(config, directory=directory, accelerator=accelerator)
-        tasks = tuple(_try_task(name, trainer=trainer, max_rows=config.train.batch_size) for name in datasets.tasks)
+        max_rows = min(config.train.batch_size, _LOSS_ROWS)
+        tasks = tuple(_try_task(name, trainer=trainer, max_rows=max_rows) for name in datasets.tasks)
         steps = trainer.total_steps
-    # Training reads only the splits that it needs; the statistics need all splits, with and without the limit.
-    split_names = [split for dataset in config.datasets.values() for split in dataset.data.split_names]
-    names = list(dict.fromkeys([*_SPLITS, *split_names]))
-    options: dict[str, Any] = {"tokenizer": encoder.tokenizer, "splits": names}
-    cut = load_task_datasets(config.datasets, max_length=limit, **options)
-    longer = _datasets_with_longer_rows(config.datasets, cut)
-    full = load_task_datasets(longer, max_length=_NO_LIMIT, **options).splits if longer else {}
-    train_labels = _train_labels(cut.splits["train"])
-    splits = [
-        _report(name, split, rows=full.get(split, {}).get(name, rows), cut=rows, train_labels=train_labels)
-        for name in config.datasets
-        for split in names
-        for rows in [cut.splits.get(split, {}).get(name)]
-        if rows is not None
-    ]
-    return CheckReport(steps, limit, tuple(splits), tasks, (*encoder.notes, *cut.notes, *trainer.notes))
-
-
-def _datasets_with_longer_rows(datasets: Mapping[str, DatasetConfig], loaded: TaskDatasets) -> dict[str, DatasetConfig]:
-    """Return the datasets with a truncated row, or with a task that makes sequences of its own, and all datasets that
-    share a task with them, without which the labels of the task are not known.
-    """
-    whole = {name for name, task in loaded.tasks.items() if task.vectorised}
-    tasks: set[str] = set()
-    for name, dataset in datasets.items():
-        rows = [splits[name] for splits in loaded.splits.values() if name in splits]
-        if any(split.truncated for split in rows) or not dataset.tasks.keys() <= whole:
-            tasks |= dataset.tasks.keys()
-    while True:
-        chosen = {name: dataset for name, dataset in datasets.items() if tasks & dataset.tasks.keys()}
-        shared = tasks.union(*(dataset.tasks for dataset in chosen.values()))
-        if shared == tasks:
-            return chosen
-        tasks = shared
-
-
-def _report(
-    dataset: str, split: str, *, rows: TokenizedSplit, cut: TokenizedSplit, train_labels: Mapping[str, set[int]]
-) -> SplitReport:
-    lengths = rows.row_lengths
-    unseen = {}
-    for task, labels in rows.labels.items():
-        new = sorted(_occurring(labels) - train_labels[task])
-        if new:
-            unseen[task] = tuple(labels.names[i] for i in new)
-    return SplitReport(
-        dataset=dataset,
-        split=split,
-        rows=len(rows),
-        labelled={task: int(labels.labelled.sum()) for task, labels in rows.labels.items()},
-        mean=float(lengths.mean()),
-        percentile=int(np.percentile(lengths, 95, method="higher")),
-        longest=int(lengths.max()),
-        cut=cut.truncated,
-        unseen=unseen,
+    # Training reads only the splits that it needs; the statistics need all splits.
+    splits = dict.fromkeys(
+        [*_SPLITS, *(split for dataset in config.datasets.values() for split in dataset.data.split_names)]
     )
-
-
-def _train_labels(train: Mapping[str, TokenizedSplit]) -> dict[str, set[int]]:
-    """Return the label ids that occur in the train splits, by task."""
-    by_task: dict[str, set[int]] = {}
-    for rows in train.values():
-        for task, labels in rows.labels.items():
-            by_task.setdefault(task, set()).update(_occurring(labels))
-    return by_task
-
-
-def _occurring(labels: Labels) -> set[int]:
-    """Return the ids that occur among the known labels of the task."""
-    return {int(i) for i in labels.occurring() if i < labels.known}
+    tokenizer = encoder.tokenizer
+    loaded = load_task_datasets(config.datasets, tokenizer=tokenizer, max_length=limit, splits=list(splits))
+    loaded = replace(loaded, splits={split: loaded.splits[split] for split in splits if split in loaded.splits})
+    data = examine(loaded, tokenizer=tokenizer, max_length=limit, max_positions=encoder.max_positions)
+    notes = [note for note in loaded.notes if TRUNCATED not in note]  # a finding about them has the advice too
+    return CheckReport(steps, limit, tasks, (*encoder.notes, *notes, *trainer.notes), data)
 
 
 def _try_task(name: str, *, trainer: Trainer, max_rows: int) -> TaskReport:

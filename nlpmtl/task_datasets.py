@@ -34,6 +34,8 @@ from nlpmtl.tasks import (
 )
 from nlpmtl.tasks.split_labels import Splits, check_targets, check_values, compute_targets, label_splits, train_values
 
+TRUNCATED = "rows are longer than max_length and were truncated"
+"""The end of the note about truncated rows."""
 _SHOWN = 10
 """Maximum number of unknown labels in an error."""
 
@@ -205,7 +207,7 @@ def _notes(rows: Mapping[str, dict[str, TokenizedSplit]], encoded: Splits) -> It
                 yield f"{name}, {split}: {skipped} bad rows were skipped"
             if dataset.truncated:
                 count = f"{dataset.truncated} of {len(dataset)}"
-                yield f"{name}, {split}: {count} rows are longer than max_length and were truncated"
+                yield f"{name}, {split}: {count} {TRUNCATED}"
             for task, labels in dataset.labels.items():
                 extra = labels.names[labels.known :]
                 if extra:

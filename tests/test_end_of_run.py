@@ -16,6 +16,7 @@ import pytest
 
 from nlpmtl import Predictor, RunError
 from nlpmtl.metrics import Metric
+from nlpmtl.prediction_analysis import RESAMPLES
 from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.run import TrainResult, iter_train, load_config
 from nlpmtl.tasks import Classification
@@ -56,6 +57,10 @@ class FailingTask(Classification):
     def error_analysis(self, values: Any, gold: Any) -> Any:
         self._fail_if_broken("error_analysis")
         return super().error_analysis(values, gold)
+
+    def row_error(self, prediction: Any, gold: Any, example: Any) -> Any:
+        self._fail_if_broken("row_error")
+        return super().row_error(prediction, gold, example)
 
     def to_config(self) -> dict[str, Any]:
         if self.temperature != 1.0:
@@ -129,6 +134,11 @@ FAILURES: dict[str, tuple[Callable[[], None], str, set[str]]] = {
         "the model is not calibrated: TypeError: Object of type float32 is not JSON serializable",
         set(),
     ),
+    "the wrong rows": (
+        lambda: setattr(FailingTask, "broken", "row_error"),
+        "the wrong rows of task 'topic' are not in report.html: RuntimeError: row_error is broken",
+        set(),
+    ),
     "a plot": (
         lambda: setattr(FailingTask, "broken", "error_analysis"),
         "the predictions of task 'topic' are not drawn: RuntimeError: error_analysis is broken",
@@ -152,6 +162,7 @@ def test_failures_after_the_last_step_are_reported_and_the_model_is_saved(
     files = ("README.md", "scores.json", "images/learning-curve.png", "images/answers-topic.png")
     assert {name for name in files if not (result.model_dir / name).exists()} == missing
     assert (result.scores is None) == ("scores.json" in missing)
+    assert (tmp_path / "out" / "report.html").exists()
     FailingMetric.working_calls, FailingTask.broken = 10**9, ""
     again, notes = train(run, tmp_path / "out", resume=True)
     assert notes == []
@@ -161,14 +172,29 @@ def test_failures_after_the_last_step_are_reported_and_the_model_is_saved(
 
 
 def test_a_failed_final_evaluation(run: dict[str, Any], tmp_path: Path) -> None:
-    """The metric is computed for the evaluation, and for both halves before and after calibration, but not again."""
+    """The metric is computed for the evaluation, for both halves before and after calibration, and for the scores.
+
+    After that it is computed for the confidence intervals, and no more.
+    """
     train(run, tmp_path / "counted")
-    FailingMetric.working_calls, FailingMetric.calls = FailingMetric.calls - 1, 0
+    FailingMetric.working_calls, FailingMetric.calls = FailingMetric.calls - 1 - (RESAMPLES + 1), 0
     result, notes = train(run, tmp_path / "out")
     assert notes == ["the saved model is not scored: ZeroDivisionError: no score today"]
     assert result.scores is None
     assert_loads(result.model_dir)
     assert not (tmp_path / "out" / "scores.json").exists()
+
+
+def test_failed_intervals_leave_the_rest_of_the_report(run: dict[str, Any], tmp_path: Path) -> None:
+    train(run, tmp_path / "counted")
+    FailingMetric.working_calls, FailingMetric.calls = FailingMetric.calls - (RESAMPLES + 1), 0
+    result, notes = train(run, tmp_path / "out")
+    assert notes == [
+        "the confidence intervals of task 'topic' are not computed: ZeroDivisionError: no score today",
+    ]
+    assert result.scores is not None
+    report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "rows differ from their gold label" in report
 
 
 def test_an_unwritable_file(run: dict[str, Any], tmp_path: Path) -> None:
@@ -282,6 +308,7 @@ def test_without_matplotlib_there_are_no_plots(tmp_path: Path, to_toml: Callable
     assert read_json(tmp_path / "out" / "run.json")["failures"]
     assert not (tmp_path / "out" / "model" / "images").exists()
     assert "](images/" not in (tmp_path / "out" / "model" / "README.md").read_text(encoding="utf-8")
+    assert "rows differ from their gold label" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     shutil.rmtree(tmp_path / "out")
     environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

@@ -58,6 +58,37 @@ def test_scored_predictions_are_returned_with_the_result(trained: Trained) -> No
     assert right / len(topic.gold) == trained.result.scores["topic"]["accuracy"]
 
 
+def test_the_report_has_the_scores_and_all_wrong_rows(trained: Trained) -> None:
+    assert trained.result.scores is not None
+    report = (trained.output / "report.html").read_text(encoding="utf-8")
+    for task, predictions in trained.result.predictions.items():
+        section = report.split(f'<section id="task-{task}">')[1].split("</section>")[0]
+        wrong = sum(
+            sorted(value) != sorted(gold) if task == "kinds" else value != gold
+            for value, gold in zip(predictions.predicted, predictions.gold, strict=True)
+        )
+        assert f"{wrong} of {trained.result.scores[task]['rows']} rows differ" in section
+        assert section.count('<td class="text"') == wrong
+        assert section.count("data:image/png;base64,") == (1 if task == "grade" else 2)
+        for metric, value in trained.result.scores[task].items():
+            if metric not in ("score", "rows"):
+                row = report.split(f'<td class="name">{metric}</td>')
+                assert any(f"{value:.4f}" in part or value is None for part in row)
+    assert str(trained.output.parent) not in report
+    assert len(report) < 1_000_000
+
+
+def test_a_run_without_validation_has_a_report_with_its_curves(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=20, train=SHORT)
+    texts = run["datasets"]["texts"]
+    texts["data"]["files"] = {"train": texts["data"]["files"]["train"]}
+    run["datasets"], run["eval"] = {"texts": texts}, {}
+    train_tiny(run)
+    report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Not evaluated" in report
+    assert report.count("data:image/png;base64,") == 1
+
+
 def test_a_card_contains_no_local_path(trained: Trained, card: ModelCard) -> None:
     assert str(trained.output.parent) not in str(card)
     assert "A text encoder (`encoder`) with 5 heads" in card.text
@@ -117,6 +148,7 @@ def test_the_model_directory_does_not_depend_on_the_cache(
     files = {path.relative_to(cold): path.read_bytes() for path in cold.rglob("*") if path.is_file()}
     again = {path.relative_to(warm): path.read_bytes() for path in warm.rglob("*") if path.is_file()}
     assert files.keys() == again.keys()
+    assert (cold.parent / "report.html").read_bytes() == (warm.parent / "report.html").read_bytes()
     assert [path for path, content in files.items() if content != again[path]] == []
     saved = read_json(cold / "tokenizer.json")
     assert (saved["truncation"], saved["padding"]) == (None, None)

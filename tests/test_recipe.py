@@ -45,7 +45,7 @@ def test_a_run_resumes_bit_for_bit_and_its_model_keeps_the_pooling(tmp_path: Pat
         head = model.head(name)
         assert isinstance(head, Head)
         assert head.config.pooling == pooling
-    assert any(weight.any() for weight in [model.head("grade").pooling.query])  # type: ignore[union-attr]
+    assert any(weight.any() for weight in [model.head("grade").pooling.query])
     predictor = nlpmtl.Predictor(model, tokenizer)
     texts = ["ada lives in turin", "good", "the old lamp is big " * 4]
     for text, together in zip(texts, predictor.predict_all(texts, all_scores=True), strict=True):

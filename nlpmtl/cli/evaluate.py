@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,22 +22,38 @@ def evaluate(
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
     plugins: PluginsOption = None,
+    errors: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Write the wrong rows to a CSV file.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score a model on a labelled split.
 
     Prints every metric of every task, and the mean of the task scores.
     """
+    from nlpmtl.config import check_writable
     from nlpmtl.data_checks import check_datasets
     from nlpmtl.run_config import load_datasets
 
     import_plugins(plugins or ())
     check_datasets(load_datasets(data), splits=[split], tasks=False)
     check_model(model)
+    if errors is not None:
+        check_writable(errors, key="--errors", file=True)
     from nlpmtl.evaluate_saved import evaluate as score  # after the checks: this imports torch
 
     quiet_libraries()
-    scores = score(model, data, split=split, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
+    scores = score(
+        model,
+        data,
+        split=split,
+        revision=revision,
+        device=device,
+        dtype=dtype,
+        plugins=plugins or (),
+        errors=errors,
+    )
     for note in scores.notes:
         echo(note, err=True)
     if as_json:

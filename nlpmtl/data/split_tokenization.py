@@ -21,7 +21,7 @@ from nlpmtl.data.hashing import digest_tokens, hash_inputs
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.token_store import TOKEN_COLUMNS
-from nlpmtl.data.tokenization import TokenizedTexts, name_failing_row, tokenize
+from nlpmtl.data.tokenization import TokenizedTexts, encode_untruncated, name_failing_row, tokenize
 from nlpmtl.data.tokenized_split import INPUT_HASH, METADATA, NUMBER, ROWS, TOKENS, WORD_TOKENS, TokenizedSplit
 from nlpmtl.data.word_alignment import NO_TOKEN, Spans
 from nlpmtl.data.word_splitting import AT_MARKS, WordCounts
@@ -165,6 +165,17 @@ def _texts(batch: pa.RecordBatch) -> tuple[list[str], list[str] | None]:
     if "words" in batch.schema.names:
         return pc.binary_join(batch["words"], " ").to_pylist(), None
     return batch["text"].to_pylist(), batch["pair"].to_pylist() if "pair" in batch.schema.names else None
+
+
+def count_tokens(batch: pa.RecordBatch, tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int64]:
+    """Return the number of tokens of each example of a batch before truncation, special tokens included.
+
+    Args:
+        batch: the examples, with the columns of `Examples`.
+        tokenizer: a fast tokenizer.
+    """
+    texts, pairs = _texts(batch)
+    return np.array([max(1, len(row)) for row in encode_untruncated(tokenizer, texts, pairs=pairs)], dtype=np.int64)
 
 
 def _tokenize_batch(batch: pa.RecordBatch, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenizedTexts:

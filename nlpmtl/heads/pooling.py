@@ -46,5 +46,5 @@ class AttentionPooling(nn.Module):
             mask: True on tokens, False on padding, ``[sequences, time]``.
         """
         scores = (self.dense(hidden).tanh() * self.query).sum(dim=-1)
-        weights = scores.masked_fill(~mask, float("-inf")).softmax(dim=1).to(hidden.dtype)
+        weights: Tensor = scores.masked_fill(~mask, float("-inf")).softmax(dim=1).to(hidden.dtype)
         return (hidden * weights.unsqueeze(-1)).sum(dim=1)

@@ -16,6 +16,7 @@ from nlpmtl.plots.alt_text import (
     describe_dynamics,
     describe_learning_curve,
     describe_precision_recall,
+    describe_reliability,
     describe_scatter,
     describe_score_differences,
 )
@@ -26,19 +27,23 @@ from nlpmtl.plots.differences import ScoreDifference, score_differences
 from nlpmtl.plots.dynamics import PANELS, training_dynamics
 from nlpmtl.plots.learning_curve import learning_curve
 from nlpmtl.plots.precision_recall import precision_and_recall
+from nlpmtl.plots.reliability import Reliability, reliability_diagram
 from nlpmtl.plots.scatter import scatter_plot
 
 __all__ = [
+    "Reliability",
     "ScoreDifference",
     "describe_dynamics",
     "describe_learning_curve",
     "describe_predictions",
+    "describe_reliability",
     "describe_score_differences",
     "draw_affinity",
     "draw_dendrogram",
     "draw_dynamics",
     "draw_learning_curve",
     "draw_predictions",
+    "draw_reliability",
     "draw_score_differences",
     "learning_curve_image",
 ]
@@ -99,6 +104,12 @@ def _prediction_plot(plot: str) -> tuple[Any, Any]:
     if plot not in _PREDICTION_PLOTS:
         raise ValueError(f"unknown plot {plot!r}; plots: {', '.join(_PREDICTION_PLOTS)}")
     return _PREDICTION_PLOTS[plot]
+
+
+def draw_reliability(task: str, reliability: Reliability) -> bytes:
+    """Draw a reliability diagram; for the arguments, see `reliability_diagram`."""
+    with plot_style():
+        return to_png(reliability_diagram(task, reliability))
 
 
 def draw_score_differences(differences: Sequence[ScoreDifference], *, subtitle: str) -> bytes:

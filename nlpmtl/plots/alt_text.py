@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nlpmtl.plots.differences import ScoreDifference
+from nlpmtl.plots.reliability import Reliability
 from nlpmtl.tasks import Cells, Confusion, LabelCounts, RegressionPairs
 
 _EXAMPLES = 3
@@ -67,6 +68,18 @@ def describe_precision_recall(task: str, counts: LabelCounts) -> str:
     lowest = [i for i in np.argsort(f1, kind="stable")[:_EXAMPLES] if np.isfinite(f1[i])]
     examples = ", ".join(f"{counts.labels[i]} ({f1[i]:.2f})" for i in lowest)
     return f"Precision and recall of the {len(counts.labels)} labels of {task}. Lowest F1: {examples or 'undefined'}."
+
+
+def describe_reliability(task: str, reliability: Reliability) -> str:
+    """Return the alt text of a reliability diagram."""
+    counts = reliability.counts
+    confidence, accuracy = (
+        float(np.nansum(counts * values) / counts.sum()) for values in (reliability.confidence, reliability.accuracy)
+    )
+    return (
+        f"Reliability diagram of {task}: mean confidence {confidence:.3f}, accuracy {accuracy:.3f} of {counts.sum():,} "
+        "predictions."
+    )
 
 
 def describe_scatter(task: str, pairs: RegressionPairs) -> str:

@@ -17,6 +17,7 @@ from nlpmtl.tasks.losses import LabelLoss
 from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction, decode_all
 from nlpmtl.tasks.regression import Regression
+from nlpmtl.tasks.reporting import ItemProbabilities, RowError
 from nlpmtl.tasks.scoring import check_scoring, loss_metrics, needs_predictions
 from nlpmtl.tasks.sentiment import Sentiment
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
@@ -28,6 +29,7 @@ __all__ = [
     "Confusion",
     "ErrorAnalysis",
     "ExampleOutputs",
+    "ItemProbabilities",
     "LabelColumns",
     "LabelCounts",
     "LabelLoss",
@@ -39,6 +41,7 @@ __all__ = [
     "Prediction",
     "Regression",
     "RegressionPairs",
+    "RowError",
     "Sentiment",
     "StockModel",
     "Task",

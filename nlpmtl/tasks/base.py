@@ -23,10 +23,11 @@ from nlpmtl.data import (
 from nlpmtl.errors import ConfigError, RunError, quote
 from nlpmtl.metrics import PredictionType, check, reads_losses, scores, task_score
 from nlpmtl.registry import METRICS
-from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors, multi_hot, names_in
-from nlpmtl.tasks.fields import PooledFields, TaskFields
-from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, Confidence, ExampleOutputs, OutputOptions, Prediction
+from nlpmtl.tasks.error_analysis import multi_hot
+from nlpmtl.tasks.fields import PooledFields
+from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
 from nlpmtl.tasks.registration import check_task_type
+from nlpmtl.tasks.reporting import ReportedTask
 from nlpmtl.tasks.stock_model import StockModel
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _SCORED_AS: Mapping[LabelType, PredictionType] = {"class": "label", "set": "labe
 """Column type -> the type in which metrics read its values, where the names differ."""
 
 
-class Task(TaskFields, ABC):
+class Task(ReportedTask, ABC):
     """A task of a model. A task type is a subclass, and its annotated fields are its config keys: see `TaskFields`.
 
     Each type defines `loss`, `decode` and `format`, and most define `columns`, `targets` and `build_head`.
@@ -65,8 +66,6 @@ class Task(TaskFields, ABC):
     """Its names in other tools, such as "ner tagging", for the error about a `kind` that is not registered."""
     pipeline_tag: ClassVar[str | None] = None
     """The Hub's name of the task type, which is also that of the transformers pipeline; for the card and exports."""
-    plots: ClassVar[tuple[str, ...]] = ()
-    """Names of the plots of its predictions: "confusion_matrix", "precision_recall" or "scatter"."""
     exportable: ClassVar[bool] = True
     """Whether the forward pass of its head can be exported to ONNX."""
     only_by_name: ClassVar[bool] = False
@@ -268,14 +267,6 @@ class Task(TaskFields, ABC):
             gold: their gold labels.
         """
 
-    def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
-        """Return the probability of each predicted item and whether it is right. Default: `Prediction.score`."""
-        if prediction.score is None:
-            return np.zeros(0), np.zeros(0, dtype=np.bool_)
-        values, labels = (prediction.value, gold) if np.ndim(prediction.score) else ([prediction.value], [gold])
-        right = np.array([value == label for value, label in zip(values, labels, strict=True)], dtype=np.bool_)
-        return np.atleast_1d(prediction.score), right
-
     def score(self, values: Sequence[Any], gold: Sequence[Any]) -> dict[str, float | None]:
         """Return the value of each metric but `loss` and `perplexity`, and ``"score"``, which summarises them.
 
@@ -298,17 +289,6 @@ class Task(TaskFields, ABC):
                 [metric], predictions=predictions, references=references, reads=reads, pos_label=self._positive
             )
         return {**results, "score": task_score(results) if results else None}
-
-    def error_analysis(self, values: Sequence[Any], gold: Sequence[Any]) -> ErrorAnalysis | None:
-        """Return counts of predictions by gold label for the first of `plots`, None without one; as in `score`."""
-        return count_errors(self.plots[0], values, gold, names=list(self._label_names(gold))) if self.plots else None
-
-    def _label_names(self, gold: Sequence[Any]) -> dict[str, int]:
-        """Return the id of each label, then of each gold label that the task does not know."""
-        if not self.labels:
-            return {}
-        unknown = (name for label in gold for name in names_in(label))
-        return {name: i for i, name in enumerate(dict.fromkeys([*self.labels, *unknown]))}
 
     @classmethod
     def prediction_type(cls, metric: str) -> PredictionType:
@@ -339,7 +319,3 @@ class Task(TaskFields, ABC):
         A subclass that overrides `decode` or `format` inherits None, as its predictions differ from the stock model's.
         """
         return None
-
-    def describe_output(self) -> str:
-        """Return what it predicts in a few words, for the model card. Default: its labels."""
-        return ", ".join(f"`{label}`" for label in self.labels)

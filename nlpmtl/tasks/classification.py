@@ -33,6 +33,7 @@ from nlpmtl.tasks.outputs import (
     softmax,
     stack_outputs,
 )
+from nlpmtl.tasks.reporting import ItemProbabilities
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 
 if TYPE_CHECKING:
@@ -187,6 +188,13 @@ class Classification(PooledFields, LabelTask):
         probabilities = prediction.extra
         best = int(probabilities.argmax())
         return probabilities[best : best + 1], np.array([self.labels[best] == gold])
+
+    def item_probabilities(self, predictions: Sequence[Prediction], gold: Sequence[Any]) -> list[ItemProbabilities]:
+        ids = {name: i for i, name in enumerate(self.labels)}
+        rows = np.array([i for i, label in enumerate(gold) if label in ids], dtype=np.int64)
+        labels = np.array([ids[gold[i]] for i in rows.tolist()], dtype=np.int64)
+        probabilities = np.array([predictions[i].extra for i in rows.tolist()]).reshape(-1, len(self.labels))
+        return [ItemProbabilities(rows, labels, probabilities)]
 
     def stock_model(self) -> StockModel | None:
         return StockModel(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -18,7 +19,7 @@ from nlpmtl.metrics import PredictionType, spans
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.calibration import fit_temperature
 from nlpmtl.tasks.classification import LabelTask, entropy, upcast
-from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors
+from nlpmtl.tasks.error_analysis import NOTHING, ErrorAnalysis, count_errors
 from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
     Confidence,
@@ -30,6 +31,7 @@ from nlpmtl.tasks.outputs import (
     scores_type,
     softmax,
 )
+from nlpmtl.tasks.reporting import ItemProbabilities, RowError
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 from nlpmtl.tasks.viterbi import bio_predecessors, log_softmax, viterbi_decode_batch
 
@@ -243,6 +245,45 @@ class Labeling(LabelTask):
         tags, probabilities, has_token = prediction.extra
         right = np.array([value == tag for value, tag in zip(prediction.value, gold, strict=True)], dtype=np.bool_)
         return probabilities[np.arange(len(tags)), tags][has_token], right[has_token]
+
+    def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
+        """Compare the spans; under `plain` the words with another tag."""
+        wrong = [i for i, (tag, label) in enumerate(zip(prediction.value, gold, strict=True)) if tag != label]
+        if not wrong:
+            return None
+        gold_text, predicted_text = (self._describe(tags, wrong, example) for tags in (gold, prediction.value))
+        return self._error(prediction, gold, gold_text, predicted_text)
+
+    def _describe(self, tags: Sequence[str | None], wrong: Sequence[int], example: Example) -> str:
+        """Return the spans of a row, or its wrong words, as ``Ada/person, Turin/place``."""
+        if self.scheme == "bio":
+            parts = self._spans(tags, by_word=False)
+        else:
+            parts = ((tags[i] or NOTHING, i, i + 1) for i in wrong)
+        text, words = example.text, example.words
+        return ", ".join(f"{text[words[a][0] : words[b - 1][1]]}/{name}" for name, a, b in parts) or "(none)"
+
+    def item_probabilities(self, predictions: Sequence[Prediction], gold: Sequence[Any]) -> list[ItemProbabilities]:
+        """Each word with a token and a known tag is an item."""
+        ids = {name: i for i, name in enumerate(self.labels)}
+        rows = np.repeat(np.arange(len(gold)), [len(tags) for tags in gold])
+        tags = np.array([ids.get(tag, NO_TAG) for row in gold for tag in row], dtype=np.int64)
+        scores = [prediction.extra for prediction in predictions]
+        known = (tags != NO_TAG) & np.concatenate([score.has_token for score in scores])
+        probabilities = np.concatenate([score.probabilities for score in scores])
+        return [ItemProbabilities(rows[known], tags[known], probabilities[known])]
+
+    def baselines(
+        self, train: Sequence[Any], gold: Sequence[Any], rng: np.random.Generator
+    ) -> Mapping[str, Sequence[Any]]:
+        """Predict a tag for each word: the most frequent one of train, or one drawn from those of train."""
+        tags = [tag for row in train for tag in row]
+        majority = Counter(tags).most_common(1)[0][0]
+        drawn = [rng.integers(len(tags), size=len(row)).tolist() for row in gold]
+        return {
+            "majority": [[majority] * len(row) for row in gold],
+            "random": [[tags[i] for i in row] for row in drawn],
+        }
 
     def stock_model(self) -> StockModel | None:
         bio = self.scheme == "bio"

@@ -32,6 +32,7 @@ from nlpmtl.tasks.outputs import (
     scores_type,
     stack_outputs,
 )
+from nlpmtl.tasks.reporting import ItemProbabilities, RowError, as_text
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 
 if TYPE_CHECKING:
@@ -141,6 +142,26 @@ class Multilabel(PooledFields, LabelTask):
         """Return the confidence of each label of each row: of its presence or absence."""
         yes = prediction.extra
         return np.maximum(yes, 1 - yes), (yes > 0.5) == multi_hot([gold], self._ids)[0]
+
+    def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
+        """Compare the sets of labels; the confidence is that of the most confident wrong label."""
+        wrong = set(prediction.value).symmetric_difference(gold)
+        if not wrong:
+            return None
+        ids = [self._ids[name] for name in wrong if name in self._ids]
+        hot, present = multi_hot([prediction.value], self._ids)[0], prediction.extra
+        confidences = np.where(hot, present, 1 - present)[ids]
+        confidence = float(confidences.max()) if ids else None
+        return RowError(
+            as_text(sorted(gold)), as_text(sorted(prediction.value)), confidence, severity=confidence or 0.0
+        )
+
+    def item_probabilities(self, predictions: Sequence[Prediction], gold: Sequence[Any]) -> list[ItemProbabilities]:
+        """Each label is a problem with two classes: absent and present."""
+        rows, hot = np.arange(len(gold)), multi_hot(gold, self._ids).astype(np.int64)
+        present = np.array([prediction.extra for prediction in predictions]).reshape(hot.shape)
+        probabilities = np.stack([1 - present, present], axis=-1)
+        return [ItemProbabilities(rows, hot[:, i], probabilities[:, i]) for i in range(len(self.labels))]
 
     def _probabilities(self, logits: Logits) -> Logits:
         """Return the probability of each label."""

@@ -17,6 +17,7 @@ from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import upcast
 from nlpmtl.tasks.fields import PooledFields
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
+from nlpmtl.tasks.reporting import RowError, as_text
 from nlpmtl.tasks.split_labels import Untrainable
 from nlpmtl.tasks.stock_model import StockModel
 
@@ -110,6 +111,18 @@ class Regression(PooledFields, Task):
 
     def output_type(self, options: OutputOptions = DEFAULT_OUTPUT) -> pa.DataType | None:
         return pa.struct({"value": pa.float64()})
+
+    def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
+        """Every number that differs is wrong, by its distance to the gold number."""
+        distance = abs(prediction.value - gold)
+        return RowError(as_text(gold), as_text(prediction.value), None, severity=distance) if distance else None
+
+    def baselines(
+        self, train: Sequence[Any], gold: Sequence[Any], rng: np.random.Generator
+    ) -> Mapping[str, Sequence[Any]]:
+        """Predict the mean of train, or numbers drawn from those of train."""
+        random = super().baselines(train, gold, rng)["random"]
+        return {"mean": [float(np.mean(train))] * len(gold), "random": random}
 
     def stock_model(self) -> StockModel | None:
         mean, std = self.target["mean"], self.target["std"]

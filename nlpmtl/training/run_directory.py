@@ -34,13 +34,13 @@ _LENGTH = ("steps", "epochs")
 """Keys of ``[train]`` that set the number of steps."""
 _SOURCE = re.compile(r"datasets\.[^.]+\.data\..+")
 """Source of the rows: a resumed run may change it if the rows are known to be the same."""
-_REPLACED = ("run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json", "model")
+_REPLACED = ("run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "report.html", "answers.json", "model")
 """Files and directories of a run that are replaced atomically."""
 _IGNORED = (LOCK, HOLDER, "relate.json", "relate-affinity.png", "relate-tree.png")
 """Files that the directory of a new run may contain: its lock, and the output of `nlpmtl relate`."""
 _LEFTOVERS = [hidden_sibling(Path(name), ending).name for name in (*_REPLACED, *_IGNORED) for ending in (PART, GONE)]
 """Files that a process leaves behind if it is killed while it replaces a file or a directory."""
-_RESULTS = ("answers.json", "best", "model", "scores.json")
+_RESULTS = ("answers.json", "best", "model", "report.html", "scores.json")
 """Results of a run that are worth keeping without its checkpoints."""
 _LOGS = ("evaluations.jsonl", "metrics.jsonl")
 """Logs, which a run creates before its first checkpoint."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -52,6 +53,23 @@ def test_an_unknown_label_is_reported(
     result = run_cli("evaluate", trained.model_dir, "--data", path, "--split", "test")
     assert result.exit_code == 0, result.stderr
     assert result.stderr == "texts, test: labels unknown to task 'kinds', scored as errors: zebra\n"
+
+
+def test_the_wrong_rows_are_written(trained: Trained, run_file: Path, run_cli: RunCli, tmp_path: Path) -> None:
+    path = tmp_path / "errors.csv"
+    result = run_cli("evaluate", trained.model_dir, "--data", run_file, "--errors", path)
+    assert (result.exit_code, result.stderr) == (0, "")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(dict.fromkeys(row["task"] for row in rows)) == ["topic", "mood", "places", "grade", "kinds"]
+    topic = trained.result.predictions["topic"]
+    wrong = sum(value != gold for value, gold in zip(topic.predicted, topic.gold, strict=True))
+    assert sum(row["task"] == "topic" for row in rows) == wrong
+    assert all(row["gold"] != row["predicted"] and row["text"] for row in rows)
+    assert rows[0]["row"].startswith(trained.run["datasets"]["words"]["data"]["files"]["validation"])
+    refused = run_cli("evaluate", trained.model_dir, "--data", run_file, "--errors", tmp_path)
+    assert refused.exit_code == 2
+    assert f"--errors: {tmp_path} is a directory" in refused.stderr
 
 
 def test_a_missing_split(trained: Trained, run_file: Path, run_cli: RunCli) -> None:

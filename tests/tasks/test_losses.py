@@ -22,7 +22,7 @@ WEIGHT = torch.tensor([2.0, 0.5, 1.0], dtype=torch.float64)
 
 
 def focal(p: float, gamma: float, weight: float) -> float:
-    return -weight * (1 - p) ** gamma * math.log(p)
+    return float(-weight * (1 - p) ** gamma * math.log(p))
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
@@ -59,7 +59,7 @@ def test_the_gradient_of_focal_loss_is_finite(gamma: float, scale: float) -> Non
 
 
 def loss_of(kind: str, targets: torch.Tensor, **options: Any) -> torch.Tensor:
-    parsed = TASKS.parse({"kind": kind, "label": "y", **options})
+    parsed: Any = TASKS.parse({"kind": kind, "label": "y", **options})
     task: Any = build_task(parsed, name="t", labels=["a", "b", "c"], input="words" if kind == "labeling" else "text")
     logits = LOGITS.expand(2, 3, 3) if kind == "labeling" else LOGITS
     batch = TaskBatch(targets={"label": targets}, sequences=torch.arange(len(targets)))
@@ -103,7 +103,7 @@ def test_label_smoothing_is_refused_where_the_loss_does_not_define_it() -> None:
 
 
 def test_the_loss_is_not_saved_with_a_model() -> None:
-    parsed = TASKS.parse({"kind": "classification", "label": "y", "loss": {"kind": "focal"}})
+    parsed: Any = TASKS.parse({"kind": "classification", "label": "y", "loss": {"kind": "focal"}})
     config = build_task(parsed, name="t", labels=["a", "b"], input="text").to_config()
     assert "loss" not in config
     assert LOSSES.names() == ["cross_entropy", "focal"]

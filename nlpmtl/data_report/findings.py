@@ -1,0 +1,221 @@
+"""Findings about labelled rows: duplicates, leakage between splits, label conflicts, empty and truncated texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from nlpmtl.data import Ragged, SetLabels, TokenizedSplit
+from nlpmtl.data.near_duplicates import near_duplicates
+from nlpmtl.data_report.statistics import LabelFrequencies, SplitReport
+from nlpmtl.errors import plain_line
+from nlpmtl.strict_json import dumps
+
+_PLACES = 2
+"""Number of rows that a finding names."""
+_MIN_ROWS_PER_LABEL = 5
+"""Labels with fewer train rows are reported."""
+_IMBALANCE = 0.9
+"""Fraction of the train rows with one label from which a task is reported."""
+_ROWS_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A property of the data that makes scores lower, or misleading.
+
+    Args:
+        dataset: name of the dataset.
+        problem: what was found, with the number of rows.
+        advice: what to do about it.
+        places: where the first of these rows are in their source.
+    """
+
+    dataset: str
+    problem: str
+    advice: str
+    places: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the finding as one line."""
+        places = f" ({'; '.join(self.places)})" if self.places else ""
+        return plain_line(f"{self.dataset}: {self.problem}{places}: {self.advice}")
+
+
+def find_truncated(splits: Sequence[SplitReport], *, max_length: int, max_positions: int) -> Iterator[Finding]:
+    """Yield findings about truncated rows."""
+    for split in splits:
+        if split.cut:
+            advice = (
+                f"increase it (this encoder reads up to {max_positions:,} tokens), or accept that the end is not read"
+                if max_length < max_positions
+                else "split these texts, or use an encoder that reads longer ones"
+            )
+            problem = f"{split.cut} of {split.rows} rows of {split.split} are longer than max_length = {max_length}"
+            yield Finding(split.dataset, f"{problem} (the longest has {split.longest:,} tokens)", advice)
+
+
+def find_labels(counted: LabelFrequencies) -> Iterator[Finding]:
+    """Yield findings about the labels of a train split."""
+    if counted.unit != "rows" or "train" not in counted.counts:
+        return
+    counts = counted.counts["train"]
+    rare = [label for label, count in counts.items() if 0 < count < _MIN_ROWS_PER_LABEL]
+    if rare:
+        shown = ", ".join(rare[:_PLACES]) + (", …" if len(rare) > _PLACES else "")
+        have = "label has" if len(rare) == 1 else "labels have"
+        yield Finding(
+            counted.dataset,
+            f"task {counted.task!r}: {len(rare)} {have} fewer than {_MIN_ROWS_PER_LABEL} train rows: {shown}",
+            "add rows, or merge labels; a model hardly learns rare ones",
+        )
+    total, largest = sum(counts.values()), max(counts, key=lambda label: counts[label])
+    if counts[largest] >= _IMBALANCE * total:
+        yield Finding(
+            counted.dataset,
+            f"task {counted.task!r}: {counts[largest] / total:.0%} of the train labels are {largest!r}",
+            'compare scores with the majority baseline, score by macro_f1, and try class_weights = "balanced"',
+        )
+
+
+def find_rows(name: str, splits: Mapping[str, TokenizedSplit]) -> Iterator[Finding]:
+    """Yield findings about the rows of a dataset: empty texts, duplicates, leakage and label conflicts."""
+    for split, rows in splits.items():
+        yield from _find_empty(name, split, rows)
+    if all(rows.input_hashes is not None for rows in splits.values()):
+        joined = _Joined(name, splits)
+        yield from joined.find_duplicates()
+        yield from joined.find_near_duplicates()
+        yield from joined.find_conflicts()
+
+
+def _find_empty(name: str, split: str, rows: TokenizedSplit) -> Iterator[Finding]:
+    if rows.rows is None:
+        return
+    for column in [name for name in ("text", "pair", "words") if name in rows.rows.table.column_names]:
+        texts = rows.column(column)
+        if column == "words":
+            texts = pc.binary_join(texts, " ")
+        empty = np.flatnonzero(pc.equal(pc.utf8_trim_whitespace(texts), "").to_numpy())
+        if len(empty):
+            yield Finding(
+                name,
+                f"{len(empty)} of {len(rows)} rows of {split} have no text in `{column}`",
+                "remove them, or fill them in: a label cannot be predicted from nothing",
+                tuple(rows.place(row) for row in empty[:_PLACES].tolist()),
+            )
+
+
+class _Joined:
+    """The rows of all splits of a dataset, one split after another.
+
+    Args:
+        name: name of the dataset.
+        splits: its splits, train first.
+    """
+
+    def __init__(self, name: str, splits: Mapping[str, TokenizedSplit]) -> None:
+        self._name, self._splits, self._names = name, splits, list(splits)
+        self._bounds = np.cumsum([0, *map(len, splits.values())])
+        self._split_of = np.arange(len(splits)).repeat(np.diff(self._bounds))
+        hashes = np.concatenate([rows.input_hashes for rows in splits.values() if rows.input_hashes is not None])
+        _, self._first, self._group = np.unique(hashes, return_index=True, return_inverse=True)
+
+    def find_duplicates(self) -> Iterator[Finding]:
+        """Yield a finding for each split with equal inputs, and for each pair of splits that share inputs."""
+        for number, split in enumerate(self._names):
+            rows = self._rows(number)
+            _, first = np.unique(self._group[rows], return_index=True)
+            repeated = np.delete(rows, first)
+            if len(repeated):
+                yield self._finding(
+                    repeated,
+                    f"of {split} repeat the input of an earlier row",
+                    f"remove them, or they count several times in {'training' if split == 'train' else 'the scores'}",
+                )
+        for first_split, second_split in combinations(range(len(self._names)), 2):
+            first_name, second_name = self._names[first_split], self._names[second_split]
+            rows = self._rows(second_split)
+            leaked = rows[np.isin(self._group[rows], self._group[self._rows(first_split)])]
+            if len(leaked):
+                what = f"of {second_name} are also in {first_name}"
+                yield self._finding(leaked, what, _leakage(first_name, second_name))
+
+    def find_near_duplicates(self) -> Iterator[Finding]:
+        """Yield a finding for each pair of splits, or split, with near-duplicates that are not duplicates."""
+        distinct = np.sort(self._first)
+        pairs = distinct[near_duplicates(self._tokens(distinct))]
+        for first_split, second_split in sorted({(int(a), int(b)) for a, b in self._split_of[pairs].reshape(-1, 2)}):
+            of_splits = (self._split_of[pairs] == [first_split, second_split]).all(axis=1)
+            first_name, second_name = self._names[first_split], self._names[second_split]
+            places = [f"{self._place(b)} and {self._place(a)}" for a, b in pairs[of_splits][:_PLACES].tolist()]
+            leaked = first_split != second_split
+            other = f"a row of {first_name}" if leaked else "another row"
+            total = len(self._rows(second_split))
+            problem = f"{of_splits.sum()} of {total} rows of {second_name} nearly repeat {other}"
+            advice = _leakage(first_name, second_name) if leaked else "remove copies"
+            advice = f"compare them: if they have the same origin, {advice}"
+            yield Finding(self._name, problem, advice, tuple(places))
+
+    def find_conflicts(self) -> Iterator[Finding]:
+        """Yield a finding for each task with equal inputs that have different labels."""
+        sizes = np.bincount(self._group)
+        repeated = np.flatnonzero(sizes[self._group] > 1)
+        for task in dict.fromkeys(task for rows in self._splits.values() for task in rows.labels):
+            labels: dict[int, dict[str, int]] = {}
+            for row in repeated.tolist():
+                split, local = self._locate(row)
+                label = _comparable_label(split, task, local)
+                if label is not None:
+                    labels.setdefault(int(self._group[row]), {}).setdefault(label, row)
+            conflicts = [list(rows.values()) for rows in labels.values() if len(rows) > 1]
+            if conflicts:
+                yield Finding(
+                    self._name,
+                    f"task {task!r}: {len(conflicts)} of {len(sizes)} different inputs occur with different labels",
+                    "correct the labels, or remove these rows: no model can predict both labels",
+                    tuple(" and ".join(map(self._place, rows[:2])) for rows in conflicts[:_PLACES]),
+                )
+
+    def _finding(self, rows: NDArray[np.int64], what: str, advice: str) -> Finding:
+        total = len(self._rows(int(self._split_of[rows[0]])))
+        places = tuple(self._place(row) for row in rows[:_PLACES].tolist())
+        return Finding(self._name, f"{len(rows)} of {total} rows {what}", advice, places)
+
+    def _rows(self, split: int) -> NDArray[np.int64]:
+        return np.arange(self._bounds[split], self._bounds[split + 1])
+
+    def _tokens(self, rows: NDArray[np.int64]) -> Ragged:
+        """Return the token ids of rows; the first sequences of a split are those of its rows."""
+        parts = []
+        for number, split in enumerate(self._splits.values()):
+            local = rows[self._split_of[rows] == number] - self._bounds[number]
+            for start in range(0, len(local), _ROWS_AT_ONCE):
+                parts.append(split.tokens.take(local[start : start + _ROWS_AT_ONCE]).ids)
+        return Ragged.join(parts)
+
+    def _locate(self, row: int) -> tuple[TokenizedSplit, int]:
+        split = int(self._split_of[row])
+        return self._splits[self._names[split]], row - int(self._bounds[split])
+
+    def _place(self, row: int) -> str:
+        split, local = self._locate(row)
+        return split.place(local)
+
+
+def _comparable_label(split: TokenizedSplit, task: str, row: int) -> str | None:
+    """Return the label of a row as text that is equal for equal labels; None if it has none."""
+    labels = split.labels.get(task)
+    values = {} if labels is None else labels.example_labels(row)
+    if isinstance(labels, SetLabels):
+        values = {key: sorted(value) for key, value in values.items()}
+    return dumps(values) if values else None
+
+
+def _leakage(first: str, second: str) -> str:
+    return f"remove them from {first}, or the scores of {second} are too high"

@@ -1,0 +1,210 @@
+"""The data report of small datasets with planted problems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from nlpmtl.config import parse_dataset
+from nlpmtl.data_report import DataReport, examine
+from nlpmtl.registry import METRICS
+from nlpmtl.task_datasets import load_task_datasets
+from tests.tiny import WORDS, write_rows, write_tokenizer
+
+LONG = " ".join(WORDS[i % 40] for i in range(20))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFast:
+    return write_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+def texts(count: int, *, seed: int) -> list[str]:
+    """Return different texts of eight words."""
+    generator = np.random.default_rng(seed)
+    return [" ".join(generator.choice(WORDS, size=8)) for _ in range(count)]
+
+
+def report(
+    directory: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    splits: dict[str, list[dict[str, Any]]],
+    *,
+    input: dict[str, str] | None = None,
+    tasks: dict[str, Any] | None = None,
+    max_length: int = 64,
+) -> DataReport:
+    files = {split: str(write_rows(directory / f"{split}.jsonl", rows)) for split, rows in splits.items()}
+    table = {
+        "data": {"files": files},
+        "input": input or {"text": "text"},
+        "tasks": tasks or {"topic": {"kind": "classification", "label": "topic"}},
+    }
+    datasets = load_task_datasets(
+        {"notes": parse_dataset(table, where="notes")}, tokenizer=tokenizer, max_length=max_length, splits=list(splits)
+    )
+    return examine(datasets, tokenizer=tokenizer, max_length=max_length, max_positions=128)
+
+
+def labelled(values: list[str], *, seed: int = 0) -> list[dict[str, Any]]:
+    generator = np.random.default_rng(seed)
+    return [{"text": text, "topic": "ab"[generator.integers(2)]} for text in values]
+
+
+def lines(report: DataReport) -> list[str]:
+    return [str(finding) for finding in report.findings]
+
+
+def test_clean_data_have_no_findings(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    splits = {"train": labelled(texts(60, seed=0)), "validation": labelled(texts(20, seed=1))}
+    assert lines(report(tmp_path, tokenizer, splits)) == []
+
+
+def test_duplicates_and_leakage(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    train, validation = labelled(texts(30, seed=0)), labelled(texts(10, seed=1))
+    train[7] = train[3]
+    validation[2], validation[5] = train[0], train[1]
+    test = [validation[9]]
+    messages = lines(report(tmp_path, tokenizer, {"train": train, "validation": validation, "test": test}))
+    assert messages == [
+        f"notes: 1 of 30 rows of train repeat the input of an earlier row ({tmp_path}/train.jsonl:8): remove them, or "
+        "they count several times in training",
+        f"notes: 2 of 10 rows of validation are also in train ({tmp_path}/validation.jsonl:3; "
+        f"{tmp_path}/validation.jsonl:6): remove them from train, or the scores of validation are too high",
+        f"notes: 1 of 1 rows of test are also in validation ({tmp_path}/test.jsonl:1): remove them from validation, or "
+        "the scores of test are too high",
+    ]
+
+
+def test_near_duplicates_within_and_between_splits(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    train, validation = labelled([*texts(30, seed=0), LONG]), labelled(texts(10, seed=1))
+    train.append({"text": f"{LONG} cat", "topic": "a"})
+    validation[4] = {"text": f"{LONG.upper()} dog", "topic": "a"}
+    messages = lines(report(tmp_path, tokenizer, {"train": train, "validation": validation}))
+    assert len(messages) == 2
+    assert messages[0].startswith(
+        f"notes: 1 of 32 rows of train nearly repeat another row ({tmp_path}/train.jsonl:32 and "
+        f"{tmp_path}/train.jsonl:31): "
+    )
+    assert messages[1].startswith(
+        f"notes: 1 of 10 rows of validation nearly repeat a row of train ({tmp_path}/validation.jsonl:5 and "
+        f"{tmp_path}/train.jsonl:31): compare them: if they have the same origin, remove them from train, or"
+    )
+
+
+def test_label_conflicts_of_each_task(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    train = [{**row, "kinds": ["x"]} for row in labelled(texts(20, seed=0))]
+    for row, (topic, kinds) in zip(train[:2], (("a", ["x"]), ("b", ["x"])), strict=True):
+        row |= {"text": "a cat", "topic": topic, "kinds": kinds}
+    train[5] = {"text": "a cat", "topic": None, "kinds": ["y"]}
+    train[8], train[9] = ({"text": "a dog", "topic": "a", "kinds": kinds} for kinds in (["x", "y"], ["y", "x"]))
+    tasks = {"topic": {"kind": "classification", "label": "topic"}, "kinds": {"kind": "multilabel", "label": "kinds"}}
+    messages = [
+        line for line in lines(report(tmp_path, tokenizer, {"train": train}, tasks=tasks)) if "different" in line
+    ]
+    assert messages == [
+        f"notes: task 'topic': 1 of 17 different inputs occur with different labels ({tmp_path}/train.jsonl:1 and "
+        f"{tmp_path}/train.jsonl:2): correct the labels, or remove these rows: no model can predict both labels",
+        f"notes: task 'kinds': 1 of 17 different inputs occur with different labels ({tmp_path}/train.jsonl:1 and "
+        f"{tmp_path}/train.jsonl:6): correct the labels, or remove these rows: no model can predict both labels",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("input", "row", "column"),
+    [
+        ({"text": "text"}, {"text": " \u3000"}, "text"),
+        ({"text": "text", "pair": "other"}, {"text": "a", "other": ""}, "pair"),
+        ({"words": "words"}, {"words": ["", " "]}, "words"),
+    ],
+)
+def test_empty_texts(
+    input: dict[str, str], row: dict[str, Any], column: str, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    rows = [
+        {**row, "text": row["text"], "other": text, "words": text.split()}
+        for row, text in zip(labelled(texts(20, seed=0)), texts(20, seed=2), strict=True)
+    ]
+    rows[3] |= row
+    messages = lines(report(tmp_path, tokenizer, {"train": rows}, input=input))
+    assert messages == [
+        f"notes: 1 of 20 rows of train have no text in `{column}` ({tmp_path}/train.jsonl:4): remove them, or fill "
+        "them in: a label cannot be predicted from nothing"
+    ]
+
+
+def test_truncated_rows_and_lengths_before_truncation(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    longest = " ".join([*reversed(LONG.split()), LONG])
+    rows = [*labelled(texts(20, seed=0)), {"text": LONG, "topic": "a"}, {"text": longest, "topic": "b"}]
+    result = report(tmp_path, tokenizer, {"train": rows}, max_length=12)
+    assert lines(result) == [
+        "notes: 2 of 22 rows of train are longer than max_length = 12 (the longest has 42 tokens): increase it (this "
+        "encoder reads up to 128 tokens), or accept that the end is not read"
+    ]
+    (split,) = result.splits
+    assert (split.longest, split.cut, split.mean) == (42, 2, (20 * 10 + 22 + 42) / 22)
+    assert sum(split.histogram) == 22
+
+
+def test_rare_labels_and_imbalance(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    rows = [{"text": text, "topic": "b" if number < 2 else "a"} for number, text in enumerate(texts(40, seed=0))]
+    assert lines(report(tmp_path, tokenizer, {"train": rows})) == [
+        "notes: task 'topic': 1 label has fewer than 5 train rows: b: add rows, or merge labels; a model hardly learns "
+        "rare ones",
+        "notes: task 'topic': 95% of the train labels are 'a': compare scores with the majority baseline, score by "
+        'macro_f1, and try class_weights = "balanced"',
+    ]
+
+
+def test_frequencies_and_baselines(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    train = [{"text": text, "topic": "aab"[i % 3], "grade": float(i)} for i, text in enumerate(texts(30, seed=0))]
+    validation = [{"text": text, "topic": "ab?"[i % 3], "grade": 40.0} for i, text in enumerate(texts(9, seed=1))]
+    tasks = {
+        "topic": {"kind": "classification", "label": "topic"},
+        "grade": {"kind": "regression", "label": "grade", "metrics": ["mae"]},
+    }
+    result = report(tmp_path, tokenizer, {"train": train, "validation": validation}, tasks=tasks)
+    topic, grade = result.frequencies
+    assert topic.counts == {"train": {"a": 20, "b": 10}, "validation": {"a": 3, "b": 3, "?": 3}}
+    assert (topic.unit, grade.unit) == ("rows", "numbers")
+    assert [len(counts) for counts in grade.counts.values()] == [10, 10], "the intervals are the same in all splits"
+    assert (sum(grade.counts["train"].values()), grade.counts["validation"]["36 to 40"]) == (30, 9)
+    accuracy, mae = result.baselines
+    assert (accuracy.metric, accuracy.split, accuracy.rows) == ("accuracy", "validation", 9)
+    assert accuracy.values["majority"] == 3 / 9
+    assert mae.values["mean"] == 40 - 14.5
+
+
+def test_without_validation_the_baselines_are_scored_on_train(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    rows = [{"text": text, "topic": "aab"[i % 3]} for i, text in enumerate(texts(30, seed=0))]
+    (baseline,) = report(tmp_path, tokenizer, {"train": rows}).baselines
+    assert (baseline.split, baseline.values["majority"]) == ("train", 20 / 30)
+
+
+def test_a_metric_that_raises_is_a_finding(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*values: Any, **options: Any) -> float:
+        raise ZeroDivisionError("no score")
+
+    monkeypatch.setattr(METRICS.get("accuracy"), "score", fail)
+    result = report(tmp_path, tokenizer, {"train": labelled(texts(30, seed=0))})
+    assert result.baselines == ()
+    assert lines(result) == [
+        "notes: task 'topic': its baselines cannot be scored: ZeroDivisionError: no score: correct its metrics, or its "
+        "task type"
+    ]
+
+
+def test_control_characters_of_a_label_are_escaped_in_a_finding(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    rows = [*labelled(texts(30, seed=0)), {"text": "a cat", "topic": "\x1b[31m\u202e"}]
+    (line,) = lines(report(tmp_path, tokenizer, {"train": rows}))
+    assert "\\x1b[31m\\u202e" in line

@@ -1,0 +1,90 @@
+"""report.html in a headless browser: sorting, hostile texts, narrow and dark pages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.by import By
+
+from nlpmtl.report import render_data_page, render_run_page
+from tests.report.test_pages import HOSTILE, data_report, run_page, wrong_row
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chrome]:
+    if not (CHROMIUM and DRIVER) and os.environ.get("NLPMTL_BROWSER") != "1":
+        pytest.skip("needs chromium and chromedriver")
+    options = ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options=options, service=ChromeService(DRIVER))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def open_page(browser: Chrome, path: Path, page: bytes, *, width: int = 1280, scheme: str = "light") -> None:
+    path.write_bytes(page)
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    browser.get(path.as_uri())
+
+
+def column(browser: Chrome, number: int) -> list[str]:
+    return [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, f"table.rows td:nth-child({number})")]
+
+
+def test_a_click_on_a_heading_sorts_and_a_second_reverses(browser: Chrome, tmp_path: Path) -> None:
+    rows = [
+        wrong_row(text, confidence=confidence, severity=confidence or 0.0)
+        for text, confidence in (("b", 0.9), ("c", 0.1), ("a", None), ("d", 0.05))
+    ]
+    open_page(browser, tmp_path / "report.html", render_run_page(run_page("t", rows=rows)))
+    text, number = (browser.find_elements(By.CSS_SELECTOR, "table.rows th button")[i] for i in (0, 3))
+    assert column(browser, 1) == ["b", "c", "a", "d"]
+    text.click()
+    assert column(browser, 1) == ["a", "b", "c", "d"]
+    text.click()
+    assert column(browser, 1) == ["d", "c", "b", "a"]
+    number.click()
+    assert column(browser, 4)[:2] == ["0.900", "0.100"], "numbers start with the highest"
+    headings = browser.find_elements(By.CSS_SELECTOR, "table.rows th")
+    assert [heading.get_attribute("aria-sort") for heading in headings] == [None, None, None, "descending", None]
+    number.click()
+    assert column(browser, 4)[-2:] == ["0.100", "0.900"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ["run", "data"])
+def test_hostile_texts_do_nothing_and_the_page_fits(
+    browser: Chrome, tmp_path: Path, name: str, width: int, scheme: str
+) -> None:
+    long = f"{HOSTILE} {'x' * 400} "
+    pages = {
+        "run": lambda: render_run_page(run_page(long)),
+        "data": lambda: render_data_page(long, data_report(long), max_length=8, notes=[long]),
+    }
+    open_page(browser, tmp_path / "page.html", pages[name](), width=width, scheme=scheme)
+    assert browser.execute_script("return window.hit") is None
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.execute_script("return matchMedia('(prefers-color-scheme: dark)').matches") is (scheme == "dark")
+    background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(22, 24, 28)") is (scheme == "dark")
+    log = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    errors = [entry["message"] for entry in log if "data:image/png" not in entry["message"]]
+    assert errors == []
