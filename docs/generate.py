@@ -230,7 +230,6 @@ def kinds() -> str:
     )
 
 
-
 def _members(registry: Registry, *, leave_out: set[str]) -> list[str]:
     lines: list[str] = []
     for name in registry.names():

@@ -123,7 +123,8 @@ def test_the_recipe_of_a_run() -> None:
     config = {**CONFIG, "train": train, "datasets": datasets, "encoder": encoder}
     text = section(write_card(card_data(run={**RUN, "config": config})), "Training")
     assert (
-        "learning rate 0.0001 (heads: 0.0001; `topic`: 0.002; times 0.8 from a layer to the one below it), weight" in text
+        "learning rate 0.0001 (heads: 0.0001; `topic`: 0.002; times 0.8 from a layer to the one below it), weight"
+        in text
     )
     assert "`polynomial` (`power = 2.0`) schedule with a warm-up of 10% of the steps" in text
     assert "input up to 64 tokens, embeddings and the lowest 2 layers frozen" in text

@@ -33,9 +33,7 @@ def hidden_states(encoder: PreTrainedModel) -> list[torch.Tensor]:
     return [*result.hidden_states, result.last_hidden_state]
 
 
-@pytest.mark.parametrize(
-    ("kind", "config"), [*((kind, {}) for kind in KNOWN), ("deberta-v2", CONVOLUTION)], ids=str
-)
+@pytest.mark.parametrize(("kind", "config"), [*((kind, {}) for kind in KNOWN), ("deberta-v2", CONVOLUTION)], ids=str)
 def test_a_parameter_changes_no_hidden_states_below_its_depth(
     kind: str, config: dict[str, Any], tmp_path: Path
 ) -> None:
