@@ -97,7 +97,7 @@ class Task(ReportedTask, ABC):
 
     @classmethod
     def options_model(cls) -> type[TaskOptions]:
-        check_task_type(cls, base=Task, keys=TaskOptions.model_fields)
+        check_task_type(cls, base=Task, keys=TaskOptions.model_fields.keys())
         return super().options_model()
 
     def check_fields(self) -> None:

@@ -109,7 +109,7 @@ class Polynomial(Schedule):
         self.power = power
 
     def factor(self, step: int, *, warmup: int, total: int) -> float:
-        return (1.0 - _progress(step, warmup=warmup, total=total)) ** self.power
+        return math.pow(1.0 - _progress(step, warmup=warmup, total=total), self.power)
 
 
 @SCHEDULES.register("inverse_sqrt", InverseSqrtOptions)
@@ -149,7 +149,7 @@ def build_schedule(options: KindOptions, *, total: int, warmup: float) -> Callab
     Raises:
         TypeError: the registered class is not a `Schedule`.
     """
-    schedule = SCHEDULES.build(options, Schedule)  # type: ignore[type-abstract]  # registered classes are concrete
+    schedule = SCHEDULES.build(options, Schedule)
     warmup_steps = math.ceil(warmup * total)
 
     def factor(step: int) -> float:

@@ -22,7 +22,9 @@ WITHOUT_EFFECT = ("key.bias", "k_lin.bias", "attn.k.bias", "key_proj.bias", "emb
 
 def make_encoder(kind: str, directory: Path, **config: Any) -> PreTrainedModel:
     layers = {"n_layers": 3} if kind == "distilbert" else {"num_hidden_layers": 3}
-    return load_encoder(str(write_architecture(kind, directory, **layers, **config))).model.double().eval()
+    encoder = load_encoder(str(write_architecture(kind, directory, **layers, **config))).model
+    encoder.double().eval()
+    return encoder
 
 
 @torch.no_grad()

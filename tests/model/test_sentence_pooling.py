@@ -140,8 +140,8 @@ def test_one_note_names_the_pooling_and_the_tasks(tmp_path: Path) -> None:
     _, datasets = load_inputs(load_config(run))
     notes = [note for note in datasets.notes if "ooling" in note]
     assert notes == [
-        "1_Pooling/config.json of the encoder is not used (nlpmtl does not have its pooling 'lasttoken'): the pooling of "
-        "topic, kinds is 'first'"
+        "1_Pooling/config.json of the encoder is not used (nlpmtl does not have its pooling 'lasttoken'): the pooling "
+        "of topic, kinds is 'first'"
     ]
 
 

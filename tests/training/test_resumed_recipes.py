@@ -46,8 +46,8 @@ class Recipe(NamedTuple):
     def run(self, directory: Path) -> dict[str, Any]:
         """Return a run with these values."""
         train = {"schedule": self.schedule, "layer_decay": self.layer_decay, "warmup": 0.3}
-        tables = {name: {"kind": getattr(self, name)} for name in ("optimizer", "weighting")}
-        run = small_run(directory, steps=STEPS, train=train, sharing=SHARINGS[self.sharing], **tables)
+        run = small_run(directory, steps=STEPS, train=train, sharing=SHARINGS[self.sharing])
+        run |= {"optimizer": {"kind": self.optimizer}, "weighting": {"kind": self.weighting}}
         run["encoder"]["freeze_layers"] = self.freeze_layers
         run["datasets"]["texts"]["tasks"]["kinds"]["lr"] = self.task_lr
         return run

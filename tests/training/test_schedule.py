@@ -74,7 +74,7 @@ def halving() -> Iterator[None]:
             self.every = every
 
         def factor(self, step: int, *, warmup: int, total: int) -> float:
-            return 0.5 ** ((step - warmup) // self.every)  # type: ignore[no-any-return]
+            return 0.5 ** ((step - warmup) // self.every)
 
     yield
     SCHEDULES._members = before
