@@ -64,6 +64,8 @@ class MultiTaskConfig(PretrainedConfig):
     def to_json_string(self, use_diff: bool = True) -> str:
         """Return the config as JSON, with the tasks in their order, as in predictions, and without local paths."""
         config = drop_local_names(json.loads(super().to_json_string(use_diff)))
+        if config.get("pooling") is None:  # as in models of earlier versions
+            config.pop("pooling", None)
         return dumps({**config, FORMAT_KEY: FORMAT_VERSION, "tasks": self.tasks}, indent=2) + "\n"
 
 

@@ -106,6 +106,7 @@ def test_a_damaged_list_of_modules_is_not_used(encoder: Path) -> None:
 
 def test_a_saved_model_with_an_unknown_pooling_is_refused() -> None:
     assert MultiTaskConfig(pooling="max").pooling == "max"
+    assert "pooling" not in json.loads(MultiTaskConfig().to_json_string())
     with pytest.raises(ModelError, match=r"pooling: one of first, mean, max, attention was expected, found 'sum'"):
         MultiTaskConfig(pooling="sum")  # type: ignore[arg-type]
 
