@@ -167,8 +167,7 @@ def _predict_texts(
                 write(_dump({**text.row, "predictions": None, "error": text.error}))
             else:
                 write(to_text(text, predicted))
-            if input is not None:
-                progress.add_input()
+            progress.add_input()
     _report_bad_rows(bad_rows)
 
 
