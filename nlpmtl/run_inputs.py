@@ -56,12 +56,18 @@ def load_inputs(
             pooling=encoder.default_pooling,
             advance=advance,
         )
-    notes = (*encoder.notes, *_pooling_note(config, encoder, datasets), *datasets.notes)
+    notes = (*encoder.notes, *pooling_notes(config, encoder, datasets), *datasets.notes)
     return encoder, replace(datasets, notes=notes)
 
 
-def _pooling_note(config: RunConfig, encoder: Encoder, datasets: TaskDatasets) -> Iterator[str]:
-    """Yield a note if the encoder is a sentence-transformers model, and a task has no pooling of its own."""
+def pooling_notes(config: RunConfig, encoder: Encoder, datasets: TaskDatasets) -> Iterator[str]:
+    """Yield a note if the encoder is a sentence-transformers model, and a task has no pooling of its own.
+
+    Args:
+        config: config of the run.
+        encoder: its encoder.
+        datasets: its datasets.
+    """
     found = encoder.sentence_pooling
     tasks = [
         name

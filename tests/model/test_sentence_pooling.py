@@ -13,6 +13,7 @@ from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.heads import Head
 from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskConfig, load_encoder
+from nlpmtl.preflight import check
 from nlpmtl.run import TrainingStarted, load_config, load_inputs, run_events
 from nlpmtl.task_datasets import load_task_datasets
 from tests.tiny import checkpoint, digest, interrupt, make_run, read_json, train_tiny, write_encoder
@@ -137,6 +138,7 @@ def test_one_note_names_the_pooling_and_the_tasks(tmp_path: Path) -> None:
         "pooling of topic, kinds: 'mean', as in 1_Pooling/config.json of the encoder; for another one, write `pooling` "
         "in the table of a task"
     ]
+    assert [note for note in check(run).notes if "ooling" in note] == notes
     add_pooling(Path(run["encoder"]["name"]), flags("lasttoken"))
     _, datasets = load_inputs(load_config(run))
     notes = [note for note in datasets.notes if "ooling" in note]
