@@ -89,7 +89,7 @@ function spansView(task, text, spans) {
   const read = styled("read", make("div", "", ...marked(task, characters, tree, 0, characters.length)));
   read.dir = "auto";
   read.style.setProperty("--levels", Math.max(0, levels(tree) - 1));
-  if (!spans.length) return [read, quiet("nothing found")];
+  if (!spans.length) return [read, quiet("no spans")];
   const rows = spans.map((span) => {
     const words = make("th", characters.slice(span.start, span.end).join(""));
     words.scope = "row";
