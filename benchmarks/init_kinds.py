@@ -27,7 +27,7 @@ LABELS: dict[str, dict[str, str]] = {
     "ud_ewt": {"tags": "labeling", "xpos": "labeling"},
     "wnut17": {"tags": "labeling"},
     "ud_ewt_trees": {"upos": "labeling"},
-    **dict.fromkeys(("xquad_en", "codah", "tatoeba_en_zh"), {}),
+    **{name: {} for name in ("xquad_en", "codah", "tatoeba_en_zh")},
 }
 """Dataset = its label columns with their kinds; of three datasets no kind is built in."""
 OPTIONAL = {"cola": {"source"}, "stsb": {"genre", "source"}, "codah": {"category"}}
