@@ -66,10 +66,11 @@ def write_conll(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None
 def write_conllu(path: Path, rows: Sequence[Row]) -> None:
     def lines(row: Row) -> Iterator[str]:
         empty = ["_"] * len(row["tokens"])
+        upos = row["upos"] if "upos" in row else row["tags"]
         columns = [row.get(name, empty) for name in ("xpos", "heads", "deprels")]
-        for number, fields in enumerate(zip(row["tokens"], row.get("upos", row.get("tags")), *columns, strict=True), 1):
-            word, upos, xpos, head, relation = fields
-            yield f"{number}\t{word}\t_\t{upos}\t{xpos}\t_\t{head}\t{relation}\t_\t_\n"
+        for number, fields in enumerate(zip(row["tokens"], upos, *columns, strict=True), 1):
+            word, tag, xpos, head, relation = fields
+            yield f"{number}\t{word}\t_\t{tag}\t{xpos}\t_\t{head}\t{relation}\t_\t_\n"
 
     path.write_text("".join(f"{''.join(lines(row))}\n" for row in rows), encoding="utf-8")
 
