@@ -141,10 +141,9 @@ class InputReader:
         return list(dict.fromkeys(table.get(key, key) for table, task in tables for key in task.extra_inputs))
 
     @property
-    def word_columns(self) -> set[str]:
-        """The columns of words, except those whose texts were split in training."""
-        tasks = [task for name, task in self._tasks.items() if self._splitting[name] != EVERY_MARK]
-        return {table.get("words", "words") for task in tasks for table in (*task.input_columns, {})}
+    def tasks(self) -> Mapping[str, Task]:
+        """The tasks of the model."""
+        return self._tasks
 
     def columns(self, table: Container) -> list[str]:
         """The columns of a table that are read.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -139,16 +139,16 @@ class Table:
         return [column for column in self.columns.values() if column.type == "list"]
 
     def _same_lengths(self, first: Profile, second: Profile) -> bool:
-        """Return whether the lists of two columns have the same length in every row, and not all the same."""
+        """Return whether the lists of two columns have the same length in every row."""
         if first.name == second.name:
             return False
-        lengths = [(len(left), len(right)) for left, right in self.rows_of(first.name, second.name)]
-        return len(set(lengths)) > 1 and all(left == right for left, right in lengths)
+        lengths = {(len(left), len(right)) for left, right in self.rows_of(first.name, second.name)}
+        return _are_equal(lengths, first, second)
 
     def _same_word_counts(self, first: Profile, second: Profile) -> bool:
-        """Return whether the strings of two columns have as many words in every row, and not the same in all."""
-        counts = [(len(left.split()), len(right.split())) for left, right in self.rows_of(first.name, second.name)]
-        return len(set(counts)) > 1 and all(left == right for left, right in counts)
+        """Return whether the strings of two columns have as many words in every row."""
+        counts = {(len(left.split()), len(right.split())) for left, right in self.rows_of(first.name, second.name)}
+        return first.name != second.name and _are_equal(counts, first, second)
 
     def _indexes(self, column: Profile, lists: Profile) -> bool:
         """Return whether the whole numbers of a column are indices, from 0 or 1, into the lists of the same row."""
@@ -157,6 +157,14 @@ class Table:
         pairs = [(int(float(index)), len(items)) for index, items in self.rows_of(column.name, lists.name)]
         start = 0 if any(index == 0 for index, _ in pairs) else 1
         return bool(pairs) and all(0 <= index - start < length for index, length in pairs)
+
+
+def _are_equal(lengths: Collection[tuple[int, int]], first: Profile, second: Profile) -> bool:
+    """Return whether the lengths of two columns are equal in every row; if all rows have the same length, that shows
+    something only if one of the columns is named like words.
+    """
+    named = bool((first.words_in_name | second.words_in_name) & _WORD_NAMES)
+    return len(lengths) > (0 if named else 1) and all(left == right for left, right in lengths)
 
 
 def _are_numbers(column: Profile) -> bool:

@@ -17,6 +17,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 
 from nlpmtl import ConfigError, DataError, Predictor, predict_files
+from tests.tiny import make_rows, make_run, train_tiny, write_rows
 
 TEXTS = ["Ada lives in Turin.", "a cat", "", "the kettle is awful", "rome and paris", "NA"]
 SINGLE = ["topic", "topic_score", "mood", "mood_score", "places", "kinds"]
@@ -202,6 +203,22 @@ def test_words_in_the_cells_of_a_table(model: Path, tmp_path: Path) -> None:
     expected = Predictor.from_pretrained(model).predict({"words": ["Ada", "sings."]}, task="topic")
     assert [float(row["topic_score"]) for row in rows] == [pytest.approx(expected["score"], abs=1e-6)] * 2
     assert (columns[:2], rows[0]["tokens"]) == (["tokens", "n"], '["Ada", "sings."]')
+
+
+def test_a_column_of_texts_that_is_called_words(tmp_path: Path) -> None:
+    """Only the columns that had words in training are split."""
+    rows = [{"words": row["text"], "topic": row["topic"]} for row in make_rows(20)]
+    topics = {
+        "data": {"files": {"train": str(write_rows(tmp_path / "train.jsonl", rows))}},
+        "input": {"text": "words"},
+        "tasks": {"topic": {"kind": "classification", "label": "topic"}},
+    }
+    train = {"steps": 1, "batch_size": 8}
+    model = train_tiny(make_run(tmp_path, datasets={"topics": topics}, train=train)).model_dir
+    (tmp_path / "new.csv").write_text("words\nAda sings.\n")
+    predict_files(model, tmp_path / "new.csv", tmp_path / "out.csv")
+    expected = Predictor.from_pretrained(model).predict("Ada sings.", task="topic")
+    assert float(read_csv(tmp_path / "out.csv")[1][0]["topic_score"]) == pytest.approx(expected["score"], abs=1e-6)
 
 
 def test_several_files(model: Path, tmp_path: Path) -> None:

@@ -238,6 +238,15 @@ def test_choices_in_columns(columns: dict[str, list[Any]], index: str) -> None:
     assert last == index
 
 
+def test_sentences_of_the_same_length() -> None:
+    """Lists of equal length in every row are tags if the other column is named like words."""
+    tags = [["O", "O", "O", "O", "B-x"], ["O", "B-x", "O", "O", "O"]] * 5
+    for words, column in ((WORDS, tags), (TEXTS, [" ".join(row) for row in tags])):
+        for name, kind in (("tokens", "labeling"), ("choices", "none" if words is WORDS else "classification")):
+            table = Table.of({name: words, "tags": column})
+            assert classify(table.columns["tags"], table).kind == kind
+
+
 def test_numbered_words_of_conll_files() -> None:
     """The first column, which is called words, may count them."""
     numbers = [[str(index) for index, _ in enumerate(row, 1)] for row in UNEVEN]
