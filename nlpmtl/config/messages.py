@@ -194,6 +194,15 @@ _VALUES: Mapping[str, Mapping[str, str]] = {
     "train.save_every": {_IN_STEPS: "epoch epochs steps best no"},
     "eval.every": {_IN_STEPS: "epoch epochs steps no"},
     "encoder.max_length": {"the number of tokens, such as 512": "auto max none longest true"},
+    "encoder.attn_implementation": {
+        '"flash_attention_2"': "flash fa2 fa flash2 flash_attn flash_attn_2 flash_attention flashattention "
+        "flash_attention2 flashattention2 flash_2 xformers",
+        '"flash_attention_3"': "fa3 flash_attn_3 flash3 flashattention3",
+        '"sdpa"': "torch math scaled_dot_product scaled_dot_product_attention mem_efficient efficient",
+        '"flex_attention"': "flex flexattention",
+        '"eager"': "vanilla manual naive standard paged|eager",
+        "nothing: leave it out for the default": "auto default none",
+    },
     "sampling.batches": {'"single"': "homogeneous homogenous per_dataset", '"mixed"': "heterogeneous heterogenous"},
     "sharing.form": {'"bottleneck"': "houlsby pfeiffer", '"pal"': "pals projected_attention"},
 }

@@ -16,6 +16,7 @@ import nlpmtl.sampling
 import nlpmtl.tasks
 import nlpmtl.weighting
 from nlpmtl.config import messages, parse_run, read_run
+from nlpmtl.config.run import ATTENTION
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import LOSSES, OPTIMIZERS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
 
@@ -321,6 +322,13 @@ TASK = "datasets.news.tasks.topic"
         ({"train.trackers": ["tb"]}, '"tensorboard" ('),
         ({"eval.every": "epoch"}, "the number of steps; an epoch is ceil(train rows / train.batch_size) steps ("),
         ({"encoder.max_length": "auto"}, "the number of tokens, such as 512 ("),
+        *[
+            ({"encoder.attn_implementation": value}, '"flash_attention_2" (')
+            for value in ("flash", "flash_attn", "fa2")
+        ],
+        ({"encoder.attn_implementation": "flex"}, '"flex_attention" ('),
+        ({"encoder.attn_implementation": "paged|eager"}, '"eager" ('),
+        ({"encoder.attn_implementation": "auto"}, "nothing: leave it out for the default ("),
         ({"sampling.kind": "uniform", "sampling.batches": "homogeneous"}, '"single" ('),
         ({"sharing.kind": "adapters", "sharing.form": "houlsby"}, '"bottleneck" ('),
         ({"train.warmup": 500, "train.steps": 8000}, "0.0625 ("),
@@ -334,6 +342,16 @@ def test_values_of_other_tools_are_recognised(overrides: dict[str, Any], hint: s
 @pytest.mark.parametrize(("schedule", "ours"), [("constant_with_warmup", "constant"), ("cosine_with_warmup", "cosine")])
 def test_schedules_of_other_tools_are_recognised(schedule: str, ours: str) -> None:
     assert re.search(f"write ['\"]{ours}['\"]", problem({"train.schedule": schedule}))
+
+
+def test_the_attention_implementations_are_those_of_transformers() -> None:
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    installed = [name for name in ALL_ATTENTION_FUNCTIONS.valid_keys() if name not in ("paged|eager", "packed")]
+    assert {"eager", *installed} == set(ATTENTION)
+    for name in ("flash_attention_5", "kernels-community/flash-attn2", *ATTENTION):
+        parse_run(make(encoder={"name": "a", "attn_implementation": name}), where="")
+    assert 'must be "eager", "sdpa", ' in problem({"encoder.attn_implementation": "sdpaa"})
 
 
 @pytest.mark.parametrize(
