@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
@@ -39,6 +39,8 @@ _INSIDE = frozenset(["-", "‐", "–", "—", "/", "&", "+", "_", "'", ".", ","
 """Marks that occur inside words. Quotes and brackets are words of their own under every rule."""
 _STRICT = frozenset("',.:")
 """Marks that are often between words: a rule for one needs that no word of the data has it inside."""
+_BEFORE, _AFTER = "#@", "%‰°"
+"""Symbols that are written directly before and after a word; currency signs and emoji may be either."""
 _WORD = re.compile(r"\S+")
 _AMBIGUOUS = ".'"
 """Marks that may be part of a word at its end: abbreviations and possessives."""
@@ -65,7 +67,8 @@ class WordSplitting:
             "characters" makes every character a word; "nonspace_characters" those that are not white space;
             "cjk_characters" only those of scripts without spaces.
         marks: what "punctuation" splits off: a clitic ("'s", "n't"), an elided word ("l'"), a mark between
-            letters ("-"), or between digits ("0-0"); default: every punctuation mark and symbol.
+            letters ("-"), or between digits ("0-0"), a symbol at the start ("#…") or the end of words ("…%"), an emoji
+            there ("☺…", "…☺"); default: every punctuation mark and symbol.
     """
 
     method: SplittingMethod = "whitespace"
@@ -132,6 +135,21 @@ def split_at_marks(text: str) -> list[Span]:
 def _split_marks(text: str, start: int, end: int, marks: frozenset[str]) -> list[Span]:
     """Split one word at the given marks."""
     word = text[start:end].replace("’", "'")
+    if word.isalnum():
+        return [(start, end)]
+    first, last = 0, len(word)
+    while first < last - 1 and _outer(word[first], marks, before="", after="…"):
+        first += 1
+    while first < last - 1 and _outer(word[last - 1], marks, before="…", after=""):
+        last -= 1
+    before = [(start + i, start + i + 1) for i in range(first)]
+    after = [(start + i, start + i + 1) for i in range(last, len(word))]
+    return [*before, *_split_inside(text, start + first, start + last, marks), *after]
+
+
+def _split_inside(text: str, start: int, end: int, marks: frozenset[str]) -> list[Span]:
+    """Split one word without outer symbols at the given marks inside it."""
+    word = text[start:end].replace("’", "'")
     if word.isalnum() or _ADDRESS.search(word):
         return [(start, end)]
     cuts = {0, len(word)}
@@ -162,6 +180,28 @@ def _split_every_mark(text: str, start: int, end: int) -> list[Span]:
 def _is_mark(character: str) -> bool:
     """Return whether a character is punctuation or a symbol in Unicode."""
     return not character.isalnum() and unicodedata.category(character)[0] in "PS"
+
+
+def _is_emoji(character: str) -> bool:
+    return unicodedata.category(character) == "So" and character not in _AFTER
+
+
+def _outer(character: str, marks: frozenset[str], *, before: str, after: str) -> bool:
+    """Return whether a symbol at the start ("#…") or the end ("…%") of a word is split off."""
+    name = "☺" if _is_emoji(character) else character
+    return f"{before}{name}{after}" in marks
+
+
+def _outer_names(word: str, before: str, after: str) -> Iterator[str]:
+    """Yield the names of a symbol that is a word, "#…" before a word and "…%" after one."""
+    if len(word) != 1:
+        return
+    is_currency, is_emoji = unicodedata.category(word) == "Sc", _is_emoji(word)
+    name = "☺" if is_emoji else word
+    if after[:1].isalnum() and (word in _BEFORE or is_currency or is_emoji):
+        yield f"{name}…"
+    if before[-1:].isalnum() and (word in _AFTER or is_emoji or (is_currency and not after[:1].isdigit())):
+        yield f"…{name}"
 
 
 def _name(before: str, mark: str, after: str) -> str:
@@ -202,6 +242,7 @@ class WordCounts:
         if word.isalnum():
             return
         self._add_marks(word, before)
+        self._add_outer(word, before, after)
         if (before and _CLITIC_WORD.fullmatch(word)) or (after[:1].isalnum() and _ELISION.fullmatch(word)):
             counts[f"split {word.lower()}"] += 1
         elif before[-1:].isalnum() and after[:1].isalnum() and _MARK.fullmatch(word):
@@ -219,6 +260,14 @@ class WordCounts:
             self.counts["closing attached"] += closed or _FULL_STOP.search(word) is not None
         elif before and not _is_mark(before[-1]) and word[0] in CLOSING:
             self.counts["closing apart"] += 1
+
+    def _add_outer(self, word: str, before: str, after: str) -> None:
+        """Count symbols at the start and the end of words: apart, or as a part of the word."""
+        for name in _outer_names(word, before, after):
+            self.counts[f"split {name}"] += 1
+        if len(word) > 1:
+            for name in (*_outer_names(word[0], "", word[1]), *_outer_names(word[-1], word[-2], "")):
+                self.counts[f"whole {name}"] += 1
 
     def _add_whole(self, word: str) -> None:
         clitic, elided = _CLITIC.search(word), _ELISION.match(word)
@@ -258,7 +307,8 @@ class WordCounts:
 
     def _splits_every_mark(self, kept: Sequence[str]) -> bool:
         """Return whether words have no marks inside, and several kinds of marks are split off."""
-        split = sum(count for name, count in self.counts.items() if name.startswith("split "))
+        split = sum(count for name, count in self.counts.items() if name.startswith("split ") and "…" not in name)
+        kept = [mark for mark in kept if "…" not in mark]
         return ("'" in kept or len(kept) > 1) and self.counts["mixed"] <= (1 - _MOSTLY) * split
 
     @property
@@ -268,6 +318,8 @@ class WordCounts:
 
     def _is_split(self, mark: str) -> bool:
         split, whole = self.counts[f"split {mark}"], self.counts[f"whole {mark}"]
+        if "…" in mark:
+            return split >= _LEAST and split > _LEAST * whole
         inner = mark[1:-1] if len(mark) > 2 and mark[0] == mark[-1] == "0" else mark
         if _CLITIC_WORD.fullmatch(mark):
             return split > whole

@@ -115,6 +115,24 @@ def test_raw_text_is_split_like_the_training_words(
     assert [words_of(text, splitting) for text in texts] == [split(text) for text in texts]
 
 
+@pytest.mark.parametrize(
+    ("rows", "text", "words"),
+    [
+        ([["#", "nlp", "@", "user"]], "#nlp by @user", ["#", "nlp", "by", "@", "user"]),
+        ([["it", "costs", "$", "5"]], "It costs $3.50, not €3.", ["It", "costs", "$", "3.50", ",", "not", "€3", "."]),
+        ([["5", "%", "of", "it"]], "(12% of it)", ["(", "12", "%", "of", "it", ")"]),
+        ([["good", "😀", "!"], ["😀", "yes"]], "bad😡 😡no", ["bad", "😡", "😡", "no"]),
+        ([["(", "see", '"', "it", '"', ")"]], '("see it")', ["(", '"', "see", "it", '"', ")"]),
+        ([["@", "user", ":", "ada@example.com"]], "@ada: bob@example.com", ["@", "ada", ":", "bob@example.com"]),
+        ([["#", "nlp", "is", "n't", "C#"]], "#ml isn't C#", ["#", "ml", "is", "n't", "C#"]),
+        ([["#nlp", "@user"]], "#nlp by @user", ["#nlp", "by", "@user"]),
+        ([["a", "-", "5"]], "-5 °C", ["-5", "°C"]),
+    ],
+)
+def test_symbols_that_are_apart_only_at_the_edges_of_words(rows: list[list[str]], text: str, words: list[str]) -> None:
+    assert words_of(text, found_in(rows * 5)) == words
+
+
 def test_curly_apostrophes_and_capitals_are_the_same_marks() -> None:
     splitting = found_in([["John", "'s", "film", "was", "n't", "good"]] * 3)
     assert words_of("JOHN’S film ISN’T Ada's.", splitting) == ["JOHN", "’S", "film", "IS", "N’T", "Ada", "'s", "."]
