@@ -6,11 +6,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, get_args
 
-from nlpmtl.data.word_alignment import CLOSING, Span, split_words
+from nlpmtl.data.word_alignment import CLOSING, MAX_WHOLE_LENGTH, Span, split_words
 
 SplittingMethod = Literal[
     "whitespace",
@@ -53,6 +53,8 @@ _LEAST = 3
 
 AT_MARKS = "split at marks"
 """Name of the number of rows that `split_at_marks` split, so that the rule is known."""
+_MAX_WHOLE = 500
+"""Maximum number of words with a mark at their end that a model keeps, the most frequent ones."""
 _MAX_WORDS = 200_000
 """The number of words to count; more do not change the rule."""
 
@@ -69,10 +71,13 @@ class WordSplitting:
         marks: what "punctuation" splits off: a clitic ("'s", "n't"), an elided word ("l'"), a mark between
             letters ("-"), or between digits ("0-0"), a symbol at the start ("#…") or the end of words ("…%"), an emoji
             there ("☺…", "…☺"); default: every punctuation mark and symbol.
+        whole: words that keep the mark at their end, such as abbreviations, for the methods that split off outer
+            punctuation.
     """
 
     method: SplittingMethod = "whitespace"
     marks: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.method not in get_args(SplittingMethod):
@@ -81,6 +86,9 @@ class WordSplitting:
             )
         if not all(isinstance(mark, str) and mark for mark in self.marks):
             raise ValueError(f"`split_marks` must list strings, found {list(self.marks)!r}")
+        object.__setattr__(self, "_whole", frozenset(self.whole))
+
+    _whole: frozenset[str] = field(init=False, repr=False, compare=False)
 
     @property
     def joins(self) -> bool:
@@ -106,9 +114,13 @@ class WordSplitting:
             return [part for word in _WORD.finditer(text) for part in _split_every_mark(text, *word.span())]
         if self.method == "cjk_characters":
             runs = (run.span() for run in _UNSPACED_OR_RUN.finditer(text))
-            words = [(start + a, start + b) for start, end in runs for a, b in split_words(text[start:end])]
+            words = [
+                (start + a, start + b)
+                for start, end in runs
+                for a, b in split_words(text[start:end], whole=self._whole)
+            ]
         else:
-            words = split_words(text)
+            words = split_words(text, whole=self._whole)
         if not self.marks:
             return words
         marks = frozenset(self.marks)
@@ -227,6 +239,15 @@ class WordCounts:
             self.counts["rows"] += 1
             for i, word in enumerate(plain):
                 self._add(word, plain[i - 1] if i else "", plain[i + 1] if i + 1 < len(plain) else "")
+        self._prune()
+
+    def _prune(self) -> None:
+        """Remove the counts of words that are not among the most frequent ones with a mark at their end."""
+        ends = Counter({name: count for name, count in self.counts.items() if name.startswith("end ")})
+        kept = {name.removeprefix("end ") for name, _ in ends.most_common(_MAX_WHOLE)}
+        for name in [name for name in self.counts if name.startswith(("end ", "cut "))]:
+            if name[4:] not in kept:
+                del self.counts[name]
 
     def _add(self, word: str, before: str, after: str) -> None:
         counts = self.counts
@@ -241,6 +262,9 @@ class WordCounts:
             counts["letters apart"] += 1
         if word.isalnum():
             return
+        if word[-1] in CLOSING:
+            is_cut = len(word) == 1 and before[-1:].isalnum()
+            self.counts[f"cut {before}{word}" if is_cut else f"end {word}"] += is_cut or word[0].isalnum()
         self._add_marks(word, before)
         self._add_outer(word, before, after)
         if (before and _CLITIC_WORD.fullmatch(word)) or (after[:1].isalnum() and _ELISION.fullmatch(word)):
@@ -291,14 +315,21 @@ class WordCounts:
         by_character = WordSplitting("characters" if counts["space"] else "nonspace_characters")
         if unspaced > _SOME * counts["words"] and counts["single unspaced"] >= _MOSTLY * unspaced:
             whole = counts["long"] > counts["letters apart"]
-            return WordSplitting("cjk_characters", kept) if whole else by_character
+            return WordSplitting("cjk_characters", kept, self._whole_words()) if whole else by_character
         if counts["words"] and single >= _MOSTLY * counts["words"]:
             return by_character
         if self._keeps_closing_marks():
             return WordSplitting("whitespace_only")
         if self._splits_every_mark(kept):
             return WordSplitting("punctuation")
-        return WordSplitting("punctuation", kept) if kept else WordSplitting()
+        return WordSplitting("punctuation" if kept else "whitespace", kept, self._whole_words())
+
+    def _whole_words(self) -> tuple[str, ...]:
+        """Return the words that are written with the mark at their end more often than with the mark apart."""
+        ends = {name.removeprefix("end "): count for name, count in self.counts.items() if name.startswith("end ")}
+        whole = [word for word, count in ends.items() if count > self.counts[f"cut {word}"]]
+        common = sorted(whole, key=lambda word: (-ends[word], word))[:_MAX_WHOLE]
+        return tuple(sorted(word for word in common if len(word) <= MAX_WHOLE_LENGTH))
 
     def _keeps_closing_marks(self) -> bool:
         """Return whether commas and full stops are at the end of words, as after `str.split`."""
