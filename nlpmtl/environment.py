@@ -75,7 +75,8 @@ def is_true(name: str) -> bool:
 
 
 def _problems() -> Iterator[str]:
-    flags, numbers = list(FLAGS), []
+    flags: list[str] = list(FLAGS)
+    numbers: list[str] = []
     if is_true(USE_FSDP):
         flags += FSDP_FLAGS
         numbers += _FSDP_NUMBERS
