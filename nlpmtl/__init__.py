@@ -13,6 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nlpmtl.environment import check_environment
 from nlpmtl.errors import ConfigError, DataError, ModelError, NlpmtlError, RunError, StoppedError
 
 if TYPE_CHECKING:
@@ -67,9 +68,13 @@ _LAZY = {
     "relate": "nlpmtl.affinity",
     "train": "nlpmtl.run",
 }
+_TRAINS = {"compare", "iter_train", "relate", "train"}
+"""Names whose modules import Accelerate, which parses environment variables."""
 
 
 def __getattr__(name: str) -> Any:
+    if name in _TRAINS:
+        check_environment()
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

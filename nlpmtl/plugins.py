@@ -9,7 +9,7 @@ import hashlib
 import importlib
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from nlpmtl.errors import ConfigError, NlpmtlError
 
@@ -53,7 +53,7 @@ def _sources(name: str) -> list[Path]:
 
 
 def _import(name: str) -> None:
-    hint = f" (write {name[:-3].replace('/', '.')!r}, without the ending)" if name.endswith(".py") else ""
+    hint = _hint(name)
     if not all(part.isidentifier() for part in name.split(".")):
         rule = "it is not the name of a module, such as my_package.my_kinds"
         raise ConfigError(f"plugins: {name!r} cannot be imported: {rule}{hint}")
@@ -66,6 +66,23 @@ def _import(name: str) -> None:
         raise ConfigError(f"plugins: {name!r} cannot be imported: {reason}{hint}") from error
     finally:
         sys.path.remove(here)
+
+
+def _hint(name: str) -> str:
+    """Return the advice for a path of a file or of a directory instead of the name of a module."""
+    path = PureWindowsPath(name) if "\\" in name else PurePosixPath(name)
+    if path.suffix != ".py" and len(path.parts) < 2:
+        return ""
+    outer = path.is_absolute() or ".." in path.parts or name.startswith("~")
+    parts = [path.stem] if outer else [*path.parts[:-1], path.stem]
+    if not all(part.isidentifier() for part in parts):
+        return f" (rename it: a module has a name of letters, digits and _, not {'.'.join(parts)!r})"
+    module = ".".join(parts)
+    if not outer:
+        ending = ", without the ending" if path.suffix == ".py" else ""
+        return f" (write {module!r}{ending}; it is looked for in the working directory and on PYTHONPATH)"
+    directory = str(path.parent)
+    return f" (write {module!r}, and put its directory on PYTHONPATH: PYTHONPATH={directory}; or run from {directory})"
 
 
 def _describe(error: BaseException) -> str:

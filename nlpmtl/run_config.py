@@ -27,6 +27,7 @@ from nlpmtl.config import (
     replace_old_overrides,
     source_name,
 )
+from nlpmtl.environment import check_environment
 from nlpmtl.errors import ConfigError
 from nlpmtl.plugins import import_plugins
 
@@ -38,8 +39,10 @@ def load_config(source: Source, *, overrides: Mapping[str, Any] | None = None) -
     """Return a validated config. The plugins that it names are imported first.
 
     Raises:
-        ConfigError: the config cannot be read or is invalid; the message has one line per problem.
+        ConfigError: the config cannot be read or is invalid, or a variable of Accelerate in the environment is invalid;
+            the message has one line per problem.
     """
+    check_environment()
     if not isinstance(source, str | Path | Mapping | RunConfig):
         kind = type(source).__name__
         raise ConfigError(

@@ -82,6 +82,10 @@ class StrictModel(BaseModel):
     renamed_keys: ClassVar[Mapping[str, str]] = {}
     """Keys that had another name in nlpmtl 0.1, which is accepted until 0.3: old name = field."""
 
+    other_keys: ClassVar[Mapping[str, str]] = {}
+    """Keys of other tools and papers, for errors about unknown keys: field of this table = names, with spaces between
+    them. Instead of a field also advice that begins with one."""
+
     @field_validator("*", mode="before")
     @classmethod
     def _reject_coercion(cls, value: Any, info: ValidationInfo) -> Any:
@@ -109,10 +113,19 @@ class StrictModel(BaseModel):
             raise ValidationError.from_exception_data(cls.__name__, lines) from None
 
     @classmethod
+    def meant_by(cls, key: str) -> str | None:
+        """Return the field, or the advice, for a key of another tool; None if it is not known."""
+        key = key.lower().replace("-", "_")
+        return next((ours for ours, names in cls.other_keys.items() if key in names.split()), None)
+
+    @classmethod
     def _explain(cls, details: ErrorDetails) -> InitErrorDetails:
         """Return an error with the final message. Inner tables have explained their errors already."""
         kind, message, location = details["type"], details["msg"].removeprefix("Value error, "), details["loc"]
-        if kind == "extra_forbidden" and len(location) == 1:
+        meant = cls.meant_by(str(location[0])) if kind == "extra_forbidden" and len(location) == 1 else None
+        if meant is not None:
+            kind, message = RULE, f"unknown key; write {meant}"
+        elif kind == "extra_forbidden" and len(location) == 1:
             kind, message = UNKNOWN, f"unknown key; {did_you_mean(str(location[0]), cls.model_fields)}"
         elif kind == "missing" and len(location) == 1:
             kind, message = MISSING, _missing(str(location[0]), cls.model_fields[str(location[0])])

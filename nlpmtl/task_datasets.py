@@ -302,7 +302,11 @@ def _word_splitting(
     if not counted.counts:
         return {}
     splitting = counted.splitting()
-    return {"word_splitting": splitting.method, "split_marks": splitting.marks}
+    return {
+        "word_splitting": splitting.method,
+        "split_marks": splitting.marks,
+        "whole_words": splitting.whole,
+    }
 
 
 def _count_words(

@@ -186,7 +186,15 @@ def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], plug
         ([""], "plugins: '' cannot be imported"),
         ([".own"], "plugins: '.own' cannot be imported"),
         (["../own"], "plugins: '../own' cannot be imported: it is not the name of a module"),
-        (["kinds/own.py"], r"it is not the name of a module.*\(write 'kinds.own', without the ending\)"),
+        (
+            ["kinds/own.py"],
+            r"it is not the name of a module.*\(write 'kinds.own', without the ending; it is looked for in",
+        ),
+        (["/a/own.py"], r"\(write 'own', and put its directory on PYTHONPATH: PYTHONPATH=/a; or run from /a\)$"),
+        (["../own.py"], r"\(write 'own', and put its directory on PYTHONPATH: PYTHONPATH=\.\.; or run from \.\.\)$"),
+        (["~/kinds/own"], r"\(write 'own', and put its directory on PYTHONPATH: PYTHONPATH=~/kinds; or run from"),
+        (["C:\\a\\own.py"], r"\(write 'own', and put its directory on PYTHONPATH: PYTHONPATH=C:"),
+        (["/a/my-kinds.py"], r"\(rename it: a module has a name of letters, digits and _, not 'my-kinds'\)$"),
     ],
 )
 def test_a_plugin_that_cannot_be_imported(

@@ -113,6 +113,18 @@ def test_a_span_is_not_broken_by_white_space_that_training_did_not_have(tmp_path
             assert predictor.predict(text, task="tags", all_scores=True) == shifted(given, text, words)
 
 
+def test_abbreviations_of_the_training_words_are_whole_in_raw_text(tmp_path: Path) -> None:
+    rows = [["ada", "lives", "in", "the", "U.S.", ",", "the", "big", "cat", ",", "red", "."], ["the", "cat", "."]] * 8
+    predictor = train(tmp_path, rows)
+    assert spec(predictor, "tags")["whole_words"] == ["U.S."]
+    text = "the U.S., red cat. ada lives in the U.S."
+    words = predictor.tasks["tags"].splitting.split(text)
+    assert [text[a:b] for a, b in words if "U" in text[a:b]] == ["U.S.", "U.S."]
+    given = predictor.predict({"words": [text[a:b] for a, b in words]}, task="tags")
+    raw = predictor.predict(text, task="tags")
+    assert [span["word"].replace(" ", "") for span in raw] == [span["word"].replace(" ", "") for span in given]
+
+
 def test_given_words_are_not_split(by_character: Predictor) -> None:
     spans = by_character.predict({"words": ["ada", "lives"]}, task="tags", aggregation_strategy="none")
     assert [span["word"] for span in spans] == ["ada", "lives"]
@@ -143,10 +155,18 @@ def test_a_model_without_recorded_rules_splits_at_white_space(by_character: Pred
     words = {text[a:b] for text in TEXTS for a, b in split_words(text)}
     predictions = old.predict(TEXTS, task="tags", aggregation_strategy="none")
     assert {span["word"] for spans in predictions for span in spans} == words
-    for wrong in ({"word_splitting": "letters"}, {"word_splitting": 3}, {"split_marks": "'s"}, {"split_marks": [3]}):
+    for wrong in (
+        {"word_splitting": "letters"},
+        {"word_splitting": 3},
+        {"split_marks": "'s"},
+        {"split_marks": [3]},
+        {"whole_words": 3},
+    ):
         config["tasks"]["tags"] = {**spec(by_character, "tags"), **wrong}
         (older / "config.json").write_text(json.dumps(config))
-        with pytest.raises(ModelError, match=r"task 'tags' .* cannot be made: `(word_splitting|split_marks(\.0)?)`"):
+        with pytest.raises(
+            ModelError, match=r"task 'tags' .* cannot be made: `(word_splitting|whole_words|split_marks(\.0)?)`"
+        ):
             Predictor.from_pretrained(older)
 
 

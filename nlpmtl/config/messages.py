@@ -1,11 +1,14 @@
-"""Hints for unknown keys: names from other tools, and keys in the wrong table."""
+"""Hints for unknown keys and values: names from other tools, and keys in the wrong table."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nlpmtl.config.dataset import DataConfig, DatasetConfig, InputConfig
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
+from nlpmtl.registry import OPTIMIZERS, SAMPLERS, SHARINGS, WEIGHTINGS, Registry
 from nlpmtl.strict_model import StrictModel
 
 _DATASET = "datasets.NAME."
@@ -169,6 +172,60 @@ _ADVICE = {
     "train.micro_tokens": "train.batch_size, the rows of an optimizer step; it is split into forwards of "
     "train.micro_tokens tokens",
 }
+_NO_FP16 = '"bf16" or "fp32": fp16 is not supported'
+_HAS_WARMUP = "; every schedule starts with the warm-up of train.warmup"
+_IN_STEPS = "the number of steps; an epoch is ceil(train rows / train.batch_size) steps"
+_VALUES: Mapping[str, Mapping[str, str]] = {
+    "tasks.scheme": {
+        '"bio"': "iob2 iob_2 bio2 conll conll2003",
+        '"bio" (each span begins with B-) or "iob1" (only a span directly after another one does)': "iob",
+        '"bioes", which reads its letters too': "iobes bilou biluo bioul bmes bmewo bmeso bieso",
+        '"plain"': "io none raw pos no",
+    },
+    "data.quoting": {
+        '"none"': "quote_none no false off 3",
+        '"minimal"': "quote_minimal quote_all quote_nonnumeric quote_notnull quote_strings default true 0 1 2",
+    },
+    "data.on_bad_row": {'"skip"': "drop ignore warn continue", '"stop"': "error raise fail strict"},
+    "train.precision": {
+        _NO_FP16: "fp16 float16 half 16 f16 16_mixed 16_true fp16_mixed fp16_full amp mixed",
+        '"bf16"': "bf16_mixed bf16_true bfloat16 bfloat bf16_full",
+        '"fp32"': "float32 single full float 32 f32 32_true tf32 no none false off highest high",
+        '"fp64"': "float64 double 64 f64 64_true",
+    },
+    "train.schedule": {
+        f'"constant"{_HAS_WARMUP}': "constant_with_warmup constant_schedule_with_warmup none no",
+        f'"linear"{_HAS_WARMUP}': "linear_with_warmup linear_schedule_with_warmup linear_decay linearlr",
+        f'"cosine"{_HAS_WARMUP}': "cosine_with_warmup cosine_schedule_with_warmup cosine_annealing cosine_decay "
+        "cosineannealinglr",
+        f'"cosine", without restarts{_HAS_WARMUP}': "cosine_with_restarts cosine_with_hard_restarts "
+        "cosine_annealing_warm_restarts cosineannealingwarmrestarts",
+    },
+    "train.kernels": {'"auto"': "on true yes default", '"off"': "false none no"},
+    "train.on_bad_step": {'"skip"': "ignore warn continue", '"stop"': "error raise fail"},
+    "train.trackers": {'"tensorboard"': "tb", '"wandb"': "weights_and_biases wb"},
+    "train.save_every": {_IN_STEPS: "epoch epochs steps best no"},
+    "eval.every": {_IN_STEPS: "epoch epochs steps no"},
+    "encoder.max_length": {"the number of tokens, such as 512": "auto max none longest true"},
+    "encoder.attn_implementation": {
+        '"flash_attention_2"': "flash fa2 fa flash2 flash_attn flash_attn_2 flash_attention flashattention "
+        "flash_attention2 flashattention2 flash_2 xformers",
+        '"flash_attention_3"': "fa3 flash_attn_3 flash3 flashattention3",
+        '"sdpa"': "torch math scaled_dot_product scaled_dot_product_attention mem_efficient efficient",
+        '"flex_attention"': "flex flexattention",
+        '"eager"': "vanilla manual naive standard paged|eager",
+        "nothing: leave it out for the default": "auto default none",
+    },
+    "sampling.batches": {'"single"': "homogeneous homogenous per_dataset", '"mixed"': "heterogeneous heterogenous"},
+    "sharing.form": {'"bottleneck"': "houlsby pfeiffer", '"pal"': "pals projected_attention"},
+}
+"""Table and key = what to write = values of other tools, in lower case and with underscores."""
+_KINDS: Mapping[str, Registry] = {
+    "sampling": SAMPLERS,
+    "weighting": WEIGHTINGS,
+    "sharing": SHARINGS,
+    "optimizer": OPTIMIZERS,
+}
 _BY_OTHER = {name: ours for ours, names in _OTHER_TOOLS.items() for name in names.split()}
 
 
@@ -183,8 +240,10 @@ def instead(path: Sequence[str]) -> str | None:
         return _NO_KEY[key]
     if list(path) == ["encoder", "token"]:
         return _LOG_IN
-    inside = list(path[2:]) if path[0] == "datasets" else list(path)
-    table = inside[0] if len(inside) == (3 if inside[:1] == ["tasks"] else 2) else ""
+    table = _table(path)
+    of_kind = _with_kind(path) if table in _KINDS else None
+    if of_kind is not None:
+        return f"write {of_kind}"
     if key in _IN_TABLE.get(table, {}):
         return f"write {_fill(_IN_TABLE[table][key], path)}"
     for candidate in (key, key.removesuffix("s"), f"{key}s"):
@@ -196,6 +255,55 @@ def instead(path: Sequence[str]) -> str | None:
             )  # a misspelt key of this table
             return None if near else f"write {_ADVICE.get(ours, ours)}"
     return next((advice for start, advice in _PREFIXES.items() if key.startswith(start)), None)
+
+
+def instead_of_value(path: Sequence[str], value: Any, *, message: str, tables: Mapping[str, Any]) -> str | None:
+    """Return a hint for an invalid value: what to write instead; None if there is none.
+
+    Args:
+        path: the key, such as ``["train", "precision"]``.
+        value: its value.
+        message: the error, which lists the possible values where there are only some.
+        tables: the whole config.
+    """
+    keys = list(path[:-1]) if path[-1].isdigit() else list(path)
+    place = f"{_table(keys)}.{keys[-1]}"
+    if place == "train.warmup":
+        return _fraction(value, tables=tables)
+    other = str(value).lower().replace("-", "_").replace(" ", "_")
+    hint = next((ours for ours, names in _VALUES.get(place, {}).items() if other in names.split()), None)
+    # A kind of a plugin may have a key of the same name with other values.
+    is_possible = hint is not None and all(name in message for name in re.findall('"[^"]+"', hint))
+    return f"write {hint}" if is_possible else None
+
+
+def _fraction(steps: Any, *, tables: Mapping[str, Any]) -> str | None:
+    """Return the warm-up, a fraction of all steps, for a number of steps."""
+    if isinstance(steps, bool) or not isinstance(steps, int | float) or not steps >= 1:
+        return None
+    train = tables.get("train")
+    total = train.get("steps") if isinstance(train, Mapping) else None
+    if isinstance(total, int) and 0 < steps < total:
+        return f"it is a fraction of all steps: for {steps} of {total} steps write {steps / total:.4g}"
+    return f"it is a fraction of all steps, not their number: write 0.1 for a tenth, or {steps} / (steps of the run)"
+
+
+def _table(path: Sequence[str]) -> str:
+    """Return the table of a key: its name, without that of the dataset and of the task; "" if it is another one."""
+    inside = list(path[2:]) if path[0] == "datasets" else list(path)
+    return inside[0] if len(inside) == (3 if inside[:1] == ["tasks"] else 2) else ""
+
+
+def _with_kind(path: Sequence[str]) -> str | None:
+    """Return the dotted form of a key that another kind of the same table has, with these kinds."""
+    table, key = path
+    registry = _KINDS[table]
+    for ours in (key, *(registry.options(kind).meant_by(key) for kind in registry.names())):
+        kinds = [kind for kind in registry.names() if ours in registry.options(kind).model_fields]
+        if kinds:
+            listed = " or ".join(f'"{kind}"' for kind in kinds)
+            return f"{table}.{ours}, with {table}.kind = {listed}"
+    return None
 
 
 def _elsewhere(key: str) -> str | None:

@@ -5,6 +5,7 @@ They are separate from the optimizers, which are PyTorch classes, so that a conf
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -32,6 +33,10 @@ class AdamWOptions(OptimizerOptions):
     other_names: ClassVar[str] = "adam adamw_torch adamw_torch_fused adamw_hf"
     resumes_sharded: ClassVar[bool] = True
     normalizes_updates: ClassVar[bool] = True
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "betas": "beta beta1 beta2 beta_1 beta_2 adam_beta1 adam_beta2 adam_betas",
+        "eps": "epsilon adam_epsilon adam_eps",
+    }
 
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Decay rates β₁ and β₂ of the moving averages of the gradient and of its square."""
@@ -43,6 +48,9 @@ class SgdOptions(OptimizerOptions):
     """Options of `Sgd`."""
 
     other_names: ClassVar[str] = "momentum nesterov stochastic_gradient_descent"
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "momentum": "sgd_momentum beta mu",
+    }
 
     momentum: Beta = 0.9
     """Momentum μ; 0: none."""

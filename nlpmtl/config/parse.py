@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from nlpmtl.config.dataset import DataConfig, DatasetConfig
-from nlpmtl.config.messages import instead
+from nlpmtl.config.messages import instead, instead_of_value
 from nlpmtl.config.renamed_keys import replace_old_keys
 from nlpmtl.config.run import RunConfig
 from nlpmtl.errors import ConfigError, quote
-from nlpmtl.strict_model import MISSING, UNKNOWN, StrictModel
+from nlpmtl.strict_model import MISSING, RULE, UNKNOWN, StrictModel
 
 _KEY_MARK = "[key]"
 """Part of the location of an error in a key of a table, not in its value."""
@@ -77,6 +77,12 @@ def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
             message = details["msg"].removeprefix("Value error, ")  # the rules of the outermost table still carry it
             if kind == UNKNOWN and (advice := instead(path)):
                 message = f"unknown key; {advice}"
+            elif (
+                kind == RULE
+                and path
+                and (advice := instead_of_value(path, details["input"], message=message, tables=raw))
+            ):
+                message = f"{message}; {advice}"
             key = ".".join(path)
             # For a rule of the outermost table, the value would be the whole table.
             shows_value = key and kind not in ("missing", MISSING)

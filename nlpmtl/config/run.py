@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import math
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, field_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from nlpmtl.config.dataset import DatasetConfig, Name, TaskOptions
 from nlpmtl.config.schedule import parse_schedule
 from nlpmtl.errors import did_you_mean
 from nlpmtl.registry import OPTIMIZERS, SAMPLERS, SHARINGS, WEIGHTINGS, KindOptions
 from nlpmtl.strict_model import StrictModel
+
+ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flash_attention_4", "flex_attention")
+"""Attention implementations of transformers, which is not imported here."""
+_OTHER_ATTENTION = re.compile(r"flash_attention_\d|[\w.-]+/[\w.:-]+")
+"""Versions of FlashAttention that a newer transformers may have, and kernels on the Hub."""
 
 
 class EncoderConfig(StrictModel):
@@ -48,6 +63,17 @@ class EncoderConfig(StrictModel):
         if self.freeze and self.freeze_layers is not None:
             raise ValueError("`freeze` and `freeze_layers` are mutually exclusive: write one of them")
         return self
+
+    @field_validator("attn_implementation", mode="after")
+    @classmethod
+    def _known_attention(cls, value: str | None) -> str | None:
+        modeling = sys.modules.get("transformers.modeling_utils")  # where a plugin may have registered another one
+        registered = modeling.ALL_ATTENTION_FUNCTIONS.valid_keys() if modeling is not None else ()
+        registered = [name for name in registered if "|" not in name]  # paged attention is for generation
+        if value is None or value in ATTENTION or value in registered or _OTHER_ATTENTION.fullmatch(value):
+            return value
+        *names, last = (f'"{name}"' for name in ATTENTION)
+        raise ValueError(f"must be {', '.join(names)} or {last}")
 
 
 class TrainConfig(StrictModel):

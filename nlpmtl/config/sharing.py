@@ -5,6 +5,7 @@ They are separate from the schemes, which are PyTorch modules, so that a config 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -28,6 +29,9 @@ class LayersOptions(SharingOptions):
     """Options of `Layers`."""
 
     other_names: ClassVar[str] = "layer partial partial_sharing split"
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "shared": "shared_layers num_shared_layers n_shared_layers layers num_layers n_layers",
+    }
 
     shared: int | None = Field(None, ge=0)
     """Number of layers, from the lowest up, that all tasks share; each task has a copy of the others. Default: half of
@@ -38,6 +42,10 @@ class SoftL2Options(SharingOptions):
     """Options of `SoftL2`."""
 
     other_names: ClassVar[str] = "soft soft_sharing soft_parameter_sharing"
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "shared": "shared_layers num_shared_layers n_shared_layers layers num_layers n_layers",
+        "strength": "l2 weight lambda lambda_ penalty reg coefficient",
+    }
 
     shared: int = Field(0, ge=0)
     """Number of layers, from the lowest up, that all tasks share; each task has a copy of the others."""
@@ -49,6 +57,11 @@ class AdaptersOptions(SharingOptions):
     """Options of `Adapters`."""
 
     other_names: ClassVar[str] = "adapter houlsby pfeiffer bottleneck pal pals"
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "form": "type adapter_type",
+        "size": "adapter_size hidden_size bottleneck_size bottleneck_dim adapter_dim bottleneck dim",
+        "size, the hidden size of the encoder divided by the factor": "reduction_factor",
+    }
 
     form: Literal["bottleneck", "pal"] = "bottleneck"
     """"bottleneck": two bottleneck adapters per layer, with a frozen encoder; "pal": projected attention layers in
@@ -61,6 +74,11 @@ class LoraOptions(SharingOptions):
     """Options of `Lora`."""
 
     other_names: ClassVar[str] = "mtl_lora peft"
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "rank": "r lora_r lora_rank lora_dim shared_rank",
+        "task_rank": "task_r lora_task_rank task_lora_r",
+        "alpha": "lora_alpha scaling scale",
+    }
 
     rank: int = Field(8, gt=0)
     """Rank of the adapter that all tasks share."""
@@ -72,6 +90,11 @@ class LoraOptions(SharingOptions):
 
 class CrossStitchOptions(SharingOptions):
     """Options of `CrossStitch`."""
+
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "shared": "shared_layers num_shared_layers n_shared_layers layers num_layers n_layers",
+        "speed": "lr learning_rate lr_factor lr_scale",
+    }
 
     shared: int = Field(0, ge=0)
     """Number of layers, from the lowest up, that all tasks share; each task has its own copy of the others."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -25,8 +25,18 @@ CLOSING = ")]}>\"'”’».,;:!?…“‘«‹›،؛؟۔।॥։፣፤።"
 """Closing punctuation, including German quotes and that of Arabic, Hindi, Armenian and Amharic."""
 
 
-def split_words(text: str) -> list[Span]:
+MAX_WHOLE_LENGTH = 32
+"""Maximum length of a word that keeps a mark at its end."""
+
+
+def split_words(text: str, *, whole: Collection[str] = ()) -> list[Span]:
     """Split a raw text at white space; outer punctuation becomes words of its own.
+
+    Args:
+        text: the text.
+        whole: words that keep the mark at their end, such as "U.S.", of at most `MAX_WHOLE_LENGTH` characters. They
+            keep it at the end of a sentence too: whether the full stop is that of the abbreviation, of the sentence or
+            of both cannot be known, and most corpora write it once, as a part of the word.
 
     So ``Turin.`` is two words, and ``£34.99`` and ``don't`` are one word each, as in most labelled corpora.
 
@@ -41,6 +51,8 @@ def split_words(text: str) -> list[Span]:
             start += 1
         cut = end
         while cut > start + 1 and text[cut - 1] in CLOSING:
+            if whole and cut - start <= MAX_WHOLE_LENGTH and text[start:cut].replace("’", "'") in whole:
+                break
             cut -= 1
         words.append((start, cut))
         words.extend((i, i + 1) for i in range(cut, end))

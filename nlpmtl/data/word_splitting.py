@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, get_args
 
-from nlpmtl.data.word_alignment import CLOSING, Span, split_words
+from nlpmtl.data.word_alignment import CLOSING, MAX_WHOLE_LENGTH, Span, split_words
 
 SplittingMethod = Literal[
     "whitespace",
@@ -39,6 +39,8 @@ _INSIDE = frozenset(["-", "‐", "–", "—", "/", "&", "+", "_", "'", ".", ","
 """Marks that occur inside words. Quotes and brackets are words of their own under every rule."""
 _STRICT = frozenset("',.:")
 """Marks that are often between words: a rule for one needs that no word of the data has it inside."""
+_BEFORE, _AFTER = "#@", "%‰°"
+"""Symbols that are written directly before and after a word; currency signs and emoji may be either."""
 _WORD = re.compile(r"\S+")
 _AMBIGUOUS = ".'"
 """Marks that may be part of a word at its end: abbreviations and possessives."""
@@ -51,6 +53,8 @@ _LEAST = 3
 
 AT_MARKS = "split at marks"
 """Name of the number of rows that `split_at_marks` split, so that the rule is known."""
+_MAX_WHOLE = 500
+"""Maximum number of words with a mark at their end that a model keeps, the most frequent ones."""
 _MAX_WORDS = 200_000
 """The number of words to count; more do not change the rule."""
 
@@ -65,11 +69,15 @@ class WordSplitting:
             "characters" makes every character a word; "nonspace_characters" those that are not white space;
             "cjk_characters" only those of scripts without spaces.
         marks: what "punctuation" splits off: a clitic ("'s", "n't"), an elided word ("l'"), a mark between
-            letters ("-"), or between digits ("0-0"); default: every punctuation mark and symbol.
+            letters ("-"), or between digits ("0-0"), a symbol at the start ("#…") or the end of words ("…%"), an emoji
+            there ("☺…", "…☺"); default: every punctuation mark and symbol.
+        whole: words that keep the mark at their end, such as abbreviations, for the methods that split off outer
+            punctuation.
     """
 
     method: SplittingMethod = "whitespace"
     marks: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.method not in get_args(SplittingMethod):
@@ -78,6 +86,9 @@ class WordSplitting:
             )
         if not all(isinstance(mark, str) and mark for mark in self.marks):
             raise ValueError(f"`split_marks` must list strings, found {list(self.marks)!r}")
+        object.__setattr__(self, "_whole", frozenset(self.whole))
+
+    _whole: frozenset[str] = field(init=False, repr=False, compare=False)
 
     @property
     def joins(self) -> bool:
@@ -103,9 +114,13 @@ class WordSplitting:
             return [part for word in _WORD.finditer(text) for part in _split_every_mark(text, *word.span())]
         if self.method == "cjk_characters":
             runs = (run.span() for run in _UNSPACED_OR_RUN.finditer(text))
-            words = [(start + a, start + b) for start, end in runs for a, b in split_words(text[start:end])]
+            words = [
+                (start + a, start + b)
+                for start, end in runs
+                for a, b in split_words(text[start:end], whole=self._whole)
+            ]
         else:
-            words = split_words(text)
+            words = split_words(text, whole=self._whole)
         if not self.marks:
             return words
         marks = frozenset(self.marks)
@@ -131,6 +146,21 @@ def split_at_marks(text: str) -> list[Span]:
 
 def _split_marks(text: str, start: int, end: int, marks: frozenset[str]) -> list[Span]:
     """Split one word at the given marks."""
+    word = text[start:end].replace("’", "'")
+    if word.isalnum():
+        return [(start, end)]
+    first, last = 0, len(word)
+    while first < last - 1 and _outer(word[first], marks, before="", after="…"):
+        first += 1
+    while first < last - 1 and _outer(word[last - 1], marks, before="…", after=""):
+        last -= 1
+    before = [(start + i, start + i + 1) for i in range(first)]
+    after = [(start + i, start + i + 1) for i in range(last, len(word))]
+    return [*before, *_split_inside(text, start + first, start + last, marks), *after]
+
+
+def _split_inside(text: str, start: int, end: int, marks: frozenset[str]) -> list[Span]:
+    """Split one word without outer symbols at the given marks inside it."""
     word = text[start:end].replace("’", "'")
     if word.isalnum() or _ADDRESS.search(word):
         return [(start, end)]
@@ -164,6 +194,28 @@ def _is_mark(character: str) -> bool:
     return not character.isalnum() and unicodedata.category(character)[0] in "PS"
 
 
+def _is_emoji(character: str) -> bool:
+    return unicodedata.category(character) == "So" and character not in _AFTER
+
+
+def _outer(character: str, marks: frozenset[str], *, before: str, after: str) -> bool:
+    """Return whether a symbol at the start ("#…") or the end ("…%") of a word is split off."""
+    name = "☺" if _is_emoji(character) else character
+    return f"{before}{name}{after}" in marks
+
+
+def _outer_names(word: str, before: str, after: str) -> Iterator[str]:
+    """Yield the names of a symbol that is a word, "#…" before a word and "…%" after one."""
+    if len(word) != 1:
+        return
+    is_currency, is_emoji = unicodedata.category(word) == "Sc", _is_emoji(word)
+    name = "☺" if is_emoji else word
+    if after[:1].isalnum() and (word in _BEFORE or is_currency or is_emoji):
+        yield f"{name}…"
+    if before[-1:].isalnum() and (word in _AFTER or is_emoji or (is_currency and not after[:1].isdigit())):
+        yield f"…{name}"
+
+
 def _name(before: str, mark: str, after: str) -> str:
     return f"0{mark}0" if before.isdigit() and after.isdigit() else mark
 
@@ -187,6 +239,15 @@ class WordCounts:
             self.counts["rows"] += 1
             for i, word in enumerate(plain):
                 self._add(word, plain[i - 1] if i else "", plain[i + 1] if i + 1 < len(plain) else "")
+        self._prune()
+
+    def _prune(self) -> None:
+        """Remove the counts of words that are not among the most frequent ones with a mark at their end."""
+        ends = Counter({name: count for name, count in self.counts.items() if name.startswith("end ")})
+        kept = {name.removeprefix("end ") for name, _ in ends.most_common(_MAX_WHOLE)}
+        for name in [name for name in self.counts if name.startswith(("end ", "cut "))]:
+            if name[4:] not in kept:
+                del self.counts[name]
 
     def _add(self, word: str, before: str, after: str) -> None:
         counts = self.counts
@@ -201,7 +262,11 @@ class WordCounts:
             counts["letters apart"] += 1
         if word.isalnum():
             return
+        if word[-1] in CLOSING:
+            is_cut = len(word) == 1 and before[-1:].isalnum()
+            self.counts[f"cut {before}{word}" if is_cut else f"end {word}"] += is_cut or word[0].isalnum()
         self._add_marks(word, before)
+        self._add_outer(word, before, after)
         if (before and _CLITIC_WORD.fullmatch(word)) or (after[:1].isalnum() and _ELISION.fullmatch(word)):
             counts[f"split {word.lower()}"] += 1
         elif before[-1:].isalnum() and after[:1].isalnum() and _MARK.fullmatch(word):
@@ -219,6 +284,14 @@ class WordCounts:
             self.counts["closing attached"] += closed or _FULL_STOP.search(word) is not None
         elif before and not _is_mark(before[-1]) and word[0] in CLOSING:
             self.counts["closing apart"] += 1
+
+    def _add_outer(self, word: str, before: str, after: str) -> None:
+        """Count symbols at the start and the end of words: apart, or as a part of the word."""
+        for name in _outer_names(word, before, after):
+            self.counts[f"split {name}"] += 1
+        if len(word) > 1:
+            for name in (*_outer_names(word[0], "", word[1]), *_outer_names(word[-1], word[-2], "")):
+                self.counts[f"whole {name}"] += 1
 
     def _add_whole(self, word: str) -> None:
         clitic, elided = _CLITIC.search(word), _ELISION.match(word)
@@ -242,14 +315,21 @@ class WordCounts:
         by_character = WordSplitting("characters" if counts["space"] else "nonspace_characters")
         if unspaced > _SOME * counts["words"] and counts["single unspaced"] >= _MOSTLY * unspaced:
             whole = counts["long"] > counts["letters apart"]
-            return WordSplitting("cjk_characters", kept) if whole else by_character
+            return WordSplitting("cjk_characters", kept, self._whole_words()) if whole else by_character
         if counts["words"] and single >= _MOSTLY * counts["words"]:
             return by_character
         if self._keeps_closing_marks():
             return WordSplitting("whitespace_only")
         if self._splits_every_mark(kept):
             return WordSplitting("punctuation")
-        return WordSplitting("punctuation", kept) if kept else WordSplitting()
+        return WordSplitting("punctuation" if kept else "whitespace", kept, self._whole_words())
+
+    def _whole_words(self) -> tuple[str, ...]:
+        """Return the words that are written with the mark at their end more often than with the mark apart."""
+        ends = {name.removeprefix("end "): count for name, count in self.counts.items() if name.startswith("end ")}
+        whole = [word for word, count in ends.items() if count > self.counts[f"cut {word}"]]
+        common = sorted(whole, key=lambda word: (-ends[word], word))[:_MAX_WHOLE]
+        return tuple(sorted(word for word in common if len(word) <= MAX_WHOLE_LENGTH))
 
     def _keeps_closing_marks(self) -> bool:
         """Return whether commas and full stops are at the end of words, as after `str.split`."""
@@ -258,7 +338,8 @@ class WordCounts:
 
     def _splits_every_mark(self, kept: Sequence[str]) -> bool:
         """Return whether words have no marks inside, and several kinds of marks are split off."""
-        split = sum(count for name, count in self.counts.items() if name.startswith("split "))
+        split = sum(count for name, count in self.counts.items() if name.startswith("split ") and "…" not in name)
+        kept = [mark for mark in kept if "…" not in mark]
         return ("'" in kept or len(kept) > 1) and self.counts["mixed"] <= (1 - _MOSTLY) * split
 
     @property
@@ -268,6 +349,8 @@ class WordCounts:
 
     def _is_split(self, mark: str) -> bool:
         split, whole = self.counts[f"split {mark}"], self.counts[f"whole {mark}"]
+        if "…" in mark:
+            return split >= _LEAST and split > _LEAST * whole
         inner = mark[1:-1] if len(mark) > 2 and mark[0] == mark[-1] == "0" else mark
         if _CLITIC_WORD.fullmatch(mark):
             return split > whole

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,7 @@ from transformers.utils.hub import is_offline_mode, resolve_revision  # type: ig
 
 from nlpmtl.config import Pooling, find_directory
 from nlpmtl.data import without_truncation
-from nlpmtl.errors import ModelError, NlpmtlError, did_you_mean
+from nlpmtl.errors import ConfigError, ModelError, NlpmtlError, did_you_mean
 from nlpmtl.fs import sha256_file
 from nlpmtl.heads import Head, HeadConfig, sequence_head_config
 from nlpmtl.hub_response_checks import validated_responses
@@ -53,6 +54,11 @@ _OTHER_ENCODER = (
 )
 _OTHER_WEIGHTS = ("model*.safetensors", "*.index.json", "pytorch_model*.bin", "adapter_*")
 """Files from which transformers reads weights or their location."""
+_ABOUT_ATTENTION = re.compile(
+    "attn_implementation|flash_?attention|flash_attn|flex_?attention|scaled_dot_product_attention|kernels",
+    re.IGNORECASE,
+)
+"""Parts of transformers' errors about an attention implementation that cannot be used."""
 _FileState = tuple[int, int, int, int, int]
 """Device, inode, size, and times of the last modification and status change."""
 
@@ -114,6 +120,7 @@ def load_encoder(
         attention: transformers' ``attn_implementation``; None for its choice.
 
     Raises:
+        ConfigError: it cannot be loaded with this attention implementation.
         ModelError: it does not exist, has other weights than expected, is a decoder or an encoder-decoder, has no fast
             tokenizer that fits it, or its hidden states depend on the other rows of a batch; a directory has no
             revisions.
@@ -150,6 +157,11 @@ def load_encoder(
     except NlpmtlError:
         raise
     except Exception as error:  # errors of transformers, tokenizers and torch have no common base class
+        if attention is not None and _ABOUT_ATTENTION.search(str(error)):
+            raise ConfigError(
+                f"encoder.attn_implementation: the encoder {name!r} cannot be loaded with {attention!r}: write "
+                f'"eager", which every architecture has, or leave it out ({explain_load_error(error)})'
+            ) from error
         unlikely = os.path.isdir(path) or ("/" in path and not is_offline_mode())  # noqa: PTH112
         absent = "" if unlikely else " (no directory of that name exists)"
         reason = f"{explain_load_error(error)}{'' if os.path.isdir(path) else _OTHER_ENCODER}"  # noqa: PTH112

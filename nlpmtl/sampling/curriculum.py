@@ -23,7 +23,7 @@ Example:
     >>> from nlpmtl.sampling import Phases
     >>> sampler = Phases(
     ...     sizes=[100, 900], total_steps=300, epoch_steps=100, rows_per_step=10, seed=0, names=["small", "large"],
-    ...     phases=(), temperature=1.0,
+    ...     phases=None, temperature=1.0,
     ... )
     >>> [tuple(round(p, 3) for p in sampler.probabilities(step)) for step in (0, 150)]
     [(0.0, 1.0), (0.1, 0.9)]
@@ -32,9 +32,9 @@ Example:
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -47,6 +47,11 @@ from nlpmtl.strict_model import StrictModel
 class Phase(StrictModel):
     """One phase of the curriculum."""
 
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "datasets": "names tasks dataset",
+        "until": "end to fraction stop",
+    }
+
     datasets: tuple[str, ...] = ()
     """Names of the datasets to draw from; default: all."""
     until: float = Field(1.0, gt=0, le=1)
@@ -56,7 +61,13 @@ class Phase(StrictModel):
 class PhasesOptions(SamplingOptions):
     """Options of `Phases`."""
 
-    phases: tuple[Phase, ...] = ()
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "phases": "stages schedule curriculum",
+        "temperature": "t tau temp sampling_temperature",
+        "temperature, which is 1 / alpha": "alpha exponent power smoothing smoothing_factor",
+    }
+
+    phases: tuple[Phase, ...] | None = Field(None, min_length=1)
     """Phases in their order, each `{ datasets = […], until = 0.5 }`; default: the large datasets (at least as many rows
     as the geometric mean) for half of the steps, then all."""
     temperature: float = Field(1.0, gt=0)
@@ -64,18 +75,19 @@ class PhasesOptions(SamplingOptions):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        ends = [phase.until for phase in self.phases]
+        ends = [phase.until for phase in self.phases or ()]
         if ends and (ends != sorted(set(ends)) or ends[-1] != 1.0):
             raise ValueError(f"phases: each must end later than the one before, the last at 1.0; found {ends}")
         return self
 
     def restrict(self, datasets: Collection[str]) -> Self:
         """Return the options without other datasets. A phase that has only these is left out."""
+        if self.phases is None:
+            return self
         left = [(phase, tuple(name for name in phase.datasets if name in datasets)) for phase in self.phases]
         kept = [phase.model_copy(update={"datasets": names}) for phase, names in left if names or not phase.datasets]
-        if self.phases:
-            *first, last = kept or [Phase()]
-            kept = [*first, last.model_copy(update={"until": 1.0})]
+        *first, last = kept or [Phase()]
+        kept = [*first, last.model_copy(update={"until": 1.0})]
         return self.model_copy(update={"phases": tuple(kept)})
 
 
@@ -85,7 +97,7 @@ class Phases(Sampler):
     """Curriculum: phases of the run with different datasets (Choi et al., 2023).
 
     Args:
-        phases: phases in their order; empty: the large datasets for half of the steps, then all.
+        phases: phases in their order; None: the large datasets for half of the steps, then all.
         temperature: T > 0.
 
     Raises:
@@ -94,11 +106,11 @@ class Phases(Sampler):
 
     other_names = "curriculum"
 
-    phases: Sequence[Phase]
+    phases: Sequence[Phase] | None
     temperature: float
 
     def __post_init__(self) -> None:
-        for number, phase in enumerate(self.phases):
+        for number, phase in enumerate(self.phases or ()):
             for name in phase.datasets:
                 if name not in self.names:
                     raise ConfigError(
@@ -112,7 +124,7 @@ class Phases(Sampler):
 
     def _drawn(self, step: int) -> list[bool]:
         """Return whether each dataset belongs to the phase of a step."""
-        if not self.phases:
+        if self.phases is None:
             if step >= self.total_steps / 2:
                 return [True] * len(self.sizes)
             mean_log_size = math.fsum(sorted(map(math.log, self.sizes))) / len(self.sizes)

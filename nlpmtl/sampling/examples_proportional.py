@@ -26,7 +26,9 @@ Example:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -36,6 +38,10 @@ from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize
 
 class CappedOptions(SamplingOptions):
     """Options of `Capped`."""
+
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "cap": "k limit max_examples max_rows max_size maximum artificial_size_limit",
+    }
 
     cap: int = Field(2**16, gt=0)
     """Maximum number of rows that a dataset counts for."""

@@ -41,7 +41,9 @@ Example:
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -55,6 +57,10 @@ _HISTORY = 100
 
 class Exp3Options(SamplingOptions):
     """Options of `Exp3`."""
+
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "gamma": "epsilon eps explore exploration exploration_rate",
+    }
 
     gamma: float = Field(0.1, gt=0, le=1)
     """Exploration rate: fraction of the probability that is spread evenly over the datasets; also the learning rate."""

@@ -55,6 +55,12 @@ _MAX_RATIO = 100.0
 class LossRatioOptions(SamplingOptions):
     """Options of `LossRatio`."""
 
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "temperature": "t tau temp",
+        "ema_decay": "decay momentum beta alpha smoothing ema ema_alpha",
+        "epsilon": "eps exploration exploration_rate gamma",
+    }
+
     renamed_keys: ClassVar[Mapping[str, str]] = {"keep": "ema_decay", "explore": "epsilon"}
 
     temperature: float = Field(1.0, gt=0)

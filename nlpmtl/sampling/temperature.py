@@ -27,7 +27,9 @@ Example:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -37,6 +39,11 @@ from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize_power
 
 class TemperatureOptions(SamplingOptions):
     """Options of `Temperature`."""
+
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "temperature": "t tau temp sampling_temperature",
+        "temperature, which is 1 / alpha": "alpha exponent power smoothing smoothing_factor",
+    }
 
     temperature: float = Field(2.0, gt=0)
     """Sampling temperature; 1: proportional to the number of rows; the larger, the closer to uniform."""

@@ -46,6 +46,11 @@ from nlpmtl.sampling.base import AdaptiveSampler, Feedback, SamplerState, Sampli
 class UncertaintyOptions(SamplingOptions):
     """Options of `Uncertainty`."""
 
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "ema_decay": "decay momentum beta alpha smoothing ema ema_alpha",
+        "epsilon": "eps exploration exploration_rate gamma",
+    }
+
     renamed_keys: ClassVar[Mapping[str, str]] = {"keep": "ema_decay", "explore": "epsilon"}
 
     ema_decay: float = Field(0.95, ge=0, lt=1)

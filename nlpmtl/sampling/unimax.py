@@ -30,7 +30,9 @@ Example:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -40,6 +42,10 @@ from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize
 
 class UniMaxOptions(SamplingOptions):
     """Options of `UniMax`."""
+
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "max_epochs": "n epochs repeats max_repeats n_epochs num_epochs epoch_cap",
+    }
 
     max_epochs: float = Field(4.0, gt=0)
     """Maximum number of epochs of a dataset over the whole run."""

@@ -141,7 +141,7 @@ class Task(ReportedTask, ABC):
     @property
     def splitting(self) -> WordSplitting:
         """The rule that splits raw text into words."""
-        return WordSplitting(self.word_splitting, self.split_marks)
+        return WordSplitting(self.word_splitting, self.split_marks, self.whole_words)
 
     @property
     def outside(self) -> str | None:

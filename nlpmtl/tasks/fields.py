@@ -86,6 +86,8 @@ class TaskFields(StrictModel):
     """How the words that it was trained on were split, so that raw text is split alike."""
     split_marks: tuple[str, ...] = ()
     """Marks that the method "punctuation" splits off."""
+    whole_words: tuple[str, ...] = ()
+    """Words that keep the mark at their end, such as abbreviations; at most 500."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -228,8 +230,9 @@ class TaskFields(StrictModel):
             values["input_columns"] = [dict(columns) for columns in self.input_columns]
         if self.input == "words":
             values["word_splitting"] = self.word_splitting
-        if self.split_marks:
-            values["split_marks"] = list(self.split_marks)
+        for key in ("split_marks", "whole_words"):
+            if words := getattr(self, key):
+                values[key] = list(words)
         fields = self.model_dump(mode="json", include=self._saved_fields())
         unset = {
             name for name, value in fields.items() if value is None and type(self).model_fields[name].default is None

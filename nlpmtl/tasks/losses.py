@@ -19,6 +19,7 @@ Example:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -81,6 +82,11 @@ class CrossEntropy(LabelLoss):
 
 class FocalOptions(KindOptions):
     """Options of `Focal`."""
+
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "gamma": "focal_gamma focusing",
+        "class_weights of the task": "alpha weight weights focal_alpha",
+    }
 
     gamma: float = Field(2.0, ge=0)
     """Focusing parameter γ; the larger, the less the loss of items that are predicted well. 0: cross-entropy."""

@@ -16,8 +16,8 @@ from accelerate.utils import DistributedType, patch_environment
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from nlpmtl.environment import USE_FSDP
 from nlpmtl.errors import ConfigError
-from nlpmtl.training.fsdp import USE_FSDP
 from nlpmtl.training.global_state import global_state_restored
 from nlpmtl.training.launch import NEUTRAL, check_launch
 from nlpmtl.training.trackers import check_trackers

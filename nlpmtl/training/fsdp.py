@@ -13,17 +13,16 @@ from collections.abc import Mapping
 
 import torch
 import torch.distributed as dist
-from accelerate.utils import FullyShardedDataParallelPlugin, parse_flag_from_env
+from accelerate.utils import FullyShardedDataParallelPlugin
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from nlpmtl.environment import USE_FSDP, is_true
 from nlpmtl.errors import ConfigError
 from nlpmtl.model import MultiTaskModel
 
-USE_FSDP = "ACCELERATE_USE_FSDP"
-"""Environment variable that `accelerate launch` sets for ``distributed_type: FSDP``."""
 _UNSUPPORTED = ("OFFLOAD_PARAMS", "CPU_RAM_EFFICIENT_LOADING", "ACTIVATION_CHECKPOINTING")
 
 
@@ -33,14 +32,22 @@ def is_requested() -> bool:
     Raises:
         ConfigError: the FSDP configuration is not supported.
     """
-    if not parse_flag_from_env(USE_FSDP):
+    if not is_true(USE_FSDP):
         return False
-    version = os.environ.get("FSDP_VERSION", "1")
+    version = os.environ.get("FSDP_VERSION")
     if version != "2":
-        raise ConfigError(f"fsdp_config.fsdp_version: only FSDP2 is supported: set 2, found {version}")
+        found = "no FSDP_VERSION, which means 1" if version is None else f"FSDP_VERSION = {version!r}"
+        raise ConfigError(
+            f"{USE_FSDP} = {os.environ[USE_FSDP]!r} in the environment, but only FSDP2 is supported: set "
+            "FSDP_VERSION=2 (accelerate launch --use_fsdp --fsdp_version 2, or fsdp_config.fsdp_version in a file), "
+            f"or unset {USE_FSDP}; found {found}"
+        )
     for name in _UNSUPPORTED:
-        if parse_flag_from_env(f"FSDP_{name}"):
-            raise ConfigError(f"fsdp_config.fsdp_{name.lower()}: not supported: set false, found true")
+        if is_true(f"FSDP_{name}"):
+            raise ConfigError(
+                f"FSDP_{name} (fsdp_config.fsdp_{name.lower()}): not supported: set false, found "
+                f"{os.environ[f'FSDP_{name}']}"
+            )
     return True
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import torch
 import torch.distributed as dist
 
+from nlpmtl.environment import is_true
 from nlpmtl.errors import ConfigError
 
 _RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
@@ -56,7 +57,7 @@ def check_launch() -> None:
             is requested, or a device that cannot be used.
     """
     for name, framework in _FRAMEWORKS.items():
-        if os.environ.get(name, "").lower() in ("1", "true", "yes", "on", "y", "t"):
+        if is_true(name):
             raise ConfigError(
                 f"{name} = {os.environ[name]!r}: {framework} is not supported: use torchrun, accelerate launch "
                 f"--multi_gpu, or FSDP2 (accelerate launch --use_fsdp --fsdp_version 2); or unset {name}"

@@ -32,8 +32,9 @@ Example:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -43,6 +44,10 @@ from nlpmtl.weighting.gradients import GradientMethod
 
 class CaGradOptions(KindOptions):
     """Options of `CaGrad`."""
+
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "c": "calpha alpha radius",
+    }
 
     c: float = Field(0.5, ge=0)
     """Radius of the search region around the mean gradient, relative to its norm; 0: the mean gradient."""

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -42,6 +42,10 @@ from nlpmtl.weighting.base import StepObservation, Weighting
 
 class ConstantOptions(KindOptions):
     """Options of `Constant`."""
+
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "weights": "weight task_weights loss_weights",
+    }
 
     weights: dict[str, Annotated[float, Field(ge=0, strict=True)]] = Field(default_factory=dict)
     """Weight of each task, by task name; 1 for a task that is not listed."""

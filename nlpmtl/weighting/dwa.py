@@ -51,6 +51,10 @@ _MIN_LOSS = 1e-200
 class DwaOptions(KindOptions):
     """Options of `Dwa`."""
 
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "temperature": "t tau temp",
+    }
+
     temperature: float = Field(2.0, gt=0)
     """Temperature of the softmax over tasks; the larger, the closer the weights are to 1."""
 

@@ -30,6 +30,7 @@ Example:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -42,6 +43,10 @@ from nlpmtl.weighting.gradients import SolvedMethod
 
 class FairGradOptions(KindOptions):
     """Options of `FairGrad`."""
+
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "alpha": "fairness fairgrad_alpha",
+    }
 
     alpha: float = Field(2.0, gt=0)
     """Fairness parameter; 1: proportional fairness; the larger, the closer to max-min fairness."""

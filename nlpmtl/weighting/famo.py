@@ -59,6 +59,11 @@ _BETA_1, _BETA_2 = 0.9, 0.999
 class FamoOptions(KindOptions):
     """Options of `Famo`."""
 
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "lr": "learning_rate w_lr famo_w_lr",
+        "decay": "weight_decay gamma famo_w_gamma",
+    }
+
     lr: float = Field(0.025, gt=0)
     """Learning rate of the task weights (Adam)."""
     decay: float = Field(1e-3, ge=0)

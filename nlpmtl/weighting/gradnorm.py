@@ -58,6 +58,11 @@ _MIN_LOSS = 1e-200
 class GradNormOptions(KindOptions):
     """Options of `GradNorm`."""
 
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "alpha": "asymmetry gradnorm_alpha",
+        "lr": "learning_rate weight_lr",
+    }
+
     alpha: float = Field(1.5, ge=0)
     """Strength with which tasks that learn more slowly get larger gradients; 0: equal gradient norms."""
     lr: float = Field(0.025, gt=0)

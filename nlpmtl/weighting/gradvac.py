@@ -36,6 +36,7 @@ Example:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -50,6 +51,10 @@ if TYPE_CHECKING:
 
 class GradVacOptions(KindOptions):
     """Options of `GradVac`."""
+
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "beta": "ema_decay decay gradvac_beta",
+    }
 
     beta: float = Field(0.01, gt=0, le=1)
     """Weight of the current cosine in the moving average of each pair's cosine."""

@@ -51,6 +51,10 @@ _MIN_LOSS = 1e-200
 class ScaleOptions(KindOptions):
     """Options of `Scale`."""
 
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "ema_decay": "decay momentum beta smoothing ema",
+    }
+
     renamed_keys: ClassVar[Mapping[str, str]] = {"keep": "ema_decay"}
 
     ema_decay: float = Field(0.99, ge=0, lt=1)

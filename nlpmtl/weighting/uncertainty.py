@@ -52,6 +52,10 @@ _MAX_LOG_VARIANCE = 50.0
 class UncertaintyOptions(KindOptions):
     """Options of `Uncertainty`."""
 
+    other_keys: ClassVar[Mapping[str, str]] = {
+        "lr": "learning_rate",
+    }
+
     lr: float = Field(0.02, gt=0)
     """Learning rate of the log variances (gradient descent)."""
 

@@ -70,7 +70,6 @@ def test_a_task_of_several_datasets_keeps_the_sampler() -> None:
         ([(["news", "reviews"], 0.4), (["reviews"], 1.0)], [(["news"], 1.0)]),
         ([([], 0.2), (["reviews"], 0.6), (["more_news", "news"], 1.0)], [([], 0.2), (["more_news", "news"], 1.0)]),
         ([(["reviews"], 1.0)], [([], 1.0)]),
-        ([], []),
     ],
 )
 def test_phases_keep_the_datasets_of_the_task(
@@ -83,6 +82,11 @@ def test_phases_keep_the_datasets_of_the_task(
     sampling = single_task_config(config, task="topic", rows=ROWS).sampling.model_dump()
     assert (sampling["kind"], sampling["temperature"]) == ("phases", 2.0)
     assert list(sampling["phases"]) == tables(kept)
+
+
+def test_default_phases_are_those_of_the_remaining_datasets() -> None:
+    config = make(sampling={"kind": "phases"})
+    assert single_task_config(config, task="topic", rows=ROWS).sampling == config.sampling
 
 
 @pytest.mark.parametrize(

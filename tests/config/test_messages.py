@@ -16,8 +16,9 @@ import nlpmtl.sampling
 import nlpmtl.tasks
 import nlpmtl.weighting
 from nlpmtl.config import messages, parse_run, read_run
+from nlpmtl.config.run import ATTENTION
 from nlpmtl.errors import ConfigError
-from nlpmtl.registry import SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
+from nlpmtl.registry import LOSSES, OPTIMIZERS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
 
 PHRASES = re.compile(
     r"Field required|Input should|should have|should match|Value error|valid (dictionary|tuple|string|integer|number)|"
@@ -259,6 +260,120 @@ def test_every_hint_names_a_key_that_exists() -> None:
     for hint in hints:
         key = re.split("[ ,]", hint)[0]
         assert key in known or key.rpartition(".")[0] in known, hint  # such as data.files.train
+
+
+def test_every_key_of_another_tool_leads_to_a_field_of_its_kind() -> None:
+    for registry in (SAMPLERS, WEIGHTINGS, SHARINGS, OPTIMIZERS, LOSSES):
+        for kind in registry.names():
+            options = registry.options(kind)
+            names = [name for names in options.other_keys.values() for name in names.split()]
+            assert len(names) == len(set(names)), kind
+            assert not set(names) & options.model_fields.keys(), f"{kind}: a field would be called unknown"
+            for ours in options.other_keys:
+                assert re.split("[ ,]", ours)[0] in {*options.model_fields, "class_weights"}, (kind, ours)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"sharing": {"kind": "lora", "r": 8}}, "sharing.r: unknown key; write rank (found 8)"),
+        ({"sharing": {"kind": "lora", "lora_rank": 8}}, "sharing.lora_rank: unknown key; write rank ("),
+        ({"sharing": {"kind": "lora", "lora_alpha": 8}}, "sharing.lora_alpha: unknown key; write alpha ("),
+        (
+            {"sharing": {"kind": "hard", "r": 8}},
+            'sharing.r: unknown key; write sharing.rank, with sharing.kind = "lora" (',
+        ),
+        (
+            {"sharing": {"kind": "adapters", "reduction-factor": 8}},
+            "factor: unknown key; write size, the hidden size of",
+        ),
+        ({"sampling": {"kind": "temperature", "T": 5}}, "sampling.T: unknown key; write temperature (found 5)"),
+        (
+            {"sampling": {"kind": "temperature", "alpha": 0.5}},
+            "alpha: unknown key; write temperature, which is 1 / alpha (",
+        ),
+        (
+            {"sampling": {"kind": "uniform", "tau": 2}},
+            'write sampling.temperature, with sampling.kind = "loss_ratio" or "',
+        ),
+        ({"sampling": {"kind": "capped", "K": 9}}, "sampling.K: unknown key; write cap ("),
+        ({"weighting": {"kind": "gradnorm", "learning_rate": 9}}, "weighting.learning_rate: unknown key; write lr ("),
+        (
+            {"weighting": {"kind": "constant", "alpha": 1}},
+            'write weighting.alpha, with weighting.kind = "fairgrad" or "gr',
+        ),
+        ({"optimizer": {"kind": "adamw", "momentum": 0.9}}, 'write optimizer.momentum, with optimizer.kind = "sgd" ('),
+        ({"optimizer": {"kind": "adamw", "lr": 0.1}}, "optimizer.lr: unknown key; write train.lr ("),
+    ],
+)
+def test_keys_of_other_tools_inside_a_kind(table: dict[str, Any], message: str) -> None:
+    assert message in problem(**table)
+
+
+TASK = "datasets.news.tasks.topic"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "hint"),
+    [
+        *[({f"{TASK}.kind": "labeling", f"{TASK}.scheme": value}, '"bio" (') for value in ("IOB2", "iob2", "BIO2")],
+        *[
+            ({f"{TASK}.kind": "labeling", f"{TASK}.scheme": value}, '"bioes", w')
+            for value in ("BILOU", "iobes", "BMEWO")
+        ],
+        ({f"{TASK}.kind": "labeling", f"{TASK}.scheme": "IOB"}, '"bio" (each span begins with B-) or "iob1" ('),
+        *[
+            ({"train.precision": value}, '"bf16" or "fp32": fp16 is not')
+            for value in ("fp16", "16-mixed", 16, "float16")
+        ],
+        *[({"train.precision": value}, '"fp32" (') for value in ("float32", "no", 32, "32-true", False)],
+        *[({"train.precision": value}, '"bf16" (') for value in ("bf16-mixed", "bfloat16")],
+        ({"train.precision": "double"}, '"fp64" ('),
+        ({"datasets.news.data.quoting": "QUOTE_NONE"}, '"none" ('),
+        ({"datasets.news.data.quoting": 3}, '"none" ('),
+        ({"datasets.news.data.quoting": "QUOTE_ALL"}, '"minimal" ('),
+        ({"datasets.news.data.on_bad_row": "drop"}, '"skip" ('),
+        ({"train.kernels": True}, '"auto" ('),
+        ({"train.trackers": ["tb"]}, '"tensorboard" ('),
+        ({"eval.every": "epoch"}, "the number of steps; an epoch is ceil(train rows / train.batch_size) steps ("),
+        ({"encoder.max_length": "auto"}, "the number of tokens, such as 512 ("),
+        *[
+            ({"encoder.attn_implementation": value}, '"flash_attention_2" (')
+            for value in ("flash", "flash_attn", "fa2")
+        ],
+        ({"encoder.attn_implementation": "flex"}, '"flex_attention" ('),
+        ({"encoder.attn_implementation": "paged|eager"}, '"eager" ('),
+        ({"encoder.attn_implementation": "auto"}, "nothing: leave it out for the default ("),
+        ({"sampling.kind": "uniform", "sampling.batches": "homogeneous"}, '"single" ('),
+        ({"sharing.kind": "adapters", "sharing.form": "houlsby"}, '"bottleneck" ('),
+        ({"train.warmup": 500, "train.steps": 8000}, "0.0625 ("),
+        ({"train.warmup": 500}, "0.1 for a tenth, or 500 / (steps of the run) ("),
+    ],
+)
+def test_values_of_other_tools_are_recognised(overrides: dict[str, Any], hint: str) -> None:
+    assert f"write {hint}" in problem(overrides)
+
+
+@pytest.mark.parametrize(("schedule", "ours"), [("constant_with_warmup", "constant"), ("cosine_with_warmup", "cosine")])
+def test_schedules_of_other_tools_are_recognised(schedule: str, ours: str) -> None:
+    assert re.search(f"write ['\"]{ours}['\"]", problem({"train.schedule": schedule}))
+
+
+def test_the_attention_implementations_are_those_of_transformers() -> None:
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    installed = [name for name in ALL_ATTENTION_FUNCTIONS.valid_keys() if name not in ("paged|eager", "packed")]
+    assert {"eager", *installed} == set(ATTENTION)
+    for name in ("flash_attention_5", "kernels-community/flash-attn2", *ATTENTION):
+        parse_run(make(encoder={"name": "a", "attn_implementation": name}), where="")
+    assert 'must be "eager", "sdpa", ' in problem({"encoder.attn_implementation": "sdpaa"})
+
+
+@pytest.mark.parametrize(
+    "overrides", [{"train.precision": "int8"}, {"train.warmup": -1}, {"train.warmup": True}, {"train.precision": []}]
+)
+def test_other_values_have_no_hint(overrides: dict[str, Any]) -> None:
+    assert "write" not in problem(overrides)
 
 
 @pytest.mark.parametrize("table", ["data", "input", "tasks"])

@@ -115,6 +115,24 @@ def test_raw_text_is_split_like_the_training_words(
     assert [words_of(text, splitting) for text in texts] == [split(text) for text in texts]
 
 
+@pytest.mark.parametrize(
+    ("rows", "text", "words"),
+    [
+        ([["#", "nlp", "@", "user"]], "#nlp by @user", ["#", "nlp", "by", "@", "user"]),
+        ([["it", "costs", "$", "5"]], "It costs $3.50, not €3.", ["It", "costs", "$", "3.50", ",", "not", "€3", "."]),
+        ([["5", "%", "of", "it"]], "(12% of it)", ["(", "12", "%", "of", "it", ")"]),
+        ([["good", "😀", "!"], ["😀", "yes"]], "bad😡 😡no", ["bad", "😡", "😡", "no"]),
+        ([["(", "see", '"', "it", '"', ")"]], '("see it")', ["(", '"', "see", "it", '"', ")"]),
+        ([["@", "user", ":", "ada@example.com"]], "@ada: bob@example.com", ["@", "ada", ":", "bob@example.com"]),
+        ([["#", "nlp", "is", "n't", "C#"]], "#ml isn't C#", ["#", "ml", "is", "n't", "C#"]),
+        ([["#nlp", "@user"]], "#nlp by @user", ["#nlp", "by", "@user"]),
+        ([["to", "-", "55"]], "-5 °C", ["-5", "°C"]),
+    ],
+)
+def test_symbols_that_are_apart_only_at_the_edges_of_words(rows: list[list[str]], text: str, words: list[str]) -> None:
+    assert words_of(text, found_in(rows * 5)) == words
+
+
 def test_curly_apostrophes_and_capitals_are_the_same_marks() -> None:
     splitting = found_in([["John", "'s", "film", "was", "n't", "good"]] * 3)
     assert words_of("JOHN’S film ISN’T Ada's.", splitting) == ["JOHN", "’S", "film", "IS", "N’T", "Ada", "'s", "."]
@@ -153,6 +171,51 @@ def test_punctuation_is_split_despite_abbreviations() -> None:
     rows = [["Dr.", "Smith", "'s", "U.S.", "film", "."], ["play", "Hello", "at", "5", "p.m."], ["the", "dogs'", "film"]]
     splitting = found_in(rows * 5)
     assert words_of("Turin, Rome.", splitting) == ["Turin", ",", "Rome", "."]
+
+
+ABBREVIATIONS = [
+    ["Mr.", "Smith", "left", "the", "U.S.", "in", "May", "."],
+    ["He", "said", "No", ".", "No.", "5", "is", "e.g.", "fine", ",", "etc."],
+    ["No", "."],
+    ["(", "the", "U.S.", ")", "wo", "n't", "say", "."],
+]
+
+
+@pytest.mark.parametrize("extra", [[], [["John", "'s", "film"]] * 4])
+def test_words_that_keep_the_mark_at_their_end(extra: list[list[str]]) -> None:
+    splitting = found_in([*ABBREVIATIONS, *extra])
+    assert splitting.whole == ("Mr.", "U.S.", "e.g.", "etc."), "No. is cut more often"
+    text = "Mr. Smith, e.g., (U.S.) saw May. No. He left the U.S."
+    words = [
+        "Mr.",
+        "Smith",
+        ",",
+        "e.g.",
+        ",",
+        "(",
+        "U.S.",
+        ")",
+        "saw",
+        "May",
+        ".",
+        "No",
+        ".",
+        "He",
+        "left",
+        "the",
+        "U.S.",
+    ]
+    assert words_of(text, splitting) == words
+    assert words_of("a U.S.... " + "." * 5, splitting)[:2] == ["a", "U.S."]
+
+
+def test_the_list_of_whole_words_is_bounded() -> None:
+    counts = WordCounts()
+    counts.add([[f"w{i}.", "is", "a", "word", ","] for i in range(2000)] + [["w7.", "x" * 40 + "."]] * 3)
+    assert len(counts.counts) < 600
+    rows = [["Mr.", "x" * 40 + ".", "is", "a", "word", ",", "and", "more", ",", "yes", "!"]] * 3
+    assert found_in(rows).whole == ("Mr.",)
+    assert WordSplitting().split("U.S.") == [(0, 3), (3, 4)], "models without the list"
 
 
 def test_split_words_are_tokenised_as_in_training() -> None:

@@ -21,6 +21,7 @@ from tests.tiny import make_rows, write_encoder
 
 PACKAGE = Path(nlpmtl.__file__).parent
 LISTED = re.compile(r"^\| \[`([\w/]+\.py)`\]", flags=re.MULTILINE)
+FUNCTION = re.compile(r"^\| \[`([\w/]+\.py)`\]\([^)]*\) \| `([\w.]+)`: \d+ \|", flags=re.MULTILINE)
 STEP = (str(PACKAGE / "training" / "train_step.py"), "__call__")
 """File and name of the function that computes a step."""
 
@@ -28,6 +29,14 @@ STEP = (str(PACKAGE / "training" / "train_step.py"), "__call__")
 def listed(heading: str) -> list[str]:
     page = (DOCS / "architecture.md").read_text(encoding="utf-8")
     return LISTED.findall(page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0])
+
+
+def functions(heading: str) -> set[tuple[str, str]]:
+    """Return the files and functions of a list; a test of the generated pages checks their lines."""
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    rows = FUNCTION.findall(page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0])
+    assert [file for file, _ in rows] == listed(heading)
+    return {(str(PACKAGE / file), function) for file, function in rows}
 
 
 @contextmanager
@@ -84,6 +93,7 @@ def test_files_of_a_training_step_and_of_a_prediction(run: dict[str, Any]) -> No
     assert steps == 10
     # The plan of the first step is made before the count begins.
     assert files(calls, at_least=steps - 1) == sorted(listed("Files of one training step"))
+    assert functions("Files of one training step") <= {call for call, count in calls.items() if count >= steps - 1}
 
     predictor = nlpmtl.Predictor.from_pretrained(Path(run["output"]) / "model", device="cpu")
     predictor.predict("ada lives in turin", task="topic")
@@ -92,3 +102,4 @@ def test_files_of_a_training_step_and_of_a_prediction(run: dict[str, Any]) -> No
             predictor.predict("ada lives in turin", task="topic")
         calls = counted.copy()
     assert files(calls, at_least=5) == sorted(listed("Files of one prediction"))
+    assert functions("Files of one prediction") <= {call for call, count in calls.items() if count >= 5}

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from nlpmtl import Predictor
-from nlpmtl.errors import ModelError
+from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.model import load_encoder, resolve_encoder_path
 from tests.tiny import write_encoder
 
@@ -92,6 +92,20 @@ def test_a_classifier_can_be_an_encoder(directory: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_the_attention_can_be_chosen(directory: Path, attention: str) -> None:
     assert load_encoder(str(directory), attention=attention).model.config._attn_implementation == attention
+
+
+@pytest.mark.parametrize("attention", ["flash", "flash_attention_2", "flex_attention_5"])
+def test_an_attention_that_cannot_be_used_is_refused_with_the_key(directory: Path, attention: str) -> None:
+    message = rf"encoder\.attn_implementation: the encoder .* cannot be loaded with '{attention}': write \"eager\""
+    with pytest.raises(ConfigError, match=message):
+        load_encoder(str(directory), attention=attention)
+
+
+def test_other_errors_do_not_blame_the_attention(tmp_path: Path) -> None:
+    directory = write_encoder(tmp_path)
+    (directory / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_encoder(str(directory), attention="eager")
 
 
 def test_the_sha256_of_the_weights_is_checked(directory: Path, tmp_path: Path) -> None:

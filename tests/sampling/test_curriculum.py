@@ -40,6 +40,11 @@ def test_an_unknown_dataset_suggests_the_nearest(build: Callable[..., Sampler]) 
         build("phases", (60, 30, 10), names=NAMES, phases=[{"datasets": ["midle"]}])
 
 
+def test_an_empty_list_of_phases_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"phases\n +at least 1 entry is needed"):
+        SAMPLERS.parse({"kind": "phases", "phases": []})
+
+
 @pytest.mark.parametrize("ends", [[0.5], [0.5, 0.5, 1.0], [0.7, 0.3, 1.0]])
 def test_phases_must_follow_each_other_to_the_end(ends: list[float]) -> None:
     given: dict[str, Any] = {"kind": "phases", "phases": [{"until": end} for end in ends]}

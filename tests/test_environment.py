@@ -1,0 +1,92 @@
+"""Environment variables that Accelerate parses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nlpmtl
+from nlpmtl.environment import FALSE, FLAGS, FSDP_CHOICES, FSDP_FLAGS, TRUE, check_environment
+from nlpmtl.errors import ConfigError
+
+NUMBERS = ["LOCAL_WORLD_SIZE", "OMP_NUM_THREADS", "FSDP_VERSION"]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*FLAGS, *FSDP_FLAGS, *FSDP_CHOICES, *NUMBERS, "WORLD_SIZE"]:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("value", ["yes please", "maybe", "", "2", " true"])
+def test_an_invalid_flag_is_refused_with_the_valid_values(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(
+        ConfigError, match=rf"^{name} = '{value}' in the environment: a flag .* true \(1, true, yes, on"
+    ):
+        nlpmtl.train({})
+
+
+def test_the_valid_flags_are_those_of_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
+    from accelerate.utils import str_to_bool
+    from accelerate.utils.constants import FSDP_AUTO_WRAP_POLICY, FSDP_BACKWARD_PREFETCH, FSDP_STATE_DICT_TYPE
+
+    assert all(str_to_bool(value) == 1 for value in TRUE)
+    assert all(str_to_bool(value) == 0 for value in FALSE)
+    constants = (FSDP_AUTO_WRAP_POLICY, FSDP_BACKWARD_PREFETCH, FSDP_STATE_DICT_TYPE)
+    assert [set(choices) for choices in FSDP_CHOICES.values()] == [set(choices) for choices in constants]
+    for value in ("TRUE", "f", "0"):
+        for name in FLAGS:
+            monkeypatch.setenv(name, value)
+        check_environment()
+
+
+def test_settings_of_fsdp_are_checked_if_it_is_requested(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {**dict.fromkeys(FSDP_FLAGS, "maybe"), **dict.fromkeys(FSDP_CHOICES, "x"), "FSDP_VERSION": "two"}
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    check_environment()
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "yes")
+    with pytest.raises(ConfigError) as caught:
+        check_environment()
+    assert {line.partition(" = ")[0] for line in str(caught.value).splitlines()} == names.keys()
+
+
+def test_numbers_are_checked_if_there_are_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "x")
+    check_environment()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match=r"LOCAL_WORLD_SIZE = 'x' in the environment: a whole number was expected"):
+        check_environment()
+
+
+def test_fsdp_without_its_version_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nlpmtl.training import fsdp
+
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(ConfigError, match=r"set FSDP_VERSION=2 .*found no FSDP_VERSION, which means 1"):
+        fsdp.is_requested()
+    monkeypatch.setenv("FSDP_VERSION", "1")
+    with pytest.raises(ConfigError, match=r"set FSDP_VERSION=2 .*found FSDP_VERSION = '1'"):
+        fsdp.is_requested()
+
+
+@pytest.mark.parametrize("name", ["USE_TORCH_XLA", "ACCELERATE_DEBUG_MODE"])
+def test_flags_that_are_parsed_when_accelerate_is_imported(name: str, tmp_path: Path) -> None:
+    program = (
+        "import sys\nimport nlpmtl\ntry:\n    nlpmtl.train\n    nlpmtl.train({})\nexcept nlpmtl.ConfigError as error:\n"
+        "    print(error, 'torch' in sys.modules)"
+    )
+    environment = {**os.environ, name: "maybe"}
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert result.stdout.startswith(f"{name} = 'maybe' in the environment"), result.stderr
+    assert result.stdout.endswith(" False\n"), "the error comes before torch is imported"
