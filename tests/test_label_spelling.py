@@ -98,6 +98,23 @@ class TestSpellings:
         assert not any("Unicode" in note for note in work.notes)
         assert labels(load(SETS, train=rows([["cafe\u0301", "caf\u00e9"], ["x"]]))) == [["caf\u00e9"], ["x"]]
 
+    def test_white_space_around_names_is_removed_and_a_note_says_so(self, load: Loader, tmp_path: Path) -> None:
+        work = load(CLASSES, train=rows(["pos", "pos ", "neg"]), validation=rows(["neg", "\u00a0pos"]))
+        assert work.tasks["t"].labels == ("neg", "pos")
+        assert labels(work, "validation") == ["neg", "pos"]
+        (note,) = [note for note in work.notes if "white space" in note]
+        assert "task 't': the data have 'pos' with and without white space at its ends" in note
+        path = tmp_path / "x.csv"
+        path.write_text("text,y\na, pos\nb,neg\nc, \n", encoding="utf-8")
+        work = load({**CLASSES, "labels": ["pos ", "neg"]}, train=str(path))
+        assert (work.tasks["t"].labels, labels(work)) == (("pos", "neg"), ["pos", "neg", None])
+        path.write_text("text,y\na, 1\nb,0 \n", encoding="utf-8")
+        assert labels(load({**CLASSES, "labels": ["neg", "pos"]}, train=str(path))) == ["pos", "neg"]
+        assert labels(load(SETS, train=rows([["pos", "pos "], ["neg"]]))) == [["pos"], ["neg"]]
+        hot = {**SETS, "labels": ["a", "b", "c"]}
+        assert labels(load(hot, train=rows([["0", " 1", "1 "], ["1", "0", "0"]]))) == [["b", "c"], ["a"]]
+        assert labels(load(TAGS, train=tagged(["B-x ", " O"], ["B-x", "O"]))) == [["B-x", "O"]] * 2
+
     def test_a_config_lists_numbers_and_booleans(self, load: Loader) -> None:
         assert labels(load({**CLASSES, "labels": [3, 1, 2]}, train=rows([1, 2, 3]))) == ["1", "2", "3"]
         work = load(

@@ -26,7 +26,7 @@ from nlpmtl.data.example import (
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.label_resolution import is_multi_hot, resolve_labels
-from nlpmtl.data.label_spelling import Spelling, merged_unicode_forms, sort_names
+from nlpmtl.data.label_spelling import Spelling, merged_names, sort_names
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sliding_window import Windows, tokenize_windows
@@ -103,7 +103,7 @@ __all__ = [
     "is_coded",
     "is_multi_hot",
     "join_words",
-    "merged_unicode_forms",
+    "merged_names",
     "names_to_bio",
     "parse_columns",
     "parse_value",

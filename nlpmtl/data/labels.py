@@ -52,12 +52,12 @@ def to_label(
 
 def is_flag(name: str) -> bool:
     """Return whether a label name can also be read as 0 or 1."""
-    return name in _FLAGS
+    return name.strip() in _FLAGS
 
 
 def is_on(name: str) -> bool:
     """Return whether a name that `is_flag` accepts means 1."""
-    return _FLAGS[name] == YES
+    return _FLAGS[name.strip()] == YES
 
 
 def _to_name(value: Any, names: Sequence[str] | None) -> str:

@@ -20,13 +20,13 @@ from nlpmtl.data import (
     find_contradiction,
     is_coded,
     is_multi_hot,
-    merged_unicode_forms,
+    merged_names,
     names_to_bio,
     resolve_labels,
     sort_names,
     to_bio,
 )
-from nlpmtl.errors import ConfigError, plain
+from nlpmtl.errors import ConfigError
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.fields import task_type
 
@@ -210,8 +210,8 @@ def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: Tokenized
 def _notes(datasets: Mapping[str, DatasetConfig], rows: SplitsByDataset, raw: LabelColumns) -> Iterator[str]:
     for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
         columns = [column for _, _, column in raw.of(task) if is_coded(column.type)]
-        for form in merged_unicode_forms({name for column in columns for name in column.names}):
-            yield f"task {task!r}: the data have {plain(form)!r} in different Unicode forms, which are one label (NFC)"
+        for merged in merged_names({name for column in columns for name in column.names}):
+            yield f"task {task!r}: the data have {merged}"
     for name, splits in rows.items():
         for split, prepared in splits.items():
             for task, options in datasets[name].tasks.items():
