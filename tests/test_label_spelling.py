@@ -85,9 +85,31 @@ class TestSpellings:
         evaluated = load.evaluated({**CLASSES, "labels": ["no", "yes"]}, model=model, test=rows([1, 0]))
         assert labels(evaluated, "test") == ["yes", "no"]
 
-    def test_names_that_are_not_whole_numbers_keep_their_spelling(self, load: Loader, tmp_path: Path) -> None:
-        work = load(CLASSES, train=write(tmp_path / "x.csv", ["1.0", "2.5", "10.0"]))
-        assert work.tasks["t"].labels == ("1.0", "2.5", "10.0")
+    @pytest.mark.parametrize("kind", SOURCES)
+    def test_decimals_have_one_name_whatever_their_source(self, load: Loader, tmp_path: Path, kind: str) -> None:
+        train = source(kind, tmp_path, [0.5, 1.0, None, 10.5])
+        work = load(CLASSES, train=train, validation=write(tmp_path / "v.csv", ["1.0", "+0.50", "10.5"]))
+        assert (work.tasks["t"].labels, labels(work)) == (("0.5", "1", "10.5"), ["0.5", "1", None, "10.5"])
+        assert labels(work, "validation") == ["1", "0.5", "10.5"]
+        work = load({**CLASSES, "labels": [10.5, 1, 0.5]}, train=train, validation=rows([0.5, 1]))
+        assert (work.tasks["t"].labels, labels(work, "validation")) == (("10.5", "1", "0.5"), ["0.5", "1"])
+
+    def test_decimals_of_single_precision(self, load: Loader) -> None:
+        frame = pd.DataFrame({"text": ["a"] * 3, "y": np.array([0.1, 2.7, 1.00390625], dtype=np.float32)})
+        work = load(CLASSES, train=frame, validation=rows([0.1, "2.7", 1.00390625]))
+        assert work.tasks["t"].labels == ("0.1", "1.00390625", "2.7")
+        assert labels(work, "validation") == ["0.1", "2.7", "1.00390625"]
+
+    def test_decimals_that_are_codes_are_different_labels(self, load: Loader) -> None:
+        work = load(CLASSES, train=rows(["1.1", "1.10", "2.0"]))
+        assert work.tasks["t"].labels == ("1.1", "1.10", "2.0")
+        assert any("'1.1', '1.10' are equal as numbers" in note for note in work.notes)
+        evaluated = load.evaluated(CLASSES, model=work.tasks, test=rows(["1.10", "2.0"]))
+        assert labels(evaluated, "test") == ["1.10", "2.0"]
+
+    def test_integers_are_no_indices_into_decimals(self, load: Loader) -> None:
+        with pytest.raises(DataError, match="'0' is not in the list"):
+            load({**CLASSES, "labels": [0.5, 1.5]}, train=rows([0, 1]))
 
     def test_unicode_forms_are_one_label_and_a_note_says_so(self, load: Loader) -> None:
         work = load(CLASSES, train=rows(["caf\u00e9", "cafe\u0301", "x"]))

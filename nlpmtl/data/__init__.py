@@ -26,7 +26,7 @@ from nlpmtl.data.example import (
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.label_resolution import is_multi_hot, resolve_labels
-from nlpmtl.data.label_spelling import Spelling, merged_names, sort_names
+from nlpmtl.data.label_spelling import Spelling, equal_codes, merged_names, sort_names
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sliding_window import Windows, tokenize_windows
@@ -97,6 +97,7 @@ __all__ = [
     "describe_changes",
     "describe_value",
     "digest_source",
+    "equal_codes",
     "find_contradiction",
     "find_first_tokens",
     "fingerprint",

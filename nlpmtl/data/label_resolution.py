@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.data.column_types import column_type
 from nlpmtl.data.label_columns import NO_CODE, LabelColumn
-from nlpmtl.data.label_spelling import whole_number
+from nlpmtl.data.label_spelling import is_number, whole_number
 from nlpmtl.data.labels import YES, Flag, is_flag, is_on
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.tokenized_split import TokenizedSplit
@@ -145,10 +145,10 @@ def _read_multi_hot(split: TokenizedSplit, name: str, *, declared: Sequence[str]
 
 
 def _read_indices(split: TokenizedSplit, name: str, *, declared: Sequence[str]) -> LabelColumn:
-    """Read integers as indices into the declared labels, unless a declared label is an integer itself."""
+    """Read integers as indices into the declared labels, unless a declared label is a number itself."""
     column = split.columns[name]
     numbers = [whole_number(label) for label in column.names]
-    if not numbers or None in numbers or any(whole_number(label) is not None for label in declared):
+    if not numbers or None in numbers or any(map(is_number, declared)):
         return column
     if numbers == [_UNLABELLED] and not isinstance(column.values, Ragged):  # as in GLUE's test splits
         labelled = np.zeros_like(column.labelled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nlpmtl.config.names import number_name
 from nlpmtl.data.column_types import ColumnType, column_type
 from nlpmtl.data.example import are_strings, has_surrogate
 from nlpmtl.data.label_spelling import whole_number
@@ -61,18 +63,17 @@ def is_on(name: str) -> bool:
 
 
 def _to_name(value: Any, names: Sequence[str] | None) -> str:
-    """Return a label name. A whole number has the same name as an integer, a float and a decimal."""
+    """Return a label name. A number has the same name as an integer, a float and a decimal."""
     value = _to_python(value)
     if isinstance(value, str):
         if has_surrogate(value):
             raise ValueError("not valid Unicode")
         return str(value)
-    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    if not whole:
-        raise ValueError("a label name was expected: a string or a whole number")
+    if not isinstance(value, int) and not (isinstance(value, float) and math.isfinite(value)):
+        raise ValueError("a label name was expected: a string, a number, true or false")
     if names is None:
-        return str(value).lower() if isinstance(value, bool) else str(int(value))
-    if not 0 <= value < len(names):
+        return str(value).lower() if isinstance(value, bool) else number_name(value)
+    if value != int(value) or not 0 <= value < len(names):
         raise ValueError(f"class id out of range, expected 0 to {len(names) - 1}")
     return names[int(value)]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from nlpmtl.data import (
     Spelling,
     TokenizedSplit,
     column_type,
+    equal_codes,
     find_contradiction,
     is_coded,
     is_multi_hot,
@@ -29,6 +30,9 @@ from nlpmtl.data import (
 from nlpmtl.errors import ConfigError
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.fields import task_type
+
+_SHOWN = 6
+"""Maximum number of labels in a note."""
 
 SplitsByDataset = Mapping[str, Mapping[str, TokenizedSplit]]
 """Dataset → split → its rows."""
@@ -124,7 +128,7 @@ def read_columns(
     """
     tasks = dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks)
     raw = LabelColumns({name: _name(datasets, name, splits) for name, splits in rows.items()}, {}, ())
-    spellings = {task: _spelling(raw, task, model=model) for task in tasks}
+    spellings = {task: _spelling(raw, task, declared=_declared(task, datasets), model=model) for task in tasks}
     columns = {
         dataset: {
             split: {
@@ -168,16 +172,19 @@ def _declared(task: str, datasets: Mapping[str, DatasetConfig]) -> tuple[str, ..
     return next((labels for labels in lists if labels), None)
 
 
-def _spelling(columns: LabelColumns, task: str, *, model: Mapping[str, Task] | None) -> Spelling:
+def _spelling(
+    columns: LabelColumns, task: str, *, declared: Sequence[str] | None, model: Mapping[str, Task] | None
+) -> Spelling:
     """Return the spelling of the label names in the data; in an evaluation, that of the model's or the data's names."""
     coded = [(split, column) for _, split, column in columns.of(task) if is_coded(column.type)]
-    train = {name for split, column in coded if split == "train" for name in column.names}
-    names = {name for _, column in coded for name in column.names}
-    spelling = Spelling.of(train or names, others=names)
+    train = [column.names for split, column in coded if split == "train"]
+    every = [column.names for _, column in coded]
+    spelling = Spelling.of(*(train if any(train) else every), others={name for names in every for name in names})
     if model is None:
-        return spelling
+        return replace(spelling, number=spelling.number and not equal_codes(declared or ()))
     known = Spelling.of(model[task].labels)
-    return Spelling(whole=spelling.whole or known.whole, boolean=spelling.boolean or known.boolean)
+    number = (spelling.number or known.number) and not equal_codes(model[task].labels)
+    return Spelling(number=number, boolean=spelling.boolean or known.boolean)
 
 
 def _scheme(options: TaskOptions, task: Task | None) -> Scheme:
@@ -212,6 +219,10 @@ def _notes(datasets: Mapping[str, DatasetConfig], rows: SplitsByDataset, raw: La
         columns = [column for _, _, column in raw.of(task) if is_coded(column.type)]
         for merged in merged_names({name for column in columns for name in column.names}):
             yield f"task {task!r}: the data have {merged}"
+        codes = sorted({code for column in columns for code in equal_codes(column.names)})
+        if codes:
+            listed = ", ".join(map(repr, codes[:_SHOWN]))
+            yield f"task {task!r}: {listed} are equal as numbers, but different labels, because the data have both"
     for name, splits in rows.items():
         for split, prepared in splits.items():
             for task, options in datasets[name].tasks.items():
