@@ -169,6 +169,35 @@ class TestSpellings:
         assert labels(load(CLASSES, earlier=earlier, train=rows([True, False]))) == ["True", "False"]
 
 
+class TestMissingLabels:
+    @pytest.mark.parametrize("marker", ["nan", "NaN", "NA", "NULL", "None", "<NA>", "n/a", " nan"])
+    def test_among_numbers_a_cell_is_missing(self, load: Loader, tmp_path: Path, marker: str) -> None:
+        path = tmp_path / "x.csv"
+        for values, names in ((["1.0", "2.0"], ("1", "2")), (["1.5", "2.0"], ("1.5", "2")), (["True", "False"], None)):
+            path.write_text(f"text,y\na,{values[0]}\nb,{marker}\nc,{values[1]}\n", encoding="utf-8")
+            work = load(CLASSES, train=str(path), validation=rows(list(names or (True, False))))
+            names = names or ("false", "true")
+            assert (work.tasks["t"].labels, labels(work)[1]) == (names, None)
+            assert set(labels(work, "validation")) == set(names)
+            assert any(f"{marker!r} in 1 rows is read as a missing label" in note for note in work.notes)
+        path.write_text(f"text,y\na,1.0\nb,{marker}\nc,0.0\n", encoding="utf-8")
+        assert labels(load({**CLASSES, "labels": ["neg", "pos"]}, train=str(path))) == ["pos", None, "neg"]
+
+    def test_among_names_it_is_a_label_and_a_note_says_so(self, load: Loader, tmp_path: Path) -> None:
+        path = write(tmp_path / "x.csv", ["DE", "NA", "DE"])
+        work = load(CLASSES, train=path)
+        assert work.tasks["t"].labels == ("DE", "NA")
+        assert any("'NA' in 1 rows is read as a label. If it means a missing one" in note for note in work.notes)
+        assert not any("'NA'" in note for note in load({**CLASSES, "labels": ["DE", "NA"]}, train=path).notes)
+        evaluated = load.evaluated(CLASSES, model=work.tasks, test=path)
+        assert (labels(evaluated, "test"), evaluated.notes) == (["DE", "NA", "DE"], ())
+
+    def test_a_declared_label_is_not_missing(self, load: Loader) -> None:
+        work = load({**CLASSES, "labels": ["1", "2", "NA"]}, train=rows(["1", "2", "NA"]))
+        assert labels(work) == ["1", "2", "NA"]
+        assert labels(load.evaluated(CLASSES, model=work.tasks, test=rows(["1", "NA"])), "test") == ["1", "NA"]
+
+
 class TestIndices:
     def test_integers_are_indices_into_the_declared_labels(self, load: Loader, tmp_path: Path) -> None:
         task = {**CLASSES, "labels": ["neg", "pos"]}

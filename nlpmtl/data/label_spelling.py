@@ -70,6 +70,11 @@ def is_number(name: str) -> bool:
     return _NUMBER.fullmatch(name.strip()) is not None
 
 
+def is_boolean(name: str) -> bool:
+    """Return whether a name is a boolean."""
+    return name.strip() in _BOOLEANS
+
+
 def equal_codes(names: Iterable[str]) -> list[str]:
     """Return the names, if all are numbers, that equal another one but are codes, such as ``1.1`` and ``1.10``.
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import (
     ColumnType,
@@ -17,11 +15,11 @@ from nlpmtl.data import (
     Spelling,
     TokenizedSplit,
     column_type,
+    drop_names,
     equal_codes,
     find_contradiction,
     is_coded,
     is_multi_hot,
-    merged_names,
     names_to_bio,
     resolve_labels,
     sort_names,
@@ -30,9 +28,7 @@ from nlpmtl.data import (
 from nlpmtl.errors import ConfigError
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.fields import task_type
-
-_SHOWN = 6
-"""Maximum number of labels in a note."""
+from nlpmtl.tasks.label_notes import label_notes, missing_names
 
 SplitsByDataset = Mapping[str, Mapping[str, TokenizedSplit]]
 """Dataset → split → its rows."""
@@ -127,8 +123,10 @@ def read_columns(
         DataError: a value does not go with the labels that a task declares.
     """
     tasks = dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks)
-    raw = LabelColumns({name: _name(datasets, name, splits) for name, splits in rows.items()}, {}, ())
-    spellings = {task: _spelling(raw, task, declared=_declared(task, datasets), model=model) for task in tasks}
+    declared = {task: _declared(task, datasets) or (model[task].labels if model else None) for task in tasks}
+    named = {name: _name(datasets, name, splits, known=declared) for name, splits in rows.items()}
+    raw = LabelColumns(named, {}, ())
+    spellings = {task: _spelling(raw, task, declared=declared[task], model=model) for task in tasks}
     columns = {
         dataset: {
             split: {
@@ -147,21 +145,36 @@ def read_columns(
         }
         for dataset, splits in raw.columns.items()
     }
-    return LabelColumns(columns, spellings, tuple(_notes(datasets, rows, raw)))
+    return LabelColumns(columns, spellings, label_notes(datasets, rows, raw, known=declared))
 
 
 def _name(
-    datasets: Mapping[str, DatasetConfig], dataset: str, splits: Mapping[str, TokenizedSplit]
+    datasets: Mapping[str, DatasetConfig],
+    dataset: str,
+    splits: Mapping[str, TokenizedSplit],
+    *,
+    known: Mapping[str, Sequence[str] | None],
 ) -> dict[str, dict[str, LabelColumn]]:
-    """Return the label columns of a dataset with the names of labels: split → task → labels."""
+    """Return the label columns of a dataset with the names of labels: split → task → labels.
+
+    Args:
+        datasets: the datasets by name.
+        dataset: the name of the dataset.
+        splits: its splits.
+        known: the labels of each task, declared or of the model.
+    """
     by_split: dict[str, dict[str, LabelColumn]] = {split: {} for split in splits}
     for task, options in datasets[dataset].tasks.items():
         columns = options.label_columns.get("label")
         if columns is None:  # the task type reads other columns, or none
             continue
+        missing, _ = missing_names(options, splits, known=known[task])
         declared = options.labels or _declared(task, datasets)
         multi_hot = is_multi_hot(list(splits.values()), columns[0], declared=declared)
         for split, prepared in splits.items():
+            if missing:
+                column = drop_names(prepared.columns[columns[0]], missing)
+                prepared = replace(prepared, columns={**prepared.columns, columns[0]: column})
             by_split[split][task] = resolve_labels(prepared, columns, declared=declared, multi_hot=multi_hot)
     return by_split
 
@@ -212,29 +225,6 @@ def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: Tokenized
         f'"{scheme}" in {prepared.where}, for example {prepared.place(contradiction.row)}, word {contradiction.word}: '
         f"{contradiction.tag!r}. {advice}"
     )
-
-
-def _notes(datasets: Mapping[str, DatasetConfig], rows: SplitsByDataset, raw: LabelColumns) -> Iterator[str]:
-    for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
-        columns = [column for _, _, column in raw.of(task) if is_coded(column.type)]
-        for merged in merged_names({name for column in columns for name in column.names}):
-            yield f"task {task!r}: the data have {merged}"
-        codes = sorted({code for column in columns for code in equal_codes(column.names)})
-        if codes:
-            listed = ", ".join(map(repr, codes[:_SHOWN]))
-            yield f"task {task!r}: {listed} are equal as numbers, but different labels, because the data have both"
-    for name, splits in rows.items():
-        for split, prepared in splits.items():
-            for task, options in datasets[name].tasks.items():
-                if not options.has_column_per_label:
-                    continue
-                flags = [prepared.columns[column].labelled for column in options.columns]
-                gaps = int((np.logical_or.reduce(flags) & ~np.logical_and.reduce(flags)).sum())
-                if gaps:
-                    yield (
-                        f"{name}, {split}: task {task!r}: {gaps} rows have a value in some of the columns of `label`, "
-                        "not in all: they count as unlabelled"
-                    )
 
 
 def find_labels(
