@@ -111,8 +111,16 @@ def _to_set(value: Any, names: Sequence[str] | None) -> list[str]:
         raise ValueError("a list of labels was expected")
     labels = [_to_name(label, names) for label in value]
     if len(set(labels)) < len(labels) and not (names is None and _may_be_multi_hot(value, labels)):
-        raise ValueError("duplicate label in the list")
+        raise ValueError(f"duplicate label in the list{_not_multi_hot(labels)}")
     return labels
+
+
+def _not_multi_hot(labels: Sequence[str]) -> str:
+    """Return why a list of numbers with repeated ones is not multi-hot, for an error; empty for other lists."""
+    others = [label for label in labels if not is_flag(label)]
+    if not others or len(others) == len(labels):
+        return ""
+    return f"; a multi-hot list has only 0 and 1 (or false and true), found {others[0]!r}"
 
 
 def _may_be_multi_hot(value: Sequence[Any], labels: Sequence[str]) -> bool:
