@@ -216,10 +216,20 @@ def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: Tokenized
         return to_bio(column, scheme)
     if all(name.isdecimal() for name in column.names):
         advice = f'The tags are integers: write their names, in order, as labels = ["O", "B-…", …] in [tasks.{task}]'
+    elif contradiction.notation:
+        advice = contradiction.notation
+    elif contradiction.fitting == "plain" and "O" in column.names:
+        advice = (
+            "No tag has the prefix of a span: write the tags of spans as B-x and I-x. For tags without spans, such as "
+            f'parts of speech, write scheme = "plain" in [tasks.{task}]'
+        )
     elif contradiction.fitting:
         advice = f'The tags fit scheme = "{contradiction.fitting}": write that in [tasks.{task}]'
     else:
-        advice = f'No scheme fits the tags: correct them, or write scheme = "plain" in [tasks.{task}]'
+        advice = (
+            f'No scheme fits the tags: correct them. scheme = "plain" in [tasks.{task}] reads each tag as a class, '
+            "without spans"
+        )
     raise ConfigError(
         f"task {task!r}: the tags of {contradiction.wrong:,} of {contradiction.spans:,} spans contradict scheme = "
         f'"{scheme}" in {prepared.where}, for example {prepared.place(contradiction.row)}, word {contradiction.word}: '
