@@ -66,6 +66,29 @@ class TestTagSchemes:
             load(TAGS, train=tagged([tag for tag in row if not tag.startswith("B-")]))
         assert labels(load({**TAGS, "scheme": "plain"}, train=tagged(row))) == [row]
 
+    @pytest.mark.parametrize(
+        ("row", "spans"),
+        [
+            (["B-x", "I-x", "O"], 'the tags fit scheme = "bio"'),
+            (["I-x", "I-x", "B-x", "O"], 'the tags fit scheme = "iob1"'),
+            (["S-x", "B-x", "E-x", "O"], 'the tags fit scheme = "bioes"'),
+            (["U-x", "B-x", "L-x", "O"], 'the tags fit scheme = "bioes"'),
+            (["b-x", "i-x", "o"], "write 'B-x' instead of 'b-x'"),
+        ],
+    )
+    def test_tags_of_spans_that_are_read_as_plain_are_noted(self, load: Loader, row: list[str], spans: str) -> None:
+        work = load({**TAGS, "scheme": "plain"}, train=tagged(row))
+        assert labels(work) == [row]
+        (note,) = [note for note in work.notes if "spans" in note]
+        assert "task 't': the tags seem to mark spans" in note
+        assert note.endswith(spans)
+
+    @pytest.mark.parametrize("row", [["NOUN", "I-ADJ", "B", "O"], ["B-ADJ", "I", "VERB"], ["O", "O", "X"]])
+    def test_parts_of_speech_may_have_such_names(self, load: Loader, row: list[str]) -> None:
+        work = load({**TAGS, "scheme": "plain"}, train=tagged(row))
+        assert labels(work) == [row]
+        assert not any("spans" in note for note in work.notes)
+
     def test_a_model_of_plain_tags_is_evaluated_on_plain_tags(self, load: Loader) -> None:
         model = load({**TAGS, "scheme": "plain"}, train=tagged(["N", "V"])).tasks
         assert labels(load.evaluated(TAGS, model=model, test=tagged(["V"])), "test") == [["V"]]

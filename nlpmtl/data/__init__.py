@@ -31,7 +31,7 @@ from nlpmtl.data.labels import LabelType
 from nlpmtl.data.missing_labels import drop_names, is_missing_value, split_missing
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sliding_window import Windows, tokenize_windows
-from nlpmtl.data.tag_schemes import Scheme, find_contradiction, names_to_bio, to_bio
+from nlpmtl.data.tag_schemes import Scheme, find_contradiction, find_spans_in_plain, names_to_bio, to_bio
 from nlpmtl.data.targets import (
     IGNORED,
     ClassLabels,
@@ -102,6 +102,7 @@ __all__ = [
     "equal_codes",
     "find_contradiction",
     "find_first_tokens",
+    "find_spans_in_plain",
     "fingerprint",
     "is_coded",
     "is_missing_value",

@@ -138,7 +138,7 @@ def find_spans_in_plain(column: LabelColumn) -> str | None:
     """Return how the tags of a column that is read as "plain" mark spans; None for tags without spans."""
     fitting = next((scheme for scheme in SPANS if _fits(column, scheme, bare=True)), None)
     if any(_split(name)[0] for name in column.names):
-        return f'they fit scheme = "{fitting}"' if fitting else None
+        return f'the tags fit scheme = "{fitting}"' if fitting else None
     return find_notation(column)
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nlpmtl.config import DatasetConfig, TaskOptions
-from nlpmtl.data import TokenizedSplit, column_type, equal_codes, is_coded, merged_names, split_missing
+from nlpmtl.data import (
+    TokenizedSplit,
+    column_type,
+    equal_codes,
+    find_spans_in_plain,
+    is_coded,
+    merged_names,
+    split_missing,
+)
 from nlpmtl.errors import plain
 
 if TYPE_CHECKING:
@@ -33,7 +41,31 @@ def label_notes(
         raw: the label columns with the names in the data.
         known: the labels of each task, declared or of the model.
     """
-    return (*_name_notes(datasets, raw), *_missing_notes(datasets, rows, known=known), *_gap_notes(datasets, rows))
+    return (
+        *_name_notes(datasets, raw),
+        *_span_notes(datasets, raw),
+        *_missing_notes(datasets, rows, known=known),
+        *_gap_notes(datasets, rows),
+    )
+
+
+def _span_notes(datasets: Mapping[str, DatasetConfig], raw: LabelColumns) -> Iterator[str]:
+    """Yield a note about each column of tags that mark spans but are read as "plain".
+
+    It is no error, because "plain" contradicts no tags: parts of speech may be called B or I-ADJ, and classes of tokens
+    are a baseline for spans. Only a column in which nearly all tags have the prefix of a span is reported.
+    """
+    for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
+        for dataset, split, column in raw.of(task):
+            options = datasets[dataset].tasks[task]
+            if split != "train" or not column_type(column.type).per_word:
+                continue
+            spans = find_spans_in_plain(column) if getattr(options, "scheme", None) == "plain" else None
+            if spans:
+                yield (
+                    f'{dataset}: task {task!r}: the tags seem to mark spans, but scheme = "plain" reads each tag as a '
+                    f"class, so no spans are predicted or scored. To predict spans: {spans}"
+                )
 
 
 def _name_notes(datasets: Mapping[str, DatasetConfig], raw: LabelColumns) -> Iterator[str]:
