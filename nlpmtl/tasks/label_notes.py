@@ -126,7 +126,9 @@ def _missing_notes(
             for name in (*missing, *possible):
                 columns = [split.columns[options.columns[0]] for split in splits.values()]
                 count = sum(
-                    int((column.values == column.names.index(name)).sum()) for column in columns if name in column.names
+                    int(np.count_nonzero(np.equal(column.values, column.names.index(name))))
+                    for column in columns
+                    if name in column.names
                 )
                 subject = f"{dataset}: task {task!r}: {plain(name)!r} in {count:,} rows"
                 yield (
