@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nlpmtl.config import DatasetConfig, TaskOptions
-from nlpmtl.data import LabelType, column_type
+from nlpmtl.data import LabelType, column_type, is_missing_value
 from nlpmtl.data.dataset_reader import DatasetReader, open_reader
 from nlpmtl.data.raw_rows import MalformedRow, RawRow, RawRows
 from nlpmtl.data.targets import describe_unknown
@@ -142,9 +142,9 @@ def _check_labels(
 
 
 def _names(value: Any) -> Iterator[str]:
-    """Yield the label names in a cell, except numbers and booleans, which may be other spellings of a label."""
+    """Yield the label names in a cell, except those that may be other spellings of a label, or no label."""
     for label in value if isinstance(value, list | tuple) else [value]:
-        if isinstance(label, str) and not _is_number(label):
+        if isinstance(label, str) and not _is_number(label) and not is_missing_value(label):
             yield label
 
 

@@ -85,9 +85,31 @@ class TestSpellings:
         evaluated = load.evaluated({**CLASSES, "labels": ["no", "yes"]}, model=model, test=rows([1, 0]))
         assert labels(evaluated, "test") == ["yes", "no"]
 
-    def test_names_that_are_not_whole_numbers_keep_their_spelling(self, load: Loader, tmp_path: Path) -> None:
-        work = load(CLASSES, train=write(tmp_path / "x.csv", ["1.0", "2.5", "10.0"]))
-        assert work.tasks["t"].labels == ("1.0", "2.5", "10.0")
+    @pytest.mark.parametrize("kind", SOURCES)
+    def test_decimals_have_one_name_whatever_their_source(self, load: Loader, tmp_path: Path, kind: str) -> None:
+        train = source(kind, tmp_path, [0.5, 1.0, None, 10.5])
+        work = load(CLASSES, train=train, validation=write(tmp_path / "v.csv", ["1.0", "+0.50", "10.5"]))
+        assert (work.tasks["t"].labels, labels(work)) == (("0.5", "1", "10.5"), ["0.5", "1", None, "10.5"])
+        assert labels(work, "validation") == ["1", "0.5", "10.5"]
+        work = load({**CLASSES, "labels": [10.5, 1, 0.5]}, train=train, validation=rows([0.5, 1]))
+        assert (work.tasks["t"].labels, labels(work, "validation")) == (("10.5", "1", "0.5"), ["0.5", "1"])
+
+    def test_decimals_of_single_precision(self, load: Loader) -> None:
+        frame = pd.DataFrame({"text": ["a"] * 3, "y": np.array([0.1, 2.7, 1.00390625], dtype=np.float32)})
+        work = load(CLASSES, train=frame, validation=rows([0.1, "2.7", 1.00390625]))
+        assert work.tasks["t"].labels == ("0.1", "1.00390625", "2.7")
+        assert labels(work, "validation") == ["0.1", "2.7", "1.00390625"]
+
+    def test_decimals_that_are_codes_are_different_labels(self, load: Loader) -> None:
+        work = load(CLASSES, train=rows(["1.1", "1.10", "2.0"]))
+        assert work.tasks["t"].labels == ("1.1", "1.10", "2.0")
+        assert any("'1.1', '1.10' are equal as numbers" in note for note in work.notes)
+        evaluated = load.evaluated(CLASSES, model=work.tasks, test=rows(["1.10", "2.0"]))
+        assert labels(evaluated, "test") == ["1.10", "2.0"]
+
+    def test_integers_are_no_indices_into_decimals(self, load: Loader) -> None:
+        with pytest.raises(DataError, match="'0' is not in the list"):
+            load({**CLASSES, "labels": [0.5, 1.5]}, train=rows([0, 1]))
 
     def test_unicode_forms_are_one_label_and_a_note_says_so(self, load: Loader) -> None:
         work = load(CLASSES, train=rows(["caf\u00e9", "cafe\u0301", "x"]))
@@ -97,6 +119,23 @@ class TestSpellings:
         assert labels(work) == ["caf\u00e9", "x"]
         assert not any("Unicode" in note for note in work.notes)
         assert labels(load(SETS, train=rows([["cafe\u0301", "caf\u00e9"], ["x"]]))) == [["caf\u00e9"], ["x"]]
+
+    def test_white_space_around_names_is_removed_and_a_note_says_so(self, load: Loader, tmp_path: Path) -> None:
+        work = load(CLASSES, train=rows(["pos", "pos ", "neg"]), validation=rows(["neg", "\u00a0pos"]))
+        assert work.tasks["t"].labels == ("neg", "pos")
+        assert labels(work, "validation") == ["neg", "pos"]
+        (note,) = [note for note in work.notes if "white space" in note]
+        assert "task 't': the data have 'pos' with and without white space at its ends" in note
+        path = tmp_path / "x.csv"
+        path.write_text("text,y\na, pos\nb,neg\nc, \n", encoding="utf-8")
+        work = load({**CLASSES, "labels": ["pos ", "neg"]}, train=str(path))
+        assert (work.tasks["t"].labels, labels(work)) == (("pos", "neg"), ["pos", "neg", None])
+        path.write_text("text,y\na, 1\nb,0 \n", encoding="utf-8")
+        assert labels(load({**CLASSES, "labels": ["neg", "pos"]}, train=str(path))) == ["pos", "neg"]
+        assert labels(load(SETS, train=rows([["pos", "pos "], ["neg"]]))) == [["pos"], ["neg"]]
+        hot = {**SETS, "labels": ["a", "b", "c"]}
+        assert labels(load(hot, train=rows([["0", " 1", "1 "], ["1", "0", "0"]]))) == [["b", "c"], ["a"]]
+        assert labels(load(TAGS, train=tagged(["B-x ", " O"], ["B-x", "O"]))) == [["B-x", "O"]] * 2
 
     def test_a_config_lists_numbers_and_booleans(self, load: Loader) -> None:
         assert labels(load({**CLASSES, "labels": [3, 1, 2]}, train=rows([1, 2, 3]))) == ["1", "2", "3"]
@@ -128,6 +167,35 @@ class TestSpellings:
         earlier = load({**CLASSES, "labels": ["False", "True", "?"]}, train=rows(["True"])).tasks
         earlier["t"].labels = ("False", "True")
         assert labels(load(CLASSES, earlier=earlier, train=rows([True, False]))) == ["True", "False"]
+
+
+class TestMissingLabels:
+    @pytest.mark.parametrize("marker", ["nan", "NaN", "NA", "NULL", "None", "<NA>", "n/a", " nan"])
+    def test_among_numbers_a_cell_is_missing(self, load: Loader, tmp_path: Path, marker: str) -> None:
+        path = tmp_path / "x.csv"
+        for values, names in ((["1.0", "2.0"], ("1", "2")), (["1.5", "2.0"], ("1.5", "2")), (["True", "False"], None)):
+            path.write_text(f"text,y\na,{values[0]}\nb,{marker}\nc,{values[1]}\n", encoding="utf-8")
+            work = load(CLASSES, train=str(path), validation=rows(list(names or (True, False))))
+            names = names or ("false", "true")
+            assert (work.tasks["t"].labels, labels(work)[1]) == (names, None)
+            assert set(labels(work, "validation")) == set(names)
+            assert any(f"{marker!r} in 1 rows is read as a missing label" in note for note in work.notes)
+        path.write_text(f"text,y\na,1.0\nb,{marker}\nc,0.0\n", encoding="utf-8")
+        assert labels(load({**CLASSES, "labels": ["neg", "pos"]}, train=str(path))) == ["pos", None, "neg"]
+
+    def test_among_names_it_is_a_label_and_a_note_says_so(self, load: Loader, tmp_path: Path) -> None:
+        path = write(tmp_path / "x.csv", ["DE", "NA", "DE"])
+        work = load(CLASSES, train=path)
+        assert work.tasks["t"].labels == ("DE", "NA")
+        assert any("'NA' in 1 rows is read as a label. If it means a missing one" in note for note in work.notes)
+        assert not any("'NA'" in note for note in load({**CLASSES, "labels": ["DE", "NA"]}, train=path).notes)
+        evaluated = load.evaluated(CLASSES, model=work.tasks, test=path)
+        assert (labels(evaluated, "test"), evaluated.notes) == (["DE", "NA", "DE"], ())
+
+    def test_a_declared_label_is_not_missing(self, load: Loader) -> None:
+        work = load({**CLASSES, "labels": ["1", "2", "NA"]}, train=rows(["1", "2", "NA"]))
+        assert labels(work) == ["1", "2", "NA"]
+        assert labels(load.evaluated(CLASSES, model=work.tasks, test=rows(["1", "NA"])), "test") == ["1", "NA"]
 
 
 class TestIndices:

@@ -48,9 +48,36 @@ class TestMultiHot:
         assert labels(load(digits, train=rows([[0, 1, 1], [1, 0, 0]]))) == [["1", "2"], ["0"]]
 
     def test_a_name_twice_stays_an_error(self, load: Loader) -> None:
-        for values in ([["x", "x"]], [[2, 2]], [[1, 1], ["x"]]):
-            with pytest.raises(DataError, match="row 1: y: duplicate label in the list"):
+        for values in ([["x", "x"]], [[2, 2]]):
+            with pytest.raises(DataError, match=r"row 1: y: duplicate label in the list \(found"):
                 load(SETS, train=rows(values))
+
+    def test_lists_with_one_entry(self, load: Loader) -> None:
+        with pytest.raises(DataError, match=r'row 1: y: .* multi-hot\. Write the name of the label: labels = \["…"\]'):
+            load(SETS, train=rows([[0], [1], [1]]))
+        assert labels(load({**SETS, "labels": ["0", "1"]}, train=rows([[0], [1]]))) == [["0"], ["1"]]
+
+    def test_multi_hot_lists_mixed_with_names(self, load: Loader) -> None:
+        mixed = (
+            r"row 1: y: the list has only 0 and 1, as a multi-hot list, but one: {} has 'a'\. Write all lists in one"
+        )
+        task = {**SETS, "labels": ["a", "b", "c"]}
+        for declared in (task, SETS):
+            with pytest.raises(DataError, match=mixed.format("train, row 2")):
+                load(declared, train=rows([[0, 1, 1], ["a"]]))
+        with pytest.raises(DataError, match=mixed.format("validation, row 1")):
+            load(task, train=rows([[0, 1, 1]]), validation=rows([["a"]]))
+        with pytest.raises(DataError, match=mixed.format("train, row 2")):
+            load(SETS, train=rows([[0, 1], ["a", "b"]]))
+
+    def test_numbers_other_than_0_and_1(self, load: Loader) -> None:
+        task = {**SETS, "labels": ["a", "b", "c"]}
+        for value in (-1, 0.5):
+            with pytest.raises(DataError, match=f"row 1: y: duplicate label in the list; .* found '{value}'"):
+                load(task, train=rows([[value, 1, 1]]))
+        for declared in ({**SETS, "labels": ["a", "b"]}, SETS):
+            with pytest.raises(DataError, match=r"row 1: y: the lists have numbers between 0 and 1, such as 0\.5"):
+                load(declared, train=rows([[0.5, 0.0], [1.0, 0.25]]))
 
 
 class TestColumns:

@@ -39,6 +39,56 @@ class TestTagSchemes:
         with pytest.raises(ConfigError, match=r"The tags are integers: .*labels = "):
             load(TAGS, train=tagged([0, 1]))
 
+    @pytest.mark.parametrize(
+        ("row", "advice"),
+        [
+            (["b-per", "i-per", "o"], "write 'B-per' instead of 'b-per'"),
+            (["B_PER", "I_PER", "O"], "write 'B-PER' instead of 'B_PER'"),
+            (["O", "I:PER", "B:PER"], "write 'I-PER' instead of 'I:PER'"),
+            (["B\u2013PER", "O"], "write 'B-PER' instead of 'B\u2013PER'"),
+            (["PER-B", "PER-I", "O"], "write 'B-PER' instead of 'PER-B'"),
+            (["PER_S", "LOC_B", "LOC_E", "O"], "write 'S-PER' instead of 'PER_S'"),
+            (["B", "I", "O"], "write 'B-span' instead of 'B'"),
+            (["(PER*)", "*", "(LOC*", "*)"], "brackets of CoNLL-2012"),
+            (["(A0*", "*)", "(V*)", "-", "(A1(A2*))"], "brackets of CoNLL-2012"),
+            (["PER", "PER", "O"], "write the tags of spans as B-x and I-x"),
+        ],
+    )
+    def test_other_notations_of_spans_are_named(self, load: Loader, row: list[str], advice: str) -> None:
+        with pytest.raises(ConfigError) as error:
+            load(TAGS, train=tagged(row))
+        assert advice in str(error.value)
+        assert "fit scheme" not in str(error.value)
+
+    @pytest.mark.parametrize("row", [["NN-HL", "B-HL", "VB"], ["V.B", "N.S", "ADJ"], ["B", "N", "V"], ["(", ")", "NN"]])
+    def test_tags_of_other_kinds_are_plain(self, load: Loader, row: list[str]) -> None:
+        with pytest.raises(ConfigError, match='fit scheme = "plain"'):
+            load(TAGS, train=tagged([tag for tag in row if not tag.startswith("B-")]))
+        assert labels(load({**TAGS, "scheme": "plain"}, train=tagged(row))) == [row]
+
+    @pytest.mark.parametrize(
+        ("row", "spans"),
+        [
+            (["B-x", "I-x", "O"], 'the tags fit scheme = "bio"'),
+            (["I-x", "I-x", "B-x", "O"], 'the tags fit scheme = "iob1"'),
+            (["S-x", "B-x", "E-x", "O"], 'the tags fit scheme = "bioes"'),
+            (["U-x", "B-x", "L-x", "O"], 'the tags fit scheme = "bioes"'),
+            (["b-x", "i-x", "o"], "write 'B-x' instead of 'b-x'"),
+        ],
+    )
+    def test_tags_of_spans_that_are_read_as_plain_are_noted(self, load: Loader, row: list[str], spans: str) -> None:
+        work = load({**TAGS, "scheme": "plain"}, train=tagged(row))
+        assert labels(work) == [row]
+        (note,) = [note for note in work.notes if "spans" in note]
+        assert "task 't': the tags seem to mark spans" in note
+        assert note.endswith(spans)
+
+    @pytest.mark.parametrize("row", [["NOUN", "I-ADJ", "B", "O"], ["B-ADJ", "I", "VERB"], ["O", "O", "X"]])
+    def test_parts_of_speech_may_have_such_names(self, load: Loader, row: list[str]) -> None:
+        work = load({**TAGS, "scheme": "plain"}, train=tagged(row))
+        assert labels(work) == [row]
+        assert not any("spans" in note for note in work.notes)
+
     def test_a_model_of_plain_tags_is_evaluated_on_plain_tags(self, load: Loader) -> None:
         model = load({**TAGS, "scheme": "plain"}, train=tagged(["N", "V"])).tasks
         assert labels(load.evaluated(TAGS, model=model, test=tagged(["V"])), "test") == [["V"]]

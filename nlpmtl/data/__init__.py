@@ -26,11 +26,12 @@ from nlpmtl.data.example import (
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.label_resolution import is_multi_hot, resolve_labels
-from nlpmtl.data.label_spelling import Spelling, merged_unicode_forms, sort_names
+from nlpmtl.data.label_spelling import Spelling, equal_codes, merged_names, sort_names
 from nlpmtl.data.labels import LabelType
+from nlpmtl.data.missing_labels import drop_names, is_missing_value, split_missing
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sliding_window import Windows, tokenize_windows
-from nlpmtl.data.tag_schemes import Scheme, find_contradiction, names_to_bio, to_bio
+from nlpmtl.data.tag_schemes import Scheme, find_contradiction, find_spans_in_plain, names_to_bio, to_bio
 from nlpmtl.data.targets import (
     IGNORED,
     ClassLabels,
@@ -97,13 +98,17 @@ __all__ = [
     "describe_changes",
     "describe_value",
     "digest_source",
+    "drop_names",
+    "equal_codes",
     "find_contradiction",
     "find_first_tokens",
+    "find_spans_in_plain",
     "fingerprint",
     "is_coded",
+    "is_missing_value",
     "is_multi_hot",
     "join_words",
-    "merged_unicode_forms",
+    "merged_names",
     "names_to_bio",
     "parse_columns",
     "parse_value",
@@ -111,6 +116,7 @@ __all__ = [
     "resolve_labels",
     "sort_names",
     "split_into_microbatches",
+    "split_missing",
     "split_words",
     "stack_targets",
     "to_bio",

@@ -76,7 +76,7 @@ def open_table(
     Args:
         lines: the lines, with their line endings.
         format: the format, as `TextFormat.for_file` returns it.
-        labels: the columns whose empty cells are null; an empty cell of another column is an empty text.
+        labels: the columns whose empty or blank cells are null; an empty cell of another column is an empty text.
         where: the file's name in errors.
         name_all: whether columns without a name, which spreadsheets append, are read as "Unnamed: 0", "Unnamed: 1", …,
             by their index, as pandas names them; otherwise they are not read.
@@ -119,7 +119,7 @@ class _Columns:
 
     Args:
         names: the column names, in the order of the fields.
-        labels: the columns whose empty cells are null.
+        labels: the columns whose empty or blank cells are null.
         where: the file's name in errors.
         name_all: whether columns without a name get one, instead of being left out.
 
@@ -142,7 +142,7 @@ class _Columns:
             hint = _MAYBE_QUOTED if not quoted and any(field.startswith('"') for field in fields) else ""
             return MalformedRow(fields, f"{len(fields)} field(s), but the header has {len(self.names)}{hint}")
         cells = zip(self.names, fields, strict=False)
-        return {name: value if value or name not in self._labels else None for name, value in cells if name}
+        return {name: value if name not in self._labels or value.strip() else None for name, value in cells if name}
 
 
 class _Lines:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.data.column_types import column_type
 from nlpmtl.data.label_columns import NO_CODE, LabelColumn
-from nlpmtl.data.label_spelling import whole_number
+from nlpmtl.data.label_spelling import is_number, whole_number
 from nlpmtl.data.labels import YES, Flag, is_flag, is_on
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.tokenized_split import TokenizedSplit
@@ -39,12 +39,8 @@ def resolve_labels(
         return _join_flags([split.columns[column] for column in columns], columns)
     if type_.coding in ("number", "parsed"):
         return first
-    if type_.flag_type is not None:
-        if multi_hot:
-            return _read_multi_hot(split, columns[0], declared=declared)
-        repeated = _rows_with_repeats(first) if any(map(is_flag, first.names)) else np.zeros(0, dtype=np.int64)
-        if len(repeated):
-            raise DataError(f"{split.place(int(repeated[0]))}: {columns[0]}: duplicate label in the list")
+    if multi_hot:
+        return _read_multi_hot(split, columns[0], declared=declared)
     if declared is not None:
         return _read_indices(split, columns[0], declared=declared)
     return first
@@ -90,26 +86,79 @@ def is_multi_hot(splits: Collection[TokenizedSplit], column: str, *, declared: S
     """Return whether the lists of a column have an entry of 0 or 1 for every label, instead of label names.
 
     A list with a repeated entry can only be multi-hot, because it is not a set of names. Without such a list, all
-    lists must have one entry per declared label (without declared labels: the same length, at least 2), and 0 and 1
-    must not be declared labels themselves.
+    lists must have one entry per declared label (without declared labels: the same length), and 0 and 1 must not be
+    declared labels themselves.
 
     Args:
         splits: the splits of a dataset, which are all read in the same way.
         column: the name of the column.
         declared: the task's `labels` in the config, if given.
+
+    Raises:
+        DataError: some lists are multi-hot and others have names, or the lists have probabilities.
     """
     columns = [split.columns[column] for split in splits]
     names = {name for split_column in columns for name in split_column.names}
     has_classes = any(column in split.class_names for split in splits)
     are_sets = all(column_type(split_column.type).flag_type is not None for split_column in columns)
-    if has_classes or not are_sets or not names or not all(map(is_flag, names)):
+    if has_classes or not are_sets or not names:
+        return False
+    if not all(map(is_flag, names)):
+        _check_not_mixed(splits, column, declared=declared)
         return False
     if any(len(_rows_with_repeats(split_column)) for split_column in columns):
         return True
-    lengths = {int(n) for c in columns if isinstance(c.values, Ragged) for n in c.values.lengths[c.labelled]}
+    lengths = _lengths(columns)
     if declared is None:
-        return len(lengths) == 1 and max(lengths) > 1
+        return len(lengths) == 1
     return lengths == {len(declared)} and not any(map(is_flag, declared))
+
+
+def _lengths(columns: Collection[LabelColumn]) -> set[int]:
+    """Return the lengths of all lists."""
+    return {int(n) for c in columns if isinstance(c.values, Ragged) for n in c.values.lengths[c.labelled]}
+
+
+def _check_not_mixed(splits: Collection[TokenizedSplit], name: str, *, declared: Sequence[str] | None) -> None:
+    """Raise DataError if a list is multi-hot although another has label names, or if the lists have probabilities."""
+    other_split, other = next((s, n) for s in splits for n in s.columns[name].names if not is_flag(n))
+    place = other_split.place(other_split.columns[name].first_row(other))
+    numbers = [float(n) for split in splits for n in split.columns[name].names if is_number(n)]
+    every = [n for split in splits for n in split.columns[name].names]
+    lengths = _lengths([split.columns[name] for split in splits])
+    if (
+        len(numbers) == len(every)
+        and all(0 <= number <= 1 for number in numbers)
+        and len(lengths) == 1
+        and max(lengths) > 1
+        and not any(map(is_number, declared or ()))
+    ):
+        raise DataError(
+            f"{place}: {name}: the lists have numbers between 0 and 1, such as {other}, which are not labels. Write "
+            "0 or 1 for each label, or the names of the labels"
+        )
+    for split in splits:
+        row = _first_multi_hot(split.columns[name], declared=declared)
+        if row is not None:
+            raise DataError(
+                f"{split.place(row)}: {name}: the list has only 0 and 1, as a multi-hot list, but {place} has "
+                f"{quote(other, limit=40)}. Write all lists in one way: 0 or 1 for each of the `labels`, or label names"
+            )
+
+
+def _first_multi_hot(column: LabelColumn, *, declared: Sequence[str] | None) -> int | None:
+    """Return the first row that can only be multi-hot: 0 or 1 twice, or several among names without `labels`."""
+    repeated = _rows_with_repeats(column)
+    if len(repeated):
+        return int(repeated[0])
+    if declared is not None or all(map(is_number, column.names)):
+        return None
+    assert isinstance(column.values, Ragged)
+    flags = np.array([is_flag(value) for value in column.names], dtype=np.bool_)
+    row, _ = column.values.indices_2d()
+    hot = np.bincount(row, weights=flags[column.values.values], minlength=len(column.labelled))
+    rows = np.flatnonzero((hot == column.values.lengths) & (hot > 1))
+    return int(rows[0]) if len(rows) else None
 
 
 def _rows_with_repeats(column: LabelColumn) -> NDArray[np.int64]:
@@ -129,7 +178,7 @@ def _read_multi_hot(split: TokenizedSplit, name: str, *, declared: Sequence[str]
         row = int(np.argmax(column.labelled & (lengths > 0)))
         raise DataError(
             f"{split.place(row)}: {name}: the lists contain only 0 and 1, so they seem to be multi-hot. Write the "
-            f'names of the {lengths[row]} labels in the order of the entries: labels = ["…", …]'
+            f'{_names_in_order(int(lengths[row]))}. If 0 and 1 are label names, write labels = ["0", "1"]'
         )
     wrong = np.flatnonzero(column.labelled & (lengths != len(declared)))
     if len(wrong):
@@ -144,11 +193,17 @@ def _read_multi_hot(split: TokenizedSplit, name: str, *, declared: Sequence[str]
     return _from_multi_hot(hot, names=declared, labelled=column.labelled)
 
 
+def _names_in_order(count: int) -> str:
+    if count == 1:
+        return 'name of the label: labels = ["…"]'
+    return f'names of the {count} labels in the order of the entries: labels = ["…", …]'
+
+
 def _read_indices(split: TokenizedSplit, name: str, *, declared: Sequence[str]) -> LabelColumn:
-    """Read integers as indices into the declared labels, unless a declared label is an integer itself."""
+    """Read integers as indices into the declared labels, unless a declared label is a number itself."""
     column = split.columns[name]
     numbers = [whole_number(label) for label in column.names]
-    if not numbers or None in numbers or any(whole_number(label) is not None for label in declared):
+    if not numbers or None in numbers or any(map(is_number, declared)):
         return column
     if numbers == [_UNLABELLED] and not isinstance(column.values, Ragged):  # as in GLUE's test splits
         labelled = np.zeros_like(column.labelled)

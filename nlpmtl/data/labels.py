@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nlpmtl.config.names import number_name
 from nlpmtl.data.column_types import ColumnType, column_type
 from nlpmtl.data.example import are_strings, has_surrogate
 from nlpmtl.data.label_spelling import whole_number
@@ -52,27 +54,26 @@ def to_label(
 
 def is_flag(name: str) -> bool:
     """Return whether a label name can also be read as 0 or 1."""
-    return name in _FLAGS
+    return name.strip() in _FLAGS
 
 
 def is_on(name: str) -> bool:
     """Return whether a name that `is_flag` accepts means 1."""
-    return _FLAGS[name] == YES
+    return _FLAGS[name.strip()] == YES
 
 
 def _to_name(value: Any, names: Sequence[str] | None) -> str:
-    """Return a label name. A whole number has the same name as an integer, a float and a decimal."""
+    """Return a label name. A number has the same name as an integer, a float and a decimal."""
     value = _to_python(value)
     if isinstance(value, str):
         if has_surrogate(value):
             raise ValueError("not valid Unicode")
         return str(value)
-    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    if not whole:
-        raise ValueError("a label name was expected: a string or a whole number")
+    if not isinstance(value, int) and not (isinstance(value, float) and math.isfinite(value)):
+        raise ValueError("a label name was expected: a string, a number, true or false")
     if names is None:
-        return str(value).lower() if isinstance(value, bool) else str(int(value))
-    if not 0 <= value < len(names):
+        return str(value).lower() if isinstance(value, bool) else number_name(value)
+    if value != int(value) or not 0 <= value < len(names):
         raise ValueError(f"class id out of range, expected 0 to {len(names) - 1}")
     return names[int(value)]
 
@@ -110,8 +111,16 @@ def _to_set(value: Any, names: Sequence[str] | None) -> list[str]:
         raise ValueError("a list of labels was expected")
     labels = [_to_name(label, names) for label in value]
     if len(set(labels)) < len(labels) and not (names is None and _may_be_multi_hot(value, labels)):
-        raise ValueError("duplicate label in the list")
+        raise ValueError(f"duplicate label in the list{_not_multi_hot(labels)}")
     return labels
+
+
+def _not_multi_hot(labels: Sequence[str]) -> str:
+    """Return why a list of numbers with repeated ones is not multi-hot, for an error; empty for other lists."""
+    others = [label for label in labels if not is_flag(label)]
+    if not others or len(others) == len(labels):
+        return ""
+    return f"; a multi-hot list has only 0 and 1 (or false and true), found {others[0]!r}"
 
 
 def _may_be_multi_hot(value: Sequence[Any], labels: Sequence[str]) -> bool:

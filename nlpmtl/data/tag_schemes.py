@@ -8,7 +8,7 @@ I, E and S.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.tag_notations import OUTSIDE, as_bio, in_brackets
 
 Scheme = Literal["bio", "iob1", "bioes", "plain"]
 SPANS: tuple[Scheme, ...] = ("bio", "iob1", "bioes")
@@ -40,6 +41,7 @@ class Contradiction:
         word: the number of its first word in that row, from 1.
         tag: the tag of that word.
         fitting: the scheme that fits, or None.
+        notation: what to write instead, if the tags are spans in another notation; then no scheme fits.
     """
 
     spans: int
@@ -48,6 +50,7 @@ class Contradiction:
     word: int
     tag: str
     fitting: Scheme | None
+    notation: str | None = None
 
 
 def to_bio(column: LabelColumn, scheme: Scheme) -> LabelColumn:
@@ -104,14 +107,39 @@ def find_contradiction(column: LabelColumn, scheme: Scheme, *, train: bool) -> C
     row = column.values.row_of(first)
     others = [other for other in SPANS if other != scheme]
     fitting = next((other for other in others if _fits(column, other, bare=train)), None)
+    notation = None if fitting else find_notation(column)
     return Contradiction(
         spans=spans,
         wrong=len(wrong),
         row=row,
         word=first - int(column.values.bounds[row]) + 1,
         tag=column.names[column.values.values[first]],
-        fitting=fitting or ("plain" if _is_plain(column) else None),
+        fitting=fitting or ("plain" if notation is None and _is_plain(column) else None),
+        notation=notation,
     )
+
+
+def find_notation(column: LabelColumn) -> str | None:
+    """Return what to write instead of tags that are spans in another notation; None for other tags."""
+    if in_brackets(column.names):
+        return (
+            "The tags are spans in the brackets of CoNLL-2012: convert them, so that '(PER*', '*)' are 'B-PER', 'I-PER'"
+        )
+    rewritten = as_bio(column.names)
+    if _fraction(column, [name is not None for name in rewritten], outside=OUTSIDE) < 1 - _TOLERANCE:
+        return None
+    for old, new in zip(column.names, rewritten, strict=True):
+        if new is not None and old not in OUTSIDE:
+            return f"Tags of spans are a capital letter, a hyphen and a type: write {new!r} instead of {old!r}"
+    return None
+
+
+def find_spans_in_plain(column: LabelColumn) -> str | None:
+    """Return how the tags of a column that is read as "plain" mark spans; None for tags without spans."""
+    fitting = next((scheme for scheme in SPANS if _fits(column, scheme, bare=True)), None)
+    if any(_split(name)[0] for name in column.names):
+        return f'the tags fit scheme = "{fitting}"' if fitting else None
+    return find_notation(column)
 
 
 def _fits(column: LabelColumn, scheme: Scheme, *, bare: bool) -> bool:
@@ -121,11 +149,15 @@ def _fits(column: LabelColumn, scheme: Scheme, *, bare: bool) -> bool:
 
 def _is_plain(column: LabelColumn) -> bool:
     """Return whether hardly any tag has the prefix of a span."""
+    return _fraction(column, [bool(_split(name)[0]) for name in column.names], outside=(_OUTSIDE,)) <= _TOLERANCE
+
+
+def _fraction(column: LabelColumn, marked: Sequence[bool], *, outside: Collection[str]) -> float:
+    """Return the fraction of the tags, without those outside of spans, whose names are marked; 0 without tags."""
     assert isinstance(column.values, Ragged)
     counts = np.bincount(column.values.values, minlength=len(column.names))
-    marked = sum(int(n) for n, name in zip(counts, column.names, strict=True) if _split(name)[0])
-    outside = sum(int(n) for n, name in zip(counts, column.names, strict=True) if name == _OUTSIDE)
-    return marked <= _TOLERANCE * (int(counts.sum()) - outside)
+    inside = counts * np.array([name not in outside for name in column.names], dtype=np.int64)
+    return float((inside * np.array(marked, dtype=np.int64)).sum() / max(1, inside.sum()))
 
 
 def _count(column: LabelColumn, scheme: Scheme, *, bare: bool) -> tuple[NDArray[np.int64], int]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import (
@@ -17,18 +15,20 @@ from nlpmtl.data import (
     Spelling,
     TokenizedSplit,
     column_type,
+    drop_names,
+    equal_codes,
     find_contradiction,
     is_coded,
     is_multi_hot,
-    merged_unicode_forms,
     names_to_bio,
     resolve_labels,
     sort_names,
     to_bio,
 )
-from nlpmtl.errors import ConfigError, plain
+from nlpmtl.errors import ConfigError
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.fields import task_type
+from nlpmtl.tasks.label_notes import label_notes, missing_names
 
 SplitsByDataset = Mapping[str, Mapping[str, TokenizedSplit]]
 """Dataset → split → its rows."""
@@ -123,8 +123,10 @@ def read_columns(
         DataError: a value does not go with the labels that a task declares.
     """
     tasks = dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks)
-    raw = LabelColumns({name: _name(datasets, name, splits) for name, splits in rows.items()}, {}, ())
-    spellings = {task: _spelling(raw, task, model=model) for task in tasks}
+    declared = {task: _declared(task, datasets) or (model[task].labels if model else None) for task in tasks}
+    named = {name: _name(datasets, name, splits, known=declared) for name, splits in rows.items()}
+    raw = LabelColumns(named, {}, ())
+    spellings = {task: _spelling(raw, task, declared=declared[task], model=model) for task in tasks}
     columns = {
         dataset: {
             split: {
@@ -143,21 +145,36 @@ def read_columns(
         }
         for dataset, splits in raw.columns.items()
     }
-    return LabelColumns(columns, spellings, tuple(_notes(datasets, rows, raw)))
+    return LabelColumns(columns, spellings, label_notes(datasets, rows, raw, known=declared))
 
 
 def _name(
-    datasets: Mapping[str, DatasetConfig], dataset: str, splits: Mapping[str, TokenizedSplit]
+    datasets: Mapping[str, DatasetConfig],
+    dataset: str,
+    splits: Mapping[str, TokenizedSplit],
+    *,
+    known: Mapping[str, Sequence[str] | None],
 ) -> dict[str, dict[str, LabelColumn]]:
-    """Return the label columns of a dataset with the names of labels: split → task → labels."""
+    """Return the label columns of a dataset with the names of labels: split → task → labels.
+
+    Args:
+        datasets: the datasets by name.
+        dataset: the name of the dataset.
+        splits: its splits.
+        known: the labels of each task, declared or of the model.
+    """
     by_split: dict[str, dict[str, LabelColumn]] = {split: {} for split in splits}
     for task, options in datasets[dataset].tasks.items():
         columns = options.label_columns.get("label")
         if columns is None:  # the task type reads other columns, or none
             continue
+        missing, _ = missing_names(options, splits, known=known[task])
         declared = options.labels or _declared(task, datasets)
         multi_hot = is_multi_hot(list(splits.values()), columns[0], declared=declared)
         for split, prepared in splits.items():
+            if missing:
+                column = drop_names(prepared.columns[columns[0]], missing)
+                prepared = replace(prepared, columns={**prepared.columns, columns[0]: column})
             by_split[split][task] = resolve_labels(prepared, columns, declared=declared, multi_hot=multi_hot)
     return by_split
 
@@ -168,16 +185,19 @@ def _declared(task: str, datasets: Mapping[str, DatasetConfig]) -> tuple[str, ..
     return next((labels for labels in lists if labels), None)
 
 
-def _spelling(columns: LabelColumns, task: str, *, model: Mapping[str, Task] | None) -> Spelling:
+def _spelling(
+    columns: LabelColumns, task: str, *, declared: Sequence[str] | None, model: Mapping[str, Task] | None
+) -> Spelling:
     """Return the spelling of the label names in the data; in an evaluation, that of the model's or the data's names."""
     coded = [(split, column) for _, split, column in columns.of(task) if is_coded(column.type)]
-    train = {name for split, column in coded if split == "train" for name in column.names}
-    names = {name for _, column in coded for name in column.names}
-    spelling = Spelling.of(train or names, others=names)
+    train = [column.names for split, column in coded if split == "train"]
+    every = [column.names for _, column in coded]
+    spelling = Spelling.of(*(train if any(train) else every), others={name for names in every for name in names})
     if model is None:
-        return spelling
+        return replace(spelling, number=spelling.number and not equal_codes(declared or ()))
     known = Spelling.of(model[task].labels)
-    return Spelling(whole=spelling.whole or known.whole, boolean=spelling.boolean or known.boolean)
+    number = (spelling.number or known.number) and not equal_codes(model[task].labels)
+    return Spelling(number=number, boolean=spelling.boolean or known.boolean)
 
 
 def _scheme(options: TaskOptions, task: Task | None) -> Scheme:
@@ -196,34 +216,25 @@ def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: Tokenized
         return to_bio(column, scheme)
     if all(name.isdecimal() for name in column.names):
         advice = f'The tags are integers: write their names, in order, as labels = ["O", "B-…", …] in [tasks.{task}]'
+    elif contradiction.notation:
+        advice = contradiction.notation
+    elif contradiction.fitting == "plain" and "O" in column.names:
+        advice = (
+            "No tag has the prefix of a span: write the tags of spans as B-x and I-x. For tags without spans, such as "
+            f'parts of speech, write scheme = "plain" in [tasks.{task}]'
+        )
     elif contradiction.fitting:
         advice = f'The tags fit scheme = "{contradiction.fitting}": write that in [tasks.{task}]'
     else:
-        advice = f'No scheme fits the tags: correct them, or write scheme = "plain" in [tasks.{task}]'
+        advice = (
+            f'No scheme fits the tags: correct them. scheme = "plain" in [tasks.{task}] reads each tag as a class, '
+            "without spans"
+        )
     raise ConfigError(
         f"task {task!r}: the tags of {contradiction.wrong:,} of {contradiction.spans:,} spans contradict scheme = "
         f'"{scheme}" in {prepared.where}, for example {prepared.place(contradiction.row)}, word {contradiction.word}: '
         f"{contradiction.tag!r}. {advice}"
     )
-
-
-def _notes(datasets: Mapping[str, DatasetConfig], rows: SplitsByDataset, raw: LabelColumns) -> Iterator[str]:
-    for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
-        columns = [column for _, _, column in raw.of(task) if is_coded(column.type)]
-        for form in merged_unicode_forms({name for column in columns for name in column.names}):
-            yield f"task {task!r}: the data have {plain(form)!r} in different Unicode forms, which are one label (NFC)"
-    for name, splits in rows.items():
-        for split, prepared in splits.items():
-            for task, options in datasets[name].tasks.items():
-                if not options.has_column_per_label:
-                    continue
-                flags = [prepared.columns[column].labelled for column in options.columns]
-                gaps = int((np.logical_or.reduce(flags) & ~np.logical_and.reduce(flags)).sum())
-                if gaps:
-                    yield (
-                        f"{name}, {split}: task {task!r}: {gaps} rows have a value in some of the columns of `label`, "
-                        "not in all: they count as unlabelled"
-                    )
 
 
 def find_labels(

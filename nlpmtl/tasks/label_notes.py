@@ -1,0 +1,139 @@
+"""Notes about the label names in the data: names that are one label, numbers that are codes, and missing labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nlpmtl.config import DatasetConfig, TaskOptions
+from nlpmtl.data import (
+    TokenizedSplit,
+    column_type,
+    equal_codes,
+    find_spans_in_plain,
+    is_coded,
+    merged_names,
+    split_missing,
+)
+from nlpmtl.errors import plain
+
+if TYPE_CHECKING:
+    from nlpmtl.tasks.label_columns import LabelColumns
+
+_SHOWN = 6
+"""Maximum number of labels in a note."""
+
+
+def label_notes(
+    datasets: Mapping[str, DatasetConfig],
+    rows: Mapping[str, Mapping[str, TokenizedSplit]],
+    raw: LabelColumns,
+    *,
+    known: Mapping[str, Sequence[str] | None],
+) -> tuple[str, ...]:
+    """Return notes about the label columns of all tasks.
+
+    Args:
+        datasets: the datasets by name.
+        rows: dataset → split → its rows.
+        raw: the label columns with the names in the data.
+        known: the labels of each task, declared or of the model.
+    """
+    return (
+        *_name_notes(datasets, raw),
+        *_span_notes(datasets, raw),
+        *_missing_notes(datasets, rows, known=known),
+        *_gap_notes(datasets, rows),
+    )
+
+
+def _span_notes(datasets: Mapping[str, DatasetConfig], raw: LabelColumns) -> Iterator[str]:
+    """Yield a note about each column of tags that mark spans but are read as "plain".
+
+    It is no error, because "plain" contradicts no tags: parts of speech may be called B or I-ADJ, and classes of tokens
+    are a baseline for spans. Only a column in which nearly all tags have the prefix of a span is reported.
+    """
+    for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
+        for dataset, split, column in raw.of(task):
+            options = datasets[dataset].tasks[task]
+            if split != "train" or not column_type(column.type).per_word:
+                continue
+            spans = find_spans_in_plain(column) if getattr(options, "scheme", None) == "plain" else None
+            if spans:
+                yield (
+                    f'{dataset}: task {task!r}: the tags seem to mark spans, but scheme = "plain" reads each tag as a '
+                    f"class, so no spans are predicted or scored. To predict spans: {spans}"
+                )
+
+
+def _name_notes(datasets: Mapping[str, DatasetConfig], raw: LabelColumns) -> Iterator[str]:
+    for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
+        columns = [column for _, _, column in raw.of(task) if is_coded(column.type)]
+        for merged in merged_names({name for column in columns for name in column.names}):
+            yield f"task {task!r}: the data have {merged}"
+        codes = sorted({code for column in columns for code in equal_codes(column.names)})
+        if codes:
+            listed = ", ".join(map(repr, codes[:_SHOWN]))
+            yield f"task {task!r}: {listed} are equal as numbers, but different labels, because the data have both"
+
+
+def _gap_notes(
+    datasets: Mapping[str, DatasetConfig], rows: Mapping[str, Mapping[str, TokenizedSplit]]
+) -> Iterator[str]:
+    for name, splits in rows.items():
+        for split, prepared in splits.items():
+            for task, options in datasets[name].tasks.items():
+                if not options.has_column_per_label:
+                    continue
+                flags = [prepared.columns[column].labelled for column in options.columns]
+                gaps = int((np.logical_or.reduce(flags) & ~np.logical_and.reduce(flags)).sum())
+                if gaps:
+                    yield (
+                        f"{name}, {split}: task {task!r}: {gaps} rows have a value in some of the columns of `label`, "
+                        "not in all: they count as unlabelled"
+                    )
+
+
+def missing_names(
+    options: TaskOptions, splits: Mapping[str, TokenizedSplit], *, known: Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names in a column of single labels that are missing labels, and those that may be."""
+    columns = options.label_columns.get("label")
+    if (
+        columns is None
+        or options.has_column_per_label
+        or any(columns[0] in split.class_names for split in splits.values())
+    ):
+        return (), ()
+    labels = [split.columns[columns[0]] for split in splits.values()]
+    if any(column_type(column.type).coding != "name" for column in labels):
+        return (), ()
+    return split_missing(list(dict.fromkeys(name for column in labels for name in column.names)), declared=known)
+
+
+def _missing_notes(
+    datasets: Mapping[str, DatasetConfig],
+    rows: Mapping[str, Mapping[str, TokenizedSplit]],
+    *,
+    known: Mapping[str, Sequence[str] | None],
+) -> Iterator[str]:
+    """Yield a note about each value that pandas reads as missing, with the number of its rows."""
+    for dataset, splits in rows.items():
+        for task, options in datasets[dataset].tasks.items():
+            missing, possible = missing_names(options, splits, known=known[task])
+            for name in (*missing, *possible):
+                columns = [split.columns[options.columns[0]] for split in splits.values()]
+                count = sum(
+                    int(np.count_nonzero(np.equal(column.values, column.names.index(name))))
+                    for column in columns
+                    if name in column.names
+                )
+                subject = f"{dataset}: task {task!r}: {plain(name)!r} in {count:,} rows"
+                yield (
+                    f"{subject} is read as a missing label, because the others are numbers or booleans"
+                    if missing
+                    else f"{subject} is read as a label. If it means a missing one, leave the cell empty or "
+                    "write null; otherwise list all labels as `labels`"
+                )
