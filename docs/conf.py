@@ -52,6 +52,8 @@ copybutton_exclude = ".linenos, .gp, .go"  # prompts and outputs are not copied
 
 html_theme = "pydata_sphinx_theme"
 html_title = "nlpmtl"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_sidebars = {"**": ["navigation"]}
 html_context = {"all_versions": "release" in globals().get("tags", ())}

@@ -12,7 +12,7 @@ _ENTRY = re.compile(r"^- \[[^\]]+\]\((?P<target>[^)#]+\.(?:md|ipynb))\)", flags=
 def navigation(index: Path) -> str:
     """Return a hidden table of contents per section of the index that lists pages, with addresses from the root."""
     root = index.resolve().parents[1]
-    sections = []
+    sections: list[tuple[str, list[Path]]] = []
     for section in _SECTION.finditer(index.read_text(encoding="utf-8")):
         targets = [(index.parent / entry["target"]).resolve() for entry in _ENTRY.finditer(section["text"])]
         if targets:
