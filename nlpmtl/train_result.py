@@ -45,7 +45,7 @@ class TrainResult:
     step: int
     skipped: int = 0
     predictions: Mapping[str, Predictions] = field(default_factory=dict, repr=False)
-    seconds: Mapping[str, float] = field(default_factory=dict, repr=False)
+    seconds: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     answered = RenamedAttribute("predictions")
 

@@ -175,7 +175,7 @@ def test_a_new_run_never_removes_files_of_an_earlier_one(run: dict[str, Any], tm
         (out / name).unlink()
     before = sorted((str(path), path.stat().st_mtime_ns) for path in out.rglob("*"))
     for resume in (False, True):
-        with pytest.raises(RunError, match=r"best, model, scores\.json"):
+        with pytest.raises(RunError, match=r"best, model, report\.html, scores\.json"):
             nlpmtl.train(run, output=out, resume=resume)
     assert sorted((str(path), path.stat().st_mtime_ns) for path in out.rglob("*")) == before
 

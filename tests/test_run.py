@@ -103,6 +103,7 @@ def test_the_output_of_a_run(trained: Trained) -> None:
         "metrics.jsonl",
         "evaluations.jsonl",
         "scores.json",
+        "report.html",
         "checkpoints",
         "best",
         "model",

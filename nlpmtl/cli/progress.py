@@ -43,12 +43,12 @@ class PredictionProgress:
 
     def __init__(self, view: View, *, size: int | None, progress: RunProgress | None = None) -> None:
         self._view, self._size, self._progress = view, size, progress or RunProgress()
+        self._bar = self._progress.start("predicting", total=size)
         self._bytes = self._inputs = 0
 
     @contextmanager
     def open(self) -> Iterator[None]:
         """Show progress while the block runs."""
-        self._bar = self._progress.start("predicting", total=self._size)
         with self._view.open(self._progress):
             self._view.update(self._progress)
             yield

@@ -36,9 +36,12 @@ def relate(
     Trains a multi-task model for a few steps, and keeps no model. Writes relate.json, relate-affinity.png and
     relate-tree.png.
     """
+    from nlpmtl.config import check_writable
     from nlpmtl.run_config import load_config
 
     config = load_config(run, overrides=parse_overrides(overrides))
+    if output is not None:
+        check_writable(output, key="output")
     check_files(config)
     from nlpmtl.affinity import Relations, iter_relate  # after the checks: this imports torch
 

@@ -69,7 +69,7 @@ def predict_files(
         NlpmtlError: one of its subclasses, see `nlpmtl.errors`; parts that are finished are kept.
 
     Example:
-        nlpmtl.predict_files("runs/messages/model", "messages/test.jsonl", "predictions.jsonl")
+        nlpmtl.predict_files("runs/messages/model", "messages/train.jsonl", "predictions.jsonl")
     """
     request = parse_request(model, os.fspath(input), Path(output), options)
     work = work_directory(request.output)

@@ -17,6 +17,7 @@ from nlpmtl.file_prediction.progress import FileProgress, OnProgress, Report, St
 from nlpmtl.file_prediction.row_files import complete_format, open_row_file, table_ending
 from nlpmtl.file_prediction.targets import Target, find_targets
 from nlpmtl.fs import sha256_file
+from nlpmtl.strict_json import dumps
 
 if TYPE_CHECKING:
     from nlpmtl.inference.backend import Precision
@@ -99,7 +100,7 @@ class Request:
                 "--dtype": self.options.get("dtype"),
             },
         }
-        plain: dict[str, Any] = json.loads(json.dumps(identity))  # as it is in the saved plan
+        plain: dict[str, Any] = json.loads(dumps(identity))  # as it is in the saved plan
         return plain
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from nlpmtl.init.encoder import choose_recipe, default_encoder
 from nlpmtl.init.finding import NOT_USED
 from nlpmtl.init.proposal import Proposal, TaskProposal
 from nlpmtl.init.verify import Verdict
+from nlpmtl.strict_json import dumps
 
 Tables = dict[str, Any]
 _WIDTH = 118
@@ -191,7 +191,7 @@ def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_value, value)) + "]"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -129,7 +129,7 @@ class RunProgress:
             yield f"step {event.step}: mean {event.scores.mean:.4f}{' (best)' * event.best}{scores}"
 
     def _apply_step(self, metrics: Any) -> None:
-        for task, loss in metrics["losses"].items():
+        for task, loss in metrics.get("losses", {}).items():  # measuring affinity logs only the total
             self.tasks.setdefault(task, TaskProgress()).loss = loss
         bar = self.bars.get("training") or self.start("training")
         bar.completed = metrics["step"]

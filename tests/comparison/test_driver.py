@@ -130,7 +130,7 @@ def test_a_single_task_run_is_a_normal_run(run: dict[str, Any], finished: Compar
 def test_files_kept_of_the_runs(finished: CompareResult) -> None:
     for side in SIDES:
         for directory in run_directories(finished, side):
-            names = {"run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json"}
+            names = {"run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json", "report.html"}
             assert {path.name for path in directory.iterdir()} == names | ({"model"} if side == "mixture" else set())
     model = nlpmtl.Predictor.from_pretrained(run_directories(finished, "mixture")[0] / "model")
     assert set(model.predict_all("a good book")) == {"topic", "mood"}

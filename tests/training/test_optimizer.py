@@ -102,7 +102,6 @@ def sgd(theta: float, gradients: list[float], *, momentum: float = 0.9, nesterov
         (sgd, {"kind": "sgd", "momentum": 0.0}),
         (sgd, {"kind": "sgd", "momentum": 0.5, "nesterov": True}),
     ],
-    ids=str,
 )
 def test_an_optimizer_computes_its_formula(formula: Callable[..., float], options: dict[str, Any]) -> None:
     model = torch.nn.Linear(1, 1, bias=False).double()
