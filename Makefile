@@ -72,10 +72,12 @@ $(VENV)/docs-ready: $(VENV)/ready
 	@touch $@
 
 docs: $(VENV)/docs-ready    ## Build the documentation site into build/docs, and check its links
+	rm -rf build/docs
 	$(SPHINX) --builder html . build/docs
 	$(BIN)/python -m docs.check_links build/docs
 
 docs-release: $(VENV)/docs-ready  ## Add this version to the site of all versions (SITE=directory)
+	rm -rf build/docs-release
 	$(SPHINX) --builder html --tag release . build/docs-release
 	$(BIN)/python -m docs.releases build/docs-release $(SITE)
 	$(BIN)/python -m docs.check_links $(SITE)

@@ -84,8 +84,10 @@ redirects = {
 
 def prepare_page(app: Sphinx, docname: str, source: list[str]) -> None:
     """Add the navigation to the front page; mark the pages of measurements, which are only linked from other pages."""
+    index = ROOT / "docs" / "README.md"
     if docname == root_doc:
-        source[0] += navigation(ROOT / "docs" / "README.md")
+        app.env.note_dependency(str(index))
+        source[0] += navigation(index)
     elif docname.startswith("benchmarks/"):
         source[0] = f"---\norphan: true\n---\n{source[0]}"
 
