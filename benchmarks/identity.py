@@ -73,6 +73,11 @@ class Version:
     runs: Path
     threads: int = 1
 
+    @property
+    def reads_sentence_pooling(self) -> bool:
+        """Whether the default pooling is that of a sentence-transformers encoder; earlier it was the first token."""
+        return (self.source / "nlpmtl" / "model" / "sentence_pooling.py").is_file()
+
     def environment(self) -> dict[str, str]:
         """Return the environment variables of its processes."""
         return {
@@ -143,8 +148,12 @@ class Inputs:
 
 
 def train_quickstart(version: Version, inputs: Inputs, output: Path) -> None:
-    """Run the quickstart through the command line."""
-    version.run("-m", "nlpmtl", "train", "quickstart", "--output", output)
+    """Run the quickstart through the command line, with the pooling that every version has."""
+    pooling = "datasets.support.tasks.{}.pooling=first"
+    sets = [argument for task in ("topic", "sentiment") for argument in ("--set", pooling.format(task))]
+    version.run(
+        "-m", "nlpmtl", "train", "quickstart", "--output", output, *(sets if version.reads_sentence_pooling else ())
+    )
     _predict(version, output, inputs=inputs.directory / "messages.jsonl")
 
 

@@ -24,6 +24,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def draw_texts(data: Path, count: int) -> list[str]:
 
 def new_model(data: Path) -> tuple[MultiTaskModel, Any]:
     """Build a model with the tasks of eleven.toml and new heads."""
-    encoder, tasks = load_encoder(ENCODER), []
+    encoder, tasks = replace(load_encoder(ENCODER), pooling="first"), []  # as in the models of transformers
     for name in (*SINGLE, *PAIRS):
         config = tomllib.loads((ROOT / "task_configs" / f"{name}.toml").read_text(encoding="utf-8"))
         for task, spec in config["tasks"].items():

@@ -17,9 +17,21 @@ import nlpmtl.run_config  # noqa: F401 - it imports all kinds
 from docs.docstrings import prose
 from nlpmtl.config import DatasetConfig, LabelledOptions, RunConfig
 from nlpmtl.metrics import Metric, reads_losses
-from nlpmtl.registry import LOSSES, METRICS, OPTIMIZERS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, KindOptions, Registry
+from nlpmtl.registry import (
+    LOSSES,
+    METRICS,
+    OPTIMIZERS,
+    SAMPLERS,
+    SCHEDULES,
+    SHARINGS,
+    TASKS,
+    WEIGHTINGS,
+    KindOptions,
+    Registry,
+)
 from nlpmtl.sampling import SamplingOptions
 from nlpmtl.tasks import Task
+from nlpmtl.training import Schedule
 
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -57,6 +69,7 @@ def run_file() -> str:
         "optimizer": "table, see [optimizers](kinds.md#optimizers)",
         **{name: f"table, see [below](#{name})" for name in ("encoder", "train", "eval")},
     }
+    schedule = "name or table, see [learning-rate schedules](kinds.md#learning-rate-schedules)"
     return _page(
         "Run file",
         "A run file defines one training run: the encoder, the datasets with their tasks, and all training options.",
@@ -68,7 +81,7 @@ def run_file() -> str:
         "In `[datasets.<name>]`, `extends` names a dataset file, relative to the run file; every other key there",
         "overrides that file's. Another `files` or `hub` replaces the whole source.",
         *_table("encoder", tables["EncoderConfig"]),
-        *_table("train", tables["TrainConfig"]),
+        *_table("train", tables["TrainConfig"], types={"schedule": schedule}),
         *_table("eval", tables["EvalConfig"]),
     )
 
@@ -96,17 +109,14 @@ def dataset_file() -> str:
     )
 
 
-def _table(name: str, schema: Schema) -> list[str]:
+def _table(name: str, schema: Schema, *, types: Mapping[str, str] | None = None) -> list[str]:
     return [
         "",
         f"## {name}" if "<" not in name else f"## {name.replace('<', '').replace('>', '')}",
         "",
-        *_about(schema),
+        *([schema["description"], ""] if "description" in schema else []),
+        *_keys(schema, types=types),
     ]
-
-
-def _about(schema: Schema) -> list[str]:
-    return [schema["description"], "", *_keys(schema)] if "description" in schema else _keys(schema)
 
 
 def _keys(schema: Schema, *, types: Mapping[str, str] | None = None, leave_out: Sequence[str] = ()) -> list[str]:
@@ -209,6 +219,14 @@ def kinds() -> str:
         "`[optimizer]`: how the gradient changes the parameters. Learning rates, weight decay, schedule and clipping",
         "are in `[train]`.",
         *_members(OPTIMIZERS, leave_out=common),
+        "",
+        "## Learning-rate schedules",
+        "",
+        '`train.schedule`: a name, such as "cosine", or a table with options, such as',
+        '`{ kind = "polynomial", power = 2.0 }`.',
+        "",
+        *prose(Schedule),
+        *_members(SCHEDULES, leave_out=common),
     )
 
 

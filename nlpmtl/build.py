@@ -76,6 +76,8 @@ def build_trainer(
         lr=config.train.lr,
         head_lr=config.train.head_lr or config.train.lr,
         weight_decay=config.train.weight_decay,
+        task_lrs={name: options.lr for name, options in config.tasks.items() if options.lr is not None},
+        layer_decay=config.train.layer_decay,
     )
     total_steps, epoch_steps = config.train.length(sum(map(len, datasets.splits["train"].values())))
     plan = builder.plan(total_steps, epoch_steps)
@@ -139,6 +141,8 @@ class _Builder:
         )
         if config.encoder.freeze:
             model.sharing.freeze()
+        elif config.encoder.freeze_layers is not None:
+            model.sharing.freeze_layers(config.encoder.freeze_layers)
         if config.encoder.gradient_checkpointing:
             shared = model.sharing.encoder
             enable = shared.gradient_checkpointing_enable  # name in older versions of transformers
@@ -173,7 +177,8 @@ class _Builder:
         if is_faster and is_supported and config.attn_implementation is None:
             candidates.add("packed_attention")
             is_sharded = fsdp.is_requested() and self.accelerator.num_processes > 1
-            if device.type == "cuda" and not (is_sharded or config.freeze or config.gradient_checkpointing):
+            is_frozen = config.freeze or config.freeze_layers is not None
+            if device.type == "cuda" and not (is_sharded or is_frozen or config.gradient_checkpointing):
                 candidates.add("cuda_graphs")
         agree = partial(all_reduce_max, device=device)
         return select_kernels(candidates, encoder=encoder, device=device, all_reduce_max=agree)
@@ -268,6 +273,7 @@ class _Builder:
                 "config": plain_config(self.config, output=self.directory),
                 "data": self.datasets.fingerprint(),
                 "plugins": digest_plugins(self.config.plugins),
+                "pooling": self.encoder.pooling,
             },
             logs=logger.files,
         )

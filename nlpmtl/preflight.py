@@ -19,6 +19,7 @@ from nlpmtl.data_report import DataReport, examine
 from nlpmtl.data_report import SplitReport as SplitReport
 from nlpmtl.errors import RunError
 from nlpmtl.run import Source, build_run, load_config
+from nlpmtl.run_inputs import pooling_notes
 from nlpmtl.task_datasets import TRUNCATED, load_task_datasets
 from nlpmtl.training import Trainer, accelerator_context, check_precision, resolve_precision
 
@@ -101,7 +102,8 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
     loaded = replace(loaded, splits={split: loaded.splits[split] for split in splits if split in loaded.splits})
     data = examine(loaded, tokenizer=tokenizer, max_length=limit, max_positions=encoder.max_positions)
     notes = [note for note in loaded.notes if TRUNCATED not in note]  # a finding about them has the advice too
-    return CheckReport(steps, limit, tasks, (*encoder.notes, *notes, *trainer.notes), data)
+    notes = [*encoder.notes, *pooling_notes(config, encoder, datasets), *notes, *trainer.notes]
+    return CheckReport(steps, limit, tasks, tuple(notes), data)
 
 
 def _try_task(name: str, *, trainer: Trainer, max_rows: int) -> TaskReport:

@@ -245,5 +245,6 @@ SHARINGS = Registry(
 )
 LOSSES = Registry("loss function")
 OPTIMIZERS = Registry("optimizer")
+SCHEDULES = Registry("learning-rate schedule")
 METRICS = Registry("metric")
 COLUMN_TYPES = Registry("column type")

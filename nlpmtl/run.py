@@ -13,20 +13,18 @@ from accelerate import Accelerator
 
 from nlpmtl.build import build_trainer
 from nlpmtl.config import RunConfig, check_output, flatten, plain_config
-from nlpmtl.data_checks import check_datasets
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.finalize import finalize_run
-from nlpmtl.model import Encoder, estimate_cost, load_encoder
+from nlpmtl.model import Encoder, estimate_cost
 from nlpmtl.progress import View, display
-from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.run_config import Source as Source
 from nlpmtl.run_config import load_config as load_config
 from nlpmtl.run_config import load_run as load_run
-from nlpmtl.sampling import build_plan
+from nlpmtl.run_inputs import load_inputs as load_inputs
 from nlpmtl.stages import OnProgress, Stages
 from nlpmtl.stages import StageProgress as StageProgress
 from nlpmtl.stages import StopRequested as StopRequested
-from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
+from nlpmtl.task_datasets import TaskDatasets
 from nlpmtl.train_result import TrainResult as TrainResult
 from nlpmtl.training import EvaluationDone as EvaluationDone
 from nlpmtl.training import Message as Message
@@ -38,7 +36,6 @@ from nlpmtl.training import (
     check_same_data,
     clear_run_dir,
     finish_trackers,
-    fsdp,
     hold_lock,
     hold_lock_on_all_ranks,
     ignored_settings,
@@ -53,7 +50,6 @@ from nlpmtl.training import (
     write_metadata,
 )
 from nlpmtl.training import TrainingStarted as TrainingStarted
-from nlpmtl.weighting import Weighting
 
 Event = TrainingStarted | StepLogged | EvaluationDone | Message | TrainResult
 
@@ -208,7 +204,9 @@ def _iter_train(
     accelerator.wait_for_everyone()  # all ranks have read the directory before rank 0 writes
     if accelerator.is_main_process:
         clear_run_dir(directory)
-    encoder, datasets, trainer = build_run(config, directory=directory, accelerator=accelerator, stages=stages)
+    encoder, datasets, trainer = build_run(
+        config, directory=directory, accelerator=accelerator, stages=stages, checkpoint=checkpoint
+    )
     fingerprints = {key: trainer.checkpoints.metadata[key] for key in ("data", "plugins")}
     if checkpoint is not None:
         notes += check_same_data(read_state(checkpoint), fingerprints, run=checkpoint)
@@ -261,11 +259,24 @@ def _restore(trainer: Trainer, checkpoint: Path) -> Iterator[str]:
 
 
 def build_run(
-    config: RunConfig, *, directory: Path, accelerator: Accelerator, stages: Stages | None = None
+    config: RunConfig,
+    *,
+    directory: Path,
+    accelerator: Accelerator,
+    stages: Stages | None = None,
+    checkpoint: Path | None = None,
 ) -> tuple[Encoder, TaskDatasets, Trainer]:
-    """Load and check the inputs of a run and build its trainer; nothing is written."""
+    """Load and check the inputs of a run and build its trainer; nothing is written.
+
+    Args:
+        config: config of the run.
+        directory: directory of the run.
+        accelerator: device, precision and processes.
+        stages: measures the stages of the run and reports their progress.
+        checkpoint: checkpoint from which the run is resumed, which is not loaded yet.
+    """
     stages = stages or Stages()
-    encoder, datasets = load_inputs(config, stages=stages)
+    encoder, datasets = load_inputs(config, stages=stages, checkpoint=checkpoint)
     datasets = replace(
         datasets, notes=(*datasets.notes, *_untrained_tasks(encoder, datasets, frozen=config.encoder.freeze))
     )
@@ -273,70 +284,6 @@ def build_run(
         config, directory=directory, accelerator=accelerator, encoder=encoder, datasets=datasets, stages=stages
     )
     return encoder, datasets, trainer
-
-
-def load_inputs(config: RunConfig, *, stages: Stages | None = None) -> tuple[Encoder, TaskDatasets]:
-    """Load and check the encoder and the datasets of a run; the cheapest checks come first."""
-    stages = stages or Stages()
-    check_datasets(config.datasets)
-    _check_optimizer(config)
-    _check_mixture(config)
-    with stages.stage("loading the encoder"):
-        encoder = load_encoder(
-            config.encoder.name,
-            revision=config.encoder.revision,
-            sha256=config.encoder.sha256,
-            attention=config.encoder.attn_implementation,
-        )
-    if config.encoder.max_length > encoder.max_positions:
-        raise ConfigError(
-            f"encoder.max_length: {config.encoder.name} reads at most {encoder.max_positions} tokens, "
-            f"found {config.encoder.max_length}"
-        )
-    with stages.stage("tokenizing", total=len(config.datasets)) as advance:
-        datasets = load_task_datasets(
-            config.datasets,
-            tokenizer=encoder.tokenizer,
-            max_length=config.encoder.max_length,
-            earlier=encoder.pretrained_tasks,
-            advance=advance,
-        )
-    return encoder, replace(datasets, notes=(*encoder.notes, *datasets.notes))
-
-
-def _check_optimizer(config: RunConfig) -> None:
-    """Check that a run with this optimizer, started as it is, can be resumed exactly.
-
-    Raises:
-        ConfigError: it is not known to resume exactly.
-    """
-    if fsdp.is_requested() and not getattr(config.optimizer, "resumes_sharded", False):
-        raise ConfigError(
-            f'optimizer.kind: with FSDP, only runs with AdamW are tested to resume exactly: write kind = "adamw", or '
-            f"start the run without FSDP, found {config.optimizer.kind!r}"
-        )
-
-
-def _check_mixture(config: RunConfig) -> None:
-    """Check what weighting and sampler check when they are built: names of tasks and datasets, missing packages.
-
-    They do not depend on the sizes of the datasets, which are not known yet.
-
-    Raises:
-        ConfigError: a check fails.
-    """
-    names = list(config.datasets)
-    WEIGHTINGS.build(config.weighting, Weighting, tasks=list(config.tasks), epoch_steps=1, seed=config.seed)
-    build_plan(
-        config.sampling,
-        names=names,
-        sizes=[1] * len(names),
-        total_steps=1,
-        epoch_steps=1,
-        batch_size=config.train.batch_size,
-        seed=config.seed,
-        tasks=[list(dataset.tasks) for dataset in config.datasets.values()],
-    )
 
 
 def _untrained_tasks(encoder: Encoder, datasets: TaskDatasets, *, frozen: bool) -> Iterator[str]:

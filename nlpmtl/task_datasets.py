@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.config import DatasetConfig
+from nlpmtl.config import DatasetConfig, Pooling
 from nlpmtl.data import (
     DatasetLoader,
     Spelling,
@@ -29,6 +29,7 @@ from nlpmtl.tasks import (
     find_labels,
     label_shapes,
     parse_context,
+    pooling_argument,
     read_columns,
     task_type,
 )
@@ -69,6 +70,7 @@ def load_task_datasets(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     earlier: Mapping[str, Task] | None = None,
+    pooling: Pooling | None = None,
     splits: Sequence[str] = ("train", "validation"),
     advance: Callable[[int], None] = lambda count: None,
 ) -> TaskDatasets:
@@ -79,6 +81,7 @@ def load_task_datasets(
         tokenizer: the tokenizer of the encoder.
         max_length: the maximum number of tokens of a row.
         earlier: the tasks of the model that training continues from; those with the same name are continued.
+        pooling: the default pooling of the encoder.
         splits: the splits to load.
         advance: called with 1 after each dataset that is tokenized.
 
@@ -96,7 +99,7 @@ def load_task_datasets(
         raise ConfigError(f"no dataset has a split `train`; splits found: {names}")
     earlier = earlier or {}
     columns = read_columns(datasets, rows)
-    tasks = _build_tasks(datasets, rows, columns=columns, earlier=earlier)
+    tasks = _build_tasks(datasets, rows, columns=columns, earlier=earlier, pooling=pooling)
     for task in tasks.values():
         task.tokenizer = load.tokenizer
     encoded = label_splits(datasets, rows, columns=columns, tasks=tasks)
@@ -265,6 +268,7 @@ def _build_tasks(
     *,
     columns: LabelColumns,
     earlier: Mapping[str, Task],
+    pooling: Pooling | None,
 ) -> dict[str, Task]:
     tasks: dict[str, Task] = {}
     for name, dataset in datasets.items():
@@ -285,6 +289,7 @@ def _build_tasks(
                 input_columns=_input_columns(task, datasets),
                 spell=partial(_spell, columns.spellings[task], known),
                 **_word_splitting(task, datasets, rows),
+                **pooling_argument(options, earlier=earlier.get(task), default=pooling),
             )
     return tasks
 

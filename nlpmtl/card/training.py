@@ -58,18 +58,33 @@ def _settings(card: CardData) -> Iterator[str]:
     train = config["train"]
     yield f"{card.steps:,} steps with a batch size of {train['batch_size']}; weights of step {card.best_step:,}"
     yield "; ".join(f"{part}: {_kind(config[part])}" for part in ("sampling", "weighting", "sharing"))
+    schedule = train["schedule"]
     yield (
-        f"{_kind(config['optimizer'])}, learning rate {train['lr']:g} (heads: {train['head_lr'] or train['lr']:g}), "
+        f"{_kind(config['optimizer'])}, learning rate {train['lr']:g} ({_other_rates(config)}), "
         f"weight decay {train['weight_decay']:g}, maximum gradient norm {train['max_grad_norm']:g}, "
-        f"{code(train['schedule'])} schedule with a warm-up of {train['warmup']:.0%} of the steps"
+        f"{code(schedule) if isinstance(schedule, str) else _kind(schedule)} schedule with a warm-up of "
+        f"{train['warmup']:.0%} of the steps"
     )
     frozen = ", encoder frozen" if config["encoder"]["freeze"] else ""
+    if config["encoder"]["freeze_layers"] is not None:
+        frozen = f", embeddings and the lowest {config['encoder']['freeze_layers']} layers frozen"
     yield f"precision {code(run['precision'])}, seed {run['seed']}, input up to {card.input_length} tokens{frozen}"
     machine = run["machine"]
     processor = machine.get("accelerator") or machine["processor"]
     processes = "1 process" if run["processes"] == 1 else f"{run['processes']} processes"
     yield f"{processes} on {code(run['device'])} ({escape(str(processor))}), {code(machine['system'])}"
     yield ", ".join(f"{escape(name)} {escape(version)}" for name, version in run["versions"].items())
+
+
+def _other_rates(config: Mapping[str, Any]) -> str:
+    """Return the learning rates that differ from that of the encoder's last layer."""
+    train = config["train"]
+    parts = [f"heads: {train['head_lr'] or train['lr']:g}"]
+    tasks = {name: task for dataset in config["datasets"].values() for name, task in dataset["tasks"].items()}
+    parts += [f"{code(name)}: {task['lr']:g}" for name, task in tasks.items() if task["lr"] is not None]
+    if train["layer_decay"] < 1:
+        parts.append(f"times {train['layer_decay']:g} from a layer to the one below it")
+    return "; ".join(parts)
 
 
 def _kind(options: Mapping[str, Any]) -> str:

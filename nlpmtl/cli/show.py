@@ -46,9 +46,9 @@ def show(
 
 def _show_kinds() -> None:
     import nlpmtl.run_config  # noqa: F401 - imports every registered kind
-    from nlpmtl.registry import LOSSES, METRICS, OPTIMIZERS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
+    from nlpmtl.registry import LOSSES, METRICS, OPTIMIZERS, SAMPLERS, SCHEDULES, SHARINGS, TASKS, WEIGHTINGS
 
-    for registry in (TASKS, LOSSES, SAMPLERS, WEIGHTINGS, SHARINGS, OPTIMIZERS, METRICS):
+    for registry in (TASKS, LOSSES, SAMPLERS, WEIGHTINGS, SHARINGS, OPTIMIZERS, SCHEDULES, METRICS):
         members = [(name, registry.get(name)) for name in registry.names()]
         rows = [(name, inspect.cleandoc(member.__doc__ or "").partition("\n")[0]) for name, member in members]
         print_table(registry.noun, "", rows=rows)

@@ -159,6 +159,7 @@ def _check_data(done: Sequence[RunPlan], *, encoder: Encoder) -> list[str]:
                 tokenizer=encoder.tokenizer,
                 max_length=run.config.encoder.max_length,
                 earlier=encoder.pretrained_tasks,
+                pooling=encoder.default_pooling,
             )
             data[run.task] = {"data": task_data.fingerprint(), "plugins": digest_plugins(run.config.plugins)}
         notes += check_same_data(read_run_json(run), data[run.task], run=run.directory)

@@ -19,6 +19,7 @@ from nlpmtl.config.paths import check_new_directory, check_output, check_writabl
 from nlpmtl.config.renamed_keys import replace_old_keys, replace_old_overrides
 from nlpmtl.config.resolve_paths import plain_config
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
+from nlpmtl.config.schedule import ScheduleOptions, parse_schedule
 from nlpmtl.config.schema import schemas
 from nlpmtl.config.sharing import SharingOptions
 from nlpmtl.config.toml import flatten, parse_override, read_toml
@@ -37,6 +38,7 @@ __all__ = [
     "OptimizerOptions",
     "Pooling",
     "RunConfig",
+    "ScheduleOptions",
     "SgdOptions",
     "SharingOptions",
     "TaskOptions",
@@ -53,6 +55,7 @@ __all__ = [
     "parse_dataset",
     "parse_override",
     "parse_run",
+    "parse_schedule",
     "plain_config",
     "plugins_of",
     "read_dataset",

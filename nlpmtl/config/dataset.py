@@ -42,6 +42,8 @@ class TaskOptions(KindOptions):
 
     Integers in the data that are not label names are indices into this list.
     """
+    lr: float | None = Field(None, gt=0)
+    """Peak learning rate of the head; default: `train.head_lr`."""
 
     task_type: ClassVar[Any] = None
     """The task type, a subclass of `nlpmtl.tasks.Task`."""

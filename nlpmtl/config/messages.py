@@ -37,8 +37,12 @@ _OTHER_TOOLS = {
     "optimizer.kind": "optim",
     'optimizer.betas, with optimizer.kind = "adamw"': "adam_beta1 adam_beta2 adam_betas betas",
     'optimizer.eps, with optimizer.kind = "adamw"': "adam_epsilon adam_eps eps",
-    "train.schedule": "lr_scheduler_type lr_scheduler scheduler lr_schedule scheduler_type lr_schedule_type "
-    "lr_scheduler_kwargs",
+    "train.schedule": "lr_scheduler_type lr_scheduler scheduler lr_schedule scheduler_type lr_schedule_type",
+    'train.schedule = {kind = "polynomial", power = 2.0}': "lr_scheduler_kwargs lr_scheduler_args scheduler_kwargs "
+    "lr_power poly_power lr_end",
+    "train.layer_decay": "layerwise_lr_decay layer_wise_lr_decay llrd llrd_factor layer_lr_decay lr_layer_decay "
+    "layerwise_learning_rate_decay layer_decay_rate lr_layerwise_decay layerwise_lr_decay_power discriminative_lr "
+    "discriminative_learning_rate lr_decay",
     "train.precision": "fp16 bf16 mixed_precision half_precision amp dtype torch_dtype fp32 float16 half autocast "
     "fp16_full_eval bf16_full_eval tf32",
     "train.save_every": "save_steps save_interval checkpoint_steps checkpointing_steps save_strategy",
@@ -55,6 +59,9 @@ _OTHER_TOOLS = {
     "model_max_length max_source_length cutoff_len sequence_len",
     "encoder.attn_implementation": "attention attention_implementation",
     "encoder.freeze": "freeze_encoder freeze_base_model freeze_backbone freeze_bert",
+    "encoder.freeze_layers": "num_layers_to_freeze n_layers_to_freeze layers_to_freeze freeze_n_layers "
+    "freeze_first_n_layers num_frozen_layers n_frozen_layers frozen_layers freeze_layer freeze_embeddings "
+    "freeze_lower_layers freeze_layer_num",
     "encoder.gradient_checkpointing": "activation_checkpointing gradient_checkpointing_kwargs "
     "activation_checkpointing_kwargs",
     "encoder.revision": "model_revision",
@@ -85,6 +92,7 @@ _OTHER_TOOLS = {
     f"{_DATASET}tasks.TASK.metrics": "metric metric_name",
     f"{_DATASET}tasks.TASK.kind": "task_type problem_type",
     f"{_DATASET}tasks.TASK.scheme": "tagging_scheme tag_scheme iob_scheme label_scheme",
+    f"{_DATASET}tasks.TASK.pooling": "pooling_mode pooling_strategy pooling_type pooler_type pooling_method",
     f"{_DATASET}tasks.TASK.class_weights": "class_weight pos_weight",
     f"{_DATASET}tasks.TASK.label_smoothing": "label_smoothing label_smoothing_factor",
     'weighting.weights.TASK, with weighting.kind = "constant"': "loss_weight task_weight",
@@ -147,10 +155,15 @@ _IN_TABLE = {
         "val": f"{_DATASET}data.files.validation",
         "test": f"{_DATASET}data.files.test",
     },
-    "tasks": {"weight": 'weighting.weights.TASK, with weighting.kind = "constant"'},
+    "tasks": {
+        "weight": 'weighting.weights.TASK, with weighting.kind = "constant"',
+        **dict.fromkeys(("learning_rate", "head_lr", "task_lr", "lr_head"), f"{_DATASET}tasks.TASK.lr"),
+    },
 }
 """Keys with another meaning in one table."""
 _ADVICE = {
+    "encoder.freeze_layers": "encoder.freeze_layers, the number of frozen layers (0: only the embeddings)",
+    "train.layer_decay": "train.layer_decay, the factor from a layer to the one below it (0.9)",
     "train.precision": 'train.precision = "bf16" (or "fp32"; fp16 is not supported)',
     "train.warmup": "train.warmup, a fraction of all steps (0.1 is a tenth)",
     "train.micro_tokens": "train.batch_size, the rows of an optimizer step; it is split into forwards of "

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, field_serializer, model_validator
 
 from nlpmtl.config.dataset import DatasetConfig, Name, TaskOptions
+from nlpmtl.config.schedule import parse_schedule
 from nlpmtl.errors import did_you_mean
 from nlpmtl.registry import OPTIMIZERS, SAMPLERS, SHARINGS, WEIGHTINGS, KindOptions
 from nlpmtl.strict_model import StrictModel
@@ -36,8 +37,17 @@ class EncoderConfig(StrictModel):
     of transformers."""
     freeze: bool = False
     """Freeze the encoder: only the heads, and parameters that the sharing scheme adds, are trained."""
+    freeze_layers: int | None = Field(None, ge=0)
+    """Freeze the embeddings and this number of layers, from the lowest up; 0: only the embeddings. Default: nothing is
+    frozen. To freeze all layers, write `freeze = true`."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time, the same result."""
+
+    @model_validator(mode="after")
+    def _one_freeze(self) -> Self:
+        if self.freeze and self.freeze_layers is not None:
+            raise ValueError("`freeze` and `freeze_layers` are mutually exclusive: write one of them")
+        return self
 
 
 class TrainConfig(StrictModel):
@@ -58,11 +68,17 @@ class TrainConfig(StrictModel):
     lr: float = Field(5e-5, gt=0)
     """Peak learning rate of the encoder."""
     head_lr: float | None = Field(None, gt=0)
-    """Peak learning rate of the heads; default: `lr`."""
+    """Peak learning rate of the heads; default: `lr`. A task can have another one, its key `lr`."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Layer-wise learning-rate decay: layer l of L has the peak learning rate lr · layer_decay^(L − l), with l = 0 for
+    the embeddings."""
     weight_decay: float = Field(0.01, ge=0)
     """Weight decay, for weight matrices only, not for biases and normalisation layers."""
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
-    """Learning-rate schedule after the warm-up."""
+    schedule: Annotated[SerializeAsAny[KindOptions], BeforeValidator(parse_schedule)] = Field(
+        "linear", validate_default=True
+    )
+    """Learning-rate schedule after the warm-up: its name, or a table with options, such as {kind = "polynomial", power
+    = 2.0}."""
     warmup: float = Field(0.1, ge=0, lt=1)
     """Fraction of all steps in which the learning rates rise linearly from 0."""
     max_grad_norm: float = Field(1.0, ge=0)
@@ -87,6 +103,12 @@ class TrainConfig(StrictModel):
         if self.epochs is not None and self.steps is not None:
             raise ValueError("`epochs` and `steps` are mutually exclusive: write one of them")
         return self
+
+    @field_serializer("schedule")
+    def _by_name(self, schedule: KindOptions) -> str | dict[str, Any]:
+        """Return the name of a schedule without options, which is how earlier versions recorded a schedule."""
+        options = schedule.model_dump(mode="json")
+        return schedule.kind if options.keys() == {"kind"} else options
 
     def length(self, rows: int) -> tuple[int, int]:
         """Return the optimizer steps of a run and of an epoch, for a number of train rows."""
@@ -187,6 +209,15 @@ class RunConfig(StrictModel):
             raise ValueError(
                 f'optimizer.kind: the `speed` of sharing.kind = "cross_stitch" is defined for AdamW: write '
                 f'kind = "adamw", found {self.optimizer.kind!r}'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _decayed_layers_are_trained(self) -> Self:
+        if self.train.layer_decay < 1 and self.encoder.freeze:
+            raise ValueError(
+                "train.layer_decay: with encoder.freeze = true no layer is trained: remove one of the two keys, found "
+                f"{self.train.layer_decay}"
             )
         return self
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from nlpmtl.config.dataset import DatasetConfig
 from nlpmtl.config.run import RunConfig
-from nlpmtl.registry import LOSSES, OPTIMIZERS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, Registry
+from nlpmtl.registry import LOSSES, OPTIMIZERS, SAMPLERS, SCHEDULES, SHARINGS, TASKS, WEIGHTINGS, Registry
 
 Schema = dict[str, Any]
 
@@ -25,6 +25,9 @@ def schemas() -> dict[str, Schema]:
         run["properties"][key] = _kinds(registry)
         for member in run["properties"][key]["oneOf"]:  # references to definitions start at the root
             run["$defs"] |= member.pop("$defs", {})
+    train = run["$defs"]["TrainConfig"]["properties"]
+    train["schedule"] |= {"anyOf": [{"enum": _names_without_options(SCHEDULES)}, _kinds(SCHEDULES)]}
+    del train["schedule"]["$ref"]
     dataset_file = DatasetConfig.model_json_schema()
     for schema, partial in ((dataset, True), (dataset_file, False)):
         tasks = schema["properties"]["tasks"]
@@ -50,6 +53,11 @@ def _kinds(registry: Registry, *, partial: bool = False) -> Schema:
             schema["required"] = []
         members.append(schema)
     return {"anyOf" if partial else "oneOf": members}
+
+
+def _names_without_options(registry: Registry) -> list[str]:
+    """Return the kinds that can be given by their name only, because no option is required."""
+    return [name for name in registry.names() if registry.options(name).model_json_schema()["required"] == ["kind"]]
 
 
 def _prune(schema: Schema) -> Schema:

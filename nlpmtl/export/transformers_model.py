@@ -80,7 +80,9 @@ def _build(model: MultiTaskModel, *, task: str, stock: StockModel) -> PreTrained
     pooling = sequence_head_config(encoder.config).pooling
     if head.level == "sequence" and head.config.pooling != pooling:
         raise _export_error(
-            task, f"its pooling is {head.config.pooling!r}, and the model of transformers has {pooling!r}"
+            task,
+            f"its pooling is {head.config.pooling!r}, and the model of transformers has {pooling!r}: train it with "
+            f'pooling = "{pooling}"',
         )
     config = copy.deepcopy(encoder.config)
     config.update(_config(model.tasks[task], stock))

@@ -219,6 +219,7 @@ class HeadContext:
         pretrained: weights of the checkpoint outside the encoder, by their names in `Head`; empty when a trained model
             is loaded.
         tokenizer: the tokenizer, for the ids of special tokens; None if the model is loaded without one.
+        pooling: default pooling of the sequence heads of the model; None: that of the architecture.
     """
 
     config: PretrainedConfig
@@ -226,6 +227,7 @@ class HeadContext:
     encoder: nn.Module | None = None
     pretrained: Mapping[str, Tensor] = field(default_factory=dict)
     tokenizer: PreTrainedTokenizerBase | None = None
+    pooling: Pooling | None = None
 
     @property
     def width(self) -> int:
@@ -237,9 +239,9 @@ class HeadContext:
 
         Args:
             outputs: size of the output vector.
-            pooling: pooling of the hidden states; default: that of the architecture.
+            pooling: pooling of the hidden states; default: that of the model.
         """
-        return self._head(outputs, "sequence", pooling)
+        return self._head(outputs, "sequence", pooling or self.pooling)
 
     def token_head(self, outputs: int) -> nn.Module:
         """Return the architecture's head of ``…ForTokenClassification``: one output vector per token."""

@@ -6,16 +6,12 @@ model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": "hard
 
 from __future__ import annotations
 
+from nlpmtl.model.architectures import parameter_depths
+from nlpmtl.model.batch_losses import TaskLoss, batch_losses, task_outputs, weighted_losses
 from nlpmtl.model.checks import check_files, check_length, check_loaded, check_logits, explain_load_error
 from nlpmtl.model.cost import ModelCost, estimate_cost
 from nlpmtl.model.encoder import Encoder, load_encoder, resolve_encoder_path
-from nlpmtl.model.multitask import (
-    MultiTaskModel,
-    TaskLoss,
-    batch_losses,
-    task_outputs,
-    weighted_losses,
-)
+from nlpmtl.model.multitask import MultiTaskModel
 from nlpmtl.model.multitask_config import MultiTaskConfig
 from nlpmtl.model.row_losses import RowLosses
 from nlpmtl.model.saved_shapes import check_shapes
@@ -62,6 +58,7 @@ __all__ = [
     "explain_load_error",
     "load_encoder",
     "load_tokenizer",
+    "parameter_depths",
     "resolve_encoder_path",
     "task_outputs",
     "weighted_losses",

@@ -38,7 +38,7 @@ def check_files(name: str, *, failed: str, revision: str | None = None) -> None:
     Raises:
         ModelError: a size in config.json is too large, or too many tokens are added.
     """
-    path = _find(name, "config.json", revision)
+    path = find_file(name, "config.json", revision)
     config = {} if path is None else read_table(path, failed=failed)
     if config.get("model_type") == OWN_TYPE:
         check_own_config(config, failed=failed, is_read=partial(_is_read, config))
@@ -112,7 +112,7 @@ def check_added_tokens(name: str, *, revision: str | None, rows: object, failed:
         ("special_tokens_map.json", ("additional_special_tokens",)),
         ("added_tokens.json", ()),
     ):
-        path = _find(name, file, revision)
+        path = find_file(name, file, revision)
         if path is None:
             continue
         content = read_table(path, failed=failed)
@@ -124,7 +124,7 @@ def check_added_tokens(name: str, *, revision: str | None, rows: object, failed:
             )
 
 
-def _find(name: str, file: str, revision: str | None) -> Path | None:
+def find_file(name: str, file: str, revision: str | None) -> Path | None:
     """Return the path of a file of a directory or a Hub repository; None if it is missing."""
     missing: dict[str, Any] = {
         "_raise_exceptions_for_missing_entries": False,

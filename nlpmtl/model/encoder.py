@@ -30,13 +30,14 @@ from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import logging
 from transformers.utils.hub import is_offline_mode, resolve_revision  # type: ignore[attr-defined]  # from huggingface_hub
 
-from nlpmtl.config import find_directory
+from nlpmtl.config import Pooling, find_directory
 from nlpmtl.data import without_truncation
 from nlpmtl.errors import ModelError, NlpmtlError, did_you_mean
 from nlpmtl.fs import sha256_file
 from nlpmtl.heads import Head, HeadConfig, sequence_head_config
 from nlpmtl.hub_response_checks import validated_responses
 from nlpmtl.model.checks import check_files, explain_load_error
+from nlpmtl.model.sentence_pooling import SentencePooling, read_sentence_pooling
 from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
 from nlpmtl.model.tokenizer import load_tokenizer
 from nlpmtl.model.weights import check_finite
@@ -68,6 +69,9 @@ class Encoder:
         pretrained_tasks: tasks of the multi-task model from which the encoder was loaded.
         pretrained_heads: heads of these tasks.
         position_limit: maximum input length that the position tables allow; None without such a table.
+        pooling: default pooling of heads for sequences: that of a sentence-transformers model, or of a multi-task
+            model; None: that of the architecture.
+        sentence_pooling: what a sentence-transformers model says about its pooling; None for other models.
         notes: messages for the user before training.
     """
 
@@ -77,7 +81,14 @@ class Encoder:
     pretrained_tasks: Mapping[str, Task] = field(default_factory=dict)
     pretrained_heads: Mapping[str, Head] = field(default_factory=dict)
     position_limit: int | None = None
+    pooling: Pooling | None = None
+    sentence_pooling: SentencePooling | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def default_pooling(self) -> Pooling:
+        """Pooling of the heads for sequences whose task has none of its own."""
+        return self.pooling or sequence_head_config(self.model.config).pooling
 
     @property
     def max_positions(self) -> int:
@@ -130,6 +141,9 @@ def load_encoder(
                 options["attn_implementation"] = attention
             load = _load_multitask if config.model_type == OWN_TYPE else _load_pretrained
             encoder = load(path, tokenizer=tokenizer, **options)
+            if config.model_type != OWN_TYPE:
+                found = read_sentence_pooling(path, revision=options["revision"])
+                encoder = replace(encoder, sentence_pooling=found, pooling=found and found.pooling)
             if sha256 is not None:
                 _check_pinned(path, config)
                 _check_unchanged(path, verified)
@@ -250,7 +264,14 @@ def _load_multitask(path: str, *, tokenizer: PreTrainedTokenizerBase, **options:
         )
     check_finite(model.state_dict(), failed=f"the model {path!r} cannot be used")
     heads = {name: model.head(name) for name in model.tasks}
-    return Encoder(model.sharing.encoder, tokenizer, head_init={}, pretrained_tasks=model.tasks, pretrained_heads=heads)
+    return Encoder(
+        model.sharing.encoder,
+        tokenizer,
+        head_init={},
+        pretrained_tasks=model.tasks,
+        pretrained_heads=heads,
+        pooling=model.config.pooling,
+    )
 
 
 def _load_pretrained(

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
+from nlpmtl.config import Pooling
 from nlpmtl.data import Batch, TaskBatch
 from nlpmtl.deprecation import RenamedMethod
-from nlpmtl.errors import ModelError, RunError, did_you_mean
-from nlpmtl.heads import Head, HeadContext, HeadInputs, Outputs, named_outputs
+from nlpmtl.errors import ModelError, did_you_mean
+from nlpmtl.heads import Head, HeadContext, HeadInputs
 from nlpmtl.model.encoder import Encoder, init_encoder
 from nlpmtl.model.multitask_config import MultiTaskConfig
 from nlpmtl.model.sharing import Sharing, SharingOptions, TaskMatrix
@@ -76,7 +77,10 @@ class MultiTaskModel(PreTrainedModel):
             options, Sharing, exclude=SharingOptions.model_fields, encoder=encoder, tasks=tuple(self.tasks)
         )
         self.heads = nn.ModuleDict(
-            {_key(name): _build_head(task, encoder, tokenizer=tokenizer) for name, task in self.tasks.items()}
+            {
+                _key(name): _build_head(task, encoder, pooling=config.pooling, tokenizer=tokenizer)
+                for name, task in self.tasks.items()
+            }
         )
         self.covariance: TaskCovariance | None = None
         if isinstance(options, SharingOptions) and options.relations is not None:
@@ -108,13 +112,19 @@ class MultiTaskModel(PreTrainedModel):
             tasks={name: task.to_config() for name, task in all_tasks.items()},
             sharing=sharing,
             input_length=input_length,
+            pooling=encoder.pooling,
         )
         model = cls(config, encoder=encoder.model, tokenizer=encoder.tokenizer)
         model.sharing.init_parameters(seed)
         model.tasks = all_tasks
         for name, task in all_tasks.items():
             head = _build_head(
-                task, encoder.model, seed=seed, pretrained=encoder.head_init, tokenizer=encoder.tokenizer
+                task,
+                encoder.model,
+                pooling=encoder.pooling,
+                seed=seed,
+                pretrained=encoder.head_init,
+                tokenizer=encoder.tokenizer,
             )
             if name in encoder.pretrained_heads:
                 head.load_state_dict(encoder.pretrained_heads[name].state_dict())
@@ -251,6 +261,7 @@ def _build_head(
     task: Task,
     encoder: PreTrainedModel,
     *,
+    pooling: Pooling | None,
     seed: int = 0,
     pretrained: Mapping[str, Tensor] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
@@ -260,6 +271,7 @@ def _build_head(
         encoder.config,
         seed=zlib.crc32(f"{seed}/{task.name}".encode()),
         encoder=encoder,
+        pooling=pooling,
         pretrained=pretrained or {},
         tokenizer=tokenizer,
     )
@@ -278,72 +290,6 @@ def _fit_time(values: Tensor, time: int, target_time: int) -> Tensor:
 def _key(task: str) -> str:
     """Return the name of a task in a ModuleDict, which reserves some names such as ``type``."""
     return f"{task}_head"
-
-
-class TaskLoss(NamedTuple):
-    """Summed loss of a task on a batch, and summed uncertainty of its predictions; None if it is not computed."""
-
-    loss: Tensor
-    uncertainty: Tensor | None
-
-
-def task_outputs(model: nn.Module, batch: Batch, *, names: Collection[str] | None = None) -> dict[str, Outputs]:
-    """Return the outputs of the tasks that have targets in a batch, by name. See `batch_losses` for the arguments."""
-    parts = {name: part for name, part in batch.tasks.items() if names is None or name in names}
-    sequences = {name: part.sequences for name, part in parts.items()}
-    results = model(**batch.inputs, rows=sequences, words=batch.words, parts=parts)
-    return {name: named_outputs(values) for name, values in results.items()}
-
-
-def batch_losses(
-    model: nn.Module,
-    batch: Batch,
-    tasks: Mapping[str, Task],
-    *,
-    names: Collection[str] | None = None,
-    needs_uncertainties: bool = False,
-    outputs: Mapping[str, Outputs] | None = None,
-) -> dict[str, TaskLoss]:
-    """Compute the losses of a batch, for the tasks that have targets in it.
-
-    Args:
-        model: a `MultiTaskModel`.
-        batch: batch on the device of the model.
-        tasks: tasks of the run.
-        names: names of the tasks to compute; default: all.
-        needs_uncertainties: whether to compute the uncertainty of the predictions, for the task types that have one.
-        outputs: what `task_outputs` returned for these tasks; default: they are computed.
-
-    Returns:
-        The losses by task, in the order of `tasks`. A coupled loss is that of the batch by itself.
-    """
-    if outputs is None:
-        outputs = task_outputs(model, batch, names=names)
-    losses: dict[str, TaskLoss] = {}
-    for name, task in tasks.items():
-        if name in outputs and (names is None or name in names):
-            part, results = batch.tasks[name], outputs[name]
-            uncertainty = None
-            if needs_uncertainties:
-                uncertainty = task.uncertainty({key: value.detach() for key, value in results.items()}, part)
-            losses[name] = TaskLoss(weighted_losses(task, results, part).sum(), uncertainty)
-    return losses
-
-
-def weighted_losses(task: Task, outputs: Outputs, part: TaskBatch) -> Tensor:
-    """Return the loss of each example, times its weight, ``[examples]``.
-
-    Raises:
-        RunError: `Task.loss` did not return a number per example.
-    """
-    losses = task.loss(outputs, part)
-    if not isinstance(losses, Tensor) or losses.dim() != 1:
-        returned = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
-        raise RunError(
-            f"task {task.name!r}: loss() must return the loss of each example, a tensor [examples], never a mean over "
-            f"examples; found {returned}"
-        )
-    return losses if part.weight is None else losses * part.weight
 
 
 AutoConfig.register(MultiTaskConfig.model_type, MultiTaskConfig, exist_ok=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from transformers import AutoConfig, PretrainedConfig
 
-from nlpmtl.errors import ModelError
+from nlpmtl.config import Pooling
+from nlpmtl.errors import ModelError, quote
 from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION, check_format_version
 from nlpmtl.saved_config import OWN_TYPE
 from nlpmtl.strict_json import dumps
@@ -25,10 +26,11 @@ class MultiTaskConfig(PretrainedConfig):
         tasks: each task by name, as `Task.to_config` describes it; default: none.
         sharing: options of the sharing scheme; default: ``{"kind": "hard"}``.
         input_length: maximum input length in tokens.
+        pooling: pooling of the heads for sequences whose task has none of its own; None: that of the architecture.
         kwargs: further keys of a transformers config.
 
     Raises:
-        ModelError: a newer version of nlpmtl wrote the file.
+        ModelError: a newer version of nlpmtl wrote the file, or the pooling is unknown.
 
     Example:
         config = nlpmtl.MultiTaskConfig.from_pretrained("runs/messages/model")
@@ -45,19 +47,25 @@ class MultiTaskConfig(PretrainedConfig):
         tasks: Mapping[str, dict[str, Any]] | None = None,
         sharing: dict[str, Any] | None = None,
         input_length: int = 128,
+        pooling: Pooling | None = None,
         **kwargs: Any,
     ) -> None:
         check_format_version(kwargs, where="config.json", error=ModelError)
+        if pooling is not None and pooling not in get_args(Pooling):
+            known, value = ", ".join(get_args(Pooling)), quote(pooling, limit=80)
+            raise ModelError(f"config.json: pooling: one of {known} was expected, found {value}")
         super().__init__(**kwargs)  # first, because it resets the attention implementation of nested configs
         if isinstance(encoder_config, dict):
             encoder_config = AutoConfig.for_model(**encoder_config)
         self.encoder_config = encoder_config
         self.tasks, self.sharing = dict(tasks or {}), sharing or {"kind": "hard"}
-        self.input_length = input_length
+        self.input_length, self.pooling = input_length, pooling
 
     def to_json_string(self, use_diff: bool = True) -> str:
         """Return the config as JSON, with the tasks in their order, as in predictions, and without local paths."""
         config = drop_local_names(json.loads(super().to_json_string(use_diff)))
+        if config.get("pooling") is None:  # as in models of earlier versions
+            config.pop("pooling", None)
         return dumps({**config, FORMAT_KEY: FORMAT_VERSION, "tasks": self.tasks}, indent=2) + "\n"
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from nlpmtl.data import Collator, TokenizedSplit, split_into_microbatches
-from nlpmtl.model.multitask import MultiTaskModel, task_outputs, weighted_losses
+from nlpmtl.model.batch_losses import task_outputs, weighted_losses
+from nlpmtl.model.multitask import MultiTaskModel
 from nlpmtl.tasks import Task, task_from_config
 
 _BATCH_OVERHEAD = 64

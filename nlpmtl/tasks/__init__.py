@@ -16,6 +16,7 @@ from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.losses import LabelLoss
 from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction, decode_all
+from nlpmtl.tasks.pooling import PooledFields, pooling_argument
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.reporting import ItemProbabilities, RowError
 from nlpmtl.tasks.scoring import check_scoring, loss_metrics, needs_predictions
@@ -38,6 +39,7 @@ __all__ = [
     "Logits",
     "Multilabel",
     "OutputOptions",
+    "PooledFields",
     "Prediction",
     "Regression",
     "RegressionPairs",
@@ -55,6 +57,7 @@ __all__ = [
     "loss_metrics",
     "needs_predictions",
     "parse_context",
+    "pooling_argument",
     "read_columns",
     "task_from_config",
     "task_type",

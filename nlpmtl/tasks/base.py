@@ -24,8 +24,8 @@ from nlpmtl.errors import ConfigError, RunError, quote
 from nlpmtl.metrics import PredictionType, check, reads_losses, scores, task_score
 from nlpmtl.registry import METRICS
 from nlpmtl.tasks.error_analysis import multi_hot
-from nlpmtl.tasks.fields import PooledFields
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
+from nlpmtl.tasks.pooling import PooledFields
 from nlpmtl.tasks.registration import check_task_type
 from nlpmtl.tasks.reporting import ReportedTask
 from nlpmtl.tasks.stock_model import StockModel
@@ -97,7 +97,7 @@ class Task(ReportedTask, ABC):
 
     @classmethod
     def options_model(cls) -> type[TaskOptions]:
-        check_task_type(cls, base=Task, keys=TaskOptions.model_fields)
+        check_task_type(cls, base=Task, keys=TaskOptions.model_fields.keys())
         return super().options_model()
 
     def check_fields(self) -> None:

@@ -20,7 +20,6 @@ from nlpmtl.metrics import PredictionType
 from nlpmtl.registry import LOSSES, TASKS, KindOptions
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import fit_temperature
-from nlpmtl.tasks.fields import PooledFields
 from nlpmtl.tasks.losses import LabelLoss
 from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
@@ -33,6 +32,7 @@ from nlpmtl.tasks.outputs import (
     softmax,
     stack_outputs,
 )
+from nlpmtl.tasks.pooling import PooledFields
 from nlpmtl.tasks.reporting import ItemProbabilities
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from pydantic import ConfigDict, Field, ValidationError, create_model, field_validator
 from pydantic.fields import FieldInfo
 
-from nlpmtl.config import NAME, LabelledOptions, Pooling, TaskOptions
+from nlpmtl.config import NAME, LabelledOptions, TaskOptions
 from nlpmtl.data import LabelType, SplittingMethod, column_type
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean, plain_line, quote
 from nlpmtl.plugins import HINT
@@ -241,15 +241,6 @@ class TaskFields(StrictModel):
         return {name for name, field in cls.own_fields().items() if not field.exclude} - TaskFields.model_fields.keys()
 
 
-class PooledFields(TaskFields):
-    """Field of the task types that predict from one vector for a text, or a pair of texts."""
-
-    pooling: Pooling | None = None
-    """Pooling, how the hidden states of the tokens become one vector: that of the "first" token, the "mean" or "max" of
-    each dimension over all tokens, or "attention", a mean with learned weights. Default: that of the architecture,
-    which is the first token for most."""
-
-
 def task_type(kind: str) -> type[Task]:
     """Return a registered task type.
 
@@ -282,7 +273,7 @@ def build_task(
         fields: further fields of `Task`, such as ``input_columns``.
     """
     member = task_type(options.kind)
-    keys = type(options).model_fields.keys() - {"kind", "labels", *member.columns}
+    keys = type(options).model_fields.keys() - {"kind", "labels", "lr", *member.columns}
     values = {key: getattr(options, key) for key in keys}
     values |= member.resolve(values, spell) | fields
     return member(**values, name=name, labels=tuple(labels), input=input)

@@ -20,7 +20,6 @@ from nlpmtl.registry import TASKS
 from nlpmtl.tasks.calibration import best_threshold, fit_sigmoid_temperature
 from nlpmtl.tasks.classification import LabelTask, entropy, upcast
 from nlpmtl.tasks.error_analysis import multi_hot
-from nlpmtl.tasks.fields import PooledFields
 from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
     Confidence,
@@ -32,6 +31,7 @@ from nlpmtl.tasks.outputs import (
     scores_type,
     stack_outputs,
 )
+from nlpmtl.tasks.pooling import PooledFields
 from nlpmtl.tasks.reporting import ItemProbabilities, RowError, as_text
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 

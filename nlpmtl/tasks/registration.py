@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from typing import TYPE_CHECKING
 
 from nlpmtl.data import column_type
@@ -15,7 +15,7 @@ _TEXT_KEYS = frozenset({"text", "pair", "words"})
 _SETS_OF_FIELDS = ("fitted", "calibrated", "changeable")
 
 
-def check_task_type(cls: type[TaskFields], *, base: type[TaskFields], keys: Collection[str]) -> None:
+def check_task_type(cls: type[TaskFields], *, base: type[TaskFields], keys: Set[str]) -> None:
     """Check that a class follows the contract of task types.
 
     Args:
@@ -32,6 +32,8 @@ def check_task_type(cls: type[TaskFields], *, base: type[TaskFields], keys: Coll
     for name in sorted(fields - base.model_fields.keys()):
         if hasattr(base, name):
             problems.append(f"`{name}` cannot be a field, because {base.__name__} has an attribute of this name")
+    for name in sorted((fields & keys) - base.model_fields.keys()):
+        problems.append(f"`{name}` cannot be a field, because it is a key of every task's config")
     for attribute in _SETS_OF_FIELDS:
         unknown = sorted(vars(cls).get(attribute, frozenset()) - cls.model_fields.keys())
         problems += [

@@ -15,8 +15,8 @@ from nlpmtl.deprecation import reject_options_of
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import upcast
-from nlpmtl.tasks.fields import PooledFields
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
+from nlpmtl.tasks.pooling import PooledFields
 from nlpmtl.tasks.reporting import RowError, as_text
 from nlpmtl.tasks.split_labels import Untrainable
 from nlpmtl.tasks.stock_model import StockModel

@@ -44,10 +44,11 @@ from nlpmtl.training.run_directory import (
     write_failures,
     write_metadata,
 )
+from nlpmtl.training.schedule import Schedule, build_schedule
 from nlpmtl.training.signals import StopSignals
 from nlpmtl.training.task_gradients import Gradient, inner_products
 from nlpmtl.training.trackers import check_trackers, start_trackers
-from nlpmtl.training.train_step import Schedule, TrainStep, build_schedule
+from nlpmtl.training.train_step import TrainStep
 from nlpmtl.training.trainer import Trainer
 
 __all__ = [

@@ -15,11 +15,14 @@ options as keyword arguments:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn, optim
 
 from nlpmtl.config import AdamWOptions, SgdOptions
+from nlpmtl.model import MultiTaskModel, parameter_depths
 from nlpmtl.registry import OPTIMIZERS, KindOptions
 
 
@@ -76,9 +79,19 @@ class Sgd(optim.SGD):
 
 
 def build_optimizer(
-    model: nn.Module, options: KindOptions, *, lr: float, head_lr: float, weight_decay: float
+    model: nn.Module,
+    options: KindOptions,
+    *,
+    lr: float,
+    head_lr: float,
+    weight_decay: float,
+    task_lrs: Mapping[str, float] = MappingProxyType({}),
+    layer_decay: float = 1.0,
 ) -> optim.Optimizer:
     """Build an optimizer over the parameters of a model that require a gradient.
+
+    Parameters with the same learning rate and weight decay are a group. The first group has the largest learning rate
+    of the encoder.
 
     Args:
         model: a `MultiTaskModel`; parameters under its ``heads`` belong to heads.
@@ -86,21 +99,68 @@ def build_optimizer(
         lr: maximum learning rate of the encoder.
         head_lr: maximum learning rate of the heads.
         weight_decay: weight decay of matrices; biases and normalisation, which are vectors, have none.
+        task_lrs: maximum learning rate of the heads of some tasks, instead of `head_lr`.
+        layer_decay: factor ξ of layer-wise learning-rate decay, see `layer_learning_rates`.
 
     Raises:
         TypeError: the registered class is not a `torch.optim.Optimizer`.
+        ConfigError: `layer_decay` is below 1, and the layers of the encoder are not known.
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    encoder_rate = layer_learning_rates(model, lr=lr, decay=layer_decay)
+    head_rates = {id(p): rate for task, rate in task_lrs.items() for p in model.head(task).parameters()}  # type: ignore[operator]
+    groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((name.startswith("heads."), parameter.dim() > 1), []).append(parameter)
+            head = name.startswith("heads.")
+            rate = head_rates.get(id(parameter), head_lr) if head else encoder_rate(name)
+            groups.setdefault((head, -rate, parameter.dim() > 1), []).append(parameter)
     params = [
         {
             "params": parameters,
-            "lr": head_lr if head else lr,
-            "initial_lr": head_lr if head else lr,
+            "lr": -negative_rate,
+            "initial_lr": -negative_rate,
             "weight_decay": weight_decay if matrix else 0.0,
         }
-        for (head, matrix), parameters in sorted(groups.items())
+        for (_, negative_rate, matrix), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
     return OPTIMIZERS.build(options, optim.Optimizer, params=params)
+
+
+def layer_learning_rates(model: nn.Module, *, lr: float, decay: float) -> Callable[[str], float]:
+    """Return the learning rate of a parameter outside the heads, by its name (Howard and Ruder, 2018).
+
+    This is layer-wise learning-rate decay, or discriminative fine-tuning.
+
+        lr_l = lr · ξ^(L − l)
+
+    Symbols:
+    - lr_l: learning rate of layer l, from 1 to L, with all parameters that a sharing scheme adds to it; l = 0 for the
+      embeddings
+    - ξ: factor, above 0 and at most 1; 1 for one learning rate
+
+    Parameters of a sharing scheme that belong to no layer have the learning rate lr.
+
+    Howard and Ruder take ξ = 1 / 2.6, ELECTRA (Clark et al., 2020) 0.8 and 0.9. The code of ELECTRA, and that of BEiT,
+    count the head as layer L + 1 with the learning rate lr; here the heads have a learning rate of their own.
+
+    References:
+        Howard and Ruder (2018), Universal Language Model Fine-tuning for Text Classification, ACL, section 3.2,
+            https://aclanthology.org/P18-1031
+        Clark, Luong, Le and Manning (2020), ELECTRA: Pre-training Text Encoders as Discriminators Rather Than
+            Generators, ICLR, appendix B, https://arxiv.org/abs/2003.10555
+
+    Args:
+        model: a `MultiTaskModel` if `decay` is below 1.
+        lr: learning rate of the last layer.
+        decay: ξ.
+
+    Raises:
+        ConfigError: the layers of the encoder are not known.
+    """
+    rates: dict[str, float] = {}
+    if decay < 1:
+        assert isinstance(model, MultiTaskModel)
+        depths = parameter_depths(model.sharing.encoder, key="train.layer_decay")
+        last = max(depths.values())
+        rates = {f"sharing.encoder.{name}": lr * decay ** (last - depth) for name, depth in depths.items()}
+    return lambda name: rates.get(name, lr)

@@ -24,7 +24,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from numpy import bool_
@@ -41,9 +40,6 @@ from nlpmtl.training.gradient_accumulation import ForwardResult, GradientAccumul
 from nlpmtl.training.nonfinite import describe_nonfinite
 from nlpmtl.training.task_gradients import TaskGradients
 from nlpmtl.weighting import StepObservation, Weighting
-
-Schedule = Callable[[int], float]
-"""Step, counted from 0 → factor of the learning rates."""
 
 
 @dataclass
@@ -63,7 +59,7 @@ class TrainStep:
     accumulator: GradientAccumulator
     optimizer: Optimizer
     weighting: Weighting
-    schedule: Schedule
+    schedule: Callable[[int], float]
     max_grad_norm: float
     skip_nonfinite: bool = False
     adaptive_sampler: bool = False
@@ -216,27 +212,3 @@ def _rows_where(mask: NDArray[bool_], plan: StepPlan, stats: BatchStats) -> Step
 def _loss_scales(observation: StepObservation, weights: Mapping[str, float], stats: BatchStats) -> dict[str, float]:
     """Return the factor w_t · s_t / count_t of each task's summed loss."""
     return {task: weights[task] * share / stats.items[task] for task, share in observation.shares.items()}
-
-
-def build_schedule(kind: Literal["linear", "cosine", "constant"], *, total: int, warmup: float) -> Schedule:
-    """Build a learning-rate schedule.
-
-    The factor rises linearly over the first ``warmup · total`` steps (from above 0), then falls to 0 linearly or along
-    half a cosine, or stays at 1.
-
-    Args:
-        kind: shape of the schedule after the warm-up.
-        total: optimizer steps of the run.
-        warmup: share of the steps that are warm-up, from 0 to 1.
-    """
-    warmup_steps = math.ceil(warmup * total)
-
-    def factor(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / (warmup_steps + 1)
-        progress = (step - warmup_steps) / max(1, total - warmup_steps)
-        if kind == "linear":
-            return 1.0 - progress
-        return 0.5 * (1.0 + math.cos(math.pi * progress)) if kind == "cosine" else 1.0
-
-    return factor

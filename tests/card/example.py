@@ -30,7 +30,8 @@ CALIBRATION = {
     "topic": {"rows": 50, "temperature": 1.5, "error_before": 0.1, "error": 0.02, "score_before": 0.9, "score": 0.91}
 }
 CONFIG: dict[str, Any] = {
-    "encoder": {"name": "org/encoder", "freeze": False},
+    "encoder": {"name": "org/encoder", "freeze": False, "freeze_layers": None},
+    "datasets": {"messages": {"tasks": {"topic": {"lr": None}, "mood": {"lr": None}}}},
     "sampling": {"kind": "temperature", "batches": "mixed", "temperature": 2.0},
     "weighting": {"kind": "constant", "weights": {}},
     "sharing": {"kind": "hard"},
@@ -39,6 +40,7 @@ CONFIG: dict[str, Any] = {
         "batch_size": 8,
         "lr": 1e-4,
         "head_lr": None,
+        "layer_decay": 1.0,
         "weight_decay": 0.01,
         "max_grad_norm": 1.0,
         "schedule": "linear",

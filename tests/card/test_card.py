@@ -116,6 +116,20 @@ def test_training_section() -> None:
     ]
 
 
+def test_the_recipe_of_a_run() -> None:
+    train = {**CONFIG["train"], "layer_decay": 0.8, "schedule": {"kind": "polynomial", "power": 2.0}}
+    datasets = {"messages": {"tasks": {"topic": {"lr": 0.002}, "mood": {"lr": None}}}}
+    encoder = {**CONFIG["encoder"], "freeze_layers": 2}
+    config = {**CONFIG, "train": train, "datasets": datasets, "encoder": encoder}
+    text = section(write_card(card_data(run={**RUN, "config": config})), "Training")
+    assert (
+        "learning rate 0.0001 (heads: 0.0001; `topic`: 0.002; times 0.8 from a layer to the one below it), weight"
+        in text
+    )
+    assert "`polynomial` (`power = 2.0`) schedule with a warm-up of 10% of the steps" in text
+    assert "input up to 64 tokens, embeddings and the lowest 2 layers frozen" in text
+
+
 def test_limitations_depend_on_the_tasks() -> None:
     text_of_section = section(write_card(card_data()), "Limitations")
     assert "The maximum input length is 64 tokens." in text_of_section

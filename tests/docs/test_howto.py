@@ -24,7 +24,7 @@ import pytest
 import nlpmtl.run
 from docs.docstrings import example
 from nlpmtl.config import parse_dataset, parse_override, read_dataset
-from nlpmtl.registry import LOSSES, METRICS, OPTIMIZERS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
+from nlpmtl.registry import LOSSES, METRICS, OPTIMIZERS, SAMPLERS, SCHEDULES, SHARINGS, TASKS, WEIGHTINGS
 from tests.tiny import make_rows, write_encoder, write_rows
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -109,7 +109,7 @@ def working_directory(reader_files: Path, tmp_path: Path, monkeypatch: pytest.Mo
     for path in [*reader_files.iterdir(), DOCS.parent / "task_configs"]:
         (tmp_path / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
-    registries = (TASKS, SAMPLERS, WEIGHTINGS, SHARINGS, METRICS, LOSSES, OPTIMIZERS)
+    registries = (TASKS, SAMPLERS, WEIGHTINGS, SHARINGS, METRICS, LOSSES, OPTIMIZERS, SCHEDULES)
     before = [dict(registry._members) for registry in registries]
     modules = set(sys.modules)
     terminate = signal.getsignal(signal.SIGTERM)

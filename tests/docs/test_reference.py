@@ -10,7 +10,7 @@ import pytest
 import nlpmtl
 from docs.generate import DOCS, pages
 from nlpmtl.config import DataConfig, EncoderConfig, EvalConfig, InputConfig, RunConfig, TrainConfig
-from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
+from nlpmtl.registry import LOSSES, METRICS, OPTIMIZERS, SAMPLERS, SCHEDULES, SHARINGS, TASKS, WEIGHTINGS
 
 ALL = sorted(DOCS.rglob("*.md"))
 LINKED = [*ALL, *sorted(DOCS.parent.glob("*.md")), DOCS.parent / "examples" / "README.md"]
@@ -41,12 +41,14 @@ def test_every_key_has_a_description(written: dict[str, str]) -> None:
 def test_ranges_and_defaults_are_shown(written: dict[str, str]) -> None:
     assert "| `warmup` | number ≥ 0, < 1 | `0.1` |" in written["run-file.md"]
     assert "| `freeze` | true or false | `false` |" in written["run-file.md"]
-    assert '| `schedule` | `"linear"`, `"cosine"`, `"constant"` | `"linear"` |' in written["run-file.md"]
+    assert "| `layer_decay` | number > 0, ≤ 1 | `1.0` |" in written["run-file.md"]
+    schedule = "name or table, see [learning-rate schedules](kinds.md#learning-rate-schedules)"
+    assert f'| `schedule` | {schedule} | `"linear"` |' in written["run-file.md"]
     assert "| `name` | string | *required* |" in written["run-file.md"]
 
 
 def test_every_registered_name_has_a_heading(written: dict[str, str]) -> None:
-    for registry in (TASKS, SAMPLERS, WEIGHTINGS, SHARINGS):
+    for registry in (TASKS, SAMPLERS, WEIGHTINGS, SHARINGS, LOSSES, OPTIMIZERS, SCHEDULES):
         for name in registry.names():
             assert f"\n### {name}\n" in written["kinds.md"]
     for name in METRICS.names():

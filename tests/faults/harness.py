@@ -80,7 +80,7 @@ def open_trainer(run: Mapping[str, Any], output: Path, *, resume: bool) -> Itera
         output.mkdir(parents=True, exist_ok=True)
         if accelerator.is_main_process:
             quarantine_corrupt(output / "checkpoints")
-        _, _, trainer = build_run(config, directory=output, accelerator=accelerator)
+        _, _, trainer = build_run(config, directory=output, accelerator=accelerator, checkpoint=checkpoint)
         if checkpoint is not None:
             trainer.state = trainer.checkpoints.restore(checkpoint)
         yield trainer

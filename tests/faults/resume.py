@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nlpmtl.registry import SAMPLERS, SHARINGS, WEIGHTINGS
 from nlpmtl.training import read_lines
@@ -16,6 +16,7 @@ from tests.tiny import checkpoint, digest, read_json
 Setting = tuple[int, int, str, str]
 """Processes, micro-batches per step, `sampling.batches`, and the component that is not the default."""
 
+T = TypeVar("T", bound=tuple[Any, ...])
 STEPS = 40
 _NEEDED: dict[str, dict[str, Any]] = {"layers": {"shared": 1}}
 """Required options of kinds."""
@@ -41,7 +42,7 @@ def settings() -> list[Setting]:
     return list(product((1, 2), (1, 3), ("mixed", "single"), members()))
 
 
-def covering_pairs(settings: Iterable[Setting]) -> list[Setting]:
+def covering_pairs(settings: Iterable[T]) -> list[T]:
     """Return a subset that has each pair of values of two factors at least once, chosen greedily."""
     remaining = list(settings)
     missing = {pair for setting in remaining for pair in _pairs(setting)}
@@ -53,7 +54,7 @@ def covering_pairs(settings: Iterable[Setting]) -> list[Setting]:
     return chosen
 
 
-def _pairs(setting: Setting) -> Iterator[tuple[tuple[int, Any], ...]]:
+def _pairs(setting: tuple[Any, ...]) -> Iterator[tuple[tuple[int, Any], ...]]:
     return combinations(enumerate(setting), 2)
 
 

@@ -80,6 +80,7 @@ def make(task_type: type[Task] = Complete, **fields: Any) -> Task:
             {"mean": 0.0, "fitted": frozenset({"means"})},
             "`fitted` contains 'means', which is not a field; did you mean 'mean'",
         ),
+        ({"lr": 0.0}, "`lr` cannot be a field, because it is a key of every task's config"),
         ({"kind": "another"}, "is registered as 'broken', but its attribute `kind` is 'another'"),
         pytest.param(
             {"outputs": 0.0},

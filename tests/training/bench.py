@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from nlpmtl.data import Collator, TokenizedSplit
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.run import load_config
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
-from nlpmtl.training import GradientAccumulator, Schedule, TrainStep
+from nlpmtl.training import GradientAccumulator, TrainStep
 from nlpmtl.weighting import Constant, Weighting
 from tests.tiny import checkpoint, metrics, weights
 
@@ -42,7 +42,7 @@ class Bench:
         *,
         micro_tokens: int = 10_000,
         max_grad_norm: float = 0.0,
-        schedule: Schedule = lambda step: 1.0,
+        schedule: Callable[[int], float] = lambda step: 1.0,
         weights: Mapping[str, float] = MappingProxyType({}),
         weighting: Weighting | None = None,
         adaptive_sampler: bool = False,

@@ -61,6 +61,10 @@ RUNS: dict[str, dict[str, Any]] = {
     "one row": {"train": {**TRAIN, "batch_size": 1}},
     "gradients": {"weighting": {"kind": "upgrad"}, "sharing": {"kind": "hard", "relations": "covariance"}},
     "losses": {"weighting": {"kind": "famo"}, "sampling": {"kind": "exp3"}},
+    "recipe": {
+        "encoder": {"freeze_layers": 1},
+        "train": {**TRAIN, "layer_decay": 0.7, "schedule": {"kind": "polynomial", "power": 2.0}},
+    },
     "not evaluated": {"eval": {"every": 100, "patience": 0}, "encoder": {"gradient_checkpointing": True}},
 }
 

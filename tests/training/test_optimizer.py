@@ -1,9 +1,9 @@
-"""Learning-rate schedules, parameter groups and optimizers."""
+"""Parameter groups and optimizers."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,47 +15,23 @@ from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.registry import OPTIMIZERS
 from nlpmtl.run import load_config, load_inputs
 from nlpmtl.tasks import task_from_config
-from nlpmtl.training import build_optimizer, build_schedule, fsdp
+from nlpmtl.training import build_optimizer, fsdp
+from tests.model.sharing.schemes import CASES
 from tests.tiny import checkpoint, digest, interrupt, make_run, train_tiny, write_encoder
 
 ADAMW = OPTIMIZERS.parse({"kind": "adamw"})
 RATE, DECAY = 0.1, 0.5
 
 
-@pytest.mark.parametrize(
-    ("kind", "warmup", "factors"),
-    [
-        ("linear", 0.5, [1 / 3, 2 / 3, 1.0, 0.5]),
-        ("linear", 0.0, [1.0, 0.75, 0.5, 0.25]),
-        ("cosine", 0.5, [1 / 3, 2 / 3, 1.0, 0.5]),
-        ("cosine", 0.0, [1.0, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5]),
-        ("constant", 0.5, [1 / 3, 2 / 3, 1.0, 1.0]),
-        ("constant", 0.0, [1.0, 1.0, 1.0, 1.0]),
-        ("linear", 0.1, [0.5, 1.0, 2 / 3, 1 / 3]),
-    ],
-)
-def test_schedule_values(kind: str, warmup: float, factors: list[float]) -> None:
-    schedule = build_schedule(kind, total=4, warmup=warmup)  # type: ignore[arg-type]
-    assert [schedule(step) for step in range(4)] == pytest.approx(factors)
-
-
-@pytest.mark.parametrize("kind", ["linear", "cosine", "constant"])
-@pytest.mark.parametrize("total", [1, 2, 7, 1000])
-@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.999])
-def test_a_schedule_has_one_warm_up_and_stays_above_zero(kind: str, total: int, warmup: float) -> None:
-    schedule = build_schedule(kind, total=total, warmup=warmup)  # type: ignore[arg-type]
-    factors = [schedule(step) for step in range(total)]
-    assert all(0 < factor <= 1 for factor in factors)
-    top = factors.index(max(factors))
-    assert all(a < b for a, b in pairwise(factors[: top + 1]))
-    assert all(a >= b for a, b in pairwise(factors[top:]))
+def make_model(directory: Path, *, sharing: dict[str, Any], layers: int = 2) -> MultiTaskModel:
+    spec = {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"}
+    tasks = [task_from_config(name, spec) for name in ("one", "two")]
+    encoder = load_encoder(str(write_encoder(directory, layers=layers, dropout=0.0)))
+    return MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing=sharing, input_length=8, seed=0)
 
 
 def test_biases_and_norms_are_not_decayed_and_heads_have_their_own_rate(tmp_path: Path) -> None:
-    spec = {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"}
-    tasks = [task_from_config(name, spec) for name in ("one", "two")]
-    encoder = load_encoder(str(write_encoder(tmp_path)))
-    model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=8, seed=0)
+    model = make_model(tmp_path, sharing={"kind": "hard"})
     model.sharing.encoder.embeddings.requires_grad_(False)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     optimizer = build_optimizer(model, ADAMW, lr=1e-4, head_lr=5e-4, weight_decay=0.01)
@@ -71,6 +47,58 @@ def test_biases_and_norms_are_not_decayed_and_heads_have_their_own_rate(tmp_path
     assert sorted(optimized) == sorted(n for n, p in model.named_parameters() if p.requires_grad)
     assert not any("embeddings" in name for name in optimized), "frozen parameters are not decayed"
     assert {name.split(".")[1] for name in optimized if name.startswith("heads.")} == {"one_head", "two_head"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_layer_decay_and_the_learning_rates_of_tasks(case: str, tmp_path: Path) -> None:
+    model = make_model(tmp_path, sharing=CASES[case], layers=3)
+    optimizer = build_optimizer(
+        model, ADAMW, lr=RATE, head_lr=0.5, weight_decay=0.01, task_lrs={"one": 0.25}, layer_decay=0.8
+    )
+    rates = {id(parameter): group["initial_lr"] for group in optimizer.param_groups for parameter in group["params"]}
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert rates.keys() == {id(parameter) for parameter in trained.values()}
+    for name, parameter in trained.items():
+        layer = re.match(r"sharing\.encoder\.encoder\.layer\.([012])\.", name)
+        if layer is not None:
+            expected = RATE * 0.8 ** (2 - int(layer[1]))
+        elif name.startswith("sharing.encoder.embeddings."):
+            expected = RATE * 0.8**3
+        elif name.startswith("heads."):
+            expected = 0.25 if name.startswith("heads.one_head.") else 0.5
+        else:
+            assert case == "pal", "all its layers share the projections"
+            expected = RATE
+        assert rates[id(parameter)] == pytest.approx(expected, rel=1e-12), name
+    first, *others = [group["initial_lr"] for group in optimizer.param_groups if group["initial_lr"] <= RATE]
+    assert first == optimizer.param_groups[0]["initial_lr"] == RATE >= max(others), "this one is reported"
+
+
+@pytest.mark.parametrize(("count", "frozen"), [(0, "embeddings"), (2, r"embeddings|layer\.[01]\.")])
+def test_frozen_layers_do_not_change(count: int, frozen: str, tmp_path: Path) -> None:
+    model = make_model(tmp_path, sharing={"kind": "hard"}, layers=3)
+    model.sharing.freeze_layers(count)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    optimizer = build_optimizer(model, ADAMW, lr=RATE, head_lr=RATE, weight_decay=DECAY)
+    torch.cat(list(model(torch.tensor([[2, 7, 8, 3]])).values())).exp().sum().backward()
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        is_frozen = re.match(rf"sharing\.encoder\.(encoder\.)?({frozen})", name) is not None
+        assert (parameter.grad is None) == is_frozen, name
+        assert torch.equal(parameter, before[name]) == is_frozen, name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_only_layers_that_all_tasks_share_can_be_frozen(case: str, tmp_path: Path) -> None:
+    sharing = make_model(tmp_path, sharing=CASES[case], layers=3).sharing
+    most = {"hard": 2, "layers": 1, "cross_stitch": 1}.get(case, 0)  # the schemes with copies share one layer here
+    specific = [parameter for task in sharing.tasks for parameter in sharing.task_parameters(task).values()]
+    for count in range(most + 1):
+        sharing.freeze_layers(count)
+        assert all(parameter.requires_grad for parameter in [*specific, *sharing.added_shared_parameters()])
+    message = "the encoder has 3 layers" if case == "hard" else f"freeze at most {most} layers, found {most + 1}"
+    with pytest.raises(ConfigError, match=rf"encoder\.freeze_layers: .*{message}"):
+        sharing.freeze_layers(most + 1)
 
 
 def adamw(
@@ -158,6 +186,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(optimizer: dict[str, Any], tmp_p
         ({"optimizer": {"kind": "sgd", "momentum": 0, "nesterov": True}}, "`nesterov` needs a `momentum` above 0"),
         ({"optimizer": {"kind": "sgd", "lr": 0.1}}, r"write train\.lr"),
         ({"optimizer": {"kind": "sgd"}, "sharing": {"kind": "cross_stitch"}}, r"optimizer\.kind: the `speed`"),
+        ({"train": {"layer_decay": 1.5}}, r"train\.layer_decay: must be at most 1"),
     ],
     ids=str,
 )

@@ -34,6 +34,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from nlpmtl.errors import ConfigError
+from nlpmtl.model.architectures import parameter_depths
+
 
 class TaskMatrix(NamedTuple):
     """A learned value for each pair of tasks.
@@ -110,6 +113,36 @@ class Sharing(nn.Module, ABC):
                 parameter.requires_grad_(True)
         for parameter in self.added_shared_parameters():
             parameter.requires_grad_(True)
+
+    def freeze_layers(self, count: int) -> None:
+        """Freeze the embeddings and the lowest layers, which all tasks must share.
+
+        Args:
+            count: number of layers; 0: only the embeddings.
+
+        Raises:
+            ConfigError: the encoder has no further layer, its layers are not known, or the scheme has task-specific or
+                added parameters in the frozen layers.
+        """
+        key = "encoder.freeze_layers"
+        depths, parameters = parameter_depths(self.encoder, key=key), dict(self.encoder.named_parameters())
+        layers = max(depths.values())
+        if count >= layers:
+            raise ConfigError(
+                f"{key}: the encoder has {layers} layers, found {count}: write a smaller number, or encoder.freeze = "
+                "true to freeze all layers"
+            )
+        specific = [parameter for task in self.tasks for parameter in self.task_parameters(task).values()]
+        added = {id(parameter) for parameter in (*specific, *self.added_shared_parameters())}
+        lowest = min((depths[name] for name, value in parameters.items() if id(value) in added), default=layers)
+        if count >= lowest:
+            raise ConfigError(
+                f"{key}: with this sharing.kind, layer {lowest} has parameters that the scheme adds or that are "
+                f"specific to a task: freeze at most {lowest - 1} layers, found {count}"
+            )
+        for name, parameter in parameters.items():
+            if depths[name] <= count:
+                parameter.requires_grad_(False)
 
     def penalty(self) -> Tensor | None:
         """Return a term that is added to the loss once per step, a scalar; None if there is none."""
