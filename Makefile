@@ -13,7 +13,7 @@ SPHINX := $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all test-minimum lint format schemas reference docs docs-release docs-external bench bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-speed bench-exports bench-serving faults identity extras two-machines package publish clean
+.PHONY: help quickstart test test-all test-minimum lint format schemas reference docs docs-release docs-external bench bench-init bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-speed bench-exports bench-serving faults identity extras two-machines package publish clean
 
 help:            ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -90,6 +90,9 @@ bench: $(VENV)/ready        ## Figures of docs/results.md that take minutes
 	$(BIN)/python -m benchmarks.sampler_frequencies
 	$(BIN)/python -m benchmarks.same_weights
 	$(BIN)/python -m benchmarks.offsets
+
+bench-init: $(VENV)/ready   ## Kinds that nlpmtl init proposes for public datasets (minutes; DATA=folder)
+	$(BIN)/python -m benchmarks.init_kinds $(DATA)
 
 bench-eleven: $(VENV)/ready  ## Eleven tasks in one model, compared with eleven fine-tunes (hours; DATA=folder)
 	$(BIN)/python -m benchmarks.eleven $(DATA)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nlpmtl.card.card_data import DYNAMICS, LEARNING_CURVE, CardData, CardDataset, CardTask
 from nlpmtl.card.markdown import escape
-from nlpmtl.card.metadata import eval_result_files, front_matter, with_repo_id
+from nlpmtl.card.metadata import eval_result_files, front_matter, widget, with_repo_id
 from nlpmtl.card.scores import calibration, evaluation
 from nlpmtl.card.tasks import limitations, tasks, usage
 from nlpmtl.card.training import training
@@ -16,6 +16,7 @@ __all__ = [
     "CardDataset",
     "CardTask",
     "eval_result_files",
+    "widget",
     "with_repo_id",
     "write_card",
 ]

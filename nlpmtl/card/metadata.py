@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
 
@@ -56,6 +58,21 @@ def with_repo_id(text: str, *, repo: str) -> str:
         card.data.model_name = repo.rpartition("/")[2]
     card.text = card.text.replace(LOAD_FROM_DIRECTORY, f'from_pretrained("{repo}")')
     return str(card)
+
+
+def widget(text: str) -> Any:
+    """Return the value of `widget` in the front matter of a card: example inputs, as its owner wrote them.
+
+    Args:
+        text: the card.
+
+    Raises:
+        ValueError: the front matter cannot be read.
+    """
+    try:
+        return ModelCard(text, ignore_metadata_errors=True).data.to_dict().get("widget")
+    except (TypeError, RecursionError, yaml.YAMLError) as error:
+        raise ValueError(f"the front matter cannot be read: {error}") from error
 
 
 def _results(card: CardData) -> Iterator[EvalResult]:

@@ -102,7 +102,7 @@ def open_zip(path: str, *, progress: Progress = ignore_progress) -> Iterator[zip
 
 def member_names(archive: zipfile.ZipFile) -> list[str]:
     """Return the sorted names of the files of an archive, without hidden files and those that macOS adds."""
-    names = (info.filename for info in archive.filelist if not info.is_dir())
+    names = {info.filename for info in archive.filelist if not info.is_dir()}
     return sorted(name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")))
 
 

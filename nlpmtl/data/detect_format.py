@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -12,13 +13,15 @@ from nlpmtl.data.binary_files import open_binary
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.data.lines import UTF_8, strip_line_end
 
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t", "|")
 """Delimiters that are detected."""
 
 _HEAD = 1 << 20
 _RECORDS = 200
 _TABLES = (".csv", ".tsv")
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_REPLACEMENT = "\ufffd"
+_OUTSIDE_ASCII = re.compile(r"[^\x00-\x7f\ufffd]")
 _WESTERN = "cp1252"
 """What Excel writes on many computers if the file is not UTF-8."""
 
@@ -26,7 +29,8 @@ _WESTERN = "cp1252"
 def detect_format(path: str) -> TextFormat:
     """Return the format of a text file: of each part that differs from the default for its extension.
 
-    - encoding: UTF-16 by its byte order mark; otherwise UTF-8, or cp1252 if the bytes are not UTF-8.
+    - encoding: UTF-16 by its byte order mark; otherwise UTF-8, or cp1252 if the bytes are not UTF-8. A file with more
+      characters outside ASCII that are UTF-8 than bytes that are not is UTF-8 with damaged rows.
     - delimiter of .csv and .tsv files: the one with which the records have the same number of fields as the header,
       more than one.
     - quoting: "minimal" in a .tsv file whose lines have a constant number of fields only then.
@@ -68,13 +72,17 @@ def _decode(head: bytes) -> tuple[str, str]:
     """Return the encoding and the text of the beginning of a file."""
     if head.startswith(_UTF_16_MARKS):
         return "utf-16", head.decode("utf-16", "replace")
-    for encoding in (UTF_8, _WESTERN):
-        try:
-            decoder = codecs.getincrementaldecoder(encoding)("strict")
-            return encoding, decoder.decode(head, final=len(head) < _HEAD)
-        except UnicodeDecodeError:
-            continue
-    return UTF_8, head.decode(UTF_8, "replace")
+    is_complete = len(head) < _HEAD
+    try:
+        return UTF_8, codecs.getincrementaldecoder(UTF_8)("strict").decode(head, final=is_complete)
+    except UnicodeDecodeError:
+        text = codecs.getincrementaldecoder(UTF_8)("replace").decode(head, final=is_complete)
+    if len(_OUTSIDE_ASCII.findall(text)) > text.count(_REPLACEMENT):
+        return UTF_8, text
+    try:
+        return _WESTERN, head.decode(_WESTERN)
+    except UnicodeDecodeError:
+        return UTF_8, text
 
 
 def _records(lines: Sequence[str], format: TextFormat) -> list[list[str]]:

@@ -64,6 +64,8 @@ _TEXT = "txt"
 _TABLES, _JSON, _CONLL = ("csv", "tsv"), ("json", "jsonl"), ("conll", "conllu")
 _GZ, _ZIP = ".gz", ".zip"
 _MOST_MALFORMED = 1000
+_MOST_UNLABELLED = 100
+"""Maximum number of valid rows from which the annotation tool is detected."""
 _SUPPORTED = (
     f"supported: {', '.join(FILE_TYPES)}, and .txt with CoNLL columns, each also with {_GZ} or in a {_ZIP} archive; "
     "a directory of brat, or of a saved Dataset"
@@ -195,6 +197,14 @@ def check_format(path: str, format: TextFormat) -> None:
         raise ConfigError(f'{path}: data.format = "{format.tool}" is for {kind}; remove it, or name such files')
 
 
+def is_text(path: str) -> bool:
+    """Return whether a path is that of an existing text file, in an archive or not, by its name."""
+    if _type_of_name(path) in ("parquet", None) or os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long name)
+        return False
+    check_exists(path)
+    return True
+
+
 def is_table(path: str) -> bool:
     """Return whether a path is that of a .csv or .tsv file."""
     return _type_of_name(path) in _TABLES
@@ -245,18 +255,34 @@ def _find_type(path: str, format: TextFormat) -> tuple[str, str]:
 
 def _only_member(path: str) -> str:
     """Return the path of the only data file in an archive, or in a directory of it."""
-    inside = find_zip(path)
-    assert inside is not None
-    with open_zip(inside.archive) as archive:
-        names = member_names(archive)
-    directory = f"{inside.member}/" if inside.member else ""
-    files = [name for name in names if name.startswith(directory) and _type_of_name(name) not in (None, _TEXT)]
+    files = data_members(path)
     if len(files) == 1:
-        return f"{inside.archive}/{files[0]}"
-    listed = ", ".join(f'"{inside.archive}/{name}"' for name in files[:5]) + (", …" if len(files) > 5 else "")
+        return files[0]
+    listed = ", ".join(f'"{name}"' for name in files[:5]) + (", …" if len(files) > 5 else "")
     if files:
         raise ConfigError(f"{path}: an archive with {len(files)} data files; name one of them: {listed}")
     raise ConfigError(f"{path}: no data file in the archive; {_SUPPORTED}")
+
+
+def data_members(path: str) -> list[str]:
+    """Return the sorted paths of the data files in an archive, or in a directory of it; none for another path.
+
+    Empty files are left out: doccano writes one for texts without an annotator.
+
+    Raises:
+        DataError: the archive cannot be read.
+    """
+    inside = find_zip(path)
+    if inside is None:
+        return []
+    with open_zip(inside.archive) as archive:
+        names = [name for name in member_names(archive) if archive.getinfo(name).file_size]
+    directory = f"{inside.member}/" if inside.member else ""
+    return [
+        f"{inside.archive}/{name}"
+        for name in names
+        if name.startswith(directory) and _type_of_name(name) not in (None, _TEXT)
+    ]
 
 
 def _head(path: str, *, encoding: str) -> list[str]:
@@ -287,12 +313,20 @@ def _read_values(path: str, type_: str, *, encoding: str, progress: Progress) ->
 
 
 def _detect_tool(values: NumberedValues) -> tuple[str | None, Sequence[tuple[int, Any]]]:
-    """Return the annotation tool that the first valid value shows, and the values that were read."""
+    """Return the annotation tool that one of the first values shows, and the values that were read.
+
+    A text without labels, with which an export may begin, does not show its tool.
+    """
     head: list[tuple[int, Any]] = []
+    valid = 0
     for number, value in islice(values, _MOST_MALFORMED):
         head.append((number, value))
-        if not isinstance(value, MalformedRow):
-            return detect_tool(value), head
+        if isinstance(value, MalformedRow):
+            continue
+        valid += 1
+        tool = detect_tool(value)
+        if tool is not None or valid == _MOST_UNLABELLED:
+            return tool, head
     return None, head
 
 

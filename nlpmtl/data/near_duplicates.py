@@ -34,18 +34,21 @@ from nlpmtl.data.ragged import Ragged
 
 SIMILARITY = 0.8
 """Minimum Jaccard similarity of near-duplicates."""
+_AFTER_TOKENS = np.uint64(2**32)
+"""A number that is not the id of a token."""
 _BANDS, _ROWS_PER_BAND = 12, 6
 _MARGIN = 0.15
 """Pairs whose estimated similarity is this much below `SIMILARITY` are not compared exactly."""
 
 
-def near_duplicates(rows: Ragged) -> NDArray[np.int64]:
+def near_duplicates(rows: Ragged, *, unknown: int | None = None) -> NDArray[np.int64]:
     """Return pairs of near-duplicate rows, ``[pairs, 2]``: a row, and an earlier one before it. A row is second once.
 
     Args:
         rows: the token ids of each row, at least one.
+        unknown: the id of the unknown token, which differs from every other one: it stands for any word.
     """
-    shingles = _trigrams(rows)
+    shingles = _trigrams(rows, unknown)
     signatures = _signatures(shingles)
     pairs = _candidates(signatures)
     estimates = (signatures[pairs[:, 0]] == signatures[pairs[:, 1]]).mean(axis=1)
@@ -56,10 +59,12 @@ def near_duplicates(rows: Ragged) -> NDArray[np.int64]:
     return first
 
 
-def _trigrams(rows: Ragged) -> Ragged:
+def _trigrams(rows: Ragged, unknown: int | None) -> Ragged:
     """Return the hashes of the trigrams of each row; a shorter row has one."""
     row, tokens = rows.indices_2d()[0], mix(rows.values.astype(np.uint64) + np.uint64(1))  # 0 is "no token"
     places, ends = np.arange(len(tokens)), rows.bounds[1:].repeat(rows.lengths)
+    if unknown is not None:
+        tokens = np.where(rows.values == unknown, mix(places.astype(np.uint64) + _AFTER_TOKENS), tokens)
     hashes = tokens
     for offset in (1, 2):
         inside = places + offset < ends

@@ -38,7 +38,7 @@ class Shards:
         self, names: Sequence[str], *, inputs: InputConfig, labels: Mapping[str, LabelType], format: TextFormat
     ) -> None:
         self._names, self._inputs, self._labels, self._format = names, inputs, labels, format
-        self._check([name for name in names if not _is_pattern(name)])
+        self._check([name for name in names if not is_pattern(name)])
 
     def paths(self) -> list[str]:
         """Return the paths of all files.
@@ -49,7 +49,7 @@ class Shards:
         """
         paths: list[str] = []
         for name in self._names:
-            files = _match(name) if _is_pattern(name) else [name]
+            files = match_files(name) if is_pattern(name) else [name]
             if not files:
                 raise DataError(f"{name}: no file matches this pattern")
             paths += files
@@ -139,11 +139,12 @@ def _raise_missing_column(path: str, *, present: set[str], first: str, columns: 
     )
 
 
-def _is_pattern(name: str) -> bool:
+def is_pattern(name: str) -> bool:
+    """Return whether a path is a pattern, which no file has as its name."""
     return glob.has_magic(name) and not os.path.exists(name)  # noqa: PTH110 (exists raises on a long name)
 
 
-def _match(pattern: str) -> list[str]:
+def match_files(pattern: str) -> list[str]:
     """Return the files that match a pattern, sorted; also those in a zip archive, such as ``SNLI.zip/SNLI/*.tsv``."""
     inside = find_zip(pattern)
     if inside is None:

@@ -47,6 +47,7 @@ def examine(
     for split, rows_by_dataset in datasets.splits.items():
         for name, rows in rows_by_dataset.items():
             by_dataset.setdefault(name, {})[split] = rows
+    unknown: int | None = tokenizer.unk_token_id
     counter, occurring = without_truncation(tokenizer), train_labels(datasets.splits["train"])
     splits = tuple(
         report_split(name, split, rows=rows, tokenizer=counter, train_labels=occurring)
@@ -56,7 +57,7 @@ def examine(
     frequencies = tuple(counted for name, rows in by_dataset.items() for counted in count_labels(name, rows))
     findings = [
         *find_truncated(splits, max_length=max_length, max_positions=max_positions),
-        *(finding for name, rows_by_split in by_dataset.items() for finding in find_rows(name, rows_by_split)),
+        *(finding for name, rows in by_dataset.items() for finding in find_rows(name, rows, unknown=unknown)),
         *(finding for counted in frequencies for finding in find_labels(counted)),
     ]
     baselines: list[Baseline] = []

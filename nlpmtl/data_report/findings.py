@@ -83,14 +83,20 @@ def find_labels(counted: LabelFrequencies) -> Iterator[Finding]:
         )
 
 
-def find_rows(name: str, splits: Mapping[str, TokenizedSplit]) -> Iterator[Finding]:
-    """Yield findings about the rows of a dataset: empty texts, duplicates, leakage and label conflicts."""
+def find_rows(name: str, splits: Mapping[str, TokenizedSplit], *, unknown: int | None = None) -> Iterator[Finding]:
+    """Yield findings about the rows of a dataset: empty texts, duplicates, leakage and label conflicts.
+
+    Args:
+        name: name of the dataset.
+        splits: its splits, train first.
+        unknown: the id of the unknown token.
+    """
     for split, rows in splits.items():
         yield from _find_empty(name, split, rows)
     if all(rows.input_hashes is not None for rows in splits.values()):
         joined = _Joined(name, splits)
         yield from joined.find_duplicates()
-        yield from joined.find_near_duplicates()
+        yield from joined.find_near_duplicates(unknown)
         yield from joined.find_conflicts()
 
 
@@ -146,10 +152,10 @@ class _Joined:
                 what = f"of {second_name} are also in {first_name}"
                 yield self._finding(leaked, what, _leakage(first_name, second_name))
 
-    def find_near_duplicates(self) -> Iterator[Finding]:
+    def find_near_duplicates(self, unknown: int | None) -> Iterator[Finding]:
         """Yield a finding for each pair of splits, or split, with near-duplicates that are not duplicates."""
         distinct = np.sort(self._first)
-        pairs = distinct[near_duplicates(self._tokens(distinct))]
+        pairs = distinct[near_duplicates(self._tokens(distinct), unknown=unknown)]
         for first_split, second_split in sorted({(int(a), int(b)) for a, b in self._split_of[pairs].reshape(-1, 2)}):
             of_splits = (self._split_of[pairs] == [first_split, second_split]).all(axis=1)
             first_name, second_name = self._names[first_split], self._names[second_split]

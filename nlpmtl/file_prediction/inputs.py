@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from nlpmtl.data.list_cells import split_cell
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
 from nlpmtl.data.validation import find_delimiter
+from nlpmtl.data.word_splitting import EVERY_MARK
 from nlpmtl.errors import ConfigError, DataError, did_you_mean
 from nlpmtl.file_prediction.row_files import Chunk, RowFile
 from nlpmtl.inference.task_inputs import Container, InputReader
+from nlpmtl.tasks import Task
 
 _KEYS = ("text", "pair", "words")
 
@@ -60,6 +63,7 @@ class RowParser:
         self.columns += [column for column in reader.further_columns if column not in self.columns]
         # An empty cell is a missing value: a table can mix pairs and single texts.
         self._optional = {"pair", *text_columns[1:], *reader.further_columns} if file.type == "table" else set()
+        self._words = _word_columns(reader.tasks.values()) - set(text_columns) if file.type == "table" else set()
         check_columns(file, text_columns)
         if file.columns and not text_columns and not set(file.columns) & set(self.columns):
             self._raise_missing_columns()
@@ -72,7 +76,7 @@ class RowParser:
         if isinstance(row, MalformedRow):
             return RowInput({}, (), f"{chunk.place(index)}: {row.rule}")
         fields = {
-            self._renamed.get(column, column): row[column]
+            self._renamed.get(column, column): _split(row[column]) if column in self._words else row[column]
             for column in self.columns
             if row.get(column) is not None and not (row[column] == "" and column in self._optional)
         }
@@ -103,3 +107,16 @@ class RowParser:
             delimiter = find_delimiter(self._file.columns)
             several = "" if delimiter is None else f"; if these are several columns, write --delimiter {delimiter!r}"
             raise DataError(f"{error}; or name the column of the text with --text-column{several}") from None
+
+
+def _word_columns(tasks: Iterable[Task]) -> set[str]:
+    """Return the columns of words, except those that held texts in training."""
+    tables = [(table, task) for task in tasks for table in (*task.input_columns, {})]
+    words = {table.get("words", "words") for table, task in tables if task.splitting != EVERY_MARK}
+    return words - {column for table, _ in tables for key, column in table.items() if key != "words"}
+
+
+def _split(cell: str) -> list[Any]:
+    """Return the words in a cell: a JSON list, or words separated by white space."""
+    words = split_cell(cell, separator=None)
+    return cell.split() if words is None else words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -107,7 +108,7 @@ class JsonLines(OutputFormat):
 
 
 class Delimited(OutputFormat):
-    """CSV and TSV: cells of text keep their text, other values are JSON, a missing value is an empty cell.
+    """CSV and TSV: cells of text keep their text, other values are JSON, nan or inf; a missing value is an empty cell.
 
     Args:
         layout: what the rows have.
@@ -143,6 +144,8 @@ class Delimited(OutputFormat):
     def _cell(self, value: Any) -> str:
         if value is None:
             return ""
+        if isinstance(value, float) and not math.isfinite(value):
+            return str(value)  # JSON has neither nan nor inf
         text = value if isinstance(value, str) else dumps(value, ensure_ascii=False)
         if self._quoted and any(mark in text for mark in (self._delimiter, '"', "\n", "\r")):
             return '"' + text.replace('"', '""') + '"'

@@ -8,12 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nlpmtl.hub.model_files import CARD
 from nlpmtl.hub.repository import PushOptions, fetch, push
 
 if TYPE_CHECKING:
     from nlpmtl.hub.model_directory import atomic_directory, load_model, save_model
 
-__all__ = ["PushOptions", "atomic_directory", "fetch", "load_model", "push", "save_model"]
+__all__ = ["CARD", "PushOptions", "atomic_directory", "fetch", "load_model", "push", "save_model"]
 
 _WITH_TORCH = ("load_model", "atomic_directory", "save_model")
 

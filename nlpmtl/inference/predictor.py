@@ -136,6 +136,11 @@ class Predictor:
         return f"Predictor({source}device={str(self.model.device)!r}):{tasks}"
 
     @property
+    def directory(self) -> Path | None:
+        """The model directory that it was loaded from, in the cache for a Hub id; None if it was not loaded."""
+        return self._directory
+
+    @property
     def tasks(self) -> Mapping[str, Task]:
         """The tasks of the model by name."""
         return self.model.tasks

@@ -140,6 +140,11 @@ class InputReader:
         tables = [(table, task) for task in self._tasks.values() for table in (*task.input_columns, {})]
         return list(dict.fromkeys(table.get(key, key) for table, task in tables for key in task.extra_inputs))
 
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """The tasks of the model."""
+        return self._tasks
+
     def columns(self, table: Container) -> list[str]:
         """The columns of a table that are read.
 
@@ -242,16 +247,15 @@ class InputReader:
 
     def _hint(self, keys: Iterable[str]) -> str:
         """Return the end of an error: the columns that a row needs, and those that it has."""
-        names = self._names
         trained = {
             " and ".join(f"`{plain(column)}`" for column in columns.values()): list(columns.values())
-            for name in names
+            for name in self._names
             for columns in self._tasks[name].input_columns
         }
         known = dict.fromkeys(
             ["text", "pair", "words", *(column for columns in trained.values() for column in columns)]
         )
-        known |= dict.fromkeys(key for name in names for key in self._tasks[name].extra_inputs)
+        known |= dict.fromkeys(key for name in self._names for key in self._tasks[name].extra_inputs)
         hints = (did_you_mean(key, known) for key in keys)
         hint = next((f"; {text}" for text in hints if text.startswith("did you mean")), "")
         others = f", or the columns of its training data, {' or '.join(trained)}" if trained else ""

@@ -101,6 +101,17 @@ def choice_index(column: Profile, table: Table) -> Finding | None:
     return not_used(f"an index into {lists!r}; multiple choice is not built in") if lists else None
 
 
+def choice_columns(column: Profile, table: Table) -> Finding | None:
+    """Columns with a choice each, and the letter or the number of the right one."""
+    if not table.choice_columns:
+        return None
+    if column.name in table.choice_columns:
+        return not_used("a choice; multiple choice is not built in")
+    if not table.picks_choice(column):
+        return None
+    return not_used(f"the right one of the choices {', '.join(table.choice_columns)}; multiple choice is not built in")
+
+
 def multi_hot(column: Profile, table: Table) -> Finding | None:
     """Lists of 0 and 1, with an entry for every label."""
     values = {str(item).lower() for item in column.items}

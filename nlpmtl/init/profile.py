@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -162,7 +163,7 @@ def is_missing(value: Any) -> bool:
 def _type(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
-    names = {str: "string", int: "number", float: "number", list: "list", dict: "object"}
+    names = {str: "string", int: "number", float: "number", Decimal: "number", list: "list", dict: "object"}
     return names.get(type(value), "other")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from nlpmtl.config import DataConfig, parse_data
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.data.detect_format import detect_format
-from nlpmtl.data.files import describe_file, open_file
+from nlpmtl.data.files import data_members, describe_file, is_text, open_file
 from nlpmtl.data.raw_rows import MalformedRow, RawRows
 from nlpmtl.data.source import find_hub_splits
 from nlpmtl.errors import DataError
@@ -20,7 +20,6 @@ MAX_ROWS = 50_000
 """Maximum number of rows that are looked at."""
 _MAX_CHARACTERS = 200_000_000
 """Maximum number of characters that are looked at; more could fill the memory."""
-_TEXT_TYPES = ("csv", "tsv", "jsonl", "json", "conll", "conllu")
 
 
 @dataclass(frozen=True)
@@ -64,17 +63,22 @@ def read_sample(source: Source) -> Sample:
             raise DataError(f"{source.hub}: it has no train split; its splits are {', '.join(splits)}")
         return Sample(known, _read([splits["train"].open()]), "hub", TextFormat(), {})
     path = source.files["train"][0]
-    text_format = TextFormat()
-    description = describe_file(path)
-    if description.type in _TEXT_TYPES:
-        text_format = detect_format(path)
-        description = describe_file(path, encoding=text_format.encoding)
+    members = data_members(path)
+    path = members[0] if len(members) == 1 else path
+    text_format = detect_format(path) if is_text(path) else TextFormat()
+    description = describe_file(path, encoding=text_format.encoding)
     opened = [open_file(path, format=text_format) for path in source.files["train"]]
-    return Sample(source, _read(opened), description.type, text_format, description.columns, description.tool)
+    table = _read(opened, single=description.tool is not None)
+    return Sample(source, table, description.type, text_format, description.columns, description.tool)
 
 
-def _read(files: list[RawRows]) -> Table:
-    """Read rows into columns, up to `MAX_ROWS`."""
+def _read(files: list[RawRows], *, single: bool = False) -> Table:
+    """Read rows into columns, up to `MAX_ROWS`.
+
+    Args:
+        files: the files.
+        single: whether lists of one label are read as that label, as in exports of annotation tools.
+    """
     columns: dict[str, list[Any]] = {}
     count = characters = malformed = 0
     complete, first = True, ""
@@ -99,7 +103,19 @@ def _read(files: list[RawRows]) -> Table:
     for file in files:
         names |= file.class_names
     padded = {name: [*column, *[None] * (count - len(column))] for name, column in columns.items()}
+    if single:
+        padded = {name: _single_labels(column) for name, column in padded.items()}
     return Table.of(padded, class_names=names, complete=complete)
+
+
+def _single_labels(values: list[Any]) -> list[Any]:
+    """Return the labels instead of lists that have one label, or none; other columns are unchanged."""
+    lists = [value for value in values if value is not None]
+    if not lists or not all(isinstance(value, list) and len(value) < 2 for value in lists):
+        return values
+    if not all(isinstance(item, str | int) for value in lists for item in value):
+        return values
+    return [value[0] if value else None for value in values]
 
 
 def _all_rows(files: list[RawRows]) -> Iterator[tuple[str, Mapping[str, Any] | MalformedRow]]:

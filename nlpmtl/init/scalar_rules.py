@@ -31,13 +31,24 @@ _SCALES = (
 )
 _POLES = (("negative", "positive"), ("neg", "pos"), ("bad", "good"))
 _FLAGS = ({"0", "1"}, {"true", "false"})
+_MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[.]?"
 _DATE = re.compile(
-    r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}\S*( ?[A-Z]{1,4})?)?|\d{4}/\d{1,2}/\d{1,2}( \d{1,2}:\d{2}\S*)?|"
-    r"\d{1,2}(?P<mark>[/.])\d{1,2}(?P=mark)(\d{4}|\d{2})([T ]\d{1,2}:\d{2}\S*)?"
+    r"(?=.)(?P<day>\d{4}-\d{1,2}-\d{1,2}|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}(?P<mark>[/.])\d{1,2}(?P=mark)(\d{4}|\d{2})|"
+    rf"([a-z]+,? )?({_MONTH} \d{{1,2}}|\d{{1,2}} {_MONTH}),?( \d{{4}})?)?"
+    r"(?(day)([T ]|, )?)(?P<time>\d{1,2}:\d{2}(:\d{2})?([.,]\d+)?( ?[AP]M)?)?"
+    r"(?(time)( ?(Z|[+-]\d{2}:?\d{2}|[A-Z]{2,4}))?( \d{4})?)",
+    re.IGNORECASE,
 )
+"""A date, a time, or both, as in ISO 8601 and in exports of social networks."""
+_TIME_NAMES = frozenset("date timestamp datetime year month created updated".split())  # noqa: SIM905
+_FORMATTED = re.compile(r"[$€£]?\s?[+-]?\d+([.,]\d+)*\s?[%$€£]?")
+"""A number with a unit, a decimal comma or separators of thousands."""
+_PRINTED_LIST = re.compile(r"\[.*\]", re.DOTALL)
 _MAX_WHOLE = 11
 """Maximum number of whole numbers that are labels; columns with more are numbers."""
 _MAX_CLASSES = 1000
+_MAX_NAMED_CLASSES = 100
+"""Maximum number of different strings that are labels by the name of the column, however few rows there are."""
 _FEW_CLASSES = 50
 _LONG_NAME = 4
 """Mean number of words of a label above which more than 50 different values are texts."""
@@ -50,8 +61,9 @@ def empty(column: Profile, table: Table) -> Finding | None:
 
 
 def constant(column: Profile, table: Table) -> Finding | None:
-    """A column with the same value in every row."""
-    return not_used(f"every value is {column.examples}") if column.distinct == 1 and len(column.values) > 1 else None
+    """A column with the same value in every row; also of a single row, unless that can be a text."""
+    same = column.distinct == 1 and (len(column.values) > 1 or column.type != "string")
+    return not_used(f"every value is {column.examples}") if same else None
 
 
 def mixed_types(column: Profile, table: Table) -> Finding | None:
@@ -61,8 +73,12 @@ def mixed_types(column: Profile, table: Table) -> Finding | None:
 
 def dates(column: Profile, table: Table) -> Finding | None:
     """Dates and times."""
+    if column.type == "other":
+        names = sorted({type(value).__name__ for value in column.values})
+        return not_used(f"values of the type {', '.join(names)}")
     strings = column.type == "string" and all(_DATE.fullmatch(value.strip()) for value in column.values)
-    return not_used("dates") if strings or column.type == "other" else None
+    numbers = column.whole_numbers is not None and column.words_in_name & _TIME_NAMES
+    return not_used("dates") if strings or numbers else None
 
 
 def declared_classes(column: Profile, table: Table) -> Finding | None:
@@ -154,6 +170,20 @@ def almost_numbers(column: Profile, table: Table) -> Finding | None:
     return not_used(f"numbers, but not in all rows ({example}): leave the cells without a number empty")
 
 
+def formatted_numbers(column: Profile, table: Table) -> Finding | None:
+    """Numbers with a unit, a decimal comma or separators of thousands."""
+    if column.type != "string" or not all(_FORMATTED.fullmatch(value.strip()) for value in column.values):
+        return None
+    return not_used(f"numbers such as {str(column.values[0])[:20]!r}: write them as 1234.5")
+
+
+def printed_lists(column: Profile, table: Table) -> Finding | None:
+    """Lists as Python and NumPy print them, which pandas writes to CSV files."""
+    if column.type != "string" or not all(_PRINTED_LIST.fullmatch(value.strip()) for value in column.values):
+        return None
+    return not_used('lists as Python prints them: write them as JSON, such as ["a", "b"], or write .jsonl')
+
+
 def texts_by_name(column: Profile, table: Table) -> Finding | None:
     """Strings of several words in a column that is named like a text."""
     if column.prose < 0.5 or not column.words_in_name & TEXT_NAMES or column.mean_words < 2:
@@ -177,14 +207,16 @@ def separated_labels(column: Profile, table: Table) -> Finding | None:
         items = {item for cell in cells for item in cell}
         several = sum(len(cell) > 1 for cell in cells)
         unique = all(len(set(cell)) == len(cell) for cell in cells)
-        if several and unique and len(items) < column.distinct and 2 * len(items) <= sum(map(len, cells)):
+        if several and unique and len(items) <= column.distinct and 2 * len(items) <= sum(map(len, cells)):
             return Finding("multilabel", f"{len(items)} labels, separated by {separator!r}", separator=separator)
     return None
 
 
 def class_names(column: Profile, table: Table) -> Finding | None:
     """Strings that occur again and again."""
-    if column.type != "string" or column.distinct > min(_MAX_CLASSES, len(column.values) / 2):
+    named = bool(column.words_in_name & _LABEL_NAMES) and not column.all_different and column.mean_words <= _LONG_NAME
+    most = max(len(column.values) / 2, _MAX_NAMED_CLASSES if named else 0)
+    if column.type != "string" or column.distinct > min(_MAX_CLASSES, most):
         return None
     if column.mean_words > _LONG_NAME and column.distinct > _FEW_CLASSES:
         return None

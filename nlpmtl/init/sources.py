@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import re
@@ -11,14 +10,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nlpmtl.data.files import EXTENSIONS
+from nlpmtl.data.annotation_tools.brat import is_brat
+from nlpmtl.data.files import EXTENSIONS, data_members
+from nlpmtl.data.shards import is_pattern, match_files
 from nlpmtl.errors import ConfigError, DataError, find_nearest
 
-_SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "dev": "validation", "test": "test"}
-"""A split word in the name of a file = the split."""
+_SPLITS = {
+    "train": "train",
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    "test": "test",
+}
+"""A split word in the name of a file = the split. The archives of SuperGLUE have `val.jsonl`."""
 _SPLIT_WORD = re.compile(rf"(?<![^\W\d_])({'|'.join(_SPLITS)})(?![^\W\d_])", re.IGNORECASE)
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 """What `datasets` writes at the end of the names of the files of one split."""
+_ZIP = ".zip"
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*", re.ASCII)
 _LONGEST_NAME = 30
 RUN = "run"
@@ -43,11 +49,11 @@ class Source:
 def find_sources(arguments: Sequence[str]) -> list[Source]:
     """Return the datasets of the arguments of a command, in their order.
 
-    Files of one directory whose names are equal without a split word (train, validation, valid, dev, test) are splits
-    of one dataset. A split word is a whole word: there is none in "latest" or "device".
+    Files of one directory whose names are equal without a split word (train, validation, valid, val, dev, test) are
+    splits of one dataset. A split word is a whole word: there is none in "latest" or "device".
 
     Args:
-        arguments: files, patterns, directories saved by `datasets`, or ids of datasets on the Hub.
+        arguments: files, patterns, archives, directories saved by `datasets`, or ids of datasets on the Hub.
 
     Raises:
         ConfigError: an argument is repeated or is neither; two files are the same split; a dataset has no train split.
@@ -81,7 +87,7 @@ def find_sources(arguments: Sequence[str]) -> list[Source]:
         hub = hubs.get((directory, base))
         splits = {} if hub else _splits(files)
         base_name = directory.rpartition("/")[2] if hub else base or Path(directory).resolve().name
-        name = _unused_name(to_name(base_name.removesuffix(".zip")), names)
+        name = _unused_name(to_name(_stem(base_name) if base_name.lower().endswith(_ZIP) else base_name), names)
         names[name.casefold()] = None
         sources.append(Source(name, splits, hub))
     return sources
@@ -93,12 +99,15 @@ def _expand(arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         exists = os.path.exists(argument)  # noqa: PTH110 (exists raises on a long name)
         matches = [argument]
-        if glob.has_magic(argument) and not exists:
-            matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
+        if is_pattern(argument):
+            matches = match_files(argument)
             if not matches:
                 raise DataError(f"{argument}: no file matches this pattern")
         elif not exists and not _is_hub_id(argument) and ".zip/" not in argument:
             raise DataError(_not_found(argument))
+        elif argument.lower().endswith(_ZIP) and not is_brat(argument):
+            members = data_members(argument)
+            matches = members if len(members) > 1 else [argument]
         paths += matches
     real: dict[str, str] = {}
     for path in paths:
@@ -138,7 +147,7 @@ def _saved_splits(path: str) -> list[tuple[str, str]]:
 def _stem(path: str) -> str:
     """Return the name of a file without the extension of its format."""
     name = Path(path).name
-    endings = [ending for ending in EXTENSIONS if name.lower().endswith(ending)]
+    endings = [ending for ending in (*EXTENSIONS, ".txt", ".txt.gz", _ZIP) if name.lower().endswith(ending)]
     return name[: len(name) - len(max(endings, key=len))] if endings else name
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,8 @@ from nlpmtl.init.profile import Profile, is_missing
 
 _WORD_NAMES = frozenset(["token", "tokens", "word", "words", "form", "forms"])
 _MAX_TAGS = 1000
-_MOSTLY = 0.95
+_MOSTLY, _SOME = 0.95, 0.2
+_CHOICE_NAME = re.compile(r"(choice|option|ending|alternative|answer)s?[ _-]?([0-9]|[a-e])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,12 @@ class Table:
 
     @cached_property
     def words(self) -> str | None:
-        """The column of lists of words: one that is named so, otherwise the one with the most different items among
-        those whose lists have as many items as those of another column.
+        """The column of lists of words: one that is named so, unless its items are numbers (the first column of some
+        CoNLL files counts the words); otherwise the one with the most different items among those whose lists have as
+        many items as those of another column.
         """
         lists = [column for column in self._lists if column.item_type == "string"]
-        named = [column.name for column in lists if column.words_in_name & _WORD_NAMES]
+        named = [column.name for column in lists if column.words_in_name & _WORD_NAMES and not _are_numbers(column)]
         partners = [column for column in lists if any(self._same_lengths(column, other) for other in self._lists)]
         largest = max(partners, key=lambda column: len(set(column.items)), default=None)
         return named[0] if named else None if largest is None else largest.name
@@ -86,6 +89,25 @@ class Table:
         return pairs
 
     @cached_property
+    def choice_columns(self) -> Sequence[str]:
+        """The columns of texts that are the choices of a question: choice1, choice2, …, or A, B, … with a column of
+        these letters.
+        """
+        texts = [column.name for column in self.columns.values() if column.prose >= _SOME]
+        numbered = [name for name in texts if _CHOICE_NAME.fullmatch(name)]
+        if len(numbered) > 1:
+            return numbered
+        letters = [name for name in texts if len(name) == 1]
+        return letters if len(letters) > 1 and any(self._names(column, letters) for column in self._strings) else ()
+
+    def picks_choice(self, column: Profile) -> bool:
+        """Return whether each value of a column is the letter, or the number from 0 or 1, of a column of choices."""
+        if column.whole_numbers is not None:
+            low, high = min(column.whole_numbers), max(column.whole_numbers)
+            return low >= 0 and high - min(low, 1) < len(self.choice_columns)
+        return bool(self.choice_columns) and self._names(column, [name[-1] for name in self.choice_columns])
+
+    @cached_property
     def spaced_tags(self) -> Mapping[str, str]:
         """Column of tags that are separated by spaces = the column of the text, which has as many words in each row."""
         strings = [column for column in self.columns.values() if column.prose > 0]
@@ -103,21 +125,30 @@ class Table:
         pairs = zip(self.values[first], self.values[second], strict=True)
         return ((left, right) for left, right in pairs if left is not None and right is not None)
 
+    @property
+    def _strings(self) -> list[Profile]:
+        return [column for column in self.columns.values() if column.type == "string"]
+
+    @staticmethod
+    def _names(column: Profile, letters: Sequence[str]) -> bool:
+        """Return whether all values of a column are among some letters, in upper or lower case."""
+        return {str(value).strip().casefold() for value in column.counts} <= {letter.casefold() for letter in letters}
+
     @cached_property
     def _lists(self) -> list[Profile]:
         return [column for column in self.columns.values() if column.type == "list"]
 
     def _same_lengths(self, first: Profile, second: Profile) -> bool:
-        """Return whether the lists of two columns have the same length in every row, and not all the same."""
+        """Return whether the lists of two columns have the same length in every row."""
         if first.name == second.name:
             return False
-        lengths = [(len(left), len(right)) for left, right in self.rows_of(first.name, second.name)]
-        return len(set(lengths)) > 1 and all(left == right for left, right in lengths)
+        lengths = {(len(left), len(right)) for left, right in self.rows_of(first.name, second.name)}
+        return _are_equal(lengths, first, second)
 
     def _same_word_counts(self, first: Profile, second: Profile) -> bool:
-        """Return whether the strings of two columns have as many words in every row, and not the same in all."""
-        counts = [(len(left.split()), len(right.split())) for left, right in self.rows_of(first.name, second.name)]
-        return len(set(counts)) > 1 and all(left == right for left, right in counts)
+        """Return whether the strings of two columns have as many words in every row."""
+        counts = {(len(left.split()), len(right.split())) for left, right in self.rows_of(first.name, second.name)}
+        return first.name != second.name and _are_equal(counts, first, second)
 
     def _indexes(self, column: Profile, lists: Profile) -> bool:
         """Return whether the whole numbers of a column are indices, from 0 or 1, into the lists of the same row."""
@@ -126,6 +157,18 @@ class Table:
         pairs = [(int(float(index)), len(items)) for index, items in self.rows_of(column.name, lists.name)]
         start = 0 if any(index == 0 for index, _ in pairs) else 1
         return bool(pairs) and all(0 <= index - start < length for index, length in pairs)
+
+
+def _are_equal(lengths: Collection[tuple[int, int]], first: Profile, second: Profile) -> bool:
+    """Return whether the lengths of two columns are equal in every row; if all rows have the same length, that shows
+    something only if one of the columns is named like words.
+    """
+    named = bool((first.words_in_name | second.words_in_name) & _WORD_NAMES)
+    return len(lengths) > (0 if named else 1) and all(left == right for left, right in lengths)
+
+
+def _are_numbers(column: Profile) -> bool:
+    return all(isinstance(item, str) and item.isdecimal() for item in column.items)
 
 
 def _are_heads(column: Profile) -> bool:

@@ -7,12 +7,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import PurePath
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Path, Request
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from nlpmtl import __version__
 from nlpmtl.errors import ConfigError, NlpmtlError, did_you_mean
@@ -20,9 +19,11 @@ from nlpmtl.inference.predictor import Predictor
 from nlpmtl.inference.task_inputs import InputReader
 from nlpmtl.serving.batcher import Batcher, CrashError, QueueFullError, ShuttingDownError
 from nlpmtl.serving.error_handlers import ERRORS, register_error_handlers
+from nlpmtl.serving.examples import example_inputs
 from nlpmtl.serving.limits import Limits
 from nlpmtl.serving.metrics import CONTENT_TYPE, Metrics
 from nlpmtl.serving.middleware import RequestMiddleware
+from nlpmtl.serving.pages import add_pages
 from nlpmtl.serving.schemas import Inputs, LabelScore, request_models, to_tei_scores
 from nlpmtl.tasks import Task
 
@@ -58,6 +59,7 @@ def create_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[Fast
         title="nlpmtl serve",
         version=__version__,
         description=f"Predictions of `{shown_name(name)}`.",
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -65,6 +67,7 @@ def create_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[Fast
     register_error_handlers(app)
     _add_predictions(app, predictor=predictor, batcher=batcher, metrics=metrics, limits=limits)
     _add_status(app, predictor=predictor, batcher=batcher, metrics=metrics, name=name, limits=limits)
+    add_pages(app)
     return app, batcher
 
 
@@ -113,7 +116,6 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
 def _add_status(
     app: FastAPI, *, predictor: Predictor, batcher: Batcher, metrics: Metrics, name: str, limits: Limits
 ) -> None:
-    page = resources.files("nlpmtl.serving").joinpath("page.html").read_text(encoding="utf-8")
     model_info = {
         "model_id": shown_name(name),
         "max_input_length": predictor.model.config.input_length,
@@ -124,15 +126,12 @@ def _add_status(
         "auto_truncate": True,
         "version": __version__,
         "tasks": {name: _describe(task) for name, task in predictor.tasks.items()},
+        "examples": example_inputs(predictor.tasks.values(), predictor.directory),
     }
-
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def show_page() -> HTMLResponse:
-        return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
 
     @app.get("/info")
     async def info() -> dict[str, Any]:
-        """Model, tasks, labels, limits and version."""
+        """Model, tasks, labels, example inputs, limits and version."""
         return model_info
 
     @app.get("/health", responses={503: ERRORS[503]})
@@ -150,7 +149,12 @@ def _add_status(
 
 def _describe(task: Task) -> dict[str, Any]:
     described = {"kind": task.kind, "input": "pair" if task.takes_pairs else "text", "labels": list(task.labels)}
-    return {**described, "extra_inputs": sorted(task.extra_inputs)} if task.extra_inputs else described
+    optional = {
+        "extra_inputs": sorted(task.extra_inputs),
+        "required_inputs": sorted(task.extra_inputs.keys() - task.optional),
+        "only_by_name": task.only_by_name,
+    }
+    return {**described, **{key: value for key, value in optional.items() if value}}
 
 
 def shown_name(name: str) -> str:

@@ -112,7 +112,7 @@ def _parse_input(value: Any, extra: frozenset[str]) -> Any:
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     inputs: Annotated[Inputs, PlainValidator(parse_inputs), WithJsonSchema(_schema({}))]
     """A text, a pair of texts, words, or a batch."""

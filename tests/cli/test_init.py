@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,29 @@ def test_files_of_several_formats(directory: Path, run_cli: RunCli) -> None:
     assert news["tasks"] == {"news": {"kind": "labeling", "label": "tags", "scheme": "bio"}}
     assert news["data"]["columns"] == {"words": 0, "tags": 2}
     assert (notes["input"], notes["tasks"]["notes"]["kind"]) == ({"words": "text"}, "labeling")
+    check_datasets(load_config("run.toml").datasets)
+
+
+def test_archives_and_single_labels_of_annotation_tools(directory: Path, run_cli: RunCli) -> None:
+    rows = [{"id": index, "text": f"text {index}", "label": [["good", "bad"][index % 2]]} for index in range(20)]
+    with zipfile.ZipFile("export.zip", "w") as archive:
+        archive.writestr("all.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        archive.writestr("unknown.jsonl", "")
+    with zipfile.ZipFile("table.zip", "w") as archive:
+        archive.writestr("table.csv", "text;stars\n" + "".join(f"text {i}, caf\xe9;{i % 3}\n" for i in range(20)))
+    result = run_cli("init", "export.zip", "table.zip")
+    assert result.exit_code == 0, result.stderr
+    assert load(Path("export.toml"))["tasks"] == {"export": {"kind": "classification", "label": "label"}}
+    assert load(Path("table.toml"))["data"]["delimiter"] == ";"
+    check_datasets(load_config("run.toml").datasets)
+
+
+def test_encodings_of_other_files_than_tables(directory: Path, run_cli: RunCli) -> None:
+    rows = [{"text": f"text {index}", "label": "ab"[index % 2]} for index in range(20)]
+    Path("a.json").write_text(json.dumps(rows), encoding="utf-16")
+    result = run_cli("init", "a.json")
+    assert result.exit_code == 0, result.stderr
+    assert load(Path("a.toml"))["data"]["encoding"] == "utf-16"
     check_datasets(load_config("run.toml").datasets)
 
 

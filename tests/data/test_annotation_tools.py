@@ -203,6 +203,38 @@ def labels(path: Path, type_: str, *, column: str = "label", **keys: Any) -> lis
     return list(rows.table[f"label:{column}"].to_pylist())
 
 
+@pytest.mark.parametrize(
+    ("row", "labels"),
+    [
+        ({"text": TEXT, "labels": SPANS}, SPANS),
+        ({"text": TEXT, "entities": [], "relations": []}, []),
+        ({"text": TEXT, "annotations": [{"label": 1, "start_offset": 0, "end_offset": 3}]}, [[0, 3, "1"]]),
+        (
+            {"text": TEXT, "answer": "accept", "tokens": [], "spans": [{"start": 0, "end": 3, "label": "x"}]},
+            [[0, 3, "x"]],
+        ),
+        ({"text": TEXT, "answer": "accept", "accept": ["x"], "options": [{"id": "x"}]}, ["x"]),
+    ],
+)
+def test_label_replaces_the_keys_of_the_tool(row: dict[str, Any], labels: list[Any]) -> None:
+    tool = "prodigy" if "answer" in row else "doccano"
+    (converted,) = CONVERTERS[tool](row)
+    assert converted == {"text": TEXT, "label": labels} | ({"relations": []} if "relations" in row else {})
+
+
+def test_an_export_may_begin_with_texts_without_labels(tmp_path: Path) -> None:
+    empty = {"text": "a", "entities": [], "relations": []}
+    entity = {"id": 1, "label": "person", "start_offset": 0, "end_offset": 3}
+    path = write(tmp_path / "a.jsonl", *[empty] * 30, {"text": TEXT, "entities": [entity], "relations": []})
+    assert describe_file(str(path)).tool == "doccano"
+    assert [row["label"] for _, row in open_file(str(path)).rows if isinstance(row, dict)][29:] == [
+        [],
+        [[0, 3, "person"]],
+    ]
+    path = write(tmp_path / "b.jsonl", *[{"text": "a", "entities": []}] * 101, {"text": TEXT, "label": SPANS})
+    assert describe_file(str(path)).tool is None
+
+
 class TestLabelsOfTexts:
     def test_doccano(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.jsonl", *({"text": "a", "label": names} for names in (["x"], [], ["y"])))

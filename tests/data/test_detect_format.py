@@ -25,6 +25,8 @@ def table(delimiter: str, *, header: bool = True) -> str:
         ("a.csv", table(","), {}),
         ("a.csv", table(";"), {"delimiter": ";"}),
         ("a.csv", table("\t"), {"delimiter": "\t"}),
+        ("a.csv", table("|"), {"delimiter": "|"}),
+        ("a.csv", "text,genres\nyes,a|b\nno,c\n", {}),
         ("a.csv", "text;label\nyes, no;1\nno;0\n", {"delimiter": ";"}),
         ("a.csv", "text\nyes; no\nno\n", {}),
         ("a.csv", "", {}),
@@ -54,6 +56,15 @@ def test_encodings(tmp_path: Path, name: str, encoding: str, expected: str) -> N
     path = tmp_path / name
     path.write_text('text,label\n"très bien",a\nnon,b\n', encoding=encoding)
     assert detect_format(str(path)) == TextFormat(encoding=expected)
+
+
+def test_damaged_bytes_do_not_change_the_encoding(tmp_path: Path) -> None:
+    """One byte that is not UTF-8 among characters that are: cp1252 would change all of them."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"text,label\n" + "très bien,a\n".encode() * 3 + b"caf\xe9,b\n")
+    assert detect_format(str(path)) == TextFormat()
+    path.write_text("text,label\na \ufffd,b\nc,b\n", encoding="utf-8")
+    assert detect_format(str(path)) == TextFormat()
 
 
 def test_a_character_at_the_end_of_the_head(tmp_path: Path) -> None:

@@ -48,6 +48,14 @@ def test_pairs_are_at_least_as_similar_as_promised_and_most_similar_ones_are_fou
     assert len(similar - set(map(tuple, pairs))) <= 0.05 * len(similar)
 
 
+def test_unknown_tokens_differ_from_each_other() -> None:
+    """Words that the tokenizer does not know have the same id, whatever they are."""
+    rows = [np.array([2, 1, 1, 1, 1, 1, 1, 3])] * 2 + [np.arange(2, 40), np.append(np.arange(2, 40), 1)]
+    packed = Ragged.pack(rows, dtype=np.int64)
+    assert near_duplicates(packed, unknown=1).tolist() == [[2, 3]]
+    assert near_duplicates(packed).tolist() == [[0, 1], [2, 3]]
+
+
 def test_a_pair_is_an_earlier_and_a_later_row_and_a_row_is_second_once() -> None:
     template = np.arange(40)
     rows = [np.append(template, 100 + number) for number in range(20)]

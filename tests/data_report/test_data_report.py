@@ -96,6 +96,11 @@ def test_near_duplicates_within_and_between_splits(tmp_path: Path, tokenizer: Pr
     )
 
 
+def test_texts_of_unknown_words_are_not_near_duplicates(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    words = [" ".join(f"{chr(0x4E00 + 7 * row + place)}" for place in range(6)) for row in range(20)]
+    assert lines(report(tmp_path, tokenizer, {"train": labelled(words)})) == []
+
+
 def test_label_conflicts_of_each_task(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     train = [{**row, "kinds": ["x"]} for row in labelled(texts(20, seed=0))]
     for row, (topic, kinds) in zip(train[:2], (("a", ["x"]), ("b", ["x"])), strict=True):

@@ -17,6 +17,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 
 from nlpmtl import ConfigError, DataError, Predictor, predict_files
+from tests.tiny import make_rows, make_run, train_tiny, write_rows
 
 TEXTS = ["Ada lives in Turin.", "a cat", "", "the kettle is awful", "rome and paris", "NA"]
 SINGLE = ["topic", "topic_score", "mood", "mood_score", "places", "kinds"]
@@ -111,16 +112,19 @@ def test_parquet_to_text(model: Path, tmp_path: Path) -> None:
         "price": pa.array([Decimal("1.50")] * 6),
         "tags": pa.array([["a", "b"]] * 6),
         "flag": pa.array([True, None] * 3),
+        "share": pa.array([float("nan"), float("-inf")] * 3),
     }
     pq.write_table(pa.table(columns), tmp_path / "d.parquet")
     predict_files(model, tmp_path / "d.parquet", tmp_path / "new.jsonl", tasks=["topic"])
     first = read_lines(tmp_path / "new.jsonl")[0]
     assert list(first) == [*columns, "predictions"]
     assert (first["day"], first["price"], first["tags"], first["flag"]) == ("2026-01-02", "1.50", ["a", "b"], True)
+    assert first["share"] is None
     predict_files(model, tmp_path / "d.parquet", tmp_path / "new.tsv.gz", tasks=["topic"])
-    header, line = gzip.decompress((tmp_path / "new.tsv.gz").read_bytes()).decode().splitlines()[:2]
+    header, line, second = gzip.decompress((tmp_path / "new.tsv.gz").read_bytes()).decode().splitlines()[:3]
+    assert second.split("\t")[4:6] == ["", "-inf"]
     assert header.split("\t") == [*columns, "topic", "topic_score"]
-    assert line.split("\t")[1:5] == ["2026-01-02", "1.50", '"[""a"", ""b""]"', "true"]
+    assert line.split("\t")[1:6] == ["2026-01-02", "1.50", '"[""a"", ""b""]"', "true", "nan"]
 
 
 def test_json_lines_keep_their_fields(model: Path, predictions: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -189,6 +193,32 @@ def test_named_text_columns(model: Path, tmp_path: Path) -> None:
             predict_files(model, tmp_path / "new.csv", tmp_path / "three.csv", text_column=column)
     with pytest.raises(ConfigError, match="--text-column: the column of the text was expected"):
         predict_files(model, tmp_path / "new.csv", tmp_path / "three.csv", text_column=["a", "b", "c"])
+
+
+def test_words_in_the_cells_of_a_table(model: Path, tmp_path: Path) -> None:
+    """The cells that the model was trained on: a JSON list, or words separated by spaces; a text stays a text."""
+    (tmp_path / "new.csv").write_text('tokens,n\n"[""Ada"", ""sings.""]",1\nAda sings.,2\n')
+    predict_files(model, tmp_path / "new.csv", tmp_path / "out.csv", tasks=["topic"])
+    columns, rows = read_csv(tmp_path / "out.csv")
+    expected = Predictor.from_pretrained(model).predict({"words": ["Ada", "sings."]}, task="topic")
+    assert [float(row["topic_score"]) for row in rows] == [pytest.approx(expected["score"], abs=1e-6)] * 2
+    assert (columns[:2], rows[0]["tokens"]) == (["tokens", "n"], '["Ada", "sings."]')
+
+
+def test_a_column_of_texts_that_is_called_words(tmp_path: Path) -> None:
+    """Only the columns that had words in training are split."""
+    rows = [{"words": row["text"], "topic": row["topic"]} for row in make_rows(20)]
+    topics = {
+        "data": {"files": {"train": str(write_rows(tmp_path / "train.jsonl", rows))}},
+        "input": {"text": "words"},
+        "tasks": {"topic": {"kind": "classification", "label": "topic"}},
+    }
+    train = {"steps": 1, "batch_size": 8}
+    model = train_tiny(make_run(tmp_path, datasets={"topics": topics}, train=train)).model_dir
+    (tmp_path / "new.csv").write_text("words\nAda sings.\n")
+    predict_files(model, tmp_path / "new.csv", tmp_path / "out.csv")
+    expected = Predictor.from_pretrained(model).predict("Ada sings.", task="topic")
+    assert float(read_csv(tmp_path / "out.csv")[1][0]["topic_score"]) == pytest.approx(expected["score"], abs=1e-6)
 
 
 def test_several_files(model: Path, tmp_path: Path) -> None:

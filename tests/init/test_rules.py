@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -19,13 +20,18 @@ CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
     "constant": [
         ("language", ["en"] * 10, "none", "every value is en"),
         ("labels", [["a"]] * 9, "none", "every value"),
+        ("version", [1], "none", "every value is 1"),
     ],
     "mixed_types": [("value", [1, "a", [2]], "none", "several types")],
     "dates": [
         ("when", ["2024-01-02", "2024-01-02T10:30:00Z"], "none", "dates"),
         ("when", ["1/2/2024", "31.12.99"], "none", "dates"),
         ("when", [date(2024, 1, 2)] * 3, "none", "every value"),
-        ("when", [date(2024, 1, 2), date(2024, 1, 3)], "none", "dates"),
+        ("when", [date(2024, 1, 2), date(2024, 1, 3)], "none", "values of the type date"),
+        ("when", ["Mon Apr 06 22:19:45 PDT 2009", "Tue Feb 24 11:35:52 -0800 2015"], "none", "dates"),
+        ("when", ["2015-02-24 11:35:52 -0800", "Jan 3, 2024", "3 January", "12:30"], "none", "dates"),
+        ("created_year", [2019, 2020, 2021] * 3, "none", "dates"),
+        ("data", [b"x", b"y"], "none", "values of the type bytes"),
     ],
     "split_names": [("fold", ["train", "test", "Train"], "none", "names of splits")],
     "flags": [
@@ -60,21 +66,33 @@ CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
     ],
     "many_numbers": [
         ("label", [1.5, 2.5, 1.5], "regression", "2 numbers from 1.5 to 2.5"),
+        ("price", [Decimal("1.5"), Decimal("2.5")] * 2, "regression", "2 numbers from 1.5 to 2.5"),
         ("price", ["1e3", "-2", "0.5"], "regression", "3 numbers from -2 to 1000"),
         ("age", list(range(12)) * 2, "regression", "12 numbers from 0 to 11"),
         ("intent", list(range(77)) * 2, "regression", "if they are ids of classes, choose classification"),
         ("score", list(range(1, 13)) * 2, "regression", "12 numbers"),
     ],
     "almost_numbers": [("price", ["1.5"] * 19 + ["n/a"], "none", "numbers, but not in all rows ('n/a' in 1 of them)")],
+    "formatted_numbers": [
+        ("price", ["$12.99", "$3.50", "$3.50"], "none", "numbers such as '$12.99'"),
+        ("share", ["12,5", "1,75 %"], "none", "numbers such as '12,5'"),
+    ],
+    "printed_lists": [
+        ("tags", ["['a', 'b']", "[]", "['a']"] * 3, "none", "lists as Python prints them"),
+        ("tags", ["[0 1 1]", "[0 0]"] * 5, "none", "lists as Python prints them"),
+    ],
     "target_texts": [("target", TEXTS, "none", "text generation is not built in")],
     "texts_by_name": [("review_text", ["so good", "so bad"] * 9, "text", "texts of 2 words")],
     "separated_labels": [
         ("genres", ["a|b", "a", "b|c", "c|a", "b"], "multilabel", "3 labels, separated by '|'"),
         ("genres", ["a; b", "a", "b", "b;a", "a"], "multilabel", "2 labels, separated by ';'"),
+        ("genres", ["a|b", "", "b", "c|a"] * 3, "multilabel", "3 labels, separated by '|'"),
     ],
     "class_names": [
         ("topic", ["sports", "news", "sports", "news"], "classification", "2 labels"),
         ("topic", ["a|b", "c|d"] * 4, "classification", "2 labels"),
+        ("topic", ["news|uk", "news|us", "sport|golf"] * 4, "classification", "3 labels"),
+        ("label", ["a", "b", "c", "c"], "classification", "3 labels"),
         ("label", ["positive", "negative"] * 2, "classification", "or sentiment"),
         ("product", ["credit card or prepaid card", "bank account or service"] * 9, "classification", "2 labels"),
     ],
@@ -123,6 +141,11 @@ RELATED: dict[str, tuple[dict[str, list[Any]], str, str]] = {
     "word_tags": ({"tokens": [*WORDS[:9], ["a"]], "tags": [["O"] * 4 + ["B-x"]] * 9 + [["O"]]}, "tags", "labeling"),
     "choices": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": [0, 1]}, "choices", "none"),
     "choice_index": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": ["1", "2"]}, "label", "none"),
+    "choice_columns": (
+        {"question": TEXTS, "A": TEXTS, "B": TEXTS, "answer": ["A", "B"] * 5, "topic": ["x", "y"] * 5},
+        "answer",
+        "none",
+    ),
     "spaced_words": (
         {"text": [*TEXTS, "short"], "tags": ["O O O O B"] * 10 + ["O"]},
         "text",
@@ -194,3 +217,39 @@ def test_tags_of_words() -> None:
 )
 def test_schemes(tags: str, scheme: str) -> None:
     assert find_scheme([tags.split()] * 3) == scheme
+
+
+@pytest.mark.parametrize(
+    ("columns", "index"),
+    [
+        ({"premise": TEXTS, "choice1": TEXTS, "choice2": TEXTS, "label": [0, 1] * 5}, "label"),
+        ({"ctx": TEXTS, "ending0": TEXTS, "ending1": TEXTS, "ending2": TEXTS, "label": [1, 2, 0, 1, 1] * 2}, "label"),
+        ({"text": TEXTS, "option_a": TEXTS, "option_b": TEXTS, "correct": ["b", "a"] * 5}, "correct"),
+    ],
+)
+def test_choices_in_columns(columns: dict[str, list[Any]], index: str) -> None:
+    """COPA, SWAG and exams: no choice is proposed as a text of a pair, and the right one not as a class."""
+    table = Table.of(columns)
+    (text, *choices, last) = columns
+    assert classify(table.columns[text], table).kind == "text"
+    for name in (*choices, last):
+        finding = classify(table.columns[name], table)
+        assert (finding.kind, "multiple choice is not built in" in finding.evidence) == ("none", True), name
+    assert last == index
+
+
+def test_sentences_of_the_same_length() -> None:
+    """Lists of equal length in every row are tags if the other column is named like words."""
+    tags = [["O", "O", "O", "O", "B-x"], ["O", "B-x", "O", "O", "O"]] * 5
+    for words, column in ((WORDS, tags), (TEXTS, [" ".join(row) for row in tags])):
+        for name, kind in (("tokens", "labeling"), ("choices", "none" if words is WORDS else "classification")):
+            table = Table.of({name: words, "tags": column})
+            assert classify(table.columns["tags"], table).kind == kind
+
+
+def test_numbered_words_of_conll_files() -> None:
+    """The first column, which is called words, may count them."""
+    numbers = [[str(index) for index, _ in enumerate(row, 1)] for row in UNEVEN]
+    table = Table.of({"words": numbers, "1": UNEVEN, "tags": [["O", *["B-x"] * (len(row) - 1)] for row in UNEVEN]})
+    assert table.words == "1"
+    assert classify(table.columns["tags"], table).kind == "labeling"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,31 @@ def test_only_whole_words_name_a_split(directory: Path) -> None:
 def test_files_that_are_named_only_by_their_split(directory: Path) -> None:
     assert list(find("train.csv", "test.csv")) == ["shop"]
     assert list(find("en/train.csv", "en/test.csv", "fr/train.csv")) == ["en", "fr"]
+
+
+def test_files_of_text_and_of_superglue(directory: Path) -> None:
+    assert list(find("ner/train.txt", "ner/dev.txt")) == ["ner"]
+    assert list(find("reviews.txt.gz")) == ["reviews"]
+    assert find("RTE/train.jsonl", "RTE/val.jsonl", "interval.csv", "value.csv") == {
+        "RTE": {"train": ["RTE/train.jsonl"], "validation": ["RTE/val.jsonl"]},
+        "interval": {"train": ["interval.csv"]},
+        "value": {"train": ["value.csv"]},
+    }
+
+
+def test_archives(directory: Path) -> None:
+    """The data files of an archive are datasets, as if it were extracted; an archive with only one is named itself."""
+    for name, members in {"RTE": ["RTE/train.jsonl", "RTE/val.jsonl", "README"], "export": ["admin.jsonl"]}.items():
+        with zipfile.ZipFile(f"{name}.zip", "w") as archive:
+            for member in members:
+                archive.writestr(member, "{}")
+            archive.writestr("unknown.jsonl", "")
+    rte = {"train": ["RTE.zip/RTE/train.jsonl"], "validation": ["RTE.zip/RTE/val.jsonl"]}
+    for argument in ("RTE.zip", "RTE.zip/RTE/*.jsonl"):
+        assert [(source.name, source.files) for source in find_sources([argument])] == [("RTE", rte)]
+    assert [(source.name, source.files) for source in find_sources(["export.zip"])] == [
+        ("export", {"train": ["export.zip"]})
+    ]
 
 
 def test_equal_names_in_two_directories(directory: Path) -> None:

@@ -20,6 +20,9 @@ from nlpmtl.serving.server import Server, bind_socket, uvicorn_config
 from tests.tiny import favour_entities
 
 if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+    from tests.serving.browser import Page
     from tests.tiny import Trained
 
 SMALL = Limits(batch=16, queue=100, inputs=8, bytes=20_000)
@@ -113,3 +116,19 @@ def server(predictor: Predictor) -> Iterator[Running]:
 def client(server: Running) -> Iterator[Client]:
     with server.client() as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chrome]:
+    from tests.serving.browser import started_browser
+
+    with started_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Chrome, server: Running) -> Page:
+    from tests.serving.browser import Page, emulate
+
+    emulate(browser, width=1280, scheme="light")
+    return Page(browser, server)

@@ -28,10 +28,10 @@ def convert(value: Any) -> Iterator[RawRow]:
         return
     row = dict(value)
     if "text" not in row and "data" in row:
-        row["text"] = row["data"]
+        row["text"] = row.pop("data")
     if "label" not in row:
-        labels = next((row[key] for key in _LABELS if isinstance(row.get(key), list)), None)
-        row["label"] = None if labels is None else [_to_label(item) for item in labels]
+        key = next((key for key in _LABELS if isinstance(row.get(key), list)), None)
+        row["label"] = None if key is None else [_to_label(item) for item in row.pop(key)]
     yield row
 
 
@@ -41,8 +41,9 @@ def _is_span(item: Any) -> bool:
 
 
 def _to_label(item: Any) -> Any:
-    """Return a span as ``[start, end, name]``, and a label name unchanged."""
+    """Return a span as ``[start, end, name]``, and a label name unchanged; old exports have the number of a label."""
     if not isinstance(item, dict):
         return item
     name = item.get("label_name", item.get("label"))
+    name = str(name) if type(name) is int else name
     return [item["start_offset"], item.get("end_offset"), name] if "start_offset" in item else name

@@ -11,6 +11,8 @@ from nlpmtl.data.raw_rows import MalformedRow, RawRow
 _DECISION = "answer"
 """Key of the annotator's decision on a text."""
 _ACCEPT, _REJECT, _IGNORE = _DECISIONS = ("accept", "reject", "ignore")
+_REPLACED = (_DECISION, _ACCEPT, "spans", "options", "tokens")
+"""Keys that ``label`` replaces, and what the annotator saw."""
 
 
 def detect(value: Any) -> bool:
@@ -24,7 +26,7 @@ def detect(value: Any) -> bool:
 
 
 def convert(value: Any) -> Iterator[RawRow]:
-    """Yield the row: ``label`` has the spans, the ids of the choices, or the label.
+    """Yield the row: ``label`` has the spans, the ids of the choices, or the label, instead of the keys of Prodigy.
 
     It is None for a text that was rejected or ignored. A span that was accepted by itself (``_is_binary``) says nothing
     about the rest of its text, so the row is malformed.
@@ -32,20 +34,20 @@ def convert(value: Any) -> Iterator[RawRow]:
     if not isinstance(value, dict):
         yield MalformedRow(value, "a JSON object was expected")
         return
-    row = dict(value)
-    decision = row.get(_DECISION, _ACCEPT)
+    row = {key: field for key, field in value.items() if key not in _REPLACED}
+    decision, spans = value.get(_DECISION, _ACCEPT), value.get("spans")
     if decision not in _DECISIONS:
         yield MalformedRow(decision, f"{_DECISION}: {', '.join(_DECISIONS)} was expected")
     elif decision in (_REJECT, _IGNORE):
         yield {**row, "label": None}
-    elif "accept" in row:
-        yield {**row, "label": row["accept"]}
-    elif isinstance(row.get("spans"), list) and row.get("_is_binary"):
-        yield MalformedRow(row["spans"], "a binary annotation (`_is_binary`) labels one span, not the whole text")
-    elif "label" in row and not row.get("spans"):
+    elif _ACCEPT in value:
+        yield {**row, "label": value[_ACCEPT]}
+    elif isinstance(spans, list) and row.get("_is_binary"):
+        yield MalformedRow(spans, "a binary annotation (`_is_binary`) labels one span, not the whole text")
+    elif "label" in row and not spans:
         yield row
     else:
         try:
-            yield {**row, "label": [list(parse_span(span)) for span in row.get("spans") or ()]}
+            yield {**row, "label": [list(parse_span(span)) for span in spans or ()]}
         except (SpanError, TypeError) as error:
-            yield MalformedRow(row.get("spans"), f"spans: {error}")
+            yield MalformedRow(spans, f"spans: {error}")

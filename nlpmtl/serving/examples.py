@@ -1,0 +1,72 @@
+"""Example inputs of the web page: those of the model card, else general ones for the inputs that the tasks read.
+
+Rows of the training data are never shown: whoever serves a model may not publish its data.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from nlpmtl.card import widget
+from nlpmtl.data import to_input
+from nlpmtl.hub import CARD
+from nlpmtl.tasks import Task
+
+_LOG = logging.getLogger(__name__)
+_MAX_EXAMPLES = 12
+_MAX_CARD_CHARACTERS = 1_000_000
+_GENERAL: tuple[dict[str, str], ...] = (
+    {"text": "Ada Lovelace was born in London in 1815 and wrote to Charles Babbage from Ockham Park."},
+    {"text": "The parcel came two days late, but your driver was kind and nothing was broken."},
+    {"text": "How do I change the address of my account?"},
+    {"text": "The train to Leeds leaves at nine in the morning.", "pair": "The train departs before noon."},
+    {"text": "Two children build a castle of sand.", "pair": "There is nobody on the beach."},
+)
+
+
+def example_inputs(tasks: Iterable[Task], directory: Path | None) -> list[dict[str, str]]:
+    """Return example inputs, each with `text` and, for tasks that read pairs, `pair`.
+
+    They are those under `widget` in the front matter of the model card, which its owner wrote; if the tasks read none
+    of them, general English texts.
+
+    Args:
+        tasks: the tasks of the model.
+        directory: its directory; None if it was not loaded from one.
+    """
+    pairs = {task.takes_pairs for task in tasks if not task.extra_inputs.keys() - task.optional}
+    for examples in (_card_examples(directory), _GENERAL):
+        fitting = [example for example in examples if ("pair" in example) in pairs]
+        if fitting:
+            return fitting[:_MAX_EXAMPLES]
+    return []
+
+
+def _card_examples(directory: Path | None) -> list[dict[str, str]]:
+    """Return the valid examples in the card of a model directory; a card that cannot be read is logged."""
+    if directory is None or not (directory / CARD).is_file():
+        return []
+    try:
+        with (directory / CARD).open(encoding="utf-8", errors="replace") as file:
+            entries = widget(file.read(_MAX_CARD_CHARACTERS))
+    except (OSError, ValueError) as error:
+        _LOG.warning("the examples in %s are not shown: %s", CARD, error)
+        return []
+    return list(_valid(entries if isinstance(entries, list) else []))
+
+
+def _valid(entries: list[Any]) -> Iterator[dict[str, str]]:
+    """Yield the entries that are texts or pairs of texts, with the keys of nlpmtl."""
+    for entry in entries:
+        if not isinstance(entry, Mapping):
+            continue
+        texts = {"text": entry.get("text"), "pair": entry.get("text_pair")}
+        example = {key: text for key, text in texts.items() if text is not None}
+        with suppress(ValueError):  # no text, or not valid Unicode
+            to_input(example)
+            if all(isinstance(text, str) for text in example.values()):
+                yield example

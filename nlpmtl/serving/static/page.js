@@ -1,0 +1,321 @@
+"use strict";
+const MAX_ROWS = 8;
+const COLOURS = 7, LINES = 4;
+const MAX_COMMAND_BYTES = 120000;  // Linux limits an argument to 131,072 bytes
+const byId = (id) => document.getElementById(id);
+let tasks = {};
+const shown = new Map();  // labels of the spans of each task, in the order of their colours
+
+/* Inputs, labels and predictions are inserted as text, never as HTML. */
+function make(tag, text = "", ...inside) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  element.append(...inside);
+  return element;
+}
+
+function styled(name, element) {
+  element.className = name;
+  return element;
+}
+
+const quiet = (text) => styled("quiet", make("div", text));
+const percent = (score) => `${(100 * score).toFixed(1)}%`;
+const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+
+/* ---- Spans ---- */
+
+/* The labels of spans, in the order of the task: those of BIO tags are their types. */
+function spanLabels(task) {
+  const labels = tasks[task]?.labels ?? [];
+  const tags = labels.filter((label) => label !== "O");
+  return tags.every((tag) => /^[BI]-/.test(tag)) ? [...new Set(tags.map((tag) => tag.slice(2)))] : [...labels];
+}
+
+/* A colour and a line per label; they repeat after 28 labels, so the label is always written as well. */
+function labelClass(task, label) {
+  if (!shown.has(task)) shown.set(task, spanLabels(task));
+  const labels = shown.get(task);
+  const index = labels.includes(label) ? labels.indexOf(label) : labels.push(label) - 1;
+  return `colour${index % COLOURS} line${Math.floor(index / COLOURS) % LINES}`;
+}
+
+const labelOf = (span) => span.entity_group ?? span.entity ?? span.label ?? "";
+
+/* Return spans as a tree: a span inside another is its child; one that crosses the end of another is cut there. */
+function nest(spans) {
+  const order = (a, b) => a.start - b.start || b.end - a.end;
+  const waiting = spans.map((span) => ({ span, start: span.start, end: span.end, inside: [], before: "", after: "" }));
+  waiting.sort(order);
+  const root = { end: Infinity, inside: [] };
+  const open = [root];
+  while (waiting.length) {
+    const item = waiting.shift();
+    while (open.at(-1).end <= item.start) open.pop();
+    const outer = open.at(-1);
+    if (item.end > outer.end) {
+      waiting.push({ ...item, start: outer.end, inside: [], before: "…" });
+      waiting.sort(order);
+      [item.end, item.after] = [outer.end, "…"];
+    }
+    outer.inside.push(item);
+    open.push(item);
+  }
+  return root.inside;
+}
+
+const levels = (items) => items.reduce((most, item) => Math.max(most, 1 + levels(item.inside)), 0);
+
+/* Offsets count code points, as in Python; JavaScript strings count UTF-16 units. */
+function marked(task, characters, items, start, end) {
+  const parts = [];
+  for (const item of items) {
+    const name = `${item.before}${labelOf(item.span)}${item.after}`;
+    const inside = marked(task, characters, item.inside, item.start, item.end);
+    const mark = make("mark", "", ...inside, make("small", name));
+    mark.className = labelClass(task, labelOf(item.span));
+    if (parts.length && item.start === start) mark.classList.add("adjacent");
+    mark.style.setProperty("--levels", levels(item.inside));
+    parts.push(characters.slice(start, item.start).join(""), mark);
+    start = item.end;
+  }
+  parts.push(characters.slice(start, end).join(""));
+  return parts;
+}
+
+function spansView(task, text, spans) {
+  const characters = Array.from(text);
+  const tree = nest(spans);
+  const read = styled("read", make("div", "", ...marked(task, characters, tree, 0, characters.length)));
+  read.dir = "auto";
+  read.style.setProperty("--levels", Math.max(0, levels(tree) - 1));
+  if (!spans.length) return [read, quiet("no spans")];
+  const rows = spans.map((span) => {
+    const words = make("th", characters.slice(span.start, span.end).join(""));
+    words.scope = "row";
+    return make("tr", "", words, make("td", labelOf(span)), make("td", percent(span.score)));
+  });
+  const table = styled("spans", make("table", "", make("tbody", "", ...rows)));
+  return [read, make("details", "", styled("quiet", make("summary", count(spans.length, "span"))), table)];
+}
+
+/* ---- Other predictions ---- */
+
+function bars(scores, predicted) {
+  const rows = Object.entries(scores).sort((a, b) => b[1] - a[1]).map(([label, score]) => {
+    const bar = styled("bar", make("div"));
+    bar.style.width = `${100 * score}%`;
+    const name = make("th", label);
+    name.scope = "row";
+    const row = make("tr", "", name, make("td", "", bar), make("td", percent(score)));
+    if (predicted.includes(label)) {
+      row.className = "chosen";
+      name.ariaCurrent = "true";
+    }
+    return row;
+  });
+  const table = (part) => styled("bars", make("table", "", make("tbody", "", ...part)));
+  const parts = [table(rows.slice(0, MAX_ROWS))];
+  if (rows.length > MAX_ROWS) {
+    const summary = styled("quiet", make("summary", `${rows.length - MAX_ROWS} more`));
+    parts.push(make("details", "", summary, table(rows.slice(MAX_ROWS))));
+  }
+  return parts;
+}
+
+const isSpan = (item) => Number.isInteger(item?.start) && Number.isInteger(item.end) && typeof item.score === "number";
+
+/* The view follows from the shape of the prediction, not from the task type; other shapes are shown as JSON. */
+function view(task, prediction, text) {
+  if (Array.isArray(prediction) && prediction.every(isSpan)) return spansView(task, text, prediction);
+  if (prediction !== null && typeof prediction === "object") {
+    if ("scores" in prediction) {
+      const predicted = "labels" in prediction ? prediction.labels.map((item) => item.label) : [prediction.label];
+      const parts = bars(prediction.scores, predicted);
+      if ("labels" in prediction && !predicted.length) parts.unshift(quiet("no label is above its threshold"));
+      if ("polarity" in prediction) parts.push(quiet(`polarity ${prediction.polarity.toFixed(2).replace("-", "−")}, from −1 to 1`));
+      return parts;
+    }
+    if (typeof prediction.value === "number") {
+      return [styled("value", make("div", String(Number(prediction.value.toPrecision(4)))))];
+    }
+  }
+  return [make("pre", JSON.stringify(prediction, null, 2))];
+}
+
+function card(task, prediction, text) {
+  const parts = view(task, prediction, text);
+  if (prediction?.truncated) parts.push(quiet("truncated: only the beginning of the text was read"));
+  const section = make("section", "", make("h2", task, make("small", tasks[task]?.kind ?? "")), ...parts);
+  section.dataset.task = task;
+  return section;
+}
+
+/* ---- Tasks and examples ---- */
+
+const boxes = () => [...byId("task-list").querySelectorAll("input:not(:disabled)")];
+const selected = () => boxes().filter((box) => box.checked).map((box) => box.value);
+
+function showSelected() {
+  byId("selected").textContent = `${selected().length} of ${Object.keys(tasks).length} selected`;
+}
+
+function select(wanted) {
+  for (const box of boxes()) box.checked = wanted;
+  showSelected();
+}
+
+function labelList(task, labels) {
+  const spans = tasks[task].kind === "labeling";
+  const names = spans ? spanLabels(task) : labels;
+  const chips = names.map((name) => (spans ? styled(labelClass(task, name), make("mark", name)) : make("span", name)));
+  const list = styled("labels", make("div", "", ...chips));
+  if (names.length <= MAX_ROWS) return list;
+  return styled("more", make("details", "", styled("quiet", make("summary", count(names.length, "label"))), list));
+}
+
+function taskItem([name, task]) {
+  const box = make("input");
+  [box.type, box.value, box.disabled] = ["checkbox", name, Boolean(task.required_inputs)];
+  box.checked = !box.disabled && !task.only_by_name;
+  const facts = [task.kind, task.input === "pair" ? "two texts" : "one text"];
+  if (box.disabled) facts.push(`needs ${task.required_inputs.join(", ")}: use the API`);
+  const label = make("label", "", box, make("span", "", make("b", name), " ", styled("quiet", make("span", facts.join(" · ")))));
+  return make("li", "", label, ...(task.labels.length ? [labelList(name, task.labels)] : []));
+}
+
+function exampleItem(example) {
+  const button = make("button", [example.text, example.pair].filter((text) => text !== undefined).join(" — "));
+  [button.type, button.dir] = ["button", "auto"];
+  button.addEventListener("click", () => {
+    byId("text").value = example.text;
+    byId("pair").value = example.pair ?? "";
+    busy(predict);
+  });
+  return make("li", "", button);
+}
+
+/* ---- Requests ---- */
+
+async function request(path, body) {
+  const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new Error("the server does not respond");
+  }
+  const content = await response.json();
+  if (!response.ok) throw new Error(`${content.error} (${response.status})`);
+  return content;
+}
+
+/* Return the bodies of the requests: one for the tasks that read a text, one for those that read two. */
+function bodies() {
+  const text = byId("text").value, pair = byId("pair").value;
+  const names = selected();
+  if (!names.length) throw new Error("select a task");
+  const reading = (shape) => (name) => tasks[name].input === shape && !tasks[name].required_inputs;
+  const body = (inputs, shape) => {
+    const wanted = names.filter(reading(shape));
+    const usual = Object.keys(tasks).filter((name) => reading(shape)(name) && !tasks[name].only_by_name);
+    return { inputs, ...(String(wanted) === String(usual) ? {} : { tasks: wanted }), all_scores: true };
+  };
+  const made = [];
+  if (names.some(reading("text"))) made.push(body(text, "text"));
+  if (names.some(reading("pair")) && (pair || !made.length)) made.push(body([text, pair], "pair"));
+  return made;
+}
+
+/* Quote for a POSIX shell: nothing is special inside single quotes but the single quote. */
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+/* JSON in which characters that a terminal may interpret or hide are escaped. */
+function visibleJson(value) {
+  const escape = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(value).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (found) => found.split("").map(escape).join(""));
+}
+
+const command = (body) => `curl ${quoted(new URL("predict", document.baseURI).href)} --json ${quoted(visibleJson(body))}`;
+
+async function predict() {
+  const text = byId("text").value;
+  const sent = bodies();
+  const start = performance.now();
+  const results = await Promise.all(sent.map((body) => request("predict", body)));
+  const milliseconds = performance.now() - start;
+  const predictions = Object.assign({}, ...results);
+  const predicted = Object.keys(tasks).filter((task) => task in predictions);
+  byId("predictions").replaceChildren(...predicted.map((task) => card(task, predictions[task], text)));
+  const time = milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+  const requests = sent.length > 1 ? `${count(sent.length, "request")}, ` : "";
+  byId("summary").textContent = `${count(predicted.length, "task")}, ${requests}${time} from request to response`;
+  byId("command").textContent = sent.map(command).join("\n");
+  byId("copy").textContent = "Copy as curl";
+  byId("copy").hidden = byId("curl").hidden = false;
+}
+
+/* The clipboard API needs HTTPS or localhost; elsewhere the command is selected and copied as by Ctrl+C. */
+async function copy() {
+  const text = byId("command").textContent;
+  if (text.split("\n").some((line) => new TextEncoder().encode(line).length > MAX_COMMAND_BYTES)) {
+    byId("copy").textContent = "Too long for a command";
+    return;
+  }
+  let copied = false;
+  if (navigator.clipboard) {
+    copied = await navigator.clipboard.writeText(text).then(() => true, () => false);
+  }
+  if (!copied) {
+    byId("curl").open = true;
+    getSelection().selectAllChildren(byId("command"));
+    copied = document.execCommand("copy");
+  }
+  byId("copy").textContent = copied ? "Copied" : "Press Ctrl+C";
+}
+
+async function busy(work) {
+  if (byId("go").disabled) return;
+  byId("go").disabled = true;
+  byId("error").textContent = "";
+  try {
+    await work();
+  } catch (error) {
+    byId("predictions").replaceChildren();
+    byId("copy").hidden = byId("curl").hidden = true;
+    byId("summary").textContent = "";
+    byId("error").textContent = error.message;
+  } finally {
+    byId("go").disabled = false;
+  }
+}
+
+async function start() {
+  const info = await request("info");
+  tasks = info.tasks;
+  const entries = Object.entries(tasks);
+  const pairs = entries.filter(([, task]) => task.input === "pair").map(([name]) => name);
+  document.title = `${info.model_id} · nlpmtl`;
+  byId("model").textContent = info.model_id;
+  byId("about").textContent = `${count(entries.length, "task")} · nlpmtl ${info.version}`;
+  byId("readers").textContent = `for ${pairs.join(", ")}`;
+  byId("second").hidden = !pairs.length;
+  byId("task-list").replaceChildren(...entries.map(taskItem));
+  byId("tasks").open = !matchMedia("(max-width: 64rem)").matches;
+  byId("examples").replaceChildren(...info.examples.map(exampleItem));
+  byId("try").hidden = !info.examples.length;
+  showSelected();
+}
+
+byId("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  busy(predict);
+});
+byId("form").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) busy(predict);
+});
+byId("task-list").addEventListener("change", showSelected);
+byId("all").addEventListener("click", () => select(true));
+byId("none").addEventListener("click", () => select(false));
+byId("copy").addEventListener("click", copy);
+busy(start);
