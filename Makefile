@@ -5,13 +5,15 @@ MINIMUM ?= .venv-minimum
 BIN    := $(VENV)/bin
 OUTPUT ?= runs/quickstart
 DATA   ?= data
+SITE   ?= build/site
 # Modules are compiled when they are imported; most installed modules never are.
 PIP_OPTIONS := --quiet --no-compile --constraint constraints.txt
+SPHINX := $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-dir docs --doctree-dir build/doctrees
 
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all test-minimum lint format schemas docs bench bench-init bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-speed bench-exports bench-serving faults identity extras two-machines package publish clean
+.PHONY: help quickstart test test-all test-minimum lint format schemas reference docs docs-release docs-external bench bench-init bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-speed bench-exports bench-serving faults identity extras two-machines package publish clean
 
 help:            ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -62,8 +64,26 @@ format: $(VENV)/ready       ## Format the code
 schemas: $(VENV)/ready      ## Write the JSON Schemas of the config files
 	$(BIN)/nlpmtl schema --output task_configs/schemas
 
-docs: $(VENV)/ready         ## Write the reference pages from the code
+reference: $(VENV)/ready    ## Write the reference pages of configs, kinds and metrics from the code
 	$(BIN)/python -m docs.generate
+
+$(VENV)/docs-ready: $(VENV)/ready
+	$(BIN)/python -m pip install $(PIP_OPTIONS) --editable ".[docs]"
+	@touch $@
+
+docs: $(VENV)/docs-ready    ## Build the documentation site into build/docs, and check its links
+	rm -rf build/docs
+	$(SPHINX) --builder html . build/docs
+	$(BIN)/python -m docs.check_links build/docs
+
+docs-release: $(VENV)/docs-ready  ## Add this version to the site of all versions (SITE=directory)
+	rm -rf build/docs-release
+	$(SPHINX) --builder html --tag release . build/docs-release
+	$(BIN)/python -m docs.releases build/docs-release $(SITE)
+	$(BIN)/python -m docs.check_links $(SITE)
+
+docs-external: $(VENV)/docs-ready  ## Request every external link of the documentation (needs the network)
+	$(SPHINX) --builder linkcheck . build/docs-external
 
 bench: $(VENV)/ready        ## Figures of docs/results.md that take minutes
 	$(BIN)/python -m benchmarks.startup
@@ -132,4 +152,4 @@ publish: $(VENV)/ready      ## Push a model, load it in a clean environment, com
 	bash benchmarks/publish.sh $(BIN)/python
 
 clean:                      ## Remove generated files
-	rm -rf $(VENV) $(MINIMUM) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(MINIMUM) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build

@@ -1,4 +1,6 @@
-"""Generator of docs/reference (except formats.md) and of the list of files in docs/architecture.md: `make docs`.
+"""Generator of the reference of configs, kinds and metrics, and of the list of files in docs/architecture.md.
+
+`make reference` runs it; the reference of the Python API and of file formats is not written by it.
 
 The sentences come from the docstrings of modules, classes and config fields.
 """
@@ -16,7 +18,6 @@ from typing import Any, Final, TypeAlias
 
 import nlpmtl.run_config  # noqa: F401 - it imports all kinds
 from docs.docstrings import prose
-from docs.python_api import python_api
 from nlpmtl.config import DatasetConfig, LabelledOptions, RunConfig
 from nlpmtl.metrics import Metric, reads_losses
 from nlpmtl.registry import (
@@ -43,7 +44,7 @@ _BEGIN, _END = "<!-- files: written by docs/generate.py -->", "<!-- files: end -
 _SIZES = "<!-- sizes -->"
 _FUNCTION = re.compile(r"^(\| \[`([\w/]+\.py)`\]\([^)]*\) \| `([\w.]+)`: )\d+ \|", flags=re.MULTILINE)
 """Row of the files of a step or a prediction: file, function and line."""
-_NOTE = "<!-- Written by docs/generate.py from the code: change it there, then `make docs`. -->"
+_NOTE = "<!-- Written by docs/generate.py from the code: change it there, then `make reference`. -->"
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
@@ -54,7 +55,6 @@ def pages() -> dict[Path, str]:
         "dataset-file.md": dataset_file(),
         "kinds.md": kinds(),
         "metrics.md": metrics(),
-        "python.md": python(),
     }
     reference = {DOCS / "reference" / name: text for name, text in written.items()}
     return {**reference, DOCS / "architecture.md": architecture((DOCS / "architecture.md").read_text(encoding="utf-8"))}
@@ -250,7 +250,7 @@ def _description(member: type, registry: Registry) -> list[str]:
     """The docstring of the module if it registers a single method, otherwise that of the class."""
     siblings = [name for name in registry.names() if registry.get(name).__module__ == member.__module__]
     own_module = len(siblings) == 1 and not issubclass(member, Task)
-    return prose(inspect.getmodule(member) if own_module else member, sections=False)
+    return prose(inspect.getmodule(member) if own_module else member)
 
 
 def _own_keys(options: type[KindOptions], *, leave_out: set[str]) -> list[str]:
@@ -297,14 +297,6 @@ def _reads(kind: str) -> tuple[str, ...]:
     member = TASKS.get(kind)
     assert issubclass(member, Task)
     return member.prediction_types
-
-
-# --- Python -------------------------------------------------------------------------------------------------------
-
-
-def python() -> str:
-    """Return the reference page of the Python API."""
-    return _page("Python API", *python_api())
 
 
 # --- the list of files in architecture.md --------------------------------------------------------------------------

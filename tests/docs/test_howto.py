@@ -1,11 +1,12 @@
 """The code blocks of the documentation run.
 
-docs/README.md, "How these pages are tested", describes the kinds of blocks.
+CONTRIBUTING.md, "How the pages are tested", describes the kinds of blocks.
 """
 
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import re
 import shlex
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import nlpmtl.run
+from docs.docstrings import example
 from nlpmtl.config import parse_dataset, parse_override, read_dataset
 from nlpmtl.registry import LOSSES, METRICS, OPTIMIZERS, SAMPLERS, SCHEDULES, SHARINGS, TASKS, WEIGHTINGS
 from tests.tiny import make_rows, write_encoder, write_rows
@@ -28,6 +30,8 @@ from tests.tiny import make_rows, write_encoder, write_rows
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [
     DOCS.parent / "README.md",
+    DOCS / "installation.md",
+    DOCS / "showcase.md",
     DOCS / "results.md",
     DOCS / "performance.md",
     DOCS / "architecture.md",
@@ -38,10 +42,12 @@ PAGES = [
 ]
 ENCODER = "answerdotai/ModernBERT-base"
 BLOCK = re.compile(
-    r"^(?:<!-- not run: (?P<reason>.+?) -->\n+)?```(?P<tag>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+    r"^(?:<!-- not run: (?P<reason>.+?) -->\n+)?```(?P<tag>\w*|\{eval-rst\})\n(?P<text>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
 )
 NAME = re.compile(r"# ([\w/-]+\.(?:toml|py))\n")
 MAKEFILE = (DOCS.parent / "Makefile").read_text(encoding="utf-8")
+NOT_PARSED = {"export", "hf", "pip", "python3", "source"}
 SPLITS = {"train": 40, "validation": 12, "test": 12}
 DATASET: dict[str, Any] = {
     "data": {"files": {"train": "messages/train.jsonl", "validation": "messages/validation.jsonl"}},
@@ -133,10 +139,37 @@ def test_page(page: Path, working_directory: Path, monkeypatch: pytest.MonkeyPat
             case "console":
                 for line in block.text.splitlines():
                     run_command(line, block=block, monkeypatch=monkeypatch)
-            case "text":
+            case "text" | "{eval-rst}":
                 pass
             case other:
                 pytest.fail(f"{page}:{block.line}: unknown block tag {other!r}")
+
+
+def test_examples_of_the_python_api(working_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples in the docstrings of public names run in one namespace, after the blocks of the page."""
+    monkeypatch.syspath_prepend(working_directory)
+    page = DOCS / "reference" / "python.md"
+    names: dict[str, Any] = {"__name__": "__page__"}
+    for block in blocks(page):
+        if block.tag == "toml":
+            read_toml(block)
+        elif block.tag == "python":
+            run_python(block, names)
+    examples = dict(public_examples())
+    assert {"nlpmtl.train", "nlpmtl.Predictor", "nlpmtl.MultiTaskModel"} <= examples.keys()
+    for name, code in examples.items():
+        exec(compile(code, f"example of {name}", "exec"), names)
+
+
+def public_examples() -> Iterator[tuple[str, str]]:
+    """Yield the name and the code of each example in the docstrings of public names and their members."""
+    for name in nlpmtl.__all__:
+        value = getattr(nlpmtl, name)
+        members = vars(value) if inspect.isclass(value) else {}
+        documented = {name: value, **{f"{name}.{key}": getattr(value, key) for key in members if key[0] != "_"}}
+        for path, member in documented.items():
+            if code := example(inspect.getdoc(member) or ""):
+                yield f"nlpmtl.{path}", code
 
 
 def run_python(block: Block, names: dict[str, Any]) -> None:
@@ -169,12 +202,14 @@ def run_command(line: str, *, block: Block, monkeypatch: pytest.MonkeyPatch) -> 
     """Run a command of nlpmtl, which must exit with 0, or parse its arguments if the block is not run."""
     assert line.startswith("$ "), f"{block.page}:{block.line}: a command starts with $"
     words = shlex.split(line.removeprefix("$ "), comments=True)
-    if words[:2] == ["pip", "install"]:
+    if words[:2] == ["pip", "install"] or (block.reason is not None and words[0] in NOT_PARSED):
         return
     if words[0] == "make":
         assert f"\n{words[1]}:" in MAKEFILE, f"{block.page}:{block.line}: no target {words[1]}"
         return
     position = words.index("nlpmtl")
+    if words[1:] == ["--version"]:
+        return
     from nlpmtl import cli
 
     if block.reason is not None:
