@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from nlpmtl.build import build_trainer
 from nlpmtl.config import RunConfig, check_count, check_output, check_writable, flatten, plain_config
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.fs import write_atomic, write_json
+from nlpmtl.progress import View, display_events
 from nlpmtl.run import Source, load_config, load_inputs
 from nlpmtl.stages import OnProgress, Stages
 from nlpmtl.task_datasets import TaskDatasets
@@ -50,6 +50,7 @@ def relate(
     output: str | Path | None = None,
     steps: int | None = None,
     encoders: int = ENCODERS,
+    progress: bool = True,
     **overrides: Any,
 ) -> Relations:
     """Measure which tasks of a run help or hurt each other, and propose which to train together.
@@ -65,6 +66,7 @@ def relate(
         steps: training steps, ≥ 10, instead of the config's `train.steps` or `train.epochs`; default: one epoch, but at
             least 50 and at most 200.
         encoders: maximum number of groups, ≥ 1; each group is a model of its own.
+        progress: whether the progress is shown, as for `train`.
         overrides: keys of the config, as for `train`.
 
     Returns:
@@ -81,9 +83,11 @@ def relate(
             print(*pair.tasks, pair.reading)
     """
     config = load_config(source, overrides=flatten(overrides))
-    (result,) = deque(iter_relate(config, output=output, steps=steps, encoders=encoders), maxlen=1)
-    assert isinstance(result, Relations), "a measurement without an error ends with its result"
-    return result
+    return display_events(
+        lambda show: iter_relate(config, output=output, steps=steps, encoders=encoders, on_progress=show),
+        ends=Relations,
+        view=None if progress else View(),
+    )
 
 
 def iter_relate(

@@ -17,6 +17,7 @@ from nlpmtl.model.multitask import (
     weighted_losses,
 )
 from nlpmtl.model.multitask_config import MultiTaskConfig
+from nlpmtl.model.progress_bars import without_progress_bars
 from nlpmtl.model.row_losses import RowLosses
 from nlpmtl.model.saved_shapes import check_shapes
 from nlpmtl.model.sharing import (
@@ -65,4 +66,5 @@ __all__ = [
     "resolve_encoder_path",
     "task_outputs",
     "weighted_losses",
+    "without_progress_bars",
 ]
