@@ -11,7 +11,7 @@ PIP_OPTIONS := --quiet --no-compile --constraint constraints.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all test-minimum lint format schemas docs bench bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-speed bench-exports bench-serving faults identity extras two-machines package publish clean
+.PHONY: help quickstart test test-all test-minimum lint format schemas docs notebooks bench bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-speed bench-exports bench-serving faults identity extras two-machines package publish clean
 
 help:            ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -64,6 +64,9 @@ schemas: $(VENV)/ready      ## Write the JSON Schemas of the config files
 
 docs: $(VENV)/ready         ## Write the reference pages from the code
 	$(BIN)/python -m docs.generate
+
+notebooks: $(VENV)/ready    ## Run the tutorials and store their outputs (half an hour)
+	$(BIN)/python -m docs.tutorials.execute
 
 bench: $(VENV)/ready        ## Figures of docs/results.md that take minutes
 	$(BIN)/python -m benchmarks.startup

@@ -24,19 +24,21 @@ def main(directory: Path = DIRECTORY) -> None:
     """Write all files into a directory."""
     directory.mkdir(exist_ok=True)
     rng = random.Random(17)
-    reviews = make_reviews(rng, 480)
-    with (directory / "reviews.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, list(reviews[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(reviews)
+    reviews = make_reviews(rng, 240)
+    _write_csv(directory / "reviews.csv", reviews)
+    new = [{"id": f"{i:04d}", "review": row["review"]} for i, row in enumerate(make_reviews(rng, 12), 1)]
+    _write_csv(directory / "new-reviews.csv", new)
     notes = (
-        "".join(f"{word} {tag}\n" for word, tag in zip(*sentence, strict=True)) for sentence in make_notes(rng, 240)
+        "".join(f"{word} {tag}\n" for word, tag in zip(*sentence, strict=True)) for sentence in make_notes(rng, 120)
     )
     (directory / "notes.conll").write_text("\n".join(notes), encoding="utf-8")
-    _write_lines(directory / "requests.jsonl", [doccano(i + 1, row) for i, row in enumerate(make_requests(rng, 240))])
+    _write_lines(directory / "requests.jsonl", [doccano(i + 1, row) for i, row in enumerate(make_requests(rng, 120))])
     # Validation has, for each intent, a phrase that is not in train.
-    _write_lines(directory / "messages" / "train.jsonl", make_requests(rng, 400, templates=5))
+    _write_lines(directory / "messages" / "train.jsonl", make_requests(rng, 240, templates=5))
     _write_lines(directory / "messages" / "validation.jsonl", make_requests(rng, 100))
+    answers = make_answers(rng, 140)
+    _write_csv(directory / "survey" / "train.csv", answers[:40])
+    _write_csv(directory / "survey" / "validation.csv", answers[40:])
 
 
 def make_reviews(rng: random.Random, count: int) -> list[dict[str, Any]]:
@@ -63,6 +65,13 @@ def make_reviews(rng: random.Random, count: int) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def make_answers(rng: random.Random, count: int) -> list[dict[str, Any]]:
+    """Return answers of a survey, with whether the customer recommends the product."""
+    rows = (row for row in make_reviews(rng, 2 * count) if row["stars"] not in ("", 3))
+    answers = [{"answer": row["review"], "recommend": "yes" if row["stars"] > 3 else "no"} for row in rows]
+    return answers[:count]
 
 
 def make_notes(rng: random.Random, count: int) -> list[tuple[list[str], list[str]]]:
@@ -121,6 +130,14 @@ def doccano(number: int, row: dict[str, Any]) -> dict[str, Any]:
             spans.append([len(text), len(text) + len(word), tag[2:]])
         text += word
     return {"id": number, "text": text, "label": spans}
+
+
+def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
 
 
 def _write_lines(path: Path, rows: Sequence[Any]) -> None:
