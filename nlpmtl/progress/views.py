@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 COLUMNS = ("task", "loss", "score", "best", "at step")
 """Headings of the table of tasks."""
 STOPPING = "stopping: a checkpoint is saved after the current step. Press Ctrl-C again to quit without saving it"
-STOPPING_IN_NOTEBOOK = "stopping: a checkpoint is saved after the current step. Interrupt again to stop without saving it"
+STOPPING_IN_NOTEBOOK = (
+    "stopping: a checkpoint is saved after the current step. Interrupt again to stop without saving it"
+)
 _PLAIN_SECONDS, _NOTEBOOK_SECONDS = 10.0, 0.5
 """Minimum number of seconds between two plain lines, and between two updates of a notebook."""
 _STDERR = 2
