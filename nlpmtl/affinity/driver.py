@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -186,9 +186,17 @@ def _measure(
         speed = report.tokens / (time.monotonic() - start_time)
         if report.step >= first and (report.step - first) % every == 0:
             measured[report.step] = probe(batches.draw(report.step))
-        yield StepLogged({"step": report.step, "loss": _loss(report), "tokens_per_second": speed})
+        losses = dict(_losses(report, tasks=list(trainer.tasks)))
+        yield StepLogged({"step": report.step, "loss": _loss(report), "losses": losses, "tokens_per_second": speed})
         start_time = time.monotonic()
     return measured
+
+
+def _losses(report: StepReport, *, tasks: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """Yield each task with labels in a step, and its mean loss."""
+    for task, summed, count in zip(tasks, report.loss_sums.tolist(), report.counts, strict=True):
+        if count:
+            yield task, summed / count
 
 
 def _loss(report: StepReport) -> float:
