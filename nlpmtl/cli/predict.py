@@ -167,7 +167,8 @@ def _predict_texts(
                 write(_dump({**text.row, "predictions": None, "error": text.error}))
             else:
                 write(to_text(text, predicted))
-            progress.add_input()
+            if input is not None:
+                progress.add_input()
     _report_bad_rows(bad_rows)
 
 

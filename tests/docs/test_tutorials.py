@@ -21,6 +21,7 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|tmp|usr|opt|work|var|private|mnt|Users)/|[A-Z]:\\")
 HTML_CELL = re.compile(r"<tr[^>]*>\s*<t[hd][^>]*>(.*?)</t[hd]>", re.DOTALL)
 RULE = "─" * 4
+FAILED = re.compile(r"^(?:error: .*|Traceback .*|Error: .*|.*command not found.*)$", re.MULTILINE)
 
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -73,13 +74,24 @@ def structure(notebook: Any) -> list[Any]:
     ]
 
 
+def failures(notebook: Any) -> list[str]:
+    """Return the errors of cells, and of commands in cells, which do not stop a notebook."""
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    errors = [output.evalue for output in outputs if output.output_type == "error"]
+    return errors + [line for text in map(FAILED.findall, streams(outputs)) for line in text]
+
+
+def streams(outputs: list[Any]) -> list[str]:
+    return [output.text for output in outputs if output.output_type == "stream"]
+
+
 @by_name
 def test_stored_outputs(path: Path) -> None:
     notebook = read(path)
     nbformat.validate(notebook)
     cells = code_cells(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), "run `make notebooks`"
-    assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+    assert not failures(notebook)
     found = [text for cell in cells for text in (cell.source, *texts(cell)) if MACHINE_PATH.search(text)]
     assert not found
 
@@ -118,6 +130,7 @@ def test_the_data_are_those_of_the_generator(tmp_path: Path) -> None:
 @by_name
 def test_run(path: Path) -> None:
     stored, notebook = read(path), execute.run(path)
+    assert not failures(notebook)
     assert structure(notebook) == structure(stored)
     host, user = socket.gethostname(), getpass.getuser()
     outputs = "\n".join(text for cell in code_cells(notebook) for text in texts(cell))
@@ -139,3 +152,9 @@ def test_structure_sees_missing_rows_and_other_kinds_of_outputs() -> None:
     assert structure(notebook(table("topic", "mood"))) != structure(notebook(table("topic")))
     assert structure(notebook(html)) != structure(notebook(table("topic")))
     assert first_cells(html.data["text/html"]) == ["topic"]
+
+
+def test_failed_commands_are_found() -> None:
+    output = nbformat.v4.new_output("stream", name="stdout", text="training\nerror: run.toml: no such file\n")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("!nlpmtl train run.toml", outputs=[output])])
+    assert failures(notebook) == ["error: run.toml: no such file"]
