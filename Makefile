@@ -13,7 +13,7 @@ SPHINX := $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all test-minimum lint format schemas reference docs docs-release docs-external bench bench-init bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-speed bench-exports bench-serving faults identity extras two-machines package publish clean
+.PHONY: help quickstart test test-all test-minimum lint format schemas reference docs docs-release docs-external notebooks bench bench-init bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-speed bench-exports bench-serving faults identity extras two-machines package publish clean
 
 help:            ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -84,6 +84,9 @@ docs-release: $(VENV)/docs-ready  ## Add this version to the site of all version
 
 docs-external: $(VENV)/docs-ready  ## Request every external link of the documentation (needs the network)
 	$(SPHINX) --builder linkcheck . build/docs-external
+
+notebooks: $(VENV)/ready    ## Run the tutorials and store their outputs (half an hour)
+	$(BIN)/python -m docs.tutorials.execute
 
 bench: $(VENV)/ready        ## Figures of docs/results.md that take minutes
 	$(BIN)/python -m benchmarks.startup

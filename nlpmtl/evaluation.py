@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from html import escape
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,10 +18,11 @@ from numpy.typing import NDArray
 
 from nlpmtl.batched_inference import NumpyOutputs, OutputsSource, to_items
 from nlpmtl.data import TokenizedSplit
-from nlpmtl.errors import DataError, plain_line
+from nlpmtl.errors import DataError
 from nlpmtl.metrics import scores as metric_values
 from nlpmtl.metrics import task_score
 from nlpmtl.metrics.base import LOSS
+from nlpmtl.tables import html_table, text_table
 from nlpmtl.tasks import ExampleOutputs, Prediction, Task, decode_all, loss_metrics, needs_predictions
 
 Gather = Callable[[list[Any]], list[Any]]
@@ -114,19 +114,11 @@ class Scores:
         topic  accuracy  0.9000    40
         mean             0.9000
         """
-        rows = [SCORE_COLUMNS, *([plain_line(cell) for cell in row] for row in self.rows())]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        pads = (str.ljust, str.ljust, str.rjust, str.rjust)
-        lines = (
-            "  ".join(pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)) for row in rows
-        )
-        return "\n".join(line.rstrip() for line in lines)
+        return text_table(SCORE_COLUMNS, self.rows(), left=SCORE_COLUMNS[:2])
 
     def _repr_html_(self) -> str:
         """Return the table as HTML, for notebooks."""
-        head = "".join(f"<th>{column}</th>" for column in SCORE_COLUMNS)
-        rows = ("".join(f"<td>{escape(plain_line(cell))}</td>" for cell in row) for row in self.rows())
-        return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+        return html_table(SCORE_COLUMNS, self.rows())
 
 
 @dataclass

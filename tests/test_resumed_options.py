@@ -165,7 +165,7 @@ def test_a_comparison_is_not_extended(run: dict[str, Any], tmp_path: Path) -> No
             break
     events.close()  # type: ignore[attr-defined]
     with pytest.raises(RunError, match=r"train\.steps \(was 4, is 6\)"):
-        nlpmtl.compare(run, seeds=1, output=tmp_path / "out", **{"train.steps": 6})
+        nlpmtl.compare(run, seeds=1, output=tmp_path / "out", train={"steps": 6})
 
 
 def test_a_new_run_never_removes_files_of_an_earlier_one(run: dict[str, Any], tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from nlpmtl.build import build_trainer
 from nlpmtl.config import RunConfig, check_count, check_output, check_writable, flatten, plain_config
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.fs import write_atomic, write_json
+from nlpmtl.progress import View, display_events
 from nlpmtl.run import Source, load_config, load_inputs
 from nlpmtl.stages import OnProgress, Stages
 from nlpmtl.task_datasets import TaskDatasets
@@ -50,6 +50,7 @@ def relate(
     output: str | Path | None = None,
     steps: int | None = None,
     encoders: int = ENCODERS,
+    progress: bool = True,
     **overrides: Any,
 ) -> Relations:
     """Measure which tasks of a run help or hurt each other, and propose which to train together.
@@ -65,6 +66,7 @@ def relate(
         steps: training steps, ≥ 10, instead of the config's `train.steps` or `train.epochs`; default: one epoch, but at
             least 50 and at most 200.
         encoders: maximum number of groups, ≥ 1; each group is a model of its own.
+        progress: whether the progress is shown, as for `train`.
         overrides: keys of the config, as for `train`.
 
     Returns:
@@ -81,9 +83,11 @@ def relate(
             print(*pair.tasks, pair.reading)
     """
     config = load_config(source, overrides=flatten(overrides))
-    (result,) = deque(iter_relate(config, output=output, steps=steps, encoders=encoders), maxlen=1)
-    assert isinstance(result, Relations), "a measurement without an error ends with its result"
-    return result
+    return display_events(
+        lambda show: iter_relate(config, output=output, steps=steps, encoders=encoders, on_progress=show),
+        ends=Relations,
+        view=None if progress else View(),
+    )
 
 
 def iter_relate(
@@ -182,9 +186,17 @@ def _measure(
         speed = report.tokens / (time.monotonic() - start_time)
         if report.step >= first and (report.step - first) % every == 0:
             measured[report.step] = probe(batches.draw(report.step))
-        yield StepLogged({"step": report.step, "loss": _loss(report), "tokens_per_second": speed})
+        losses = dict(_losses(report, tasks=list(trainer.tasks)))
+        yield StepLogged({"step": report.step, "loss": _loss(report), "losses": losses, "tokens_per_second": speed})
         start_time = time.monotonic()
     return measured
+
+
+def _losses(report: StepReport, *, tasks: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """Yield each task with labels in a step, and its mean loss."""
+    for task, summed, count in zip(tasks, report.loss_sums.tolist(), report.counts, strict=True):
+        if count:
+            yield task, summed / count
 
 
 def _loss(report: StepReport) -> float:

@@ -9,8 +9,7 @@ import typer
 
 from nlpmtl.cli.console import echo, echo_json, print_table, quiet_libraries
 from nlpmtl.cli.options import Json, Overrides, Run, check_files, parse_overrides
-from nlpmtl.cli.progress import display_events
-from nlpmtl.progress import is_main_process
+from nlpmtl.progress import display_events, is_main_process
 
 if TYPE_CHECKING:
     from nlpmtl.comparison import CompareResult

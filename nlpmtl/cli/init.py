@@ -11,6 +11,7 @@ import typer
 
 from nlpmtl.cli.console import echo, print_table
 from nlpmtl.errors import ConfigError, DataError, plain_line
+from nlpmtl.notebook import is_terminal
 
 if TYPE_CHECKING:
     from nlpmtl.init import Override, Proposal, Sample
@@ -60,7 +61,7 @@ def init(
     overrides = _parse(task or (), samples)
     proposals = propose(samples, overrides)
     _print_proposals(proposals)
-    if sys.stdin.isatty():
+    if is_terminal(sys.stdin):
         proposals = _ask(samples, overrides)
     complete = [proposal for proposal in proposals if proposal.is_complete]
     for proposal in proposals:

@@ -1,35 +1,15 @@
-"""Progress of the commands on stderr: events of runs, and prediction of a file."""
+"""Progress of predicting a file, on stderr."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from nlpmtl.progress import RunProgress, View, display
+from nlpmtl.progress import RunProgress, View
 
 if TYPE_CHECKING:
     from nlpmtl.file_prediction import FileProgress
-    from nlpmtl.run import Event
-
-Result = TypeVar("Result")
-
-
-def display_events(start: Callable[[Callable[[Any], None]], Iterable[Event | Result]], *, ends: type[Result]) -> Result:
-    """Show the events of a run until an event of type `ends`, and return that.
-
-    Args:
-        start: starts the run and returns its events; its argument is the function to call while the run computes.
-        ends: type of the last event.
-    """
-    result = None
-    with display() as show:
-        for event in start(show):
-            show(event)
-            if isinstance(event, ends):
-                result = event
-    assert result is not None, "a run without an error ends with its result"
-    return result
 
 
 class PredictionProgress:

@@ -10,7 +10,7 @@ import typer
 
 from nlpmtl.cli.console import echo, echo_json, print_table, quiet_libraries
 from nlpmtl.cli.options import Json, Overrides, Run, check_files, parse_overrides
-from nlpmtl.cli.progress import display_events
+from nlpmtl.progress import display_events
 
 if TYPE_CHECKING:
     from nlpmtl.affinity import Estimate, Relations

@@ -11,9 +11,8 @@ import typer
 
 from nlpmtl.cli.console import echo, print_scores, quiet_libraries
 from nlpmtl.cli.options import Overrides, Run, check_files, parse_overrides
-from nlpmtl.cli.progress import display_events
 from nlpmtl.errors import StoppedError
-from nlpmtl.progress import is_main_process
+from nlpmtl.progress import display_events, is_main_process
 
 
 def train(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +24,7 @@ from nlpmtl.config import RunConfig, check_count, check_output, flatten, plain_c
 from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
 from nlpmtl.plugins import digest_plugins
+from nlpmtl.progress import View, display_events
 from nlpmtl.run import Event, Source, TrainResult, load_config, load_inputs, run_events
 from nlpmtl.stages import OnProgress
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
@@ -43,7 +43,9 @@ _MIN_LABELLED = 0.9
 """Fraction of labelled train rows below which a task is mentioned in the notes."""
 
 
-def compare(source: Source, *, seeds: int = 3, output: str | Path | None = None, **overrides: Any) -> CompareResult:
+def compare(
+    source: Source, *, seeds: int = 3, output: str | Path | None = None, progress: bool = True, **overrides: Any
+) -> CompareResult:
     """Train one multi-task model and one model per task, with several seeds, and compare their scores.
 
     Runs that are finished in the output directory are reused, and interrupted ones are resumed.
@@ -52,6 +54,7 @@ def compare(source: Source, *, seeds: int = 3, output: str | Path | None = None,
         source: a run file, the name of a built-in one, a dict, or a `RunConfig`.
         seeds: number of seeds, counting up from the `seed` of the config.
         output: the directory of the runs and of the report; default: the config's `output` plus ``-compared``.
+        progress: whether the progress of the runs is shown, as for `train`.
         overrides: keys of the config, as for `train`.
 
     Returns:
@@ -67,10 +70,12 @@ def compare(source: Source, *, seeds: int = 3, output: str | Path | None = None,
         topic = result["topic"]
         print(topic.single_task.selected.mean, topic.multi_task.selected.mean, topic.interval, topic.verdict)
     """
-    events = iter_compare(load_config(source, overrides=flatten(overrides)), seeds=seeds, output=output)
-    (result,) = deque(events, maxlen=1)
-    assert isinstance(result, CompareResult), "a comparison without an error ends with its result"
-    return result
+    config = load_config(source, overrides=flatten(overrides))
+    return display_events(
+        lambda show: iter_compare(config, seeds=seeds, output=output, on_progress=show),
+        ends=CompareResult,
+        view=None if progress else View(),
+    )
 
 
 def iter_compare(

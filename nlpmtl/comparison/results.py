@@ -11,6 +11,7 @@ from typing import Any
 
 from nlpmtl.comparison.statistics import CONFIDENCE, RESAMPLES, SeedScores, Verdict
 from nlpmtl.deprecation import RenamedAttribute
+from nlpmtl.tables import html_table, text_table
 
 _OLD_CONDITIONS = {"mixture": "multi_task", "alone": "single_task"}
 """Keys of compare.json, which are also the names of the conditions in nlpmtl 0.1, and the present names."""
@@ -80,7 +81,7 @@ class Cost:
     size: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CompareResult:
     """Multi-task versus single-task results of all tasks.
 
@@ -129,6 +130,19 @@ class CompareResult:
             condition = _OLD_CONDITIONS[condition]
         by_seed = zip(*(getattr(task, condition).selected.scores for task in self.tasks.values()), strict=True)
         return SeedScores(tuple(map(fmean, by_seed)))
+
+    def __repr__(self) -> str:
+        """Return the directory and the table of scores."""
+        from nlpmtl.comparison.markdown import SCORE_COLUMNS, score_rows
+
+        table = text_table(SCORE_COLUMNS, score_rows(self), left=("task", "result"))
+        return f"CompareResult: {self.directory}, {len(self.seeds)} seeds\n{table}"
+
+    def _repr_html_(self) -> str:
+        """Return the table of scores as HTML, for notebooks."""
+        from nlpmtl.comparison.markdown import SCORE_COLUMNS, score_rows
+
+        return html_table(SCORE_COLUMNS, score_rows(self))
 
     def to_json(self) -> dict[str, Any]:
         """Return the contents of compare.json."""

@@ -30,6 +30,7 @@ from nlpmtl.model import (
     check_tokenizer,
     explain_load_error,
     load_tokenizer,
+    without_progress_bars,
 )
 from nlpmtl.strict_json import dumps
 
@@ -61,7 +62,8 @@ def save_model(
         OSError: it cannot be written; a previous model is unchanged.
     """
     with fs.atomic_directory(directory) as part:
-        model.save_pretrained(part)
+        with without_progress_bars():
+            model.save_pretrained(part)
         apply_umask(part)
         without_truncation(tokenizer).save_pretrained(part)  # without the truncation and padding of its last call
         for name, content in {**({} if card_data is None else _metadata_files(card_data)), **plots}.items():
@@ -139,7 +141,8 @@ def load_model(
         tokenizer = load_tokenizer(str(directory), config=config.encoder_config)
         untruncated = without_truncation(tokenizer)
         check_shapes(directory, config, tokenizer=untruncated, failed=failed)
-        loaded: Any = MultiTaskModel.from_pretrained(directory, tokenizer=untruncated, **options)
+        with without_progress_bars():
+            loaded: Any = MultiTaskModel.from_pretrained(directory, tokenizer=untruncated, **options)
         model: MultiTaskModel = loaded[0]
     except NlpmtlError:
         raise

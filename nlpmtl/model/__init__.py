@@ -13,6 +13,7 @@ from nlpmtl.model.cost import ModelCost, estimate_cost
 from nlpmtl.model.encoder import Encoder, load_encoder, resolve_encoder_path
 from nlpmtl.model.multitask import MultiTaskModel
 from nlpmtl.model.multitask_config import MultiTaskConfig
+from nlpmtl.model.progress_bars import without_progress_bars
 from nlpmtl.model.row_losses import RowLosses
 from nlpmtl.model.saved_shapes import check_shapes
 from nlpmtl.model.sharing import (
@@ -62,4 +63,5 @@ __all__ = [
     "resolve_encoder_path",
     "task_outputs",
     "weighted_losses",
+    "without_progress_bars",
 ]

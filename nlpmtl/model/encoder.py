@@ -38,6 +38,7 @@ from nlpmtl.fs import sha256_file
 from nlpmtl.heads import Head, HeadConfig, sequence_head_config
 from nlpmtl.hub_response_checks import validated_responses
 from nlpmtl.model.checks import check_files, explain_load_error
+from nlpmtl.model.progress_bars import without_progress_bars
 from nlpmtl.model.sentence_pooling import SentencePooling, read_sentence_pooling
 from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
 from nlpmtl.model.tokenizer import load_tokenizer
@@ -132,7 +133,7 @@ def load_encoder(
         )
     verified = None if sha256 is None else _check_sha256(path, sha256)
     try:
-        with _quiet(), validated_responses():
+        with _quiet(), without_progress_bars(), validated_responses():
             # Resolved once, so that config, tokenizer and weights are of the same commit even if the branch moves.
             options: dict[str, Any] = {"revision": resolve_revision(path, revision), "trust_remote_code": False}
             check_files(path, failed=f"the encoder {name!r} cannot be loaded", revision=options["revision"])

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from nlpmtl.errors import plain
+from nlpmtl.notebook import in_kernel, is_terminal
 from nlpmtl.progress.state import RunProgress
 from nlpmtl.progress.views import NotebookView, PlainView, TerminalView, View
 from nlpmtl.stages import StopRequested
+
+Result = TypeVar("Result")
 
 
 def is_main_process() -> bool:
@@ -24,9 +27,9 @@ def progress_view(*, visible: bool = True) -> View:
     """Return the view for this process: HTML, a live table or plain lines on stderr, or nothing if not visible."""
     if not visible:
         return View()
-    if _in_notebook():
+    if in_kernel():
         return NotebookView(_notebook_output())
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         return PlainView(_write_line)
     from rich.console import Console
 
@@ -59,16 +62,29 @@ def display(view: View | None = None) -> Iterator[Callable[[Any], None]]:
             view.message(timings)
 
 
+def display_events(
+    start: Callable[[Callable[[Any], None]], Iterable[Any]], *, ends: type[Result], view: View | None = None
+) -> Result:
+    """Show the events of a run until an event of type `ends`, and return that.
+
+    Args:
+        start: starts the run and returns its events; its argument is the function to call while the run computes.
+        ends: type of the last event.
+        view: as for `display`.
+    """
+    result = None
+    with display(view) as show:
+        for event in start(show):
+            show(event)
+            if isinstance(event, ends):
+                result = event
+    assert result is not None, "a run without an error ends with its result"
+    return result
+
+
 def _write_line(line: str) -> None:
     sys.stderr.write(f"{plain(line)}\n")
     sys.stderr.flush()
-
-
-def _in_notebook() -> bool:
-    """Return whether a Jupyter kernel runs this process; IPython is not imported for it."""
-    ipython: Any = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return shell is not None and hasattr(shell, "kernel")
 
 
 def _notebook_output() -> Callable[[str], None]:

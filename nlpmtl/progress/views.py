@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpmtl.errors import plain, plain_line
 from nlpmtl.progress.state import RunProgress, duration
+from nlpmtl.tables import html_table
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 COLUMNS = ("task", "loss", "score", "best", "at step")
 """Headings of the table of tasks."""
 STOPPING = "stopping: a checkpoint is saved after the current step. Press Ctrl-C again to quit without saving it"
+STOPPING_IN_NOTEBOOK = (
+    "stopping: a checkpoint is saved after the current step. Interrupt again to stop without saving it"
+)
 _PLAIN_SECONDS, _NOTEBOOK_SECONDS = 10.0, 0.5
 """Minimum number of seconds between two plain lines, and between two updates of a notebook."""
 _STDERR = 2
@@ -167,7 +171,8 @@ class NotebookView(View):
             self._show(self._html(progress))
 
     def stop(self, progress: RunProgress) -> None:
-        self._last = 0.0  # the next update, after at most one step, shows it
+        self._last = 0.0  # the next update shows it too
+        os.write(_STDERR, f"{STOPPING_IN_NOTEBOOK}\n".encode())  # which a thread of the kernel displays at once
 
     def _html(self, progress: RunProgress) -> str:
         return to_html(progress, lines=self._lines)
@@ -177,14 +182,12 @@ def to_html(progress: RunProgress, *, lines: Any = ()) -> str:
     """Return the state of a run as HTML: lines, the table of tasks, and a bar for each active stage."""
     parts = [f"<pre>{escape(plain(chr(10).join(lines)))}</pre>"] if lines else []
     if progress.tasks:
-        head = "".join(f"<th>{column}</th>" for column in COLUMNS)
-        rows = ("".join(f"<td>{escape(plain_line(cell))}</td>" for cell in row) for row in progress.rows())
-        parts.append(f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>")
+        parts.append(html_table(COLUMNS, progress.rows()))
     for bar in progress.bars.values():
         value = f' value="{bar.completed}" max="{bar.total}"' if bar.total else ""
         parts.append(
             f"<div>{escape(plain_line(bar.label))} <progress{value}></progress> {escape(plain_line(bar.text))}</div>"
         )
     if progress.stopping:
-        parts.append(f"<div>{STOPPING}</div>")
+        parts.append(f"<div>{STOPPING_IN_NOTEBOOK}</div>")
     return "".join(parts)

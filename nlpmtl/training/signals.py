@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM stop a run: the first signal after the current step, the second at once."""
+"""SIGINT and SIGTERM stop a run: the first signal after the current step, the second at once.
+
+At once means that the process exits; in a notebook, `KeyboardInterrupt` is raised instead, and the kernel continues.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from nlpmtl.notebook import in_kernel
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _DUPLICATE_SECONDS = 1.0
@@ -46,6 +51,8 @@ class StopSignals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if self.received and now - self._time > _DUPLICATE_SECONDS:
+            if in_kernel():
+                raise KeyboardInterrupt
             os._exit(128 + number)
         if not self.received:
             self.received, self._time = number, now

@@ -181,7 +181,8 @@ class Trainer:
     def _stop(self, signal: int) -> None:
         self.checkpoints.save(self.state)
         raise StoppedError(
-            f"stopped after step {self.step} of {self.total_steps}; continue with the same command plus --resume",
+            f"stopped after step {self.step} of {self.total_steps}; continue with the same command plus --resume, "
+            "from Python with resume=True",
             signal=signal,
         )
 

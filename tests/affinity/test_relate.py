@@ -71,19 +71,24 @@ def test_results_do_not_depend_on_the_global_random_state(
     assert (other.affinity.mean != result.affinity.mean).all()
 
 
-def test_single_batches_and_an_encoder_for_each(run: dict[str, Any], tmp_path: Path) -> None:
+def test_single_batches_and_an_encoder_for_each(
+    run: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """A training step may have rows of one dataset only, but a measurement has rows of all tasks."""
     single = {**run, "sampling": {"kind": "proportional", "batches": "single"}, "train": {"batch_size": 6}}
     result = nlpmtl.relate(single, steps=10, encoders=99, output=tmp_path)
+    assert "training: 10 steps" in capfd.readouterr().err
     assert np.isfinite(result.affinity.mean).all()
     assert len(result.groups) <= 5
 
 
 def test_the_default_number_of_steps_is_one_epoch_within_bounds(
-    run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("nlpmtl.affinity.driver.MIN_EPOCH_STEPS", 11)
-    assert nlpmtl.relate(run, output=tmp_path).steps == 11, "an epoch is 8"
+    capfd.readouterr()
+    assert nlpmtl.relate(run, output=tmp_path, progress=False).steps == 11, "an epoch is 8"
+    assert capfd.readouterr().err == ""
     monkeypatch.setattr("nlpmtl.affinity.driver.MIN_EPOCH_STEPS", 1)
     result = nlpmtl.relate(run, output=tmp_path)
     assert (result.steps, result.measured[-1]) == (8, 8)

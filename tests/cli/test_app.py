@@ -302,7 +302,8 @@ def test_signals_end_a_run_without_a_traceback(tmp_path: Path, run_file: Path) -
             last = json.loads(metrics.read_text(encoding="utf-8").splitlines()[-1])["step"]
             assert (
                 stderr.splitlines()[-1]
-                == f"stopped after step {last} of 1000000; continue with the same command plus --resume"
+                == f"stopped after step {last} of 1000000; continue with the same command plus --resume, from Python "
+                "with resume=True"
             )
             assert (output / "checkpoints" / f"step-{last:06d}" / "manifest.json").exists()
     finally:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from nlpmtl.cli.progress import FilesProgress, PredictionProgress, display_events
+from nlpmtl.cli.progress import FilesProgress, PredictionProgress
 from nlpmtl.evaluation import Scores
 from nlpmtl.file_prediction import FileProgress
-from nlpmtl.progress import PlainView, RunProgress, TerminalView, View
+from nlpmtl.progress import PlainView, RunProgress, TerminalView, View, display_events
 from nlpmtl.run import TrainResult
 from nlpmtl.stages import StageProgress
 from nlpmtl.training import EvaluationDone, TrainingStarted

@@ -62,6 +62,14 @@ def run_directories(result: CompareResult, side: str) -> list[Path]:
     return [result.directory / f"seed-{seed}" / side for seed in SEEDS]
 
 
+def test_the_result_is_shown_as_a_table(finished: CompareResult) -> None:
+    lines = repr(finished).splitlines()
+    assert lines[0] == f"CompareResult: {finished.directory}, 2 seeds"
+    assert [line.split()[0] for line in lines[1:]] == ["task", "topic", "mood", "mean", "Δm"]
+    html = finished._repr_html_()
+    assert all(f"<tr><td>{name}</td>" in html for name in ("topic", "mood", "mean", "Δm"))
+
+
 def test_the_scores_are_those_of_the_runs(finished: CompareResult) -> None:
     assert (finished.seeds, list(finished.tasks)) == (SEEDS, ["topic", "mood"])
     for task, result in finished.tasks.items():
@@ -187,7 +195,9 @@ def test_a_comparison_may_be_interrupted_repeatedly(run: dict[str, Any], finishe
 
 
 @pytest.mark.slow
-def test_a_kill_in_the_middle_of_a_run(run: dict[str, Any], finished: CompareResult, copied: Path) -> None:
+def test_a_kill_in_the_middle_of_a_run(
+    run: dict[str, Any], finished: CompareResult, copied: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     shutil.rmtree(copied / "seed-6")
     (copied / "compare.json").unlink()
     code = f"""
@@ -207,7 +217,9 @@ for event in iter_compare(load_config({run!r}), seeds=2, output={str(copied)!r})
     broken = copied / "seed-6" / "alone-topic"
     assert {path.name for path in (broken / "checkpoints").iterdir()} == {"step-000000", "step-000002"}
     assert not (broken / "answers.json").exists()
+    capfd.readouterr()
     nlpmtl.compare(run, seeds=2, output=copied)
+    assert "run 4 of 6: seed 6, multi-task" in capfd.readouterr().err
     assert without_seconds(copied) == without_seconds(finished.directory)
 
 

@@ -136,7 +136,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str
     small["datasets"] = {"words": {**small["datasets"]["words"]}}
     del small["datasets"]["words"]["tasks"]["mood"]
     small["datasets"]["words"]["tasks"]["topic"]["metrics"] = ["accuracy", "loss"]
-    nlpmtl.compare(small, seeds=1, output=root / "compared", **{"train.steps": 2})
+    nlpmtl.compare(small, seeds=1, output=root / "compared", train={"steps": 2})
     nlpmtl.relate(small, steps=10, output=root / "related")
     with hold_lock(root / "locked"):
         holder = _read(root / "locked" / HOLDER)

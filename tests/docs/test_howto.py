@@ -224,14 +224,19 @@ def run_command(line: str, *, block: Block, monkeypatch: pytest.MonkeyPatch) -> 
 
 def parse_arguments(words: list[str]) -> None:
     """Fail on an unknown command, option or argument, and on an invalid config."""
+    parameters = parse_options(words)
+    if words[0] == "train":
+        nlpmtl.run.load_config(parameters["run"], overrides=dict(map(parse_override, parameters["overrides"] or ())))
+
+
+def parse_options(words: list[str]) -> Any:
+    """Return the parameters of a command; fail on an unknown command, option or argument."""
     import typer.main
 
     from nlpmtl import cli
 
     group: Any = typer.main.get_command(cli.app)
-    parameters = group.commands[words[0]].make_context(words[0], words[1:]).params
-    if words[0] == "train":
-        nlpmtl.run.load_config(parameters["run"], overrides=dict(map(parse_override, parameters["overrides"] or ())))
+    return group.commands[words[0]].make_context(words[0], words[1:]).params
 
 
 def test_broken_block_fails(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from nlpmtl.evaluation import Scores
+from nlpmtl.notebook import in_kernel
 from nlpmtl.progress import NotebookView, PlainView, RunProgress, TerminalView, View, display, progress_view
-from nlpmtl.progress.display import _in_notebook
-from nlpmtl.progress.views import STOPPING, to_html
+from nlpmtl.progress.views import STOPPING, STOPPING_IN_NOTEBOOK, to_html
 from nlpmtl.stages import StageProgress, StopRequested
 from nlpmtl.training import EvaluationDone, Message, StepLogged, TrainingStarted
 
@@ -123,18 +123,19 @@ def test_a_signal_is_acknowledged_in_plain_lines(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr().err == f"{STOPPING}\n"
 
 
-def test_html_in_a_notebook() -> None:
+def test_html_in_a_notebook(capfd: pytest.CaptureFixture[str]) -> None:
     pages: list[str] = []
     with display(NotebookView(pages.append)) as show:
         for event in [*EVENTS, StopRequested(2), TrainingStarted(total=5, step=0, notes=(), tasks=("<b>",))]:
             show(event)
-    assert all(line in pages[-1] for line in (*LINES, "time: 1.8 s", STOPPING, "&lt;b&gt;"))
+    assert all(line in pages[-1] for line in (*LINES, "time: 1.8 s", STOPPING_IN_NOTEBOOK, "&lt;b&gt;"))
+    assert capfd.readouterr().err == f"{STOPPING_IN_NOTEBOOK}\n"
     assert "<td>0.7500</td>" in to_html(state())
     assert '<progress value="30" max="40">' in to_html(state())
 
 
 def test_without_a_kernel_lines_are_plain() -> None:
-    assert not _in_notebook()
+    assert not in_kernel()
     assert isinstance(progress_view(), PlainView)
     assert type(progress_view(visible=False)) is View
     assert "IPython" not in sys.modules

@@ -1,0 +1,71 @@
+"""The generated parts of docs/architecture.md: the list of files, the lines of functions, and sizes."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+_BEGIN, _END = "<!-- files: written by docs/generate.py -->", "<!-- files: end -->"
+_SIZES = "<!-- sizes -->"
+_FUNCTION = re.compile(r"^(\| \[`([\w/]+\.py)`\]\([^)]*\) \| `([\w.]+)`: )\d+ \|", flags=re.MULTILINE)
+"""Row of the files of a step or a prediction: file, function and line."""
+
+
+def architecture(text: str) -> str:
+    """Return the architecture page with its list of files, line numbers and sizes rewritten."""
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    before = _FUNCTION.sub(lambda row: f"{row[1]}{_lines()[row[2]][row[3]][0]} |", before)
+    before = f"{before.partition(_SIZES)[0]}{_SIZES}\n\n{_sizes()}\n\n"
+    return f"{before}{_BEGIN}\n\n{chr(10).join(_files())}\n\n{_END}{after}"
+
+
+@cache
+def _lines() -> dict[str, dict[str, tuple[int, int]]]:
+    """Return the first and the last line of each function of the package, by file and qualified name."""
+    package = ROOT / "nlpmtl"
+    lines: dict[str, dict[str, tuple[int, int]]] = {}
+    for path in package.rglob("*.py"):
+        functions = lines.setdefault(str(path.relative_to(package)), {})
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        stack: list[tuple[str, ast.AST]] = [("", tree)]
+        while stack:
+            prefix, parent = stack.pop()
+            for node in ast.iter_child_nodes(parent):
+                named = isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+                name = f"{prefix}{node.name}" if named else prefix
+                if named and not isinstance(node, ast.ClassDef):
+                    functions[name] = (node.lineno, node.end_lineno or node.lineno)
+                stack.append((f"{name}." if named else prefix, node))
+    return lines
+
+
+def _sizes() -> str:
+    """Return the sentence about the sizes of files and functions."""
+    files = [len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "nlpmtl").rglob("*.py")]
+    functions = [last - first + 1 for by_name in _lines().values() for first, last in by_name.values()]
+    return (
+        f"A file has {median(files):.0f} lines (median of {len(files)}), a function {median(functions):.0f} "
+        f"(median of {len(functions)}), both with docstrings."
+    )
+
+
+def _files() -> Iterator[str]:
+    package = ROOT / "nlpmtl"
+    yield "| file | |"
+    yield "|---|---|"
+    for path in sorted(package.rglob("*.py"), key=lambda path: (path.parent != package, path)):
+        sentence = _first_sentence(path)
+        if sentence:
+            yield f"| [`{path.relative_to(package)}`](../{path.relative_to(ROOT)}) | {sentence} |"
+
+
+def _first_sentence(path: Path) -> str:
+    docstring = re.match(r'"""(.*?)(?:\n\s*\n|""")', path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return " ".join(docstring[1].split()).replace("|", "\\|") if docstring else ""
