@@ -50,7 +50,8 @@ from nlpmtl.data.tokenization import TokenizedTexts, tokenize, without_truncatio
 from nlpmtl.data.tokenized_split import TokenizedSplit, attach_labels
 from nlpmtl.data.validation import ParseContext
 from nlpmtl.data.word_alignment import NO_TOKEN, Span, find_first_tokens, join_words, split_words
-from nlpmtl.data.word_splitting import EVERY_MARK, WHITESPACE, SplittingMethod, WordCounts, WordSplitting
+from nlpmtl.data.word_counts import WordCounts
+from nlpmtl.data.word_splitting import EVERY_MARK, WHITESPACE, SplittingMethod, WordSplitting
 
 __all__ = [
     "EVERY_MARK",

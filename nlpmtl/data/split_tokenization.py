@@ -24,7 +24,7 @@ from nlpmtl.data.token_store import TOKEN_COLUMNS
 from nlpmtl.data.tokenization import TokenizedTexts, encode_untruncated, name_failing_row, tokenize
 from nlpmtl.data.tokenized_split import INPUT_HASH, METADATA, NUMBER, ROWS, TOKENS, WORD_TOKENS, TokenizedSplit
 from nlpmtl.data.word_alignment import NO_TOKEN, Spans
-from nlpmtl.data.word_splitting import AT_MARKS, WordCounts
+from nlpmtl.data.word_counts import AT_MARKS, WordCounts
 from nlpmtl.strict_json import dumps
 
 if TYPE_CHECKING:

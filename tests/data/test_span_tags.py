@@ -13,7 +13,8 @@ from nlpmtl.data.annotation_tools.spans import SpanError, find_offsets, parse_sp
 from nlpmtl.data.raw_rows import RawRows
 from nlpmtl.data.span_tags import ColumnError, spans_to_tags, tag_spans
 from nlpmtl.data.validation import ValidationIssues, validate_rows
-from nlpmtl.data.word_splitting import AT_MARKS, WordCounts, WordSplitting, split_at_marks
+from nlpmtl.data.word_counts import AT_MARKS, WordCounts
+from nlpmtl.data.word_splitting import WordSplitting, split_at_marks
 
 
 def tags(text: str, *spans: Any) -> list[str]:
