@@ -9,6 +9,8 @@ import numpy as np
 
 from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import (
+    LabelColumn,
+    Ragged,
     TokenizedSplit,
     column_type,
     equal_codes,
@@ -125,15 +127,17 @@ def _missing_notes(
             missing, possible = missing_names(options, splits, known=known[task])
             for name in (*missing, *possible):
                 columns = [split.columns[options.columns[0]] for split in splits.values()]
-                count = sum(
-                    int(np.count_nonzero(np.equal(column.values, column.names.index(name))))
-                    for column in columns
-                    if name in column.names
-                )
-                subject = f"{dataset}: task {task!r}: {plain(name)!r} in {count:,} rows"
+                counts = [_count(column, name) for column in columns if name in column.names]
+                subject = f"{dataset}: task {task!r}: {plain(name)!r} in {sum(counts):,} rows"
                 yield (
                     f"{subject} is read as a missing label, because the others are numbers or booleans"
                     if missing
                     else f"{subject} is read as a label. If it means a missing one, leave the cell empty or "
                     "write null; otherwise list all labels as `labels`"
                 )
+
+
+def _count(column: LabelColumn, name: str) -> int:
+    """Return the number of rows that have a label, in a column of single labels."""
+    assert not isinstance(column.values, Ragged)
+    return int(np.count_nonzero(column.values == column.names.index(name)))
