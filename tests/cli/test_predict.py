@@ -232,7 +232,7 @@ def test_a_bad_row_stays_in_the_output_where_they_are_skipped(
     ("name", "message"),
     [
         ("semicolons.csv", "found: sentence, topic; or name the column of the text with --text-column"),
-        ("bars.csv", "with --text-column; if these are several columns, write --delimiter '|'"),
+        ("bars.csv", "found: sentence, topic; or name the column of the text with --text-column"),
         ("other.jsonl", "found: txt, topic; did you mean 'text'?"),
         ("other.parquet", "found: txt, topic; did you mean 'text'?; or name the column of the text with --text-column"),
     ],

@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from huggingface_hub import ModelCard
 
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving.examples import example_inputs
-from tests.open_types.texts import MultipleChoice
+from nlpmtl.tasks import Classification
 from tests.serving.conftest import Client, running
 
 if TYPE_CHECKING:
     from nlpmtl.tasks import Task
     from tests.tiny import Trained
+
+
+class Hinted(Classification):
+    extra_inputs: ClassVar[Mapping[str, str]] = {"hint": "class"}
 
 
 @pytest.fixture
@@ -39,9 +44,9 @@ def test_general_examples_fit_the_inputs_of_the_tasks(tasks: dict[str, Task]) ->
 
 
 def test_a_task_that_needs_further_inputs_has_no_example(tasks: dict[str, Task]) -> None:
-    choice = MultipleChoice(name="choice", input="text", labels=())
-    assert example_inputs([choice], None) == []
-    assert len(example_inputs([choice, tasks["topic"]], None)) == 3
+    hinted = Hinted(name="hinted", input="text", labels=("a", "b"))
+    assert example_inputs([hinted], None) == []
+    assert len(example_inputs([hinted, tasks["topic"]], None)) == 3
 
 
 def test_no_row_of_the_training_data_is_an_example(trained: Trained, client: Client) -> None:
