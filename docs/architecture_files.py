@@ -38,11 +38,12 @@ def _lines() -> dict[str, dict[str, tuple[int, int]]]:
         while stack:
             prefix, parent = stack.pop()
             for node in ast.iter_child_nodes(parent):
-                named = isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-                name = f"{prefix}{node.name}" if named else prefix
-                if named and not isinstance(node, ast.ClassDef):
-                    functions[name] = (node.lineno, node.end_lineno or node.lineno)
-                stack.append((f"{name}." if named else prefix, node))
+                inner = prefix
+                if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    inner = f"{prefix}{node.name}."
+                    if not isinstance(node, ast.ClassDef):
+                        functions[f"{prefix}{node.name}"] = (node.lineno, node.end_lineno or node.lineno)
+                stack.append((inner, node))
     return lines
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from nlpmtl.environment import USE_FSDP
 from nlpmtl.errors import ConfigError
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.model import MultiTaskModel, load_encoder
@@ -191,7 +192,7 @@ def test_unsupported_fsdp_options_are_refused(
     for name in [name for name in os.environ if name.startswith("FSDP_")]:
         monkeypatch.delenv(name)
     assert not fsdp.is_requested()
-    for name, value in {fsdp.USE_FSDP: "true", **environment}.items():
+    for name, value in {USE_FSDP: "true", **environment}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=message):
         fsdp.is_requested()

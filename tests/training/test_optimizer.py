@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 
+from nlpmtl.environment import USE_FSDP
 from nlpmtl.errors import ConfigError
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.registry import OPTIMIZERS
 from nlpmtl.run import load_config, load_inputs
 from nlpmtl.tasks import task_from_config
-from nlpmtl.training import build_optimizer, fsdp
+from nlpmtl.training import build_optimizer
 from tests.model.sharing.schemes import CASES
 from tests.tiny import checkpoint, digest, interrupt, make_run, train_tiny, write_encoder
 
@@ -196,7 +197,7 @@ def test_invalid_options_are_config_errors(tables: dict[str, Any], message: str,
 
 
 def test_an_optimizer_that_is_not_tested_with_fsdp_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(fsdp.USE_FSDP, "true")
+    monkeypatch.setenv(USE_FSDP, "true")
     monkeypatch.setenv("FSDP_VERSION", "2")
     config = load_config(make_run(tmp_path, rows=4, optimizer={"kind": "sgd"}))
     with pytest.raises(ConfigError, match=r"optimizer\.kind: with FSDP"):
