@@ -121,7 +121,8 @@ def iter_relate(
     with accelerator_context(directory=directory, precision=precision, trackers=()) as accelerator:
         if accelerator.num_processes > 1:
             raise ConfigError(f"relate runs in one process, found {accelerator.num_processes}: use no launcher")
-        encoder, datasets = load_inputs(config, stages=Stages(on_progress))
+        stages = Stages(on_progress)
+        encoder, datasets = load_inputs(config, stages=stages)
         if steps is None:
             epoch, _ = config.train.length(sum(map(len, datasets.splits["train"].values())))
             config = _with_train(config, steps=min(max(epoch, MIN_EPOCH_STEPS), MAX_EPOCH_STEPS), epochs=None)
@@ -135,7 +136,8 @@ def iter_relate(
             notes=(*ignored_settings(), *datasets.notes, *trainer.notes),
             tasks=tuple(trainer.tasks),
         )
-        measured = yield from _measure(config, trainer=trainer, datasets=datasets)
+        with stages.stage("training"):
+            measured = yield from _measure(config, trainer=trainer, datasets=datasets)
         probes = list(measured.values())
         result = summarize(
             list(trainer.tasks),

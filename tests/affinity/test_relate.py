@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,9 @@ def test_single_batches_and_an_encoder_for_each(
     """A training step may have rows of one dataset only, but a measurement has rows of all tasks."""
     single = {**run, "sampling": {"kind": "proportional", "batches": "single"}, "train": {"batch_size": 6}}
     result = nlpmtl.relate(single, steps=10, encoders=99, output=tmp_path)
-    assert "training: 10 steps" in capfd.readouterr().err
+    shown = capfd.readouterr().err
+    assert "training: 10 steps" in shown
+    assert re.search(r"time: .*training", shown)
     assert np.isfinite(result.affinity.mean).all()
     assert len(result.groups) <= 5
 

@@ -40,7 +40,7 @@ def texts(cell: Any) -> Iterator[str]:
         if output.output_type == "stream":
             yield output.text
         else:
-            yield from (text for kind, text in output.get("data", {}).items() if kind.startswith("text/"))
+            yield from (text for kind, text in sorted(output.get("data", {}).items()) if kind.startswith("text/"))
 
 
 def first_cells(text: str) -> list[str]:
