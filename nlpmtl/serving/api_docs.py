@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+
+from nlpmtl.strict_json import dumps
 
 _JSON = "application/json"
 Schema = Mapping[str, Any]
@@ -52,7 +53,7 @@ def _operation(path: str, method: str, operation: Schema, schemas: Schema) -> di
         "parameters": [_field(part["name"], part["schema"], required=True) for part in operation.get("parameters", ())],
         "body": _object(request)["fields"],
         "examples": [
-            json.dumps({"inputs": example}, ensure_ascii=False)
+            dumps({"inputs": example}, ensure_ascii=False)
             for example in request.get("properties", {}).get("inputs", {}).get("examples", ())
         ],
         "responses": [
@@ -76,7 +77,7 @@ def _field(name: str, schema: Schema | bool, *, required: bool) -> dict[str, Any
         "name": name,
         "required": required,
         "type": _type(schema),
-        "default": "" if required or "default" not in schema else json.dumps(schema["default"]),
+        "default": "" if required or "default" not in schema else dumps(schema["default"]),
         "about": schema.get("description", ""),
         "forms": [{"type": _type(form), "about": form["description"]} for form in forms],
     }
@@ -99,7 +100,7 @@ def _type(schema: Schema | bool) -> str:
     if "anyOf" in schema:
         return " | ".join(dict.fromkeys(map(_type, schema["anyOf"])))
     if "enum" in schema or "const" in schema:
-        return " | ".join(json.dumps(value, ensure_ascii=False) for value in schema.get("enum", [schema.get("const")]))
+        return " | ".join(dumps(value, ensure_ascii=False) for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":
         item = _type(schema.get("items", {}))
         return f"({item})[]" if " | " in item else f"{item}[]"

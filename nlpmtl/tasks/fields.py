@@ -44,7 +44,7 @@ class TaskFields(StrictModel):
         ...     '''The lowest rating.'''
         ...     mean: float = 0.0
         >>> sorted(Rating.options_model().model_fields)
-        ['kind', 'label', 'labels', 'low', 'metrics']
+        ['kind', 'label', 'labels', 'low', 'lr', 'metrics']
         >>> Rating(name="stars", input="text", labels=[], mean=3.5).to_config()["low"]
         1.0
     """

@@ -80,15 +80,15 @@ def test_the_location_of_a_row_in_each_kind_of_source(tmp_path: Path) -> None:
 
 def test_bad_rows_of_all_splits_are_reported_with_their_locations(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": null, "label": "x"}\n')
-    test = [{"text": "a", "label": 0.5}, {"text": 3, "label": {}}, *[{}] * 4]
+    test = [{"text": "a", "label": ["x"]}, {"text": 3, "label": {}}, *[{}] * 4]
     with pytest.raises(DataError) as caught:
         load({"train": str(tmp_path / "train.jsonl"), "test": test})
     assert str(caught.value).splitlines() == [
         "d: 8 problem(s) in 7 row(s):",
         f"  {tmp_path}/train.jsonl:2: text: missing or null (found None)",
-        "  d: test, row 1: label: a label name was expected: a string or a whole number (found 0.5)",
+        "  d: test, row 1: label: a label name was expected: a string, a number, true or false (found ['x'])",
         "  d: test, row 2: text: a string was expected (found 3)",
-        "  d: test, row 2: label: a label name was expected: a string or a whole number (found {})",
+        "  d: test, row 2: label: a label name was expected: a string, a number, true or false (found {})",
         "  d: test, row 3: text: missing or null (found None)",
         "  and 3 more",
         'write `data.on_bad_row = "skip"` to drop these rows, 7 of 8 (87.5%)',

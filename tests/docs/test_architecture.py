@@ -79,7 +79,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "output": str(directory / "out"),
         "encoder": {"name": str(write_encoder(directory / "encoder")), "max_length": 32},
         "datasets": {"texts": dataset},
-        "train": {"steps": 12, "batch_size": 4, "precision": "fp32"},
+        "train": {"steps": 12, "batch_size": 4, "precision": "fp32", "warmup": 0.0},
     }
 
 

@@ -68,7 +68,18 @@ def options(**values: Any) -> TaskOptions:
 
 def test_config_keys_are_the_fields_that_are_not_learned() -> None:
     model = TASKS.options("rating_of_test")
-    assert set(model.model_fields) == {"kind", "label", "labels", "metrics", "pooling", "low", "high", "margin", "unit"}
+    assert set(model.model_fields) == {
+        "kind",
+        "label",
+        "labels",
+        "metrics",
+        "lr",
+        "pooling",
+        "low",
+        "high",
+        "margin",
+        "unit",
+    }
     schema = model.model_json_schema()
     assert schema["properties"]["low"]["description"] == "The lowest rating."
     assert schema["properties"]["margin"]["minimum"] == 0

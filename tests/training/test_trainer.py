@@ -248,7 +248,7 @@ def test_steps_are_computed_in_training_mode_and_update_the_state(tmp_path: Path
 
 def test_the_state_of_a_run_round_trips_through_json(uninterrupted: Trained) -> None:
     state = read_json(checkpoint(uninterrupted.output, STEPS) / "state.json")
-    added = ("format_version", "config", "data", "plugins")
+    added = ("format_version", "config", "data", "plugins", "pooling")
     again = RunState.from_json(state)
     assert again.to_json() == {key: value for key, value in state.items() if key not in added}
     assert again.cursor.step == STEPS

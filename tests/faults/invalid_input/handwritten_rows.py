@@ -102,7 +102,7 @@ def bad_files() -> list[BadFile]:
         _jsonl("text is nested 975 deep", _TEXT + _deep(975) + b"}"),
         _jsonl("text is nested 100,000 deep", _TEXT + _deep(100_000) + b"}"),
         _value("label is null", None, accepted=True),
-        _value("label is a fraction", 0.5),
+        _jsonl("label is a fraction that is not in the list", _LABEL + b"0.5}", skipped=":2: "),
         _value("label is a table", {"a": 1}),
         _jsonl("label is not in the list", _LABEL + b'"z"}', skipped=":2: "),
         _jsonl("label is an integer that is not in the list", _LABEL + b"7}", skipped=":2: "),
