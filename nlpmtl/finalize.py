@@ -27,6 +27,9 @@ from nlpmtl.task_datasets import TaskDatasets
 from nlpmtl.tasks.split_labels import Splits
 from nlpmtl.training import Trainer, broadcast_object, read_lines
 
+_MIN_ROWS = 20
+"""Minimum number of rows for confidence intervals and a reliability diagram, which fewer rows do not support."""
+
 
 @dataclass
 class _Finalizer:
@@ -168,7 +171,7 @@ class _Finalizer:
                 png = plots.draw_predictions(name, task.plots[0], analysis)
                 self.plots[_prediction_plot(name)] = alt_text, png
             with self.recording_failure(f"the reliability diagram of task {name!r} is not drawn"):
-                confidences = self.analysis.reliability(name)
+                confidences = self.analysis.reliability(name) if len(scored) >= _MIN_ROWS else None
                 if confidences is not None:
                     reliability = plots.Reliability.from_predictions(*confidences)
                     alt_text = plots.describe_reliability(name, reliability)
@@ -210,7 +213,8 @@ class _Finalizer:
         assert self.scores is not None, "the predictions are scored"
         intervals: dict[str, tuple[float, float]] = {}
         with self.recording_failure(f"the confidence intervals of task {name!r} are not computed"):
-            intervals = score_intervals(task, predictions)
+            if len(predictions) >= _MIN_ROWS:
+                intervals = score_intervals(task, predictions)
         wrong = None
         if name not in self.analysis.failures:
             wrong = WrongRows.from_rows(self.analysis.wrong_rows(name), evaluated=len(predictions.with_gold()))

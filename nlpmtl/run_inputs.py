@@ -68,22 +68,22 @@ def pooling_notes(config: RunConfig, encoder: Encoder, datasets: TaskDatasets) -
         encoder: its encoder.
         datasets: its datasets.
     """
-    found = encoder.sentence_pooling
+    declared = encoder.sentence_pooling
     tasks = [
         name
         for name, task in datasets.tasks.items()
         if isinstance(task, PooledFields) and getattr(config.tasks[name], "pooling", None) is None
     ]
-    if found is None or not tasks:
+    if declared is None or not tasks:
         return
     names, used = ", ".join(tasks), encoder.default_pooling
     if encoder.pooling is not None:
         yield (
-            f"pooling of {names}: {used!r}, as in {found.file} of the encoder; for another one, write `pooling` in the "
-            "table of a task"
+            f"pooling of {names}: {used!r}, as in {declared.file} of the encoder; for another one, write `pooling` in "
+            "the table of a task"
         )
-    elif found.problem:
-        yield f"{found.file} of the encoder is not used ({found.problem}): the pooling of {names} is {used!r}"
+    elif declared.problem:
+        yield f"{declared.file} of the encoder is not used ({declared.problem}): the pooling of {names} is {used!r}"
     else:
         yield f"pooling of {names}: {used!r}, as in the checkpoint"
 

@@ -195,6 +195,7 @@ def test_failed_intervals_leave_the_rest_of_the_report(run: dict[str, Any], tmp_
     assert result.scores is not None
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "rows differ from their gold label" in report
+    assert 'alt="Reliability diagram of topic' in report
 
 
 def test_an_unwritable_file(run: dict[str, Any], tmp_path: Path) -> None:

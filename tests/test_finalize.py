@@ -69,7 +69,7 @@ def test_the_report_has_the_scores_and_all_wrong_rows(trained: Trained) -> None:
         )
         assert f"{wrong} of {trained.result.scores[task]['rows']} rows differ" in section
         assert section.count('<td class="text"') == wrong
-        assert section.count("data:image/png;base64,") == (1 if task == "grade" else 2)
+        assert section.count("data:image/png;base64,") == 1, "fewer than 20 rows have no reliability diagram"
         for metric, value in trained.result.scores[task].items():
             if metric not in ("score", "rows"):
                 row = report.split(f'<td class="name">{metric}</td>')

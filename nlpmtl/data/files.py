@@ -267,7 +267,7 @@ def _only_member(path: str) -> str:
 def data_members(path: str) -> list[str]:
     """Return the sorted paths of the data files in an archive, or in a directory of it; none for another path.
 
-    Empty files are left out: doccano writes one for texts without an annotator.
+    Empty files are skipped: doccano writes one for texts without an annotator.
 
     Raises:
         DataError: the archive cannot be read.

@@ -42,11 +42,11 @@ def split_missing(
         ((), ('NA',))
     """
     listed = {name.strip() for name in declared or ()}
-    found = tuple(name for name in names if is_missing_value(name) and name.strip() not in listed)
+    missing = tuple(name for name in names if is_missing_value(name) and name.strip() not in listed)
     others = [name for name in names if not is_missing_value(name)]
     if others and (all(map(is_number, others)) or all(map(is_boolean, others))):
-        return found, ()
-    return (), found
+        return missing, ()
+    return (), missing
 
 
 def drop_names(column: LabelColumn, names: Collection[str]) -> LabelColumn:

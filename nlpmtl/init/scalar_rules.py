@@ -215,8 +215,8 @@ def separated_labels(column: Profile, table: Table) -> Finding | None:
 def class_names(column: Profile, table: Table) -> Finding | None:
     """Strings that occur again and again."""
     named = bool(column.words_in_name & _LABEL_NAMES) and not column.all_different and column.mean_words <= _LONG_NAME
-    most = max(len(column.values) / 2, _MAX_NAMED_CLASSES if named else 0)
-    if column.type != "string" or column.distinct > min(_MAX_CLASSES, most):
+    limit = max(len(column.values) / 2, _MAX_NAMED_CLASSES if named else 0)
+    if column.type != "string" or column.distinct > min(_MAX_CLASSES, limit):
         return None
     if column.mean_words > _LONG_NAME and column.distinct > _FEW_CLASSES:
         return None

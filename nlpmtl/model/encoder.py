@@ -150,8 +150,8 @@ def load_encoder(
             load = _load_multitask if config.model_type == OWN_TYPE else _load_pretrained
             encoder = load(path, tokenizer=tokenizer, **options)
             if config.model_type != OWN_TYPE:
-                found = read_sentence_pooling(path, revision=options["revision"])
-                encoder = replace(encoder, sentence_pooling=found, pooling=found and found.pooling)
+                declared = read_sentence_pooling(path, revision=options["revision"])
+                encoder = replace(encoder, sentence_pooling=declared, pooling=declared and declared.pooling)
             if sha256 is not None:
                 _check_pinned(path, config)
                 _check_unchanged(path, verified)

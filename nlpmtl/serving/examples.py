@@ -1,6 +1,6 @@
 """Example inputs of the web page: those of the model card, else general ones for the inputs that the tasks read.
 
-Rows of the training data are never shown: whoever serves a model may not publish its data.
+Rows of the training data are never shown, because the server of a model may not be allowed to publish them.
 """
 
 from __future__ import annotations

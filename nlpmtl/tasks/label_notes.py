@@ -54,8 +54,8 @@ def label_notes(
 def _span_notes(datasets: Mapping[str, DatasetConfig], raw: LabelColumns) -> Iterator[str]:
     """Yield a note about each column of tags that mark spans but are read as "plain".
 
-    It is no error, because "plain" contradicts no tags: parts of speech may be called B or I-ADJ, and classes of tokens
-    are a baseline for spans. Only a column in which nearly all tags have the prefix of a span is reported.
+    It is not an error, because "plain" contradicts no tags: parts of speech may be called B or I-ADJ, and classes of
+    tokens are a baseline for spans. Only a column in which nearly all tags have the prefix of a span is reported.
     """
     for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
         for dataset, split, column in raw.of(task):

@@ -231,6 +231,7 @@ def talk(*answers: str, arguments: list[str]) -> tuple[int, str]:
     """Run the command on a terminal, type each answer at its prompt, and return the exit code and the output."""
     process, terminal = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it for its background jobs
         os.execv(sys.executable, [sys.executable, "-m", "nlpmtl", "init", *arguments])
     output, deadline, served, idle = b"", time.monotonic() + 120, 0, 0
     while time.monotonic() < deadline:
