@@ -56,7 +56,7 @@ def execute(notebook: Any, directory: Path, *, allow_errors: bool = False) -> An
         resources={"metadata": {"path": str(directory)}},
     )
     client.execute(env=environment)
-    notebook.metadata.language_info = {"name": "python"}
+    notebook.metadata.language_info = {"name": "python", "pygments_lexer": "ipython3"}
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = _merge(cell.outputs)
