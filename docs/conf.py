@@ -41,6 +41,9 @@ templates_path = ["_templates"]
 
 myst_heading_anchors = 4
 nb_execution_mode = "off"  # notebooks are shown with their stored outputs
+suppress_warnings = [
+    "misc.highlighting_failure"
+]  # of `!` after `%%time`: the lexer of IPython reads such cells as Python
 default_role = "code"  # `name` in docstrings
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_preserve_defaults = True
