@@ -41,9 +41,8 @@ templates_path = ["_templates"]
 
 myst_heading_anchors = 4
 nb_execution_mode = "off"  # notebooks are shown with their stored outputs
-suppress_warnings = [
-    "misc.highlighting_failure"
-]  # of `!` after `%%time`: the lexer of IPython reads such cells as Python
+# IPython's lexer reads a cell that begins with `%%time` as Python, and `!` in it is an error.
+suppress_warnings = ["misc.highlighting_failure"]
 default_role = "code"  # `name` in docstrings
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_preserve_defaults = True
