@@ -18,7 +18,7 @@ def test_a_run_and_a_second_one_into_its_output(run_file: Path, run_cli: RunCli,
     assert result.exit_code == 0
     assert result.stderr.splitlines()[0] == "training: 2 steps"
     assert "\nstep 2: mean " in result.stderr
-    assert re.fullmatch(r"time: .* \(.*training .*\)", result.stderr.splitlines()[-1])
+    assert re.fullmatch(r"time: .* \(.* s\)", result.stderr.splitlines()[-1])
     assert result.stdout.splitlines()[-1] == f"model: {out / 'model'}"
     scores = json.loads((out / "scores.json").read_text(encoding="utf-8"))
     table = [line.split() for line in result.stdout.splitlines()]
