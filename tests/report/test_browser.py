@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
 from nlpmtl.report import render_data_page, render_run_page
 from tests.report.test_pages import HOSTILE, data_report, run_page, wrong_row
+from tests.serving.browser import console, emulate, started_browser
 
 pytestmark = pytest.mark.browser
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Chrome]:
-    if not (CHROMIUM and DRIVER) and os.environ.get("NLPMTL_BROWSER") != "1":
-        pytest.skip("needs chromium and chromedriver")
-    options = ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = Chrome(options=options, service=ChromeService(DRIVER))
-    try:
-        yield driver
-    finally:
-        driver.quit()
+    with started_browser() as browser:
+        yield browser
 
 
 def open_page(browser: Chrome, path: Path, page: bytes, *, width: int = 1280, scheme: str = "light") -> None:
     path.write_bytes(page)
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    emulate(browser, width=width, scheme=scheme)
     browser.get(path.as_uri())
 
 
@@ -85,6 +69,4 @@ def test_hostile_texts_do_nothing_and_the_page_fits(
     assert browser.execute_script("return matchMedia('(prefers-color-scheme: dark)').matches") is (scheme == "dark")
     background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(22, 24, 28)") is (scheme == "dark")
-    log = browser.get_log("browser")  # type: ignore[no-untyped-call]
-    errors = [entry["message"] for entry in log if "data:image/png" not in entry["message"]]
-    assert errors == []
+    assert [message for message in console(browser) if "data:image/png" not in message] == []
