@@ -10,7 +10,6 @@ import typer
 
 from nlpmtl.cli.console import echo, echo_json, print_table, quiet_libraries
 from nlpmtl.cli.options import Json, Overrides, Run, check_files, parse_overrides
-from nlpmtl.progress import display_events
 
 if TYPE_CHECKING:
     from nlpmtl.affinity import Estimate, Relations
@@ -44,6 +43,7 @@ def relate(
         check_writable(output, key="output")
     check_files(config)
     from nlpmtl.affinity import Relations, iter_relate  # after the checks: this imports torch
+    from nlpmtl.progress import display_events
 
     quiet_libraries()
     result = display_events(
