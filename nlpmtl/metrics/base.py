@@ -70,7 +70,7 @@ class Metric(ABC):
 
     @staticmethod
     def to_error(value: float) -> float:
-        """Return the error that is averaged, negated, into the score of a task. Only for metrics where lower is better.
+        """Return the error whose negation is the score of a task. Only for metrics where lower is better.
 
         Default: the value of the metric.
         """

@@ -1,15 +1,13 @@
-"""Computation of several metrics by name, and the score that summarises a task.
+"""Computation of several metrics by name, and the score of a task, which is the first of them.
 
-    task score = mean of the metrics for which higher is better; if there are none, −mean of the errors
-
-An undefined metric counts as 0, an undefined error as 10⁹, which is worse than any other value. `perplexity` counts as
-its logarithm, which is the loss.
+An error counts negated, and `perplexity` as its negated logarithm, which is the negated loss. An undefined metric counts
+as 0, an undefined error as 10⁹, which is worse than any other value.
 
 Example:
     >>> from nlpmtl.metrics import scores, task_score
     >>> values = scores(["accuracy", "macro_f1"], predictions=[0, 1, 1, 1], references=[0, 1, 1, 0], reads="label")
-    >>> round(task_score(values), 4)
-    0.7417
+    >>> task_score(values)
+    0.75
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from numbers import Real
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -108,28 +105,27 @@ def _takes_arrays(name: str) -> bool:
 
 
 def task_score(values: Mapping[str, float | None]) -> float:
-    """Return the mean of a task's metrics, where an undefined metric counts as 0.
+    """Return the score of a task, which is the first of its metrics; the others are only reported.
 
-    Errors (`mae`, `mse`, `loss`, `perplexity`) are left out. Without other metrics, the score is the negated mean of
-    the errors, where an undefined error counts as 10⁹ and perplexity as its logarithm. For metrics from
-    `evaluate`, higher is taken as better.
+    An error (`mae`, `mse`, `loss`, `perplexity`) counts negated, perplexity as its negated logarithm. An undefined
+    metric counts as 0, an undefined error as 10⁹. For metrics from `evaluate`, higher is taken as better.
 
     Args:
-        values: value of each metric, by name; at least one.
+        values: value of each metric, by name, in the order of the task's `metrics`; at least one.
 
     Returns:
         The score; higher is better.
 
     Raises:
-        ValueError: `values` is empty, or a name is unknown.
+        ValueError: `values` is empty, or the first name is unknown.
     """
     if not values:
         raise ValueError("a task's score needs at least one metric, found none")
-    upward = [value or 0.0 for name, value in values.items() if _higher_is_better(name)]
-    if upward:
-        return fmean(upward)
-    errors = [_UNDEFINED_ERROR if value is None else _find(name).to_error(value) for name, value in values.items()]
-    return 0.0 - fmean(errors)  # -mean would make a perfect error -0.0
+    name, value = next(iter(values.items()))
+    if _higher_is_better(name):
+        return value or 0.0
+    error = _UNDEFINED_ERROR if value is None else _find(name).to_error(value)
+    return 0.0 - error  # -error would make a perfect error -0.0
 
 
 def reads_losses(name: str) -> bool:

@@ -61,7 +61,7 @@ class TaskFields(StrictModel):
     """Key of each further input, such as the choices of multiple choice, and its column type. The key is also that in
     the table `input` of a dataset, and in raw inputs to predict for."""
     metrics: ClassVar[tuple[str, ...]] = ()
-    """Default metrics of the type; on an instance, the metrics that its config lists."""
+    """Default metrics of the type; on an instance, the metrics that its config lists. The first one is the score."""
     fitted: ClassVar[frozenset[str]] = frozenset()
     """Fields that `fit` learns from the train splits, and that a continued run takes over."""
     calibrated: ClassVar[frozenset[str]] = frozenset({"temperature"})

@@ -62,7 +62,7 @@ class Multilabel(PooledFields, LabelTask):
     plots = ("precision_recall",)
     columns: ClassVar[Mapping[str, LabelType]] = {"label": "set"}
     prediction_types = ("label_set",)
-    metrics: ClassVar[tuple[str, ...]] = ("micro_f1", "macro_f1")
+    metrics: ClassVar[tuple[str, ...]] = ("micro_macro_f1", "micro_f1", "macro_f1")
     calibrated = frozenset({"temperature", "thresholds"})
 
     class_weights: dict[LabelName, Annotated[float, Field(ge=0, strict=True)]] | None = Field(None, exclude=True)

@@ -44,7 +44,7 @@ class Regression(PooledFields, Task):
     plots = ("scatter",)
     columns: ClassVar[Mapping[str, LabelType]] = {"label": "number"}
     prediction_types = ("number",)
-    metrics: ClassVar[tuple[str, ...]] = ("pearsonr", "spearmanr")
+    metrics: ClassVar[tuple[str, ...]] = ("pearson_spearman", "pearsonr", "spearmanr")
 
     fitted = frozenset({"target"})
 

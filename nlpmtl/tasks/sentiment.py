@@ -33,7 +33,7 @@ class Sentiment(Classification):
     other_names = "sentiment_analysis sentiment_classification polarity"
     ordered = True
     prediction_types = ("label", "number")
-    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "mae")
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy_macro_f1", "accuracy", "macro_f1", "mae")
 
     labels: tuple[LabelName, ...] = Field(min_length=2)
     """Label names, lowest first."""

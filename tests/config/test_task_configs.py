@@ -116,9 +116,9 @@ def test_the_glue_diagnostic_set_belongs_to_mnli() -> None:
     ("name", "metrics"),
     [
         ("cola", ("matthews_correlation",)),
-        ("mrpc", ("accuracy", "f1")),
-        ("qqp", ("accuracy", "f1")),
-        ("stsb", ("pearsonr", "spearmanr")),
+        ("mrpc", ("accuracy_f1", "accuracy", "f1")),
+        ("qqp", ("accuracy_f1", "accuracy", "f1")),
+        ("stsb", ("pearson_spearman", "pearsonr", "spearmanr")),
         *((name, ("accuracy",)) for name in ("sst2", "mnli", "qnli", "rte", "wnli")),
     ],
 )

@@ -111,18 +111,13 @@ class TestTaskScore:
         ("values", "score"),
         [
             ({"accuracy": 0.8}, 0.8),
-            ({"accuracy": 0.8, "f1": 0.6}, 0.7),
-            ({"pearsonr": -0.5, "spearmanr": None}, -0.25),
-            ({"span_f1": None}, 0.0),
+            ({"accuracy": 0.8, "f1": 0.6}, 0.8),
+            ({"spearmanr": None, "pearsonr": -0.5}, 0.0),
             ({"pearsonr": 0.9, "mae": 3.0, "mse": 9.0}, 0.9),
-            ({"pearsonr": None, "mae": 3.0}, 0.0),
-            ({"mae": 3.0}, -3.0),
-            ({"mae": 3.0, "mse": 9.0}, -6.0),
+            ({"mae": 3.0, "pearsonr": 0.9}, -3.0),
             ({"evaluate:bleu": 0.5, "mae": 3.0}, 0.5),
-            ({"loss": 0.5}, -0.5),
-            ({"loss": 0.5, "accuracy": 0.7}, 0.7),
+            ({"loss": 0.5, "accuracy": 0.7}, -0.5),
             ({"perplexity": math.exp(0.5)}, -0.5),
-            ({"perplexity": math.exp(0.5), "loss": 0.5}, -0.5),
             ({"perplexity": None}, -1e9),
             ({"mae": None}, -1e9),
         ],
@@ -150,7 +145,7 @@ class TestCheckMetrics:
     def test_a_metric_for_another_prediction_type(self) -> None:
         message = (
             "the metric 'matthews_correlation' scores predictions of type label, found label_set; "
-            "metrics for label_set: accuracy, loss, macro_f1, micro_f1, perplexity"
+            "metrics for label_set: accuracy, loss, macro_f1, micro_f1, micro_macro_f1, perplexity"
         )
         with pytest.raises(ConfigError, match=message):
             check("matthews_correlation", reads="label_set", pos_label=None)
