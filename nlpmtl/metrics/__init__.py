@@ -32,11 +32,11 @@ from nlpmtl.metrics.scores import check, load_foreign, reads_losses, scores, tas
 from nlpmtl.metrics.tags import SpanF1, TokenAccuracy, spans
 
 __all__ = [
+    "F1",
     "Accuracy",
     "AccuracyF1",
     "AccuracyMacroF1",
     "CombinedMetric",
-    "F1",
     "Loss",
     "MacroF1",
     "MatthewsCorrelation",

@@ -1,7 +1,7 @@
 """Computation of several metrics by name, and the score of a task, which is the first of them.
 
-An error counts negated, and `perplexity` as its negated logarithm, which is the negated loss. An undefined metric counts
-as 0, an undefined error as 10⁹, which is worse than any other value.
+An error counts negated, and `perplexity` as its negated logarithm, which is the negated loss. An undefined metric
+counts as 0, an undefined error as 10⁹, which is worse than any other value.
 
 Example:
     >>> from nlpmtl.metrics import scores, task_score

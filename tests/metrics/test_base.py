@@ -53,10 +53,11 @@ EACH = [(name, shape) for name in METRICS.names() for shape in sorted(find(name)
 
 
 def test_registered_metrics() -> None:
-    classes = ["accuracy", "accuracy_f1", "accuracy_macro_f1", "f1", "macro_f1", "matthews_correlation", "micro_f1", "micro_macro_f1"]
-    numbers = ["mae", "mse", "pearson_spearman", "pearsonr", "spearmanr"]
+    classes = ["accuracy", "f1", "macro_f1", "matthews_correlation", "micro_f1"]
+    means = ["accuracy_f1", "accuracy_macro_f1", "micro_macro_f1", "pearson_spearman"]
+    numbers = ["mae", "mse", "pearsonr", "spearmanr"]
     losses = ["loss", "perplexity"]
-    assert METRICS.names() == sorted([*classes, *numbers, *losses, "span_f1", "token_accuracy"])
+    assert METRICS.names() == sorted([*classes, *means, *numbers, *losses, "span_f1", "token_accuracy"])
     assert [name for name in METRICS.names() if not find(name).higher_is_better] == ["loss", "mae", "mse", "perplexity"]
     assert [name for name in METRICS.names() if find(name).needs_positive] == ["accuracy_f1", "f1"]
 

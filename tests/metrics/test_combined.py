@@ -23,7 +23,9 @@ def test_a_combined_metric_is_the_mean_of_its_parts(name: str) -> None:
     names = [name, *PARTS[name]]
     values = scores(names, predictions=predictions, references=references, reads=reads, pos_label=1)
     first, second = (values[part] for part in PARTS[name])
-    assert first is not None and second is not None and first != second
+    assert first is not None
+    assert second is not None
+    assert first != second
     assert values[name] == pytest.approx((first + second) / 2)
     assert task_score(values) == values[name]
 
