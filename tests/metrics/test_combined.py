@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,8 @@ def test_a_combined_metric_is_the_mean_of_its_parts(name: str) -> None:
 
 def test_sets_of_labels_may_be_arrays() -> None:
     rng = np.random.default_rng(0)
-    predictions, references = rng.random((20, 4)) > 0.5, rng.random((20, 4)) > 0.5
+    predictions: Any = rng.random((20, 4)) > 0.5
+    references: Any = rng.random((20, 4)) > 0.5
     names = ["micro_macro_f1", "micro_f1", "macro_f1"]
     values = scores(names, predictions=predictions, references=references, reads="label_set")
     lists = [array.astype(int).tolist() for array in (predictions, references)]
