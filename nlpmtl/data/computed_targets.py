@@ -95,6 +95,17 @@ class ComputedLabels(Labels):
     def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
         return stack_targets(self._read(rows))
 
+    def numbers(self) -> dict[str, NDArray[Any]]:
+        """Return the targets that are a number per example, by name, for the rows that have targets, ``[examples]``."""
+        assert self.stored is not None, "the targets are computed"
+        table = self.stored.table
+        names = [name for name in table.column_names if name.startswith("example:")]
+        return {
+            name.removeprefix("example:"): to_numpy(table[name].drop_null())
+            for name in names
+            if not pa.types.is_list(table[name].type)
+        }
+
     def with_targets(self, table: pa.Table) -> ComputedLabels:
         """Return the same labels with the targets that a `TargetsWriter` wrote."""
         counts, hashes = to_numpy(table[COUNT]), to_numpy(table[HASH])

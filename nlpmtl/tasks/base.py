@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from nlpmtl.config import TaskOptions
@@ -116,6 +117,18 @@ class Task(ReportedTask, ABC):
             except ConfigError as error:
                 raise ConfigError(f"task {task!r}: {error}") from None
 
+    @classmethod
+    def check_max_length(cls, options: Any, max_length: int) -> None:
+        """Check the options of a config table against the maximum input length. Default: nothing.
+
+        Args:
+            options: the options of the type.
+            max_length: `encoder.max_length` of the run.
+
+        Raises:
+            ValueError: the rule that they break.
+        """
+
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The encoder's tokenizer, which neither truncates nor pads. It is set before `sequences` is called."""
@@ -197,6 +210,15 @@ class Task(ReportedTask, ABC):
         """
         target = column_type(self.columns["label"]).target(example.labels["label"], self.labels)
         return None if target is None else Targets(example={"label": target})
+
+    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, left_out: int) -> list[str]:
+        """Return messages for the user about the targets of a train split. Default: none.
+
+        Args:
+            targets: the numbers that `targets` returned per example, by name, ``[examples]``.
+            left_out: number of labelled rows for which it returned None.
+        """
+        return []
 
     def corrupt(
         self, sequences: Sequence[TokenSequence], targets: Targets, rng: np.random.Generator
