@@ -63,10 +63,8 @@ def _find(text: Any, start: Any, context: str) -> list[int]:
     if start < 0 or context[start:end] != text:
         place = context.find(text)
         hint = "the context does not contain it" if place < 0 else f"it begins at {place}, in Unicode code points"
-        there = quote(context[max(start, 0) : max(end, 0)], limit=60)
-        raise ValueError(
-            f"the answer {quote(text, limit=60)} is not at answer_start = {start}, where the context has {there}; {hint}"
-        )
+        answer, there = quote(text, limit=60), quote(context[max(start, 0) : max(end, 0)], limit=60)
+        raise ValueError(f"the answer {answer} is not at answer_start = {start}, where the context has {there}; {hint}")
     return [start, end]
 
 

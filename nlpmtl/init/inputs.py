@@ -31,7 +31,8 @@ def find_inputs(findings: Mapping[str, Finding], table: Table) -> dict[str, str]
     """Return the columns of the input by their key in a dataset file: text, text and pair, or words.
 
     Words are read if a task labels them, and where there is no text. Answers to questions need a question and the text
-    that contains them. Among several texts, a pair is recognised by its names; otherwise the text is the column that is named like one, or the one with the longest values.
+    that contains them. Among several texts, a pair is recognised by its names; otherwise the text is the column that is
+    named like one, or the one with the longest values.
 
     Args:
         findings: column = what it is.

@@ -11,9 +11,9 @@ Symbols:
 - c: number of words that n(p) and n(r) share, with repetitions
 - [·]: 1 if the condition holds, otherwise 0
 
-Both are from 0 to 1 and are undefined without rows. They equal the values of the official script of SQuAD 2.0 divided by
-100. As there, F1 with an empty answer is 1 if both are empty, otherwise 0; and gold answers without a word are left out
-if another one has words. Words are separated by white space, so in Chinese or Japanese F1 is close to exact match.
+Both are from 0 to 1 and are undefined without rows. They equal the values of the official script of SQuAD 2.0, divided
+by 100. As there, F1 with an empty answer is 1 if both are empty, otherwise 0; and gold answers without a word are left
+out if another one has words. Words are separated by white space, so in Chinese or Japanese F1 is close to exact match.
 
 References:
     Rajpurkar, Zhang, Lopyrev and Liang (2016), SQuAD: 100,000+ Questions for Machine Comprehension of Text, EMNLP,

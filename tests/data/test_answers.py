@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nlpmtl.data import Answers, Example, Input, TokenSequence, answer_tokens, context_tokens, strip_span, tokenize_windows
+from nlpmtl.data import (
+    Answers,
+    Example,
+    Input,
+    TokenSequence,
+    answer_tokens,
+    context_tokens,
+    strip_span,
+    tokenize_windows,
+)
 from tests.tiny_tokenizers import TOKENIZERS
 
 CONTEXT = "Ada lives in Turin. É, ada lives."
@@ -87,7 +96,8 @@ def test_an_answer_inside_a_token() -> None:
     tokens = context_tokens([sequence], context)
     (whole,) = answer_tokens(tokens, (13, 18), context)
     (part,) = answer_tokens(tokens, (14, 18), context)
-    assert whole is not None and part is not None
+    assert whole is not None
+    assert part is not None
     assert (whole.first, whole.last, whole.exact) == (part.first, part.last, True)
     assert not part.exact
 

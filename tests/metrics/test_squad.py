@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from nlpmtl.metrics import ExactMatch, Metric, SquadF1, answer_f1, is_exact_match
 from nlpmtl.metrics.squad import normalized_words
 
-ANSWERS = st.lists(st.sampled_from(["the", "a", "cat", "Cat,", "dog", "...", "U.S.", "", "in"]), max_size=4).map(" ".join)
+ANSWERS = st.lists(st.sampled_from(["the", "a", "cat", "Cat,", "dog", "...", "U.S.", "", "in"]), max_size=4).map(
+    " ".join
+)
 
 
 def official_f1(gold: str, predicted: str) -> float:

@@ -370,7 +370,13 @@ def test_a_run_is_scored_calibrated_and_described(trained: Trained) -> None:
 def test_predictions(trained: Trained) -> None:
     predictor = Predictor.from_pretrained(trained.model_dir)
     long = " . ".join(["the cat is red"] * 40)
-    inputs = [("cat", "the cat is red . the dog is blue"), ("cat", ""), ("", "the cat"), ("dog", long), ("dog", "É 𝄞 a")]
+    inputs = [
+        ("cat", "the cat is red . the dog is blue"),
+        ("cat", ""),
+        ("", "the cat"),
+        ("dog", long),
+        ("dog", "É 𝄞 a"),
+    ]
     for (_, context), prediction in zip(inputs, predictor.predict(inputs, task="qa"), strict=True):
         assert prediction.keys() == {"answer", "score", "start", "end"}, "no `truncated`"
         assert context[prediction["start"] : prediction["end"]] == prediction["answer"]
