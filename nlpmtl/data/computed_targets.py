@@ -145,10 +145,11 @@ class TargetsWriter:
         path: the file; None keeps the table in memory.
         stack: closes the file.
         has_sequences: whether the task defines its sequences, whose indices are in the column ``sequences``.
+        has_targets: whether the task defines its targets.
     """
 
-    def __init__(self, path: Path | None, stack: ExitStack, *, has_sequences: bool) -> None:
-        self._path, self._stack = path, stack
+    def __init__(self, path: Path | None, stack: ExitStack, *, has_sequences: bool, has_targets: bool = True) -> None:
+        self._path, self._stack, self._has_targets = path, stack, has_targets
         self._columns = {COUNT: pa.int32(), HASH: pa.uint64()}
         if has_sequences:
             self._columns[SEQUENCES] = pa.list_(pa.int64())
@@ -169,7 +170,11 @@ class TargetsWriter:
     def flush(self, *, last: bool = False) -> None:
         """Write the rows that were added. Wait while the type of a target is unknown, unless this is the last call."""
         if self._writer is None:
-            if not last and not (self._forms and all(form.dtype is not None for form in self._forms.values())):
+            if (
+                self._has_targets
+                and not last
+                and not (self._forms and all(form.dtype is not None for form in self._forms.values()))
+            ):
                 return
             for (name, by_sequence), form in self._forms.items():
                 self._columns |= form.columns(name, by_sequence)

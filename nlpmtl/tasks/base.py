@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from nlpmtl.config import TaskOptions
@@ -157,6 +156,16 @@ class Task(ReportedTask, ABC):
         return WordSplitting(self.word_splitting, self.split_marks, self.whole_words)
 
     @property
+    def window_stride(self) -> int | Literal["half"] | None:
+        """Tokens that the windows of a long input share, where `sequences` is not overridden; None: it is truncated."""
+        return None
+
+    @property
+    def reads_beginning(self) -> bool:
+        """Whether it reads its own input, truncated, as `sequences` returns it by default."""
+        return type(self).sequences is Task.sequences and self.window_stride is None
+
+    @property
     def outside(self) -> str | None:
         """The tag of words that belong to no span, for a kind that has one."""
         return None
@@ -187,7 +196,7 @@ class Task(ReportedTask, ABC):
         return None
 
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
-        """Return the texts of an example that the encoder reads. Default: its input, truncated.
+        """Return the texts of an example that the encoder reads. Default: its input, truncated or in windows.
 
         Equal texts of a row are tokenized and encoded once for all tasks.
 
@@ -195,7 +204,7 @@ class Task(ReportedTask, ABC):
             example: a row, or a raw input to predict for.
             predict: whether it is read for a prediction, not for training or evaluation.
         """
-        return [example.text_input()]
+        return [example.text_input(stride=self.window_stride)]
 
     def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
         """Return what the loss reads; None leaves the row out of the loss.
@@ -210,15 +219,6 @@ class Task(ReportedTask, ABC):
         """
         target = column_type(self.columns["label"]).target(example.labels["label"], self.labels)
         return None if target is None else Targets(example={"label": target})
-
-    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, left_out: int) -> list[str]:
-        """Return messages for the user about the targets of a train split. Default: none.
-
-        Args:
-            targets: the numbers that `targets` returned per example, by name, ``[examples]``.
-            left_out: number of labelled rows for which it returned None.
-        """
-        return []
 
     def corrupt(
         self, sequences: Sequence[TokenSequence], targets: Targets, rng: np.random.Generator

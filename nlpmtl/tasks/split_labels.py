@@ -119,11 +119,11 @@ def compute_targets(
         for name, dataset_rows in rows.items():
             methods = {
                 task: TaskMethods(
-                    None if type(tasks[task]).sequences is Task.sequences else tasks[task].sequences,
-                    tasks[task].targets,
+                    None if tasks[task].reads_beginning else tasks[task].sequences,
+                    tasks[task].targets if isinstance(labels, ComputedLabels) else None,
                 )
                 for task, labels in dataset_rows.labels.items()
-                if isinstance(labels, ComputedLabels)
+                if isinstance(labels, ComputedLabels) or tasks[task].window_stride is not None
             }
             if methods:
                 depends_on = _depends_on(dataset_rows, [tasks[task] for task in methods], datasets[name])
@@ -137,12 +137,12 @@ def _depends_on(rows: TokenizedSplit, tasks: Sequence[Task], dataset: DatasetCon
     parts: list[Any] = []
     for task in tasks:
         labels = rows.labels[task.name]
-        assert isinstance(labels, ComputedLabels)
         types = [base for base in type(task).__mro__ if base is not Task and _defines_targets(base)]
         digests = [digest_source(base) for base in types]
         if None in digests:
             return None
-        names = {key: column.names for key, column in labels.parsed.columns.items()}
+        parsed = labels.parsed.columns if isinstance(labels, ComputedLabels) else {}
+        names = {key: column.names for key, column in parsed.items()}
         parts.append([task.name, task.to_config(), digests, names, dataset.tasks[task.name].label_columns])
     return parts
 
