@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+from typer.testing import CliRunner
 
 import nlpmtl
 from nlpmtl import ConfigError, DataError, Predictor
+from nlpmtl.cli import app
 from nlpmtl.data import Collator, Example, Input, TokenSequence, tokenize_windows
 from nlpmtl.data_checks import check_datasets
 from nlpmtl.evaluation import Predictions
@@ -30,7 +33,8 @@ from nlpmtl.tasks import Confusion, ExampleOutputs, Prediction, QuestionAnswerin
 from nlpmtl.tasks.question_answering import WindowScores, best_span
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.export.test_transformers_model import assemble
-from tests.tiny import WORDS, Trained, read_json, train_tiny, write_encoder
+from tests.serving.conftest import running
+from tests.tiny import WORDS, Trained, read_json, train_tiny, write_encoder, write_rows
 from tests.tiny_tokenizers import TOKENIZERS
 
 SPEC: dict[str, Any] = {"kind": "question_answering", "labels": [], "metrics": None, "input": "pair"}
@@ -400,6 +404,25 @@ def test_the_exported_model_answers_alike_without_nlpmtl(trained: Trained, tmp_p
         answers.append((predictor.predict((question, context), task="qa")["answer"], run_without_nlpmtl(adapted)))
     for expected, printed in answers:
         assert printed == (expected or "no answer")
+
+
+def test_the_command_line_and_the_server(trained: Trained, tmp_path: Path) -> None:
+    predictor = Predictor.from_pretrained(trained.model_dir)
+    pair = ("cat", "the cat is red . the dog is blue")
+    expected = predictor.predict(pair, task="qa")
+    files = {"train": [{"question": pair[0], "context": pair[1]}, {"question": "dog", "context": ""}]}
+    source, output = write_rows(tmp_path / "rows.jsonl", files["train"]), tmp_path / "out.parquet"
+    command = ["predict", str(trained.model_dir), "--input", str(source), "--output", str(output)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    written = pq.read_table(output).to_pylist()
+    assert written[0]["qa"] == pytest.approx(expected, abs=1e-5)
+    assert written[1]["qa"] == {"answer": "", "score": 1.0, "start": 0, "end": 0}
+    with running(predictor) as server, server.client() as client:
+        assert client.get("/info").json["tasks"]["qa"]["input"] == "pair"
+        assert client.post("/predict", {"inputs": list(pair)}).json["qa"] == pytest.approx(expected, abs=1e-5)
+        reply = client.post("/predict/qa", {"inputs": [list(pair), {"text": "dog", "pair": ""}]})
+        assert [value["answer"] for value in reply.json] == [expected["answer"], ""]
 
 
 def run_without_nlpmtl(code: str) -> str:
