@@ -91,7 +91,7 @@ is_context = torch.tensor([part == 1 for part in inputs.sequence_ids()])
 with torch.no_grad():
     outputs = model(**inputs)
 start, end = (logits[0] - logits[0, 0] for logits in (outputs.start_logits, outputs.end_logits))
-scores = (start[:, None] + end).triu().masked_fill(~(is_context[:, None] & is_context).triu(), -torch.inf)
+scores = (start[:, None] + end).masked_fill(~(is_context[:, None] & is_context).triu(), -torch.inf)
 first, last = divmod(int(scores.argmax()), len(scores))
 print(context[offsets[first][0] : offsets[last][1]] if scores.max() > model.config.answer_threshold else "no answer")"""
 
