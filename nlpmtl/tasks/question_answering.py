@@ -2,7 +2,7 @@
 
     z(i, j) = (s_i − s_0) + (e_j − e_0)        (a, b) = argmax_{i ≤ j} z(i, j) over all windows of the context
 
-    p(i, j) = exp(z(i, j) / T) / Z        p(no answer) = 1 / Z        Z = 1 + Σ_{k ≤ l} exp(z(k, l) / T)
+    p(i, j) = exp((z(i, j) − θ) / T) / Z      p(no answer) = 1 / Z      Z = 1 + Σ_{k ≤ l} exp((z(k, l) − θ) / T)
 
 Symbols:
 - s, e: logits of the tokens of a window as the first and the last token of the answer; those of the window's first
@@ -10,11 +10,12 @@ Symbols:
 - i, j, k, l: tokens of the context in the window
 - z: score of a span; it is relative to that of no answer in the same window, because the logits of different windows
   cannot be compared
-- p: probability of a span, or of no answer, in its window; T: temperature
+- p: probability of a span, or of no answer, in its window
+- θ: threshold; T: temperature
 
-The best span is predicted if its score is above the threshold, otherwise no answer. The loss of a window is the mean of
-the two cross-entropies of its tokens, as in ``…ForQuestionAnswering`` of transformers; a window without the answer has
-its first token as the target.
+The best span is predicted if its score is above θ, so if it is more probable than no answer. The loss of a window is
+the mean of the two cross-entropies of its tokens, as in ``…ForQuestionAnswering`` of transformers; a window without the
+answer has its first token as the target.
 
 References:
     Devlin, Chang, Lee and Toutanova (2019), BERT: Pre-training of Deep Bidirectional Transformers for Language
@@ -109,10 +110,10 @@ class WindowScores(NamedTuple):
     end: NDArray[np.float64]
     spans: NDArray[np.integer]
 
-    def answer_odds(self, temperature: float) -> float:
-        """Return log Σ_{i ≤ j} exp(z(i, j) / T): the logarithm of the odds of an answer in this window."""
+    def answer_odds(self, threshold: float, temperature: float) -> float:
+        """Return log Σ_{i ≤ j} exp((z(i, j) − θ) / T): the logarithm of the odds of an answer in this window."""
         later = np.logaddexp.accumulate(self.end[::-1] / temperature)[::-1]
-        return float(np.logaddexp.reduce(self.start / temperature + later))
+        return float(np.logaddexp.reduce(self.start / temperature + later)) - threshold / temperature
 
 
 class _Best(NamedTuple):
@@ -266,9 +267,9 @@ class QuestionAnswering(Task):
         The probability of no answer is that in the window in which it is lowest; without any token it is 1.
         """
         if best.score > self.threshold:
-            odds = windows[best.window].answer_odds(temperature)
-            return float(np.exp(best.score / temperature - np.logaddexp(0.0, odds)))
-        odds = max((window.answer_odds(temperature) for window in windows), default=-np.inf)
+            odds = windows[best.window].answer_odds(self.threshold, temperature)
+            return float(np.exp((best.score - self.threshold) / temperature - np.logaddexp(0.0, odds)))
+        odds = max((window.answer_odds(self.threshold, temperature) for window in windows), default=-np.inf)
         return float(np.exp(-np.logaddexp(0.0, odds)))
 
     def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
