@@ -12,16 +12,19 @@ import nlpmtl.metrics
 
 def test_the_examples_run() -> None:
     # Not `nlpmtl.metrics.scores`: that name is the function.
-    for module in (nlpmtl.metrics, importlib.import_module("nlpmtl.metrics.tags")):
+    for module in (nlpmtl.metrics, *(importlib.import_module(f"nlpmtl.metrics.{name}") for name in ("squad", "tags"))):
         result = doctest.testmod(module)
         assert result.attempted > 0
         assert result.failed == 0
 
 
 def test_public_names() -> None:
-    members = "F1 Accuracy Loss MacroF1 MatthewsCorrelation MeanAbsoluteError MeanSquaredError Metric MicroF1 Pearson"
-    others = "Perplexity PredictionType SpanF1 Spearman TokenAccuracy check load_foreign reads_losses scores spans"
-    assert nlpmtl.metrics.__all__ == [*members.split(), *others.split(), "task_score"]
+    members = (
+        "F1 Accuracy ExactMatch Loss MacroF1 MatthewsCorrelation MeanAbsoluteError MeanSquaredError Metric MicroF1"
+    )
+    others = "Pearson Perplexity PredictionType SpanF1 Spearman SquadF1 TokenAccuracy"
+    functions = "answer_f1 check is_exact_match load_foreign reads_losses scores spans task_score"
+    assert nlpmtl.metrics.__all__ == [*members.split(), *others.split(), *functions.split()]
     assert all(hasattr(nlpmtl.metrics, name) for name in nlpmtl.metrics.__all__)
 
 
