@@ -27,9 +27,10 @@ LABELS: dict[str, dict[str, str]] = {
     "ud_ewt": {"tags": "labeling", "xpos": "labeling"},
     "wnut17": {"tags": "labeling"},
     "ud_ewt_trees": {"upos": "labeling"},
-    **{name: {} for name in ("xquad_en", "codah", "tatoeba_en_zh")},
+    "xquad_en": {"answers": "question_answering"},
+    **{name: {} for name in ("codah", "tatoeba_en_zh")},
 }
-"""Dataset = its label columns with their kinds; of three datasets no kind is built in."""
+"""Dataset = its label columns with their kinds; of two datasets no kind is built in."""
 OPTIONAL = {"cola": {"source"}, "stsb": {"genre", "source"}, "codah": {"category"}}
 """Further columns that may be proposed as classes."""
 CONLLU = {"tags": "upos"}

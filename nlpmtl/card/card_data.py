@@ -50,7 +50,7 @@ class CardTask:
             output=task.describe_output(),
             pipeline_tag=task.pipeline_tag,
             single_label=task.single_label,
-            windowed=task.windowed,
+            windowed=task.windowed or task.window_stride is not None,
             extra_inputs=[key for key in task.extra_inputs if key not in task.optional],
             plugin=None if type(task).__module__.startswith("nlpmtl.") else type(task).__module__,
         )

@@ -230,6 +230,15 @@ class RunConfig(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _options_fit_max_length(self) -> Self:
+        for name, options in self.tasks.items():
+            try:
+                options.task_type.check_max_length(options, self.encoder.max_length)
+            except ValueError as error:
+                raise ValueError(f"task {name!r}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
     def _cross_stitch_speed_is_a_learning_rate(self) -> Self:
         if self.sharing.kind == "cross_stitch" and not getattr(self.optimizer, "normalizes_updates", False):
             raise ValueError(

@@ -9,6 +9,7 @@ batch = Collator([split], pad=0, types=True)([(0, 0), (0, 1)])
 
 from __future__ import annotations
 
+from nlpmtl.data.answers import Answers, answer_tokens, context_tokens, strip_span
 from nlpmtl.data.batch import Batch, TaskBatch, split_into_microbatches, to_device
 from nlpmtl.data.collate import BatchStats, Collator
 from nlpmtl.data.column_types import ColumnType, column_type, is_coded, parse_value
@@ -58,6 +59,7 @@ __all__ = [
     "IGNORED",
     "NO_TOKEN",
     "WHITESPACE",
+    "Answers",
     "Batch",
     "BatchStats",
     "ClassLabels",
@@ -93,9 +95,11 @@ __all__ = [
     "Windows",
     "WordCounts",
     "WordSplitting",
+    "answer_tokens",
     "attach_labels",
     "check_text_inputs",
     "column_type",
+    "context_tokens",
     "describe_changes",
     "describe_value",
     "digest_source",
@@ -120,6 +124,7 @@ __all__ = [
     "split_missing",
     "split_words",
     "stack_targets",
+    "strip_span",
     "to_bio",
     "to_device",
     "to_input",

@@ -95,6 +95,17 @@ class ComputedLabels(Labels):
     def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
         return stack_targets(self._read(rows))
 
+    def numbers(self) -> dict[str, NDArray[Any]]:
+        """Return the targets that are a number per example, by name, for the rows that have targets, ``[examples]``."""
+        assert self.stored is not None, "the targets are computed"
+        table = self.stored.table
+        names = [name for name in table.column_names if name.startswith("example:")]
+        return {
+            name.removeprefix("example:"): to_numpy(table[name].drop_null())
+            for name in names
+            if not pa.types.is_list(table[name].type)
+        }
+
     def with_targets(self, table: pa.Table) -> ComputedLabels:
         """Return the same labels with the targets that a `TargetsWriter` wrote."""
         counts, hashes = to_numpy(table[COUNT]), to_numpy(table[HASH])
@@ -134,10 +145,11 @@ class TargetsWriter:
         path: the file; None keeps the table in memory.
         stack: closes the file.
         has_sequences: whether the task defines its sequences, whose indices are in the column ``sequences``.
+        has_targets: whether the task defines its targets.
     """
 
-    def __init__(self, path: Path | None, stack: ExitStack, *, has_sequences: bool) -> None:
-        self._path, self._stack = path, stack
+    def __init__(self, path: Path | None, stack: ExitStack, *, has_sequences: bool, has_targets: bool = True) -> None:
+        self._path, self._stack, self._has_targets = path, stack, has_targets
         self._columns = {COUNT: pa.int32(), HASH: pa.uint64()}
         if has_sequences:
             self._columns[SEQUENCES] = pa.list_(pa.int64())
@@ -158,7 +170,11 @@ class TargetsWriter:
     def flush(self, *, last: bool = False) -> None:
         """Write the rows that were added. Wait while the type of a target is unknown, unless this is the last call."""
         if self._writer is None:
-            if not last and not (self._forms and all(form.dtype is not None for form in self._forms.values())):
+            if (
+                self._has_targets
+                and not last
+                and not (self._forms and all(form.dtype is not None for form in self._forms.values()))
+            ):
                 return
             for (name, by_sequence), form in self._forms.items():
                 self._columns |= form.columns(name, by_sequence)

@@ -103,7 +103,8 @@ def tokenize_windows(
         words: the spans of the words of each single text. An iterator is read after the tokenizer's encodings are
             freed, which lowers the peak memory for long texts.
         max_length: the maximum number of tokens of a window, special tokens included.
-        stride: the number of tokens that neighbouring windows share, at most all but one; "half": half of a window.
+        stride: the number of tokens that neighbouring windows share, at most all but one, and of a pair, whose first
+            text may leave little room, at most half; "half": half of a window.
         offsets: whether to return the offsets of tokens.
     """
     assert pairs is None or words is None, "words of pairs cannot be read in windows"
@@ -212,7 +213,8 @@ def _window_layout(
         after[i] = len(row) - before[i] - lengths[i]
     size = np.maximum(max_length - before - after, 0)
     lengths = np.where(size > 0, lengths, 0)
-    shared = size // 2 if stride == "half" else np.minimum(stride, size - 1)
+    half = size // 2
+    shared = half if stride == "half" else np.minimum(stride, half if last else size - 1)
     step = np.maximum(size - shared, 1)
     count = 1 + -(-np.maximum(lengths - size, 0) // step)
     return _WindowLayout(lengths, before, after, count, size, step, backwards=side == "left")

@@ -41,11 +41,11 @@ class TaskMethods(NamedTuple):
 
     Args:
         sequences: `Task.sequences`; None: one sequence per row, its truncated input.
-        targets: `Task.targets`.
+        targets: `Task.targets`; None: the targets are those of the label column.
     """
 
     sequences: Callable[..., Sequence[TextInput]] | None
-    targets: Callable[[Example, Sequence[TokenSequence]], Targets | None]
+    targets: Callable[[Example, Sequence[TokenSequence]], Targets | None] | None
 
 
 def parse_columns(
@@ -142,8 +142,8 @@ def _with_targets(
     labels, sequence_indices = dict(split.labels), dict(split.sequence_indices)
     for task, table in tables.items():
         parsed = labels[task]
-        assert isinstance(parsed, ComputedLabels)
-        labels[task] = parsed.with_targets(table)
+        if isinstance(parsed, ComputedLabels):
+            labels[task] = parsed.with_targets(table)
         if SEQUENCES in table.column_names:
             sequence_indices[task] = Ragged.from_arrow(table[SEQUENCES])
     return replace(split, tokens=tokens, truncated=truncated, labels=labels, sequence_indices=sequence_indices)
@@ -243,6 +243,7 @@ class _TaskWriter:
                 None if directory is None else directory / f"task{i}.arrow",
                 stack,
                 has_sequences=method.sequences is not None,
+                has_targets=method.targets is not None,
             )
             for i, (task, method) in enumerate(methods.items())
         }
@@ -256,15 +257,15 @@ class _TaskWriter:
         of_rows = self._split.tokens.sequences(rows)
         indices = {} if self._sequences is None else self._add_sequences(self._sequences, chunk, tokenized, of_rows)
         for task, examples in chunk.examples.items():
-            writer = self._targets[task]
+            writer, compute = self._targets[task], self._methods[task].targets
             for row, example, sequence in zip(rows, examples, of_rows, strict=True):
                 read = indices[task][row - chunk.start] if task in indices else [row]
-                if example is None:
+                if example is None or compute is None:
                     writer.append(None, hash=0, sequences=read)
                     continue
                 sequences = [sequence] if self._sequences is None else list(map(self._sequences.sequence, read))
                 with _naming(self._split, row, task, "targets"):
-                    targets = self._methods[task].targets(example, sequences)
+                    targets = compute(example, sequences)
                     targets = None if targets is None else writer.check(targets, sequences=len(sequences))
                 writer.append(targets, hash=int(hash_strings([dumps(example.labels)])[0]), sequences=read)
             writer.flush()

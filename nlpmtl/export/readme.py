@@ -17,7 +17,7 @@ def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> st
         stock: how the exported model predicts.
         max_length: maximum input length in tokens.
     """
-    labels = ", ".join(f"`{label}`" for label in task.labels) or "none: `score` is a number"
+    labels = ", ".join(f"`{label}`" for label in task.labels) or f"none: {task.describe_output()}"
     lines = [
         "---",
         "library_name: transformers",
@@ -35,10 +35,7 @@ def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> st
         f"- Labels: {labels}",
         "",
         "```python",
-        "from transformers import pipeline",
-        "",
-        f'pipe = pipeline("{task.pipeline_tag}", model="this-directory-or-repository")',
-        f"pipe({_arguments(task, stock)})",
+        _pipeline_call(task, stock) if stock.usage is None else stock.usage,
         "```",
         "",
         "## Folded into the last layer",
@@ -51,6 +48,14 @@ def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> st
         "",
     ]
     return "\n".join(lines)
+
+
+def _pipeline_call(task: Task, stock: StockModel) -> str:
+    return f"""\
+from transformers import pipeline
+
+pipe = pipeline("{task.pipeline_tag}", model="this-directory-or-repository")
+pipe({_arguments(task, stock)})"""
 
 
 def _arguments(task: Task, stock: StockModel) -> str:

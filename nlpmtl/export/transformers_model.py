@@ -155,7 +155,7 @@ def _verify(
     with torch.inference_mode():
         rows = {task.name: torch.arange(len(_TEST_TEXTS), device=model.device)}
         expected = model(**inputs, rows=rows)[task.name].cpu().double() * stock.factor + stock.shift
-        logits = exported.eval().to(model.device)(**inputs).logits.cpu().double()
+        logits = _logits(exported.eval().to(model.device)(**inputs), stock).cpu().double()
     if expected.dim() > 2:
         mask = inputs["attention_mask"].cpu().bool()
         expected, logits = expected[mask], logits[mask]
@@ -165,6 +165,12 @@ def _verify(
     if not difference <= max(_TOLERANCE * scale, _TOLERANCE_EPS * torch.finfo(model.dtype).eps * largest):
         raise _export_error(task.name, f"{type(exported).__name__} gives other logits: they differ by {difference:.1e}")
     return difference / largest
+
+
+def _logits(outputs: Any, stock: StockModel) -> Tensor:
+    """Return the logits of a stock model in the shape of those of the head."""
+    first, *others = (outputs[name] for name in stock.outputs)
+    return torch.stack([first, *others], dim=-1) if others else first
 
 
 def _export_error(task: str, reason: str) -> ModelError:

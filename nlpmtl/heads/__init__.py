@@ -6,7 +6,12 @@ head = Head(width=384, outputs=3, config=sequence_head_config(encoder.config), l
 from __future__ import annotations
 
 from nlpmtl.heads.head import Head, HeadContext, HeadInputs, Outputs, named_outputs
-from nlpmtl.heads.head_config import HeadConfig, sequence_head_config, token_head_config
+from nlpmtl.heads.head_config import (
+    HeadConfig,
+    question_answering_head_config,
+    sequence_head_config,
+    token_head_config,
+)
 from nlpmtl.heads.pooling import AttentionPooling
 
 __all__ = [
@@ -17,6 +22,7 @@ __all__ = [
     "HeadInputs",
     "Outputs",
     "named_outputs",
+    "question_answering_head_config",
     "sequence_head_config",
     "token_head_config",
 ]

@@ -21,7 +21,12 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from transformers.activations import ACT2FN
 
 from nlpmtl.config import Pooling
-from nlpmtl.heads.head_config import HeadConfig, sequence_head_config, token_head_config
+from nlpmtl.heads.head_config import (
+    HeadConfig,
+    question_answering_head_config,
+    sequence_head_config,
+    token_head_config,
+)
 from nlpmtl.heads.pooling import AttentionPooling
 
 Outputs = Mapping[str, Tensor]
@@ -241,16 +246,20 @@ class HeadContext:
             outputs: size of the output vector.
             pooling: pooling of the hidden states; default: that of the model.
         """
-        return self._head(outputs, "sequence", pooling or self.pooling)
+        config = sequence_head_config(self.config)
+        pooling = pooling or self.pooling
+        return self._head(outputs, "sequence", config if pooling is None else replace(config, pooling=pooling))
 
     def token_head(self, outputs: int) -> nn.Module:
         """Return the architecture's head of ``…ForTokenClassification``: one output vector per token."""
-        return self._head(outputs, "token")
+        return self._head(outputs, "token", token_head_config(self.config))
 
-    def _head(self, outputs: int, level: Literal["sequence", "token"], pooling: Pooling | None = None) -> Head:
+    def question_answering_head(self) -> nn.Module:
+        """Return the architecture's head of ``…ForQuestionAnswering``: the start and end logit of each token."""
+        return self._head(2, "token", question_answering_head_config(self.config))
+
+    def _head(self, outputs: int, level: Literal["sequence", "token"], config: HeadConfig) -> Head:
         sequence = sequence_head_config(self.config)
-        config = sequence if level == "sequence" else token_head_config(self.config)
-        config = config if pooling is None else replace(config, pooling=pooling)
         std = getattr(self.config, "initializer_range", None) or 0.02
         head = Head(width=self.width, outputs=outputs, config=config, level=level, std=std, seed=self.seed)
         # A token head has pretrained weights only if its layers are those of the sequence head, as in ModernBERT.

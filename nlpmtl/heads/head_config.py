@@ -101,6 +101,13 @@ def token_head_config(config: PretrainedConfig) -> HeadConfig:
     return HeadConfig(dense=False, dropout_out=_classifier_dropout(config))
 
 
+def question_answering_head_config(config: PretrainedConfig) -> HeadConfig:
+    """Return the config of the head of ``…ForQuestionAnswering``: a linear layer, except for ModernBERT."""
+    if config.model_type == "modernbert":
+        return _modernbert(config)
+    return HeadConfig(dense=False, dropout_out=getattr(config, "qa_dropout", 0.0), hf_modules=("qa_outputs",))
+
+
 def _modernbert(config: PretrainedConfig) -> HeadConfig:
     return HeadConfig(
         dense_std=config.initializer_range / math.sqrt(2 * config.num_hidden_layers),

@@ -199,7 +199,7 @@ def collect_texts(
     Raises:
         RunError: `Task.sequences` did not return text inputs.
     """
-    default = tuple(name for name, task in tasks.items() if type(task).sequences is Task.sequences)
+    default = tuple(name for name, task in tasks.items() if task.reads_beginning)
     groups = [default, *((name,) for name in tasks if name not in default)]
     reads: dict[tuple[str, ...], list[list[TextRead]]] = {group: [] for group in groups if group}
     texts = TextTable()

@@ -21,6 +21,7 @@ class Finding:
         separator: what separates the labels or words in a cell; None for a list.
         scheme: tagging scheme of tags of words.
         spans: whether the labels are character spans of a text.
+        context: the column of the texts that contain the answers to questions.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class Finding:
     separator: str | None = None
     scheme: str | None = None
     spans: bool = False
+    context: str | None = None
 
 
 def not_used(evidence: str) -> Finding:

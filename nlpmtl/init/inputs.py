@@ -21,6 +21,8 @@ _PAIRS = (
     ("context", "response"),
 )
 """Names of columns that are a pair of texts, in this order."""
+_QUESTION_NAMES = {"question", "query"}
+"""Words in the names of columns of questions."""
 _PARTS = (("1", "2"), ("a", "b"), ("first", "second"), ("left", "right"))
 """The part in which the names of two columns differ if they are a pair of texts."""
 
@@ -28,8 +30,9 @@ _PARTS = (("1", "2"), ("a", "b"), ("first", "second"), ("left", "right"))
 def find_inputs(findings: Mapping[str, Finding], table: Table) -> dict[str, str]:
     """Return the columns of the input by their key in a dataset file: text, text and pair, or words.
 
-    Words are read if a task labels them, and where there is no text. Among several texts, a pair is recognised by its
-    names; otherwise the text is the column that is named like one, or the one with the longest values.
+    Words are read if a task labels them, and where there is no text. Answers to questions need a question and the text
+    that contains them. Among several texts, a pair is recognised by its names; otherwise the text is the column that is
+    named like one, or the one with the longest values.
 
     Args:
         findings: column = what it is.
@@ -52,6 +55,9 @@ def find_inputs(findings: Mapping[str, Finding], table: Table) -> dict[str, str]
         return {"words": words[0]}
     if pair and texts:
         return {"text": _best_text(texts, table), "pair": pair[0]}
+    contexts = [finding.context for finding in findings.values() if finding.context is not None]
+    if contexts and (questions := [column for column in texts if column != contexts[0]]):
+        return {"text": _find_question(questions, table), "pair": contexts[0]}
     if len(texts) > 1 and (names := _find_pair(texts)) is not None:
         return dict(zip(("text", "pair"), names, strict=True))
     if not texts:
@@ -71,6 +77,12 @@ def _find_pair(columns: list[str]) -> tuple[str, str] | None:
             if other != name and other in by_name:
                 return column, by_name[other]
     return None
+
+
+def _find_question(columns: list[str], table: Table) -> str:
+    """Return the column that is named like a question, and among several the one with the shortest values."""
+    profiles = [table.columns[column] for column in columns]
+    return min(profiles, key=lambda column: (not column.words_in_name & _QUESTION_NAMES, column.mean_words)).name
 
 
 def _best_text(columns: list[str], table: Table) -> str:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from nlpmtl.data import Answers, Example, Input
 from nlpmtl.init.finding import Finding, not_used
 from nlpmtl.init.profile import Profile
 from nlpmtl.init.table import Table
 from nlpmtl.init.tags import find_scheme
 
 _MAX_LABELS = 1000
+_MOSTLY = 0.95
 _MAX_WORD_TAGS = 500
 
 
@@ -25,11 +27,16 @@ def character_spans(column: Profile, table: Table) -> Finding | None:
 
 
 def answers(column: Profile, table: Table) -> Finding | None:
-    """Answers with their position in a text, as in SQuAD."""
+    """Answers with their position in a text of another column: as in SQuAD, or lists of start and end."""
+    keys = {"text", "answer_start"} if column.type == "object" else {"start", "end"}
     values = column.items if column.type == "list" else column.values if column.type == "object" else []
-    if not values or not all(isinstance(value, dict) and {"text", "answer_start"} <= value.keys() for value in values):
+    if not values or not all(isinstance(value, dict) and keys <= value.keys() for value in values):
         return None
-    return not_used("answers in a text; question answering is not built in")
+    contexts = [other for other in table.columns.values() if _contains_answers(column, other, table)]
+    if not contexts:
+        return not_used("answers, but no column has texts with these answers at these positions")
+    context = max(contexts, key=lambda other: other.mean_words).name
+    return Finding("question_answering", f"answers in the texts of {context!r}", context=context)
 
 
 def words(column: Profile, table: Table) -> Finding | None:
@@ -144,6 +151,22 @@ def other_lists(column: Profile, table: Table) -> Finding | None:
     if column.type == "list":
         return not_used("lists that are neither words, tags nor labels that occur again and again")
     return not_used("objects") if column.type == "object" else None
+
+
+def _contains_answers(column: Profile, texts: Profile, table: Table) -> bool:
+    """Return whether nearly all answers of a column are in the texts of another one."""
+    if texts.type != "string":
+        return False
+    rows = list(table.rows_of(column.name, texts.name))
+    return bool(rows) and sum(_are_in(answers, text) for answers, text in rows) >= _MOSTLY * len(rows)
+
+
+def _are_in(answers: Any, text: str) -> bool:
+    try:
+        Answers.parse(answers, Example(Input("", text)))
+    except ValueError:
+        return False
+    return True
 
 
 def _marks_roots(column: Profile, table: Table) -> bool:

@@ -135,6 +135,8 @@ def _drop_unread(findings: Mapping[str, Finding], inputs: Mapping[str, str]) -> 
             finding = not_used(f"{finding.evidence}; the input is {' and '.join(map(repr, keys)) or 'missing'}")
         elif finding.kind == "labeling" and "words" not in inputs:
             finding = not_used(f"{finding.evidence}, but there is no column of words")
+        elif finding.context is not None and inputs.get("pair") != finding.context:
+            finding = not_used(f"{finding.evidence}, but there is no column of questions")
         elif finding.separator not in (None, separator):
             finding = not_used(
                 f"{finding.evidence}; only one separator can be set, and another column has {separator!r}"

@@ -29,6 +29,7 @@ from nlpmtl.metrics.f1 import F1, MacroF1, MicroF1
 from nlpmtl.metrics.loss import Loss, Perplexity
 from nlpmtl.metrics.matthews import MatthewsCorrelation
 from nlpmtl.metrics.scores import check, load_foreign, reads_losses, scores, task_score
+from nlpmtl.metrics.squad import ExactMatch, SquadF1, answer_f1, is_exact_match
 from nlpmtl.metrics.tags import SpanF1, TokenAccuracy, spans
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "AccuracyF1",
     "AccuracyMacroF1",
     "CombinedMetric",
+    "ExactMatch",
     "Loss",
     "MacroF1",
     "MatthewsCorrelation",
@@ -51,8 +53,11 @@ __all__ = [
     "PredictionType",
     "SpanF1",
     "Spearman",
+    "SquadF1",
     "TokenAccuracy",
+    "answer_f1",
     "check",
+    "is_exact_match",
     "load_foreign",
     "reads_losses",
     "scores",

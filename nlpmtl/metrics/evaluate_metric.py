@@ -16,6 +16,8 @@ FEATURES: dict[PredictionType, Value | List] = {
     "tags": List(Value("string")),
     LOSS: Value("float64"),
 }
+_REFERENCES: dict[PredictionType, Value | List] = {"answers": List(Value("string"))}
+"""Types of references, where they differ from those of predictions."""
 
 
 class EvaluateMetric(evaluate.Metric):  # type: ignore[misc]  # `evaluate` has no types
@@ -40,7 +42,7 @@ class EvaluateMetric(evaluate.Metric):  # type: ignore[misc]  # `evaluate` has n
         return evaluate.MetricInfo(
             description=type(self._metric).__doc__ or self.name,
             citation="",
-            features=Features({"predictions": value, "references": value}),
+            features=Features({"predictions": value, "references": _REFERENCES.get(self._metric.reads_as, value)}),
         )
 
     def _build_data_dir(self) -> str:

@@ -17,6 +17,7 @@ from nlpmtl.tasks.losses import LabelLoss
 from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction, decode_all
 from nlpmtl.tasks.pooling import PooledFields, pooling_argument
+from nlpmtl.tasks.question_answering import QuestionAnswering
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.reporting import ItemProbabilities, RowError
 from nlpmtl.tasks.scoring import check_scoring, loss_metrics, needs_predictions
@@ -41,6 +42,7 @@ __all__ = [
     "OutputOptions",
     "PooledFields",
     "Prediction",
+    "QuestionAnswering",
     "Regression",
     "RegressionPairs",
     "RowError",

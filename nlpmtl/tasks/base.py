@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import PrivateAttr
@@ -116,6 +116,18 @@ class Task(ReportedTask, ABC):
             except ConfigError as error:
                 raise ConfigError(f"task {task!r}: {error}") from None
 
+    @classmethod
+    def check_max_length(cls, options: Any, max_length: int) -> None:
+        """Check the options of a config table against the maximum input length. Default: nothing.
+
+        Args:
+            options: the options of the type.
+            max_length: `encoder.max_length` of the run.
+
+        Raises:
+            ValueError: the rule that they break.
+        """
+
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The encoder's tokenizer, which neither truncates nor pads. It is set before `sequences` is called."""
@@ -142,6 +154,16 @@ class Task(ReportedTask, ABC):
     def splitting(self) -> WordSplitting:
         """The rule that splits raw text into words."""
         return WordSplitting(self.word_splitting, self.split_marks, self.whole_words)
+
+    @property
+    def window_stride(self) -> int | Literal["half"] | None:
+        """Tokens that the windows of a long input share, where `sequences` is not overridden; None: it is truncated."""
+        return None
+
+    @property
+    def reads_beginning(self) -> bool:
+        """Whether it reads its own input, truncated, as `sequences` returns it by default."""
+        return type(self).sequences is Task.sequences and self.window_stride is None
 
     @property
     def outside(self) -> str | None:
@@ -174,7 +196,7 @@ class Task(ReportedTask, ABC):
         return None
 
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
-        """Return the texts of an example that the encoder reads. Default: its input, truncated.
+        """Return the texts of an example that the encoder reads. Default: its input, truncated or in windows.
 
         Equal texts of a row are tokenized and encoded once for all tasks.
 
@@ -182,7 +204,7 @@ class Task(ReportedTask, ABC):
             example: a row, or a raw input to predict for.
             predict: whether it is read for a prediction, not for training or evaluation.
         """
-        return [example.text_input()]
+        return [example.text_input(stride=self.window_stride)]
 
     def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
         """Return the targets of the loss; None excludes the row from the loss.

@@ -69,6 +69,58 @@ def _minimize(loss: Callable[[float], float]) -> float:
     return float(np.exp(result.x))
 
 
+def fit_confidence_temperature(
+    confidence: Callable[[float], NDArray[np.floating]], correct: NDArray[np.bool_]
+) -> float:
+    """Return the temperature that maximises the likelihood of which predictions are correct.
+
+    It is for predictions without a fixed number of classes, which the temperature does not change.
+
+    Args:
+        confidence: the probability of each prediction at a temperature, ``[items]``.
+        correct: whether each prediction is correct, ``[items]``.
+    """
+
+    def loss(temperature: float) -> float:
+        probabilities = np.clip(confidence(temperature), 1e-12, 1 - 1e-12)
+        return -float(np.log(np.where(correct, probabilities, 1 - probabilities)).mean())
+
+    return _minimize(loss)
+
+
+def best_cut(
+    scores: NDArray[np.floating], *, above: NDArray[np.floating], below: NDArray[np.floating], default: float
+) -> float:
+    """Return the threshold on scores with the highest mean value; the default if none is better.
+
+    It is midway between two neighbouring scores, or by 1 below the lowest or above the highest one. Of several
+    thresholds with the same mean it is the nearest to the default. Takes O(items · log items).
+
+    >>> best_cut(np.array([1.0, 2.0, 4.0]), above=np.array([0, 1, 1]), below=np.array([1, 0, 0]), default=0.0)
+    1.5
+
+    Args:
+        scores: score of each item, ``[items]``; one of -inf is below every threshold.
+        above: value of each item if its score is above the threshold, ``[items]``.
+        below: value of each item otherwise, ``[items]``.
+        default: the threshold that is returned if no other one is better.
+    """
+    finite = np.isfinite(scores)
+    order = np.argsort(scores[finite], kind="stable")
+    values, above, below = scores[finite][order], above[finite][order], below[finite][order]
+    if not len(values):
+        return default
+    # The total with the first k items below the threshold, for each k from 0 to the number of items.
+    totals = np.append(0.0, np.cumsum(below)) + np.append(np.cumsum(above[::-1])[::-1], 0.0)
+    candidates = np.concatenate([[values[0] - 1], (values[:-1] + values[1:]) / 2, [values[-1] + 1]])
+    is_cut = np.concatenate([[True], values[1:] > values[:-1], [True]])
+    is_best = totals >= totals[is_cut].max() - 1e-12
+    if is_best[np.searchsorted(values, default, side="right")]:
+        return default
+    best = candidates[is_cut & is_best]
+    return float(best[np.abs(best - default).argmin()])
+
+
 def best_threshold(probabilities: NDArray[np.floating], is_gold: NDArray[np.bool_]) -> float:
     """Return the decision threshold of a label with the highest F1; 0.5 if the label never occurs.
 

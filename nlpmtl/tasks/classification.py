@@ -30,7 +30,6 @@ from nlpmtl.tasks.outputs import (
     label_scores,
     scores_type,
     softmax,
-    stack_outputs,
 )
 from nlpmtl.tasks.pooling import PooledFields
 from nlpmtl.tasks.reporting import ItemProbabilities
@@ -120,7 +119,7 @@ class Classification(PooledFields, LabelTask):
     prediction_types: ClassVar[tuple[PredictionType, ...]] = ("label",)
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
 
-    changeable = frozenset({"pos_label"})
+    changeable = PooledFields.changeable | {"pos_label"}
     renamed_keys: ClassVar[Mapping[str, str]] = {"positive": "pos_label"}
 
     pos_label: LabelName | None = None
@@ -150,19 +149,19 @@ class Classification(PooledFields, LabelTask):
         return None if self.pos_label is None else self.labels.index(self.pos_label)
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
-        logits = upcast(outputs["logits"])
+        logits = self.example_logits(upcast(outputs["logits"]), batch)
         weight = self.label_weights(logits)
         return self.loss_function.single_label(
             logits, batch.targets["label"], weight=weight, label_smoothing=self.label_smoothing
         )
 
     def uncertainty(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
-        return entropy(outputs["logits"]).sum()
+        return entropy(self.example_logits(outputs["logits"], batch)).sum()
 
     def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
         if not items:
             return []
-        logits = stack_outputs(items)
+        logits = self.item_logits(items)
         probabilities, best = softmax(logits / self.temperature), logits.argmax(axis=-1).tolist()
         return [
             Prediction(self.labels[i], float(row[i]), extra=row) for i, row in zip(best, probabilities, strict=True)
@@ -181,7 +180,7 @@ class Classification(PooledFields, LabelTask):
         ids = {name: i for i, name in enumerate(self.labels)}
         known = [i for i, label in enumerate(gold) if label in ids]
         if known:
-            logits = stack_outputs([items[i] for i in known])
+            logits = self.item_logits([items[i] for i in known])
             self.temperature = fit_temperature(logits, np.array([ids[gold[i]] for i in known]))
 
     def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
@@ -199,6 +198,7 @@ class Classification(PooledFields, LabelTask):
     def stock_model(self) -> StockModel | None:
         return StockModel(
             "single_label_classification",
+            omitted=self.omitted_windows(),
             arguments={"truncation": True},
             **fold_temperature(self.temperature),
         )

@@ -29,7 +29,6 @@ from nlpmtl.tasks.outputs import (
     Prediction,
     label_scores,
     scores_type,
-    stack_outputs,
 )
 from nlpmtl.tasks.pooling import PooledFields
 from nlpmtl.tasks.reporting import ItemProbabilities, RowError, as_text
@@ -90,7 +89,7 @@ class Multilabel(PooledFields, LabelTask):
         self._scale = targets / weighted if weighted > 0 else 1.0
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
-        logits = upcast(outputs["logits"])
+        logits = self.example_logits(upcast(outputs["logits"]), batch)
         targets = batch.targets["label"].to(logits.dtype) * (1 - self.label_smoothing) + self.label_smoothing / 2
         positive = self.label_weights(logits)
         losses = self.loss_function.multi_label(logits, targets, pos_weight=positive)
@@ -99,13 +98,13 @@ class Multilabel(PooledFields, LabelTask):
     def uncertainty(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
         import torch
 
-        logits = outputs["logits"]
+        logits = self.example_logits(outputs["logits"], batch)
         return entropy(torch.stack([logits, torch.zeros_like(logits)], dim=-1)).mean(dim=-1).sum()
 
     def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
         thresholds, predictions = np.array(self.thresholds), list[Prediction]()
         for start in range(0, len(items), _ROWS):
-            for row in self._probabilities(stack_outputs(items[start : start + _ROWS])):
+            for row in self._probabilities(self.item_logits(items[start : start + _ROWS])):
                 predictions.append(Prediction(self._names[row > thresholds].tolist(), extra=row))
         return predictions
 
@@ -133,7 +132,7 @@ class Multilabel(PooledFields, LabelTask):
 
     def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:
         """Fit the temperature of all labels, then the threshold of each label to the best F1."""
-        hot, logits = multi_hot(gold, self._ids), stack_outputs(items)
+        hot, logits = multi_hot(gold, self._ids), self.item_logits(items)
         self.temperature = fit_sigmoid_temperature(logits, hot)
         probabilities = self._probabilities(logits)
         self.thresholds = tuple(best_threshold(probabilities[:, i], hot[:, i]) for i in range(len(self.labels)))
@@ -170,7 +169,7 @@ class Multilabel(PooledFields, LabelTask):
     def stock_model(self) -> StockModel | None:
         return StockModel(
             "multi_label_classification",
-            omitted=(_THRESHOLDS,),
+            omitted=(_THRESHOLDS, *self.omitted_windows()),
             config={"thresholds": dict(zip(self.labels, self.thresholds, strict=True))},
             arguments={"truncation": True, "top_k": None},
             **fold_temperature(self.temperature),

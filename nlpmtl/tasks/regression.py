@@ -97,13 +97,14 @@ class Regression(PooledFields, Task):
         )
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
-        logits = upcast(outputs["logits"]).squeeze(-1)
+        logits = self.example_logits(upcast(outputs["logits"]), batch).squeeze(-1)
         targets = (batch.targets["label"] - self.target["mean"]) / self.target["std"]
         return (logits - targets.to(logits.dtype)).square()
 
     def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
         mean, std = self.target["mean"], self.target["std"]
-        return [Prediction(float(item.outputs["logits"][0][0]) * std + mean) for item in items]
+        logits = self.item_logits(items)[:, 0].tolist() if items else []
+        return [Prediction(logit * std + mean) for logit in logits]
 
     def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """``{"value": 3.7}``, on the scale of the data."""
@@ -134,6 +135,7 @@ class Regression(PooledFields, Task):
             factor=std,
             shift=mean,
             folded=() if (mean, std) == (0.0, 1.0) else (folded,),
+            omitted=self.omitted_windows(),
             arguments={"truncation": True},
         )
 

@@ -58,7 +58,7 @@ class Sentiment(Classification):
 
     def stock_model(self) -> StockModel | None:
         stock = super().stock_model()
-        return stock and replace(stock, omitted=(_POLARITY,))
+        return stock and replace(stock, omitted=(_POLARITY, *stock.omitted))
 
     @cached_property
     def _positions(self) -> Logits:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -119,11 +119,11 @@ def compute_targets(
         for name, dataset_rows in rows.items():
             methods = {
                 task: TaskMethods(
-                    None if type(tasks[task]).sequences is Task.sequences else tasks[task].sequences,
-                    tasks[task].targets,
+                    None if tasks[task].reads_beginning else tasks[task].sequences,
+                    tasks[task].targets if isinstance(labels, ComputedLabels) else None,
                 )
                 for task, labels in dataset_rows.labels.items()
-                if isinstance(labels, ComputedLabels)
+                if isinstance(labels, ComputedLabels) or tasks[task].window_stride is not None
             }
             if methods:
                 depends_on = _depends_on(dataset_rows, [tasks[task] for task in methods], datasets[name])
@@ -137,12 +137,12 @@ def _depends_on(rows: TokenizedSplit, tasks: Sequence[Task], dataset: DatasetCon
     parts: list[Any] = []
     for task in tasks:
         labels = rows.labels[task.name]
-        assert isinstance(labels, ComputedLabels)
         types = [base for base in type(task).__mro__ if base is not Task and _defines_targets(base)]
         digests = [digest_source(base) for base in types]
         if None in digests:
             return None
-        names = {key: column.names for key, column in labels.parsed.columns.items()}
+        parsed = labels.parsed.columns if isinstance(labels, ComputedLabels) else {}
+        names = {key: column.names for key, column in parsed.items()}
         parts.append([task.name, task.to_config(), digests, names, dataset.tasks[task.name].label_columns])
     return parts
 
@@ -166,6 +166,16 @@ def train_values(task: str, train: Mapping[str, TokenizedSplit]) -> dict[str, li
         for key, part in parts.items():
             values.setdefault(key, []).extend(part)
     return values
+
+
+def target_notes(tasks: Mapping[str, Task], train: Mapping[str, TokenizedSplit]) -> Iterator[str]:
+    """Yield the messages of the tasks about the targets that they computed for the train splits."""
+    for name, rows in train.items():
+        for task, labels in rows.labels.items():
+            if isinstance(labels, ComputedLabels) and type(tasks[task]).target_notes is not Task.target_notes:
+                left_out = int(np.count_nonzero(labels.labelled & (labels.counts == 0)))
+                for note in tasks[task].target_notes(labels.numbers(), left_out=left_out):
+                    yield f"{name}, train: task {task!r}: {note}"
 
 
 def check_targets(tasks: Mapping[str, Task], train: Mapping[str, TokenizedSplit]) -> None:

@@ -22,6 +22,9 @@ class StockModel:
         config: further keys of the model's config.
         arguments: arguments of a call of the pipeline that predicts like the task, such as ``{"truncation": True}``.
         auto_class: name of the class of transformers that loads the model.
+        outputs: names of the logits in the outputs of the stock model; several are those of the head, in order, on its
+            last axis.
+        usage: Python code for the README; default: a call of the pipeline.
     """
 
     problem_type: str | None
@@ -32,6 +35,8 @@ class StockModel:
     config: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
     auto_class: str = "AutoModelForSequenceClassification"
+    outputs: tuple[str, ...] = ("logits",)
+    usage: str | None = None
 
 
 def fold_temperature(temperature: float) -> dict[str, Any]:

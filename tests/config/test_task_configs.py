@@ -37,7 +37,7 @@ def opening(path: Path) -> list[str]:
 
 
 def test_the_shipped_files_are_found() -> None:
-    assert {path.stem for path in DATASETS} >= GLUE | {"ax", "support", "conll2003", "go_emotions", "snips"}
+    assert {path.stem for path in DATASETS} >= GLUE | {"ax", "support", "conll2003", "go_emotions", "snips", "squad_v2"}
     assert {path.stem for path in RUNS} >= {"quickstart", "glue", "reviews_and_entities", "eleven"}
 
 

@@ -14,6 +14,7 @@ from nlpmtl.init.tags import find_scheme
 TEXTS = [f"the {word} was rather good" for word in "kettle lamp hose spade pan mower book film song cat".split()]  # noqa: SIM905
 WORDS = [text.split() for text in TEXTS]
 UNEVEN = [words[: 2 + index % 3] for index, words in enumerate(WORDS)]
+ANSWERS = [{"text": ["the"][:n], "answer_start": [0][:n]} for n in [1] * 8 + [0] * 2]
 
 CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
     "empty": [("note", [None, "", float("nan")], "none", "no row has a value")],
@@ -107,8 +108,8 @@ CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
         ("spans", ['[{"start": 0, "end": 3, "label": "a"}]', "[]"], "labeling", "character spans of 1 types"),
     ],
     "answers": [
-        ("answers", [{"text": ["x"], "answer_start": [1]}], "none", "question answering is not built in"),
-        ("answers", [[{"text": "x", "answer_start": 1}], []], "none", "question answering is not built in"),
+        ("answers", [{"text": ["x"], "answer_start": [1]}], "none", "no column has texts with these answers"),
+        ("answers", [[{"start": 1, "end": 2}], []], "none", "no column has texts with these answers"),
     ],
     "words": [
         ("tokens", WORDS, "words", "lists of 5 words on average"),
@@ -137,6 +138,11 @@ RELATED: dict[str, tuple[dict[str, list[Any]], str, str]] = {
         },
         "deprels",
         "none",
+    ),
+    "answers": (
+        {"title": TEXTS, "context": [f"{text}, and so it was." for text in TEXTS], "answers": ANSWERS},
+        "answers",
+        "question_answering",
     ),
     "word_tags": ({"tokens": [*WORDS[:9], ["a"]], "tags": [["O"] * 4 + ["B-x"]] * 9 + [["O"]]}, "tags", "labeling"),
     "choices": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": [0, 1]}, "choices", "none"),

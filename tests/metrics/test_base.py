@@ -12,6 +12,7 @@ from typing import Any
 import evaluate
 import numpy as np
 import pytest
+from datasets import List, Value
 
 from nlpmtl.metrics import (
     F1,
@@ -33,12 +34,16 @@ RIGHT: dict[PredictionType, list[Any]] = {
     "label_set": [[0, 1], [1, 1], [0, 0], [1, 0]],
     "number": [0.5, -1.0, 2.0, 3.5],
     "tags": [["B-a", "I-a"], ["O"], [], ["B-b"]],
+    "answers": ["Turin", "the cat", "", "in Rome"],
 }
+GOLD: dict[PredictionType, list[Any]] = {**RIGHT, "answers": [["Turin", "in Turin"], ["cat"], [], ["in Rome"]]}
+"""References that these predictions equal."""
 WRONG: dict[PredictionType, list[Any]] = {
     "label": [1, 0, 1, 1],
     "label_set": [[1, 1], [1, 1], [0, 1], [0, 0]],
     "number": [0.4, 2.0, -1.0, 3.5],
     "tags": [["B-a", "O"], ["O"], [], ["B-b"]],
+    "answers": ["", "the dog", "a cat", "in Rome"],
 }
 
 
@@ -57,7 +62,8 @@ def test_registered_metrics() -> None:
     means = ["accuracy_f1", "accuracy_macro_f1", "micro_macro_f1", "pearson_spearman"]
     numbers = ["mae", "mse", "pearsonr", "spearmanr"]
     losses = ["loss", "perplexity"]
-    assert METRICS.names() == sorted([*classes, *means, *numbers, *losses, "span_f1", "token_accuracy"])
+    answers = ["exact_match", "squad_f1"]
+    assert METRICS.names() == sorted([*classes, *means, *numbers, *losses, *answers, "span_f1", "token_accuracy"])
     assert [name for name in METRICS.names() if not find(name).higher_is_better] == ["loss", "mae", "mse", "perplexity"]
     assert [name for name in METRICS.names() if find(name).needs_positive] == ["accuracy_f1", "f1"]
 
@@ -66,13 +72,13 @@ def test_registered_metrics() -> None:
 class TestEveryMetric:
     def test_perfect_predictions_get_the_best_value(self, name: str, shape: PredictionType) -> None:
         metric = find(name)(reads_as=shape)
-        scores = metric.compute(predictions=RIGHT[shape], references=RIGHT[shape], pos_label=1)
+        scores = metric.compute(predictions=RIGHT[shape], references=GOLD[shape], pos_label=1)
         assert scores == {name: pytest.approx(1.0 if metric.higher_is_better else 0.0)}
         assert type(scores[name]) is float
 
     @pytest.mark.parametrize("predictions", [RIGHT, WRONG, {shape: [] for shape in RIGHT}])
     def test_arrays_and_lists_give_the_same_score(self, name: str, shape: PredictionType, predictions: Any) -> None:
-        right = RIGHT[shape] if predictions[shape] else []
+        right = GOLD[shape] if predictions[shape] else []
         metric = find(name)(reads_as=shape)
         expected = metric.compute(predictions=predictions[shape], references=right, pos_label=1)[name]
         assert metric.value(predictions[shape], right, pos_label=1) == expected
@@ -80,11 +86,11 @@ class TestEveryMetric:
 
     def test_a_missing_prediction_is_refused(self, name: str, shape: PredictionType) -> None:
         with pytest.raises(ValueError, match=f"{name}: 3 predictions for 4 references"):
-            find(name)(reads_as=shape).value(RIGHT[shape][:3], RIGHT[shape], pos_label=1)
+            find(name)(reads_as=shape).value(RIGHT[shape][:3], GOLD[shape], pos_label=1)
 
     def test_wrong_predictions_get_a_worse_value(self, name: str, shape: PredictionType) -> None:
         metric = find(name)(reads_as=shape)
-        value = metric.compute(predictions=WRONG[shape], references=RIGHT[shape], pos_label=1)[name]
+        value = metric.compute(predictions=WRONG[shape], references=GOLD[shape], pos_label=1)[name]
         assert (value < 1.0) if metric.higher_is_better else (value > 0.0)
 
     def test_no_rows_are_undefined(self, name: str, shape: PredictionType) -> None:
@@ -92,27 +98,28 @@ class TestEveryMetric:
 
     def test_the_order_of_rows_does_not_matter(self, name: str, shape: PredictionType) -> None:
         metric = find(name)(reads_as=shape)
-        score = metric.compute(predictions=WRONG[shape], references=RIGHT[shape], pos_label=1)
-        back = metric.compute(predictions=WRONG[shape][::-1], references=RIGHT[shape][::-1], pos_label=1)
+        score = metric.compute(predictions=WRONG[shape], references=GOLD[shape], pos_label=1)
+        back = metric.compute(predictions=WRONG[shape][::-1], references=GOLD[shape][::-1], pos_label=1)
         assert score[name] == pytest.approx(back[name])
 
     def test_rows_can_be_added_in_batches(self, name: str, shape: PredictionType) -> None:
         metric = find(name)(reads_as=shape)
-        metric.add(prediction=WRONG[shape][0], reference=RIGHT[shape][0])
-        metric.add_batch(predictions=WRONG[shape][1:], references=RIGHT[shape][1:])
+        metric.add(prediction=WRONG[shape][0], reference=GOLD[shape][0])
+        metric.add_batch(predictions=WRONG[shape][1:], references=GOLD[shape][1:])
         bits = metric.compute(pos_label=1)
-        assert bits == metric.compute(predictions=WRONG[shape], references=RIGHT[shape], pos_label=1)
+        assert bits == metric.compute(predictions=WRONG[shape], references=GOLD[shape], pos_label=1)
 
     def test_columns_of_different_length_are_refused(self, name: str, shape: PredictionType) -> None:
         with pytest.raises(ValueError, match="Mismatch"):
-            find(name)(reads_as=shape).compute(predictions=RIGHT[shape][:2], references=RIGHT[shape], pos_label=1)
+            find(name)(reads_as=shape).compute(predictions=RIGHT[shape][:2], references=GOLD[shape], pos_label=1)
 
     def test_a_metric_describes_itself(self, name: str, shape: PredictionType) -> None:
         metric = find(name)(reads_as=shape)
         assert metric.name == name
         assert "Undefined:" in metric.description
         assert "rom 0" in metric.description or "from −1" in metric.description
-        assert metric.features["predictions"] == metric.features["references"] == FEATURES[shape]
+        assert metric.features["predictions"] == FEATURES.get(shape, Value("string"))
+        assert metric.features["references"] == (List(Value("string")) if shape == "answers" else FEATURES[shape])
 
 
 def test_the_default_prediction_type_is_the_first() -> None:
@@ -201,5 +208,5 @@ def test_nothing_is_written_to_the_cache_or_read_from_the_network(
     monkeypatch.setattr(evaluate.config, "HF_METRICS_CACHE", tmp_path / "metrics")
     monkeypatch.chdir(tmp_path)
     for name, shape in EACH:
-        find(name)(reads_as=shape).compute(predictions=RIGHT[shape], references=RIGHT[shape], pos_label=1)
+        find(name)(reads_as=shape).compute(predictions=RIGHT[shape], references=GOLD[shape], pos_label=1)
     assert list(tmp_path.rglob("*")) == []

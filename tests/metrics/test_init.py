@@ -8,21 +8,21 @@ import importlib
 import pytest
 
 import nlpmtl.metrics
+from nlpmtl.registry import METRICS
 
 
 def test_the_examples_run() -> None:
     # Not `nlpmtl.metrics.scores`: that name is the function.
-    for module in (nlpmtl.metrics, importlib.import_module("nlpmtl.metrics.tags")):
+    for module in (nlpmtl.metrics, *(importlib.import_module(f"nlpmtl.metrics.{name}") for name in ("squad", "tags"))):
         result = doctest.testmod(module)
         assert result.attempted > 0
         assert result.failed == 0
 
 
 def test_public_names() -> None:
-    means = ["AccuracyF1", "AccuracyMacroF1", "CombinedMetric", "MicroMacroF1", "PearsonSpearman"]
-    members = "F1 Accuracy Loss MacroF1 MatthewsCorrelation MeanAbsoluteError MeanSquaredError Metric MicroF1 Pearson"
-    others = "Perplexity PredictionType SpanF1 Spearman TokenAccuracy check load_foreign reads_losses scores spans"
-    assert set(nlpmtl.metrics.__all__) == {*means, *members.split(), *others.split(), "task_score"}
+    functions = "answer_f1 check is_exact_match load_foreign reads_losses scores spans task_score"
+    metrics = {METRICS.get(name).__name__ for name in METRICS.names()}
+    assert set(nlpmtl.metrics.__all__) == {*metrics, *functions.split(), "CombinedMetric", "Metric", "PredictionType"}
     assert all(hasattr(nlpmtl.metrics, name) for name in nlpmtl.metrics.__all__)
 
 

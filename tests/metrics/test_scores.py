@@ -173,6 +173,7 @@ class TestCheckMetrics:
             "label_set": [[0], [1]],
             "number": [0.0, 1.0],
             "tags": [["O"]],
+            "answers": [["a"]],
         }
         passed = 0
         for reads, row in rows.items():
@@ -183,7 +184,8 @@ class TestCheckMetrics:
                     scores([name], predictions=row, references=row, reads=reads, pos_label=1)
             else:
                 passed += 1
-                assert name in scores([name], predictions=row, references=row, reads=reads, pos_label=1)
+                predictions = ["a"] if reads == "answers" else row
+                assert name in scores([name], predictions=predictions, references=row, reads=reads, pos_label=1)
         assert passed > 0
 
 

@@ -75,6 +75,7 @@ def test_config_keys_are_the_fields_that_are_not_learned() -> None:
         "metrics",
         "lr",
         "pooling",
+        "long",
         "low",
         "high",
         "margin",

@@ -128,6 +128,10 @@ const isSpan = (item) => Number.isInteger(item?.start) && Number.isInteger(item.
 /* The view follows from the shape of the prediction, not from the task type; other shapes are shown as JSON. */
 function view(task, prediction, text) {
   if (Array.isArray(prediction) && prediction.every(isSpan)) return spansView(task, text, prediction);
+  if (isSpan(prediction) && "answer" in prediction) {
+    if (!prediction.answer) return [quiet(`no answer: ${percent(prediction.score)}`)];
+    return spansView(task, text, [{ ...prediction, label: "answer" }]);
+  }
   if (prediction !== null && typeof prediction === "object") {
     if ("scores" in prediction) {
       const predicted = "labels" in prediction ? prediction.labels.map((item) => item.label) : [prediction.label];
@@ -246,7 +250,8 @@ async function predict() {
   const milliseconds = performance.now() - start;
   const predictions = Object.assign({}, ...results);
   const predicted = Object.keys(tasks).filter((task) => task in predictions);
-  byId("predictions").replaceChildren(...predicted.map((task) => card(task, predictions[task], text)));
+  const shown = (task) => (tasks[task].input === "pair" ? byId("pair").value : text);
+  byId("predictions").replaceChildren(...predicted.map((task) => card(task, predictions[task], shown(task))));
   const time = milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
   const requests = sent.length > 1 ? `${count(sent.length, "request")}, ` : "";
   byId("summary").textContent = `${count(predicted.length, "task")}, ${requests}${time} from request to response`;

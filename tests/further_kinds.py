@@ -1,0 +1,39 @@
+"""Rows of the task types that read more than a text and its label, for tests over all registered types."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from tests.tiny import WORDS, write_rows
+
+Row = dict[str, Any]
+
+
+def answered(source: random.Random) -> Row:
+    """Return a question and a context with the answer; of ten rows two have no answer, and one is unlabelled."""
+    words = [source.choice(WORDS) for _ in range(source.choice([6, 20, 90]))]
+    place, context = source.randrange(len(words)), " ".join(words)
+    answer = {"text": [words[place]], "answer_start": [len(" ".join([*words[:place], ""]))]}
+    none: Row = {"text": [], "answer_start": []}
+    answers = source.choice([answer] * 7 + [none] * 2 + [None])
+    return {"question": f"where is {words[place - 1]}", "context": context, "answers": answers}
+
+
+KINDS: dict[str, tuple[Any, dict[str, str], dict[str, str]]] = {
+    "question_answering": (answered, {"text": "question", "pair": "context"}, {"label": "answers"}),
+}
+"""Task type = a function that makes a row, the columns of the input, and the keys of the task."""
+
+
+def make_datasets(directory: Path, *, count: int = 24) -> dict[str, Any]:
+    """Return a dataset of each type, by the name of the type, which is also that of the task."""
+    datasets: dict[str, Any] = {}
+    for kind, (make, columns, keys) in KINDS.items():
+        files = {}
+        for split, rows in (("train", count), ("validation", count // 2)):
+            source = random.Random(f"{kind} {split}")
+            files[split] = str(write_rows(directory / f"{kind}-{split}.jsonl", [make(source) for _ in range(rows)]))
+        datasets[kind] = {"data": {"files": files}, "input": columns, "tasks": {kind: {"kind": kind, **keys}}}
+    return datasets
