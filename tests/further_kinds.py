@@ -21,7 +21,28 @@ def answered(source: random.Random) -> Row:
     return {"question": f"where is {words[place - 1]}", "context": context, "answers": answers}
 
 
+def parsed(source: random.Random) -> Row:
+    """Return words with a random tree, in which each word but the root depends on one between itself and the root."""
+    words = [source.choice(WORDS) for _ in range(source.randint(1, 9))]
+    root = source.randrange(len(words))
+    heads = [
+        0 if i == root else 1 + source.randrange(min(i + 1, root), max(i, root + 1))  # counted from 1
+        for i in range(len(words))
+    ]
+    deprels = ["root" if head == 0 else source.choice(["det", "obj", "nsubj", "nsubj:pass"]) for head in heads]
+    return {"tokens": words, "heads": heads if source.random() < 0.9 else None, "deprels": deprels}
+
+
+def similar(source: random.Random) -> Row:
+    """Return a text, a text of the same words, and up to two others."""
+    words = [source.choice(WORDS) for _ in range(source.randint(2, 8))]
+    others = [" ".join(source.choice(WORDS) for _ in range(4)) for _ in range(source.randint(0, 2))]
+    return {"anchor": " ".join(words), "positive": " ".join(reversed(words)), "others": others}
+
+
 KINDS: dict[str, tuple[Any, dict[str, str], dict[str, str]]] = {
+    "embedding": (similar, {"text": "anchor", "pair": "positive", "negatives": "others"}, {}),
+    "parsing": (parsed, {"words": "tokens"}, {"heads": "heads", "deprels": "deprels"}),
     "question_answering": (answered, {"text": "question", "pair": "context"}, {"label": "answers"}),
 }
 """Task type = a function that makes a row, the columns of the input, and the keys of the task."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 NOT_USED = "none"
 """The kind of a column that no task and no input reads."""
 INPUTS = ("text", "pair", "words")
 """Kinds of the columns of an input; they are keys of the table `input` of a dataset file."""
+
+TAGS_OF_WORDS = ("labeling", "parsing")
+"""Task types whose label columns have an item per word."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Finding:
         scheme: tagging scheme of tags of words.
         spans: whether the labels are character spans of a text.
         context: the column of the texts that contain the answers to questions.
+        columns: for a task with several label columns, the key of each in the dataset file = its column.
     """
 
     kind: str
@@ -31,6 +36,7 @@ class Finding:
     scheme: str | None = None
     spans: bool = False
     context: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def not_used(evidence: str) -> Finding:

@@ -10,11 +10,11 @@ from nlpmtl.config import NAME
 from nlpmtl.data import sort_names
 from nlpmtl.errors import ConfigError, did_you_mean, find_nearest
 from nlpmtl.init import list_rules, scalar_rules
-from nlpmtl.init.finding import INPUTS, NOT_USED, Finding, not_used
+from nlpmtl.init.finding import INPUTS, NOT_USED, TAGS_OF_WORDS, Finding, not_used
 from nlpmtl.init.profile import Profile
 from nlpmtl.init.table import Table
 
-TASK_KINDS = ("classification", "sentiment", "regression", "multilabel", "labeling", "question_answering")
+TASK_KINDS = ("classification", "sentiment", "regression", "multilabel", *TAGS_OF_WORDS, "question_answering")
 KINDS = (*TASK_KINDS, *INPUTS, NOT_USED)
 SYNTAX = "NAME=COLUMN:KIND"
 _CHOSEN = "chosen"
@@ -108,6 +108,7 @@ def apply_override(override: Override, column: Profile, table: Table) -> Finding
         "regression": _as_numbers,
         "labeling": _as_tags,
         "question_answering": _as_answers,
+        "parsing": _as_tree,
         "multilabel": _as_sets,
         "words": _as_words,
         "text": _as_text,
@@ -139,6 +140,14 @@ def _as_answers(kind: str, column: Profile, table: Table) -> Finding | str:
     if finding is None:
         return 'its values are neither {"text": […], "answer_start": […]} nor lists of {"start": …, "end": …}'
     return finding if finding.kind == kind else finding.evidence
+
+
+def _as_tree(kind: str, column: Profile, table: Table) -> Finding | str:
+    for rule in (list_rules.heads, list_rules.relations):
+        finding = rule(column, table)
+        if finding is not None and finding.kind == kind:
+            return finding
+    return "there are no columns with the head of each word, 1-based with 0 for the root, and its relation to it"
 
 
 def _as_sets(kind: str, column: Profile, table: Table) -> Finding | str:

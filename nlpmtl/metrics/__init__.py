@@ -21,6 +21,7 @@ from typing import Any
 
 from nlpmtl.deprecation import REMOVED_IN
 from nlpmtl.metrics.accuracy import Accuracy
+from nlpmtl.metrics.attachment import LabeledAttachment, UnlabeledAttachment
 from nlpmtl.metrics.base import Metric, PredictionType
 from nlpmtl.metrics.combined import AccuracyF1, AccuracyMacroF1, CombinedMetric, MicroMacroF1, PearsonSpearman
 from nlpmtl.metrics.correlation import Pearson, Spearman
@@ -28,6 +29,7 @@ from nlpmtl.metrics.distance import MeanAbsoluteError, MeanSquaredError
 from nlpmtl.metrics.f1 import F1, MacroF1, MicroF1
 from nlpmtl.metrics.loss import Loss, Perplexity
 from nlpmtl.metrics.matthews import MatthewsCorrelation
+from nlpmtl.metrics.retrieval import RecallAt10
 from nlpmtl.metrics.scores import check, load_foreign, reads_losses, scores, task_score
 from nlpmtl.metrics.squad import ExactMatch, SquadF1, answer_f1, is_exact_match
 from nlpmtl.metrics.tags import SpanF1, TokenAccuracy, spans
@@ -39,6 +41,7 @@ __all__ = [
     "AccuracyMacroF1",
     "CombinedMetric",
     "ExactMatch",
+    "LabeledAttachment",
     "Loss",
     "MacroF1",
     "MatthewsCorrelation",
@@ -51,10 +54,12 @@ __all__ = [
     "PearsonSpearman",
     "Perplexity",
     "PredictionType",
+    "RecallAt10",
     "SpanF1",
     "Spearman",
     "SquadF1",
     "TokenAccuracy",
+    "UnlabeledAttachment",
     "answer_f1",
     "check",
     "is_exact_match",

@@ -14,9 +14,11 @@ FEATURES: dict[PredictionType, Value | List] = {
     "label_set": List(Value("int64")),
     "number": Value("float64"),
     "tags": List(Value("string")),
+    "tree": List({"head": Value("int64"), "deprel": Value("string")}),
+    "embedding": List(List(Value("float64"))),
     LOSS: Value("float64"),
 }
-_REFERENCES: dict[PredictionType, Value | List] = {"answers": List(Value("string"))}
+_REFERENCES: dict[PredictionType, Value | List] = {"answers": List(Value("string")), "embedding": Value("string")}
 """Types of references, where they differ from those of predictions."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import PrivateAttr
 
-from nlpmtl.config import TaskOptions
+from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import (
     Example,
     LabelType,
@@ -123,6 +123,14 @@ class Task(ReportedTask, ABC):
         Args:
             options: the options of the type.
             max_length: `encoder.max_length` of the run.
+
+        Raises:
+            ValueError: the rule that they break.
+        """
+
+    @classmethod
+    def check_dataset(cls, options: Any, dataset: DatasetConfig) -> None:
+        """Check a config table against its dataset, before the rows are read. Default: nothing.
 
         Raises:
             ValueError: the rule that they break.

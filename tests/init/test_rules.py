@@ -137,7 +137,7 @@ RELATED: dict[str, tuple[dict[str, list[Any]], str, str]] = {
             "deprels": [["root", *["det"] * (len(row) - 1)] for row in UNEVEN],
         },
         "deprels",
-        "none",
+        "parsing",
     ),
     "answers": (
         {"title": TEXTS, "context": [f"{text}, and so it was." for text in TEXTS], "answers": ANSWERS},

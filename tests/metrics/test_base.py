@@ -25,7 +25,7 @@ from nlpmtl.metrics import (
     SpanF1,
     TokenAccuracy,
 )
-from nlpmtl.metrics.base import LOSS, defined
+from nlpmtl.metrics.base import defined
 from nlpmtl.metrics.evaluate_metric import FEATURES
 from nlpmtl.registry import METRICS
 
@@ -35,6 +35,7 @@ RIGHT: dict[PredictionType, list[Any]] = {
     "number": [0.5, -1.0, 2.0, 3.5],
     "tags": [["B-a", "I-a"], ["O"], [], ["B-b"]],
     "answers": ["Turin", "the cat", "", "in Rome"],
+    "tree": [[{"head": 2, "deprel": "det"}, {"head": 0, "deprel": "root"}], [], [{"head": 0, "deprel": "root"}], []],
 }
 GOLD: dict[PredictionType, list[Any]] = {**RIGHT, "answers": [["Turin", "in Turin"], ["cat"], [], ["in Rome"]]}
 """References that these predictions equal."""
@@ -44,6 +45,7 @@ WRONG: dict[PredictionType, list[Any]] = {
     "number": [0.4, 2.0, -1.0, 3.5],
     "tags": [["B-a", "O"], ["O"], [], ["B-b"]],
     "answers": ["", "the dog", "a cat", "in Rome"],
+    "tree": [[{"head": 0, "deprel": "root"}, {"head": 1, "deprel": "det"}], [], [{"head": 0, "deprel": "root"}], []],
 }
 
 
@@ -53,7 +55,7 @@ def find(name: str) -> type[Metric]:
     return member
 
 
-EACH = [(name, shape) for name in METRICS.names() for shape in sorted(find(name).reads - {LOSS})]
+EACH = [(name, shape) for name in METRICS.names() for shape in sorted(find(name).reads & RIGHT.keys())]
 """Metrics of predictions, and the types that they read."""
 
 
@@ -62,8 +64,8 @@ def test_registered_metrics() -> None:
     means = ["accuracy_f1", "accuracy_macro_f1", "micro_macro_f1", "pearson_spearman"]
     numbers = ["mae", "mse", "pearsonr", "spearmanr"]
     losses = ["loss", "perplexity"]
-    answers = ["exact_match", "squad_f1"]
-    assert METRICS.names() == sorted([*classes, *means, *numbers, *losses, *answers, "span_f1", "token_accuracy"])
+    of_answers, of_words = ["exact_match", "squad_f1"], ["las", "span_f1", "token_accuracy", "uas"]
+    assert METRICS.names() == sorted([*classes, *means, *numbers, *losses, *of_answers, *of_words, "recall_10"])
     assert [name for name in METRICS.names() if not find(name).higher_is_better] == ["loss", "mae", "mse", "perplexity"]
     assert [name for name in METRICS.names() if find(name).needs_positive] == ["accuracy_f1", "f1"]
 
