@@ -18,6 +18,7 @@ def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> st
         max_length: maximum input length in tokens.
     """
     labels = ", ".join(f"`{label}`" for label in task.labels) or "none: `score` is a number"
+    pairs = task.takes_pairs or stock.pairs or stock.by_choice
     lines = [
         "---",
         "library_name: transformers",
@@ -31,14 +32,11 @@ def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> st
         f"The task `{task.name}` of a multi-task model trained with nlpmtl, exported as a transformers model.",
         "",
         f"- Task type: {task.kind}",
-        f"- Input: {'a pair of texts' if task.takes_pairs else 'a text'}, at most {max_length} tokens",
-        f"- Labels: {labels}",
+        f"- Input: {'a pair of texts' if pairs else 'a text'}, at most {max_length} tokens",
+        f"- Labels: {'none: a logit for each choice' if stock.by_choice else labels}",
         "",
         "```python",
-        "from transformers import pipeline",
-        "",
-        f'pipe = pipeline("{task.pipeline_tag}", model="this-directory-or-repository")',
-        f"pipe({_arguments(task, stock)})",
+        *(_choice_example(stock) if stock.by_choice else _pipeline_example(task, stock, pairs=pairs)),
         "```",
         "",
         "## Folded into the last layer",
@@ -53,8 +51,30 @@ def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> st
     return "\n".join(lines)
 
 
-def _arguments(task: Task, stock: StockModel) -> str:
-    text = '{"text": "A text.", "text_pair": "Another."}' if task.takes_pairs else '"A text."'
+def _pipeline_example(task: Task, stock: StockModel, *, pairs: bool) -> list[str]:
+    return [
+        "from transformers import pipeline",
+        "",
+        f'pipe = pipeline("{stock.pipeline or task.pipeline_tag}", model="this-directory-or-repository")',
+        f"pipe({_arguments(stock, pairs=pairs)})",
+    ]
+
+
+def _choice_example(stock: StockModel) -> list[str]:
+    """Return code without a pipeline: transformers has none for multiple choice."""
+    return [
+        f"from transformers import {stock.auto_class}, AutoTokenizer",
+        "",
+        'name = "this-directory-or-repository"',
+        f"model, tokenizer = {stock.auto_class}.from_pretrained(name), AutoTokenizer.from_pretrained(name)",
+        'choices = ["A choice.", "Another."]',
+        'inputs = tokenizer(["A text."] * len(choices), choices, truncation=True, padding=True, return_tensors="pt")',
+        "model(**{key: value[None] for key, value in inputs.items()}).logits.softmax(dim=-1)  # [1, choices]",
+    ]
+
+
+def _arguments(stock: StockModel, *, pairs: bool) -> str:
+    text = '{"text": "A text.", "text_pair": "Another."}' if pairs else '"A text."'
     options = (f"{name}={dumps(value) if isinstance(value, str) else value}" for name, value in stock.arguments.items())
     return ", ".join([text, *options])
 

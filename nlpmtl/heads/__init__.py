@@ -6,7 +6,7 @@ head = Head(width=384, outputs=3, config=sequence_head_config(encoder.config), l
 from __future__ import annotations
 
 from nlpmtl.heads.head import Head, HeadContext, HeadInputs, Outputs, named_outputs
-from nlpmtl.heads.head_config import HeadConfig, sequence_head_config, token_head_config
+from nlpmtl.heads.head_config import HeadConfig, choice_head_modules, sequence_head_config, token_head_config
 from nlpmtl.heads.pooling import AttentionPooling
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "HeadContext",
     "HeadInputs",
     "Outputs",
+    "choice_head_modules",
     "named_outputs",
     "sequence_head_config",
     "token_head_config",

@@ -27,22 +27,27 @@ from nlpmtl.metrics.distance import MeanAbsoluteError, MeanSquaredError
 from nlpmtl.metrics.f1 import F1, MacroF1, MicroF1
 from nlpmtl.metrics.loss import Loss, Perplexity
 from nlpmtl.metrics.matthews import MatthewsCorrelation
+from nlpmtl.metrics.ranking import NDCG10, MeanReciprocalRank
 from nlpmtl.metrics.scores import check, load_foreign, reads_losses, scores, task_score
+from nlpmtl.metrics.soft_cross_entropy import SoftCrossEntropy
 from nlpmtl.metrics.tags import SpanF1, TokenAccuracy, spans
 
 __all__ = [
     "F1",
+    "NDCG10",
     "Accuracy",
     "Loss",
     "MacroF1",
     "MatthewsCorrelation",
     "MeanAbsoluteError",
+    "MeanReciprocalRank",
     "MeanSquaredError",
     "Metric",
     "MicroF1",
     "Pearson",
     "Perplexity",
     "PredictionType",
+    "SoftCrossEntropy",
     "SpanF1",
     "Spearman",
     "TokenAccuracy",

@@ -14,6 +14,7 @@ FEATURES: dict[PredictionType, Value | List] = {
     "label_set": List(Value("int64")),
     "number": Value("float64"),
     "tags": List(Value("string")),
+    "relevances": List(Value("float64")),
     LOSS: Value("float64"),
 }
 

@@ -15,8 +15,10 @@ from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, 
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.losses import LabelLoss
 from nlpmtl.tasks.multilabel import Multilabel
+from nlpmtl.tasks.multiple_choice import MultipleChoice
 from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction, decode_all
 from nlpmtl.tasks.pooling import PooledFields, pooling_argument
+from nlpmtl.tasks.ranking import Ranking
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.reporting import ItemProbabilities, RowError
 from nlpmtl.tasks.scoring import check_scoring, loss_metrics, needs_predictions
@@ -38,9 +40,11 @@ __all__ = [
     "Labeling",
     "Logits",
     "Multilabel",
+    "MultipleChoice",
     "OutputOptions",
     "PooledFields",
     "Prediction",
+    "Ranking",
     "Regression",
     "RegressionPairs",
     "RowError",

@@ -22,6 +22,9 @@ class StockModel:
         config: further keys of the model's config.
         arguments: arguments of a call of the pipeline that predicts like the task, such as ``{"truncation": True}``.
         auto_class: name of the class of transformers that loads the model.
+        pipeline: name of the pipeline, where it is not the `pipeline_tag` of the task type.
+        pairs: whether the model reads pairs of texts although the input of the task may be a text.
+        by_choice: whether its inputs are ``[rows, choices, time]`` and its logits ``[rows, choices]``; it reads pairs.
     """
 
     problem_type: str | None
@@ -32,6 +35,9 @@ class StockModel:
     config: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
     auto_class: str = "AutoModelForSequenceClassification"
+    pipeline: str | None = None
+    pairs: bool = False
+    by_choice: bool = False
 
 
 def fold_temperature(temperature: float) -> dict[str, Any]:

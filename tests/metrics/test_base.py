@@ -33,12 +33,14 @@ RIGHT: dict[PredictionType, list[Any]] = {
     "label_set": [[0, 1], [1, 1], [0, 0], [1, 0]],
     "number": [0.5, -1.0, 2.0, 3.5],
     "tags": [["B-a", "I-a"], ["O"], [], ["B-b"]],
+    "relevances": [[0.0, 1.0, 2.0], [1.0, 0.0], [2.0, 1.0], [0.0, 3.0]],
 }
 WRONG: dict[PredictionType, list[Any]] = {
     "label": [1, 0, 1, 1],
     "label_set": [[1, 1], [1, 1], [0, 1], [0, 0]],
     "number": [0.4, 2.0, -1.0, 3.5],
     "tags": [["B-a", "O"], ["O"], [], ["B-b"]],
+    "relevances": [[2.0, 0.5, 0.1], [1.0, 0.0], [0.2, 0.9], [5.0, 1.0]],
 }
 
 
@@ -55,9 +57,10 @@ EACH = [(name, shape) for name in METRICS.names() for shape in sorted(find(name)
 def test_registered_metrics() -> None:
     classes = ["accuracy", "f1", "macro_f1", "matthews_correlation", "micro_f1"]
     numbers = ["mae", "mse", "pearsonr", "spearmanr"]
-    losses = ["loss", "perplexity"]
-    assert METRICS.names() == sorted([*classes, *numbers, *losses, "span_f1", "token_accuracy"])
-    assert [name for name in METRICS.names() if not find(name).higher_is_better] == ["loss", "mae", "mse", "perplexity"]
+    losses, ranks = ["loss", "perplexity", "soft_cross_entropy"], ["mrr", "ndcg_10"]
+    assert METRICS.names() == sorted([*classes, *numbers, *losses, *ranks, "span_f1", "token_accuracy"])
+    errors = sorted(["mae", "mse", *losses])
+    assert [name for name in METRICS.names() if not find(name).higher_is_better] == errors
     assert [name for name in METRICS.names() if find(name).needs_positive] == ["f1"]
 
 

@@ -19,8 +19,9 @@ def test_the_examples_run() -> None:
 
 
 def test_public_names() -> None:
-    members = "F1 Accuracy Loss MacroF1 MatthewsCorrelation MeanAbsoluteError MeanSquaredError Metric MicroF1 Pearson"
-    others = "Perplexity PredictionType SpanF1 Spearman TokenAccuracy check load_foreign reads_losses scores spans"
+    errors = "F1 NDCG10 Accuracy Loss MacroF1 MatthewsCorrelation MeanAbsoluteError MeanReciprocalRank MeanSquaredError"
+    members = f"{errors} Metric MicroF1 Pearson Perplexity PredictionType SoftCrossEntropy SpanF1 Spearman"
+    others = "TokenAccuracy check load_foreign reads_losses scores spans"
     assert nlpmtl.metrics.__all__ == [*members.split(), *others.split(), "task_score"]
     assert all(hasattr(nlpmtl.metrics, name) for name in nlpmtl.metrics.__all__)
 
