@@ -108,7 +108,7 @@ SETS: dict[str, tuple[Callable[[], Row], dict[str, str]]] = {
     "wnli": (lambda: pair(label=lambda: names(2)), {"label": "classification"}),
     "wnut17": (lambda: tagged(plain=False), {"tags": "labeling"}),
     "xquad_en": (answered, {}),
-    "codah": (choice, {"category": "classification"}),
+    "codah": (choice, {"label": "multiple_choice", "category": "classification"}),
     "ud_ewt_trees": (lambda: tagged(names=("upos",), trees=True), {"upos": "labeling"}),
     "tatoeba_en_zh": (translated, {}),
 }
