@@ -8,7 +8,7 @@ from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
 
 from nlpmtl.config import LabelledOptions, TaskOptions
-from nlpmtl.data import column_type
+from nlpmtl.data import column_type, is_coded
 
 if TYPE_CHECKING:
     from nlpmtl.tasks.fields import TaskFields
@@ -21,8 +21,7 @@ def make_options_model(cls: type[TaskFields]) -> type[TaskOptions]:
     base = LabelledOptions if "label" in cls.columns else TaskOptions
     keys: dict[str, Any] = {}
     if "label" in cls.columns and "label" in optional:
-        label = LabelledOptions.model_fields["label"]
-        keys["label"] = (label.annotation | None, Field(None, description=label.description))  # type: ignore[operator]
+        keys["label"] = _label_key(cls.columns["label"])
     keys |= {key: _column_key(key, cls.columns[key], key in optional) for key in cls.columns if key != "label"}
     learned = cls.fitted | cls.calibrated
     keys |= {field.alias or name: _config_key(field) for name, field in cls.own_fields().items() if name not in learned}
@@ -34,7 +33,7 @@ def make_options_model(cls: type[TaskFields]) -> type[TaskOptions]:
     model.renamed_keys, model.task_type = cls.renamed_keys, cls
     if any_of:
         needed = {"anyOf": [{"required": [key]} for key in cls.columns if key in any_of]}
-        model.model_config = {**model.model_config, "json_schema_extra": needed}
+        model.model_config = {**model.model_config, "json_schema_extra": {"allOf": [needed]}}
     if issubclass(model, LabelledOptions):
         model.takes_columns = column_type(cls.columns["label"]).flag_type is not None
     return model
@@ -56,10 +55,24 @@ def _config_key(field: FieldInfo) -> tuple[Any, Any]:
     )
 
 
+def _label_key(type_: str) -> tuple[Any, Any]:
+    """Return the annotation and the default of the key `label`, which may be left out."""
+    if column_type(type_).flag_type is not None:
+        label = LabelledOptions.model_fields["label"]
+        return str | tuple[str, ...] | None, Field(None, description=label.description)
+    about = "Column of the label." if is_coded(type_) else f"Column of the label: {_describe(type_)}."
+    return str | None, Field(None, description=about)
+
+
+def _describe(type_: str) -> str:
+    """Return the first sentence about a column type, as a part of a sentence."""
+    what = (column_type(type_).__doc__ or "a value").partition("\n")[0].rstrip(".")
+    return f"{what[0].lower()}{what[1:]}"
+
+
 def _column_key(key: str, type_: str, optional: bool) -> tuple[Any, Any]:
     """Return the annotation and the default of the config key of a label column."""
-    what = (column_type(type_).__doc__ or "").partition("\n")[0].rstrip(".")
-    about = f"Column of `{key}`: {what[0].lower()}{what[1:]}." if what else f"Column of `{key}`."
+    about = f"Column of `{key}`: {_describe(type_)}."
     if not optional:
         return str, Field(description=about)
     return str | None, Field(None, description=f"{about} Default: the data have none.")
