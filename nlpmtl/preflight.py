@@ -142,4 +142,4 @@ def _loss(name: str, *, trainer: Trainer, rows: Sequence[tuple[int, int]]) -> fl
     trainer.model.eval()
     with torch.no_grad():
         summed = accumulator.task_losses(collate(rows, tasks=[name]), names=[name])[name].loss
-    return float(summed) / sum(int(collate.datasets[d].labels[name].counts[r]) for d, r in rows)
+    return float(summed) / collate.count(rows).items[name]

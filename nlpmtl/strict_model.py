@@ -153,6 +153,12 @@ def broken_rules(messages: Mapping[Place, str], values: Mapping[Place, Any]) -> 
     return _error(RULE, messages, values)
 
 
+def missing_key(fields: Mapping[str, FieldInfo], name: str, *others: str) -> ValidationError:
+    """Return the error for a missing key of a table, instead of which one of several others may be given."""
+    instead = "".join(f', or {other} = "…"' for other in others)
+    return _error(MISSING, {(name,): f"{_missing(name, fields[name])}{instead}"}, {(name,): None})
+
+
 def _error(kind: str, messages: Mapping[Place, str], values: Mapping[Place, Any]) -> ValidationError:
     lines = [
         InitErrorDetails(

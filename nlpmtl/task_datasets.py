@@ -173,8 +173,10 @@ def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[st
         tasks = datasets[name].tasks
         columns = {column for options in tasks.values() for column in options.columns}
         for task, options in tasks.items():
-            optional = task_type(options.kind).optional
-            needed = [name for key, names in options.label_columns.items() if key not in optional for name in names]
+            kind, given = task_type(options.kind), options.label_columns
+            found = {key for key in kind.any_of & given.keys() if not set(given[key]) & prepared.missing_columns.keys()}
+            optional = kind.optional | {key for key in kind.any_of if found - {key}}
+            needed = [name for key, names in given.items() if key not in optional for name in names]
             missing = [prepared.missing_columns[column] for column in needed if column in prepared.missing_columns]
             if all(column.nearest is None or column.nearest in columns for column in missing):
                 notes.extend(f"task {task!r} is not scored: {column.message}" for column in missing)

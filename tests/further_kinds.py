@@ -40,10 +40,26 @@ def similar(source: random.Random) -> Row:
     return {"anchor": " ".join(words), "positive": " ".join(reversed(words)), "others": others}
 
 
+CHOICES = [["a lamp", "the kettle sings"], ["turin", "rome", "ada lives in paris"], ["a", "b", "a book", "it"]]
+INPUTS: dict[str, list[Any]] = {"choices": CHOICES}
+"""Further input = values to predict for."""
+
+
+def chosen(source: random.Random) -> Row:
+    """Return a text with choices; of ten rows one is unlabelled."""
+    choices = source.choice(CHOICES)
+    row: Row = {"text": " ".join(source.choice(WORDS) for _ in range(source.randint(3, 9))), "choices": choices}
+    if source.random() < 0.1:
+        return {**row, "label": None, "grades": None}
+    return {**row, "label": source.randrange(2), "grades": [source.randrange(3) for _ in choices]}
+
+
 KINDS: dict[str, tuple[Any, dict[str, str], dict[str, str]]] = {
     "embedding": (similar, {"text": "anchor", "pair": "positive", "negatives": "others"}, {}),
+    "multiple_choice": (chosen, {"text": "text", "choices": "choices"}, {"label": "label"}),
     "parsing": (parsed, {"words": "tokens"}, {"heads": "heads", "deprels": "deprels"}),
     "question_answering": (answered, {"text": "question", "pair": "context"}, {"label": "answers"}),
+    "ranking": (chosen, {"text": "text", "choices": "choices"}, {"label": "grades"}),
 }
 """Task type = a function that makes a row, the columns of the input, and the keys of the task."""
 

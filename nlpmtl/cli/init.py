@@ -102,6 +102,7 @@ def _ask(samples: Sequence[Sample], overrides: Sequence[Override]) -> list[Propo
 
 
 def _print_proposals(proposals: Sequence[Proposal]) -> None:
+    from nlpmtl.config import flatten_columns
     from nlpmtl.init import MAX_ROWS
 
     for proposal in proposals:
@@ -110,7 +111,7 @@ def _print_proposals(proposals: Sequence[Proposal]) -> None:
         rows = f"{sample.table.rows:,} rows" if sample.table.complete else f"only the first {MAX_ROWS:,} rows"
         detected = "".join(f", {key} = {value!r}" for key, value in sample.detected.items())
         echo(f"{sample.source.name} ({splits}): the columns of {rows} of train{detected}")
-        kinds = {column: key for key, column in proposal.input.items()}
+        kinds = {column: key for key, columns in proposal.input.items() for column in flatten_columns([columns])}
         for name, task in proposal.tasks.items():
             kinds |= dict.fromkeys(task.columns, f"{name}: {task.kind}")
         lines = []

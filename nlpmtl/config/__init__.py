@@ -9,8 +9,9 @@ Kinds (task types, samplers, …) are looked up in the registries, so their modu
 
 from __future__ import annotations
 
-from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, InputConfig, LabelledOptions, Name, TaskOptions
+from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, LabelledOptions, Name, TaskOptions
 from nlpmtl.config.find import builtin_configs, find_run
+from nlpmtl.config.inputs import ColumnNames, InputConfig, flatten_columns
 from nlpmtl.config.load import plugins_of, read_dataset, read_run, source_name
 from nlpmtl.config.names import LabelName, Pooling
 from nlpmtl.config.optimizer import AdamWOptions, OptimizerOptions, SgdOptions
@@ -27,6 +28,7 @@ from nlpmtl.config.toml import flatten, parse_override, read_toml
 __all__ = [
     "NAME",
     "AdamWOptions",
+    "ColumnNames",
     "DataConfig",
     "DatasetConfig",
     "EncoderConfig",
@@ -51,6 +53,7 @@ __all__ = [
     "find_directory",
     "find_run",
     "flatten",
+    "flatten_columns",
     "parse_data",
     "parse_dataset",
     "parse_override",

@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BeforeValidator,
-    ConfigDict,
     Field,
     SerializeAsAny,
     StringConstraints,
@@ -18,9 +17,11 @@ from pydantic import (
     model_validator,
 )
 
+from nlpmtl.config.inputs import InputConfig as InputConfig
+from nlpmtl.config.inputs import find_problem, takes_columns
 from nlpmtl.config.names import LabelName, label_name
 from nlpmtl.registry import TASKS, KindOptions
-from nlpmtl.strict_model import Place, StrictModel, broken_rules, unknown_keys
+from nlpmtl.strict_model import Place, StrictModel, broken_rules, missing_key, unknown_keys
 
 NAME = r"^[A-Za-z_-][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -44,6 +45,12 @@ class TaskOptions(KindOptions):
     """
     lr: float | None = Field(None, gt=0)
     """Peak learning rate of the head; default: `train.head_lr`."""
+    weight: str | None = None
+    """Column of the weights of rows in training, numbers of at least 0; default: all weights are 1.
+
+    A row of weight 2 counts as the row twice, one of weight 0 is not trained on, and one without a weight has weight 1.
+    Metrics count all rows alike.
+    """
 
     task_type: ClassVar[Any] = None
     """The task type, a subclass of `nlpmtl.tasks.Task`."""
@@ -69,6 +76,16 @@ class TaskOptions(KindOptions):
         """All label columns."""
         return tuple(column for columns in self.label_columns.values() for column in columns)
 
+    @field_validator("weight", mode="before")
+    @classmethod
+    def _check_weight(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise ValueError(
+                "the column of the weights of rows was expected; for a weight of the task's loss write "
+                'weighting.weights.TASK, with weighting.kind = "constant"'
+            )
+        return value
+
     @model_validator(mode="after")
     def _no_repeated_names(self) -> Self:
         for key, names in (("labels", self.labels), ("metrics", self.metrics)):
@@ -78,6 +95,9 @@ class TaskOptions(KindOptions):
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:
+        any_of = [key for key in type(self).model_fields if key in getattr(self.task_type, "any_of", ())]
+        if any_of and not any(getattr(self, key) for key in any_of):
+            raise missing_key(type(self).model_fields, *any_of)
         if self.task_type is not None:
             self.task_type.check_options(self)
         return self
@@ -112,7 +132,7 @@ class LabelledOptions(TaskOptions):
 
     @model_validator(mode="after")
     def _columns_are_the_labels(self) -> Self:
-        if not isinstance(self.label, str) and self.labels and set(self.labels) != set(map(label_name, self.label)):
+        if isinstance(self.label, tuple) and self.labels and set(self.labels) != set(map(label_name, self.label)):
             raise ValueError(f"`labels` must be the columns of `label` in some order; found {list(self.labels)}")
         return self
 
@@ -257,56 +277,6 @@ def _name(value: Any) -> str | list[str]:
     return str(value) if isinstance(value, str | Path) else [str(path) for path in value]
 
 
-def _add_extra_inputs(schema: dict[str, Any]) -> None:
-    """Add the further inputs of the registered task types to the JSON Schema of `InputConfig`."""
-    for name in TASKS.names():
-        for key in getattr(TASKS.get(name), "extra_inputs", ()):
-            schema["properties"][key] = {"type": "string", "description": f"Column of `{key}`, for {name}."}
-    schema["additionalProperties"] = False
-
-
-class InputConfig(StrictModel):
-    """Input columns: `words`, or `text`, or `text` and `pair`; and those of further inputs that a task type needs."""
-
-    model_config = ConfigDict(extra="allow", json_schema_extra=_add_extra_inputs)
-
-    table_examples: ClassVar[Mapping[str, str]] = {"": '{text = "sentence"}'}
-
-    words: str | None = None
-    """Column with lists of words (pre-tokenized input)."""
-    text: str | None = None
-    """Column of the text."""
-    pair: str | None = None
-    """Column of the second text of a pair."""
-
-    @model_validator(mode="after")
-    def _one_shape(self) -> Self:
-        if self.words is None and self.text is None and self.extra:
-            raise unknown_keys({(key,): column for key, column in self.extra.items()}, type(self).model_fields)
-        if (self.words is None) == (self.text is None):
-            raise ValueError("exactly one of `words` and `text` is needed")
-        if self.pair is not None and self.text is None:
-            raise ValueError("`pair` needs `text`, the column of the first text")
-        return self
-
-    @property
-    def shape(self) -> Literal["words", "text", "pair"]:
-        """Input type."""
-        if self.words is not None:
-            return "words"
-        return "pair" if self.pair is not None else "text"
-
-    @property
-    def extra(self) -> dict[str, str]:
-        """Key of each further input = its column."""
-        return dict(self.__pydantic_extra__ or {})
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns of the input."""
-        return (*(c for c in (self.words, self.text, self.pair) if c is not None), *self.extra.values())
-
-
 class DatasetConfig(StrictModel):
     """Config of a dataset file: source, input columns, and the tasks with labels on these rows."""
 
@@ -334,8 +304,11 @@ class DatasetConfig(StrictModel):
         unknown = {place: column for place, column in columns.items() if place[-1] not in known}
         if unknown:
             raise unknown_keys(unknown, [*InputConfig.model_fields, *sorted(known)])
-        rule = "the name of a column, a string, was expected"
-        wrong = {place: rule for place, column in columns.items() if not isinstance(column, str)}
+        wrong = {
+            place: rule
+            for place, column in columns.items()
+            if (rule := find_problem(column, several=any(takes_columns(type_, place[-1]) for type_ in types.values())))
+        }
         if wrong:
             raise broken_rules(wrong, columns)
         for task, type_ in types.items():

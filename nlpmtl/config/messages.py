@@ -159,7 +159,6 @@ _IN_TABLE = {
         "test": f"{_DATASET}data.files.test",
     },
     "tasks": {
-        "weight": 'weighting.weights.TASK, with weighting.kind = "constant"',
         **dict.fromkeys(("learning_rate", "head_lr", "task_lr", "lr_head"), f"{_DATASET}tasks.TASK.lr"),
     },
 }

@@ -158,9 +158,14 @@ def _difference(first: TaskOptions, other: TaskOptions) -> str | None:
     if first.kind != other.kind:
         return f"kind is {first.kind!r} and {other.kind!r}"
     for key, value in first:
-        if key not in first.label_columns and getattr(other, key) != value:
+        if key not in _column_keys(first) and getattr(other, key) != value:
             return f"{key} is {value!r} and {getattr(other, key)!r}"
     return None
+
+
+def _column_keys(options: TaskOptions) -> set[str]:
+    """Return the keys that name columns, which differ between datasets."""
+    return {"label", "weight", *getattr(options.task_type, "columns", ())}
 
 
 class RunConfig(StrictModel):

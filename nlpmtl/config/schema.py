@@ -51,6 +51,7 @@ def _kinds(registry: Registry, *, partial: bool = False) -> Schema:
             del schema["$defs"]["KindOptions"]
         if partial:
             schema["required"] = []
+            schema.pop("allOf", None)  # one of several keys
         members.append(schema)
     return {"anyOf" if partial else "oneOf": members}
 

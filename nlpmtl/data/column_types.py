@@ -15,6 +15,7 @@ Example:
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -43,6 +44,8 @@ class ColumnType:
     """Minimum number of labels of a task with such a column."""
     json_schema: ClassVar[Mapping[str, Any]] = {}
     """JSON Schema of a value, for the requests of the server; default: any value."""
+    joins_columns: ClassVar[bool] = False
+    """Whether a further input may also be given as several columns, whose values are the items of a list."""
     flag_type: ClassVar[str | None] = None
     """Column type of the columns, one per label, that a task may read instead; None: it reads one column only."""
 
@@ -99,6 +102,18 @@ class ColumnType:
     def from_stored(cls, value: Any) -> Any:
         """Return the parsed value."""
         return json.loads(value) if cls.arrow == pa.string() else value
+
+
+def join_cells(values: Iterable[Any]) -> list[Any] | None:
+    """Return the values of several columns of a row as a list, without missing ones at its end; None if all are.
+
+    >>> join_cells(["a", "b", None])
+    ['a', 'b']
+    """
+    cells = [None if isinstance(value, float) and math.isnan(value) else value for value in values]
+    while cells and cells[-1] is None:
+        cells.pop()
+    return cells or None
 
 
 def parse_value(value: Any, example: Example, *, type: str, store: bool = False) -> Any:

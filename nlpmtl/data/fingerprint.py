@@ -32,6 +32,8 @@ def fingerprint(encoded: TokenizedSplit) -> dict[str, Any] | None:
         row_hashes = row_inputs.astype(np.uint64)
         for task, values in encoded.labels.items():
             hashes = _hash_labels(values, rows)
+            if task in encoded.weights:
+                hashes = mix(hashes + encoded.weights[task][rows].astype("<f8").view("<u8").astype(np.uint64))
             labels[task].update(hashes.astype("<u8").tobytes())
             row_hashes = mix(row_hashes + mix(hashes + hash_strings([task])))
         unordered += int(row_hashes.sum(dtype=np.uint64))

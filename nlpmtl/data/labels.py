@@ -1,4 +1,4 @@
-"""Label parsing: raw values of a label column to canonical labels, for the five label types."""
+"""Label parsing: raw values of a label column to canonical labels, for the label types, and weights of rows."""
 
 from __future__ import annotations
 
@@ -179,6 +179,18 @@ class Number(ColumnType):
     @classmethod
     def to_stored(cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None) -> float:
         return _to_number(value)
+
+
+@COLUMN_TYPES.register("weight")
+class Weight(Number):
+    """The weight of a row in training, a number of at least 0."""
+
+    @classmethod
+    def to_stored(cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None) -> float:
+        weight = _to_number(value)
+        if weight < 0:
+            raise ValueError("a weight of at least 0 was expected")
+        return weight
 
 
 @COLUMN_TYPES.register("set")

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from nlpmtl.config import flatten_columns
 from nlpmtl.config.dataset import InputConfig
 from nlpmtl.data.binary_files import find_zip, member_names, open_zip
 from nlpmtl.data.column_types import column_type
@@ -59,7 +60,7 @@ class Shards:
     def open(self) -> RawRows:
         """Open all files. Raises the errors of `paths` and `open_file`."""
         # Declared as a label, an empty cell of a further input is null, as in the other sources.
-        further = set(self._inputs.extra.values()) - {self._inputs.text, self._inputs.pair}
+        further = set(flatten_columns(self._inputs.extra.values())) - {self._inputs.text, self._inputs.pair}
         labels = {**dict.fromkeys(further, "class"), **self._labels}
         shards = [self._open_file(path, labels) for path in self.paths()]
         first = shards[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -49,7 +49,12 @@ class TaskMethods(NamedTuple):
 
 
 def parse_columns(
-    split: TokenizedSplit, columns: Mapping[str, LabelColumn], *, names: Mapping[str, str], needed: Sequence[str]
+    split: TokenizedSplit,
+    columns: Mapping[str, LabelColumn],
+    *,
+    names: Mapping[str, str],
+    needed: Sequence[str],
+    any_of: Collection[str] = (),
 ) -> ComputedLabels:
     """Return the label columns of a task that computes its targets itself; they are not computed yet.
 
@@ -58,6 +63,7 @@ def parse_columns(
         columns: key in `Task.columns` → label column of the task.
         names: key -> the name of the column in the split.
         needed: the keys of columns and further inputs without which a row is unlabelled.
+        any_of: the keys of columns of which a labelled row has at least one.
     """
     assert split.rows is not None, "the rows were read from a source"
     labelled = np.ones(len(split), dtype=np.bool_)
@@ -68,6 +74,8 @@ def parse_columns(
             labelled &= columns[key].labelled
         else:
             labelled[:] = False
+    if any_of:
+        labelled &= np.logical_or.reduce([columns[key].labelled for key in any_of if key in columns])
     stored = {key: f"label:{name}" for key, name in names.items()}
     parsed = ParsedColumns(columns, stored, split.rows, labelled)
     return ComputedLabels((), 0, labelled, labelled.view(np.int8), parsed)
@@ -197,8 +205,8 @@ class _naming:  # noqa: N801 - a context manager, used as a function
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception):
             reason = str(error) if type(error) in (ValueError, DataError) else f"{type(error).__name__}: {error}"
-            place = self._split.place(self._row)
-            raise DataError(f"{place}: task {self._task!r}: {self._method}() failed: {reason}") from error
+            failed = "" if isinstance(error, DataError) else f"{self._method}() failed: "
+            raise DataError(f"{self._split.place(self._row)}: task {self._task!r}: {failed}{reason}") from error
 
 
 def _result(

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nlpmtl.config.dataset import InputConfig
+from nlpmtl.config import ColumnNames, InputConfig
 from nlpmtl.data.arrow_tables import TableWriter
-from nlpmtl.data.column_types import column_type, is_coded, parse_value, read_stored
+from nlpmtl.data.column_types import column_type, is_coded, join_cells, parse_value, read_stored
 from nlpmtl.data.example import Example, Input, to_text, to_words
 from nlpmtl.data.examples import Examples
 from nlpmtl.data.labels import LabelType, to_label
@@ -91,9 +91,18 @@ class _Column:
     """A canonical column, and how to convert a raw value, given the values of the columns before it."""
 
     name: str
-    raw: str
+    raw: ColumnNames
     type: pa.DataType
     convert: Callable[[Any, _Values], Any]
+
+    def read(self, row: Mapping[str, Any]) -> Any:
+        """Return the raw value of a row: that of its column, or the list of those of its columns."""
+        return row.get(self.raw) if isinstance(self.raw, str) else join_cells(map(row.get, self.raw))
+
+    @property
+    def raw_name(self) -> str:
+        """The raw column, or several ones, for messages."""
+        return self.raw if isinstance(self.raw, str) else ", ".join(self.raw)
 
 
 def validate_rows(
@@ -190,8 +199,9 @@ def _columns(
     class_names: Mapping[str, tuple[str, ...]],
     context: ParseContext,
 ) -> list[_Column]:
-    def typed(name: str, raw: str, type_: LabelType, earlier: Mapping[str, str]) -> _Column:
-        names, kind, needed = class_names.get(raw), column_type(type_), context.needed.get(raw, ())
+    def typed(name: str, raw: ColumnNames, type_: LabelType, earlier: Mapping[str, str]) -> _Column:
+        names, kind = (class_names.get(raw) if isinstance(raw, str) else None), column_type(type_)
+        needed: Collection[str] = context.needed.get(raw, ()) if isinstance(raw, str) else ()
 
         def convert(value: Any, row: _Values) -> Any:
             value = _nan_to_none(value)
@@ -290,11 +300,11 @@ class _ExampleWriter:
         values: dict[str, Any] = {}
         issues = []
         for column in self._columns:
-            value = raw.get(column.raw)
+            value = column.read(raw)
             try:
                 values[column.name] = column.convert(value, values)
             except ValueError as error:
-                issues.append(ValidationIssue(column.raw, value, str(error)))
+                issues.append(ValidationIssue(column.raw_name, value, str(error)))
         if not issues:
             self._pending.append(list(values.values()))
             self._pending_numbers.append(number)

@@ -18,6 +18,7 @@ def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> st
         max_length: maximum input length in tokens.
     """
     labels = ", ".join(f"`{label}`" for label in task.labels) or f"none: {task.describe_output()}"
+    pairs = task.takes_pairs or stock.pairs or stock.by_choice
     lines = [
         "---",
         "library_name: transformers",
@@ -31,11 +32,11 @@ def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> st
         f"The task `{task.name}` of a multi-task model trained with nlpmtl, exported as a transformers model.",
         "",
         f"- Task type: {task.kind}",
-        f"- Input: {'a pair of texts' if task.takes_pairs else 'a text'}, at most {max_length} tokens",
-        f"- Labels: {labels}",
+        f"- Input: {'a pair of texts' if pairs else 'a text'}, at most {max_length} tokens",
+        f"- Labels: {'none: a logit for each choice' if stock.by_choice else labels}",
         "",
         "```python",
-        _pipeline_call(task, stock) if stock.usage is None else stock.usage,
+        _pipeline_call(task, stock, pairs=pairs) if stock.usage is None else stock.usage,
         "```",
         "",
         "## Folded into the last layer",
@@ -50,16 +51,16 @@ def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> st
     return "\n".join(lines)
 
 
-def _pipeline_call(task: Task, stock: StockModel) -> str:
+def _pipeline_call(task: Task, stock: StockModel, *, pairs: bool) -> str:
     return f"""\
 from transformers import pipeline
 
-pipe = pipeline("{task.pipeline_tag}", model="this-directory-or-repository")
-pipe({_arguments(task, stock)})"""
+pipe = pipeline("{stock.pipeline or task.pipeline_tag}", model="this-directory-or-repository")
+pipe({_arguments(stock, pairs=pairs)})"""
 
 
-def _arguments(task: Task, stock: StockModel) -> str:
-    text = '{"text": "A text.", "text_pair": "Another."}' if task.takes_pairs else '"A text."'
+def _arguments(stock: StockModel, *, pairs: bool) -> str:
+    text = '{"text": "A text.", "text_pair": "Another."}' if pairs else '"A text."'
     options = (f"{name}={dumps(value) if isinstance(value, str) else value}" for name, value in stock.arguments.items())
     return ", ".join([text, *options])
 

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.export.readme import transformers_readme
 from nlpmtl.fs import apply_umask
-from nlpmtl.heads import Head, sequence_head_config
+from nlpmtl.heads import Head, choice_head_modules, sequence_head_config
 from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.tasks import StockModel, Task
@@ -95,7 +95,7 @@ def _build(model: MultiTaskModel, *, task: str, stock: StockModel) -> PreTrained
         ) from error
     assert isinstance(exported, PreTrainedModel)
     weights = {f"{exported.base_model_prefix}.{name}": weight for name, weight in encoder.state_dict().items()}
-    weights |= _head_weights(head, stock=stock)
+    weights |= _head_weights(head, stock=stock, config=config, prefix=exported.base_model_prefix)
     expected = exported.state_dict()
     names = weights.keys() | expected.keys()
     if different := sorted(name for name in names if _shape(weights, name) != _shape(expected, name)):
@@ -114,13 +114,14 @@ def _config(task: Task, stock: StockModel) -> dict[str, Any]:
     }
 
 
-def _head_weights(head: Head, *, stock: StockModel) -> dict[str, Tensor]:
+def _head_weights(head: Head, *, stock: StockModel, config: PretrainedConfig, prefix: str) -> dict[str, Tensor]:
     """Return the weights of a head by their names in transformers, with factor and shift in the last layer."""
     weights: dict[str, Tensor] = {}
-    for ours, theirs in zip(head.config.layers, head.config.hf_modules, strict=True):
+    modules = choice_head_modules(head.config, config, prefix=prefix) if stock.by_choice else head.config.hf_modules
+    for ours, theirs in zip(head.config.layers, modules, strict=True):
         for name, weight in head.get_submodule(ours).named_parameters():
             weights[f"{theirs}.{name}"] = weight.detach()
-    last = head.config.hf_modules[-1]
+    last = modules[-1]
     for name, shift in ((f"{last}.weight", 0.0), (f"{last}.bias", stock.shift)):
         weights[name] = (weights[name].cpu().double() * stock.factor + shift).to(weights[name].dtype)
     return weights
@@ -146,7 +147,8 @@ def _verify(
         raise _export_error(
             task.name, f"{type(exported).__name__} does not load {', '.join(sorted(map(str, wrong))[:4])}"
         )
-    texts = [list(_TEST_TEXTS), list(reversed(_TEST_TEXTS))] if task.takes_pairs else [list(_TEST_TEXTS)]
+    pairs = task.takes_pairs or stock.pairs or stock.by_choice
+    texts = [list(_TEST_TEXTS), list(reversed(_TEST_TEXTS))] if pairs else [list(_TEST_TEXTS)]
     options: dict[str, Any] = {"truncation": True, "padding": True, "return_tensors": "pt"}
     inputs = tokenizer(*texts, **options).to(model.device)
     loaded_inputs = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)(*texts, **options)
@@ -155,7 +157,10 @@ def _verify(
     with torch.inference_mode():
         rows = {task.name: torch.arange(len(_TEST_TEXTS), device=model.device)}
         expected = model(**inputs, rows=rows)[task.name].cpu().double() * stock.factor + stock.shift
+        if stock.by_choice:  # one row, whose choices are the texts
+            inputs = {name: values.unsqueeze(0) for name, values in inputs.items()}
         logits = _logits(exported.eval().to(model.device)(**inputs), stock).cpu().double()
+        logits = logits.T if stock.by_choice else logits
     if expected.dim() > 2:
         mask = inputs["attention_mask"].cpu().bool()
         expected, logits = expected[mask], logits[mask]

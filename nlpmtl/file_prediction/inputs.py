@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from nlpmtl.config import flatten_columns
 from nlpmtl.data.list_cells import split_cell
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
 from nlpmtl.data.validation import find_delimiter
 from nlpmtl.data.word_splitting import EVERY_MARK
 from nlpmtl.errors import ConfigError, DataError, did_you_mean
 from nlpmtl.file_prediction.row_files import Chunk, RowFile
-from nlpmtl.inference.task_inputs import Container, InputReader
+from nlpmtl.inference.containers import Container
+from nlpmtl.inference.task_inputs import InputReader
 from nlpmtl.tasks import Task
 
 _KEYS = ("text", "pair", "words")
@@ -113,7 +115,8 @@ def _word_columns(tasks: Iterable[Task]) -> set[str]:
     """Return the columns of words, except those that held texts in training."""
     tables = [(table, task) for task in tasks for table in (*task.input_columns, {})]
     words = {table.get("words", "words") for table, task in tables if task.splitting != EVERY_MARK}
-    return words - {column for table, _ in tables for key, column in table.items() if key != "words"}
+    others = (column for table, _ in tables for key, column in table.items() if key != "words")
+    return words - set(flatten_columns(others))
 
 
 def _split(cell: str) -> list[Any]:

@@ -10,6 +10,7 @@ from nlpmtl.heads.embedding import EmbeddingHead
 from nlpmtl.heads.head import Head, HeadContext, HeadInputs, Outputs, named_outputs
 from nlpmtl.heads.head_config import (
     HeadConfig,
+    choice_head_modules,
     question_answering_head_config,
     sequence_head_config,
     token_head_config,
@@ -27,6 +28,7 @@ __all__ = [
     "HeadInputs",
     "Outputs",
     "ParserHead",
+    "choice_head_modules",
     "maximum_spanning_tree",
     "named_outputs",
     "question_answering_head_config",

@@ -94,6 +94,24 @@ def sequence_head_config(config: PretrainedConfig) -> HeadConfig:
             return roberta
 
 
+def choice_head_modules(head: HeadConfig, config: PretrainedConfig, *, prefix: str) -> tuple[str, ...]:
+    """Return the names of the layers of a sequence head in the model of transformers for multiple choice.
+
+    Where the head of the sequence classifier has a dense layer of its own, as in RoBERTa, that of multiple choice is in
+    the encoder's pooler.
+
+    Args:
+        head: config of the sequence head.
+        config: config of the encoder.
+        prefix: name of the encoder in the model of transformers.
+    """
+    if config.model_type == "electra":
+        return ("sequence_summary.summary", "classifier")
+    if head.hf_modules == ("classifier.dense", "classifier.out_proj"):
+        return (f"{prefix}.pooler.dense", "classifier")
+    return head.hf_modules
+
+
 def token_head_config(config: PretrainedConfig) -> HeadConfig:
     """Return the config of the head of ``…ForTokenClassification``: a linear layer, except for ModernBERT."""
     if config.model_type == "modernbert":

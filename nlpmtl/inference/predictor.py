@@ -17,9 +17,10 @@ from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.export import export_onnx, export_sentence_transformer, export_task
 from nlpmtl.hub import PushOptions, fetch, push
 from nlpmtl.inference.backend import Backend, BackendName, Precision, load_backend
+from nlpmtl.inference.containers import open_container
 from nlpmtl.inference.device import check_device
 from nlpmtl.inference.pipeline import InferencePipeline, Table, Text
-from nlpmtl.inference.task_inputs import InputReader, check_task_names, open_container
+from nlpmtl.inference.task_inputs import InputReader, check_task_names
 from nlpmtl.kernels import Int8Linear, KernelSwitch
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.plugins import import_plugins

@@ -1,7 +1,4 @@
-"""Inputs for predictions: containers of inputs, the columns that each task reads, and the examples made from them.
-
-A container is a list, an array, a Series, a DataFrame, a Dataset, an Arrow table or an iterator. No library is imported
-for this: a table is recognised by its column names, any other container by being iterable.
+"""Inputs for predictions: the columns that each task reads of a row, and the examples made from it.
 
 A row with the columns that a task was trained on is read as in training, any other row by the names `text`, `pair` and
 `words`, and the keys of the task's `extra_inputs`. Columns are selected per task, so all tasks of a model can read a
@@ -10,82 +7,35 @@ table with the columns of the training data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
+from nlpmtl.config import ColumnNames, flatten_columns
 from nlpmtl.data import (
     EVERY_MARK,
     WHITESPACE,
     Example,
     WordSplitting,
     describe_value,
+    join_cells,
     parse_value,
     to_input,
     to_plain,
 )
 from nlpmtl.errors import ConfigError, DataError, did_you_mean, plain
+from nlpmtl.inference.containers import Container
 from nlpmtl.tasks import Task
 
-Columns = tuple[tuple[str, str], ...]
+Columns = tuple[tuple[str, ColumnNames], ...]
 """`text`, `pair`, `words` and keys of further inputs, each with its column; empty where there is none to read."""
 TaskInputs = list[tuple[Example, tuple[str, ...]]]
 """The examples that a row holds, each with the names of the tasks that read it."""
 SKIPPED = object()
 """Takes the place of an input that is skipped. It is counted, and its predictions are empty."""
 _TEXT_KEYS = ("text", "pair", "words")
-_NOT_CONTAINERS = (bytes, bytearray, memoryview, int, float, complex)
-_ROWS_PER_BATCH = 1000
 _SHOWN = 10
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Container:
-    """Several inputs.
-
-    Args:
-        name: the name of the container's type, for messages.
-        rows: reads the inputs in order; from a table the given columns, as dicts.
-        columns: the column names of a table; None for other containers.
-        lazy: whether predictions are returned as an iterator, because the number of inputs is unknown.
-    """
-
-    name: str
-    rows: Callable[[Sequence[str]], Iterator[Any]]
-    columns: tuple[str, ...] | None
-    lazy: bool
-
-
-def open_container(inputs: Any) -> Container | None:
-    """Return the container, or None for a single input: a string, a pair in a tuple, or a mapping.
-
-    Raises:
-        DataError: the value is neither an input nor a container of inputs.
-    """
-    if isinstance(inputs, str | tuple | Mapping):
-        return None
-    name = type(inputs).__name__
-    if inputs is None or isinstance(inputs, (*_NOT_CONTAINERS, set, frozenset)):
-        raise DataError(_type_error(inputs))
-    names = _column_names(inputs)
-    if names is not None:
-        columns = [column for column in names if isinstance(column, str)]
-        repeated = sorted({plain(column) for column in columns if columns.count(column) > 1})
-        if repeated:
-            raise DataError(f"the {name} has more than one column of the same name: {', '.join(repeated)}")
-        return Container(name, lambda used: _read_table(inputs, used), tuple(columns), lazy=False)
-    shape = getattr(inputs, "shape", None)
-    if isinstance(shape, tuple) and len(shape) != 1:
-        raise DataError(
-            f"an array of texts must have one dimension, found {name} of shape {shape}; pass pairs as a list of "
-            "tuples: list(map(tuple, array))"
-        )
-    try:
-        values = iter(inputs)
-    except TypeError:
-        raise DataError(_type_error(inputs)) from None
-    return Container(name, lambda _: values, None, lazy=not isinstance(inputs, Sized))
 
 
 def check_task_names(names: Sequence[str] | None, tasks: Mapping[str, Task]) -> None:
@@ -131,14 +81,15 @@ class InputReader:
     def trained_columns(self) -> list[str]:
         """The columns that the tasks of the model were trained on."""
         tasks = self._tasks.values()
-        trained = [column for task in tasks for table in task.input_columns for column in table.values()]
+        trained = flatten_columns(column for task in tasks for table in task.input_columns for column in table.values())
         return list(dict.fromkeys([*trained, *(key for task in tasks for key in task.extra_inputs)]))
 
     @property
     def further_columns(self) -> list[str]:
         """The columns of further inputs, as in training and by their keys."""
         tables = [(table, task) for task in self._tasks.values() for table in (*task.input_columns, {})]
-        return list(dict.fromkeys(table.get(key, key) for table, task in tables for key in task.extra_inputs))
+        columns = flatten_columns(table.get(key, key) for table, task in tables for key in task.extra_inputs)
+        return list(dict.fromkeys(columns))
 
     @property
     def tasks(self) -> Mapping[str, Task]:
@@ -156,7 +107,7 @@ class InputReader:
         without = chosen.get((), [])
         if without and (self._requested is not None or len(chosen) == 1):
             raise DataError(f"the {table.name} lacks the input of task {without[0]!r}: {self._hint(table.columns)}")
-        return list(dict.fromkeys(column for columns in chosen for _, column in columns))
+        return list(dict.fromkeys(flatten_columns(column for columns in chosen for _, column in columns)))
 
     def check_series(self, inputs: Any) -> None:
         """DataError if a Series is a row of a table: its cells would be read as several texts."""
@@ -205,7 +156,7 @@ class InputReader:
                 task = self._tasks[name]
                 types = tuple((key, type_) for key, type_ in task.extra_inputs.items() if key in example.extra)
                 if types not in examples:
-                    examples[types] = _parse_extra(example, types, columns=dict(columns))
+                    examples[types] = _parse_extra(example, types, columns=_names(columns))
                 if task.reads(examples[types]):
                     splitting = self._splitting[name] if reads_raw_text else WHITESPACE
                     by_input.setdefault((splitting, types), []).append(name)
@@ -236,7 +187,7 @@ class InputReader:
             named = ("text", "pair") if "text" in keys else ("words",)
             chosen: dict[Columns, list[str]] = {}
             for name in self._names:
-                trained = (table for table in self._tasks[name].input_columns if set(table.values()) <= set(keys))
+                trained = (table for table in self._tasks[name].input_columns if _has_columns(keys, table.values()))
                 columns = next((table for table in trained if any(k != c for k, c in table.items())), None)
                 usual = tuple((key, key) for key in (*named, *self._tasks[name].extra_inputs) if key in keys)
                 if not any(key in named for key, _ in usual):
@@ -248,12 +199,12 @@ class InputReader:
     def _hint(self, keys: Iterable[str]) -> str:
         """Return the end of an error: the columns that a row needs, and those that it has."""
         trained = {
-            " and ".join(f"`{plain(column)}`" for column in columns.values()): list(columns.values())
+            " and ".join(f"`{plain(column)}`" for column in flatten_columns(columns.values())): columns.values()
             for name in self._names
             for columns in self._tasks[name].input_columns
         }
         known = dict.fromkeys(
-            ["text", "pair", "words", *(column for columns in trained.values() for column in columns)]
+            ["text", "pair", "words", *(column for columns in trained.values() for column in flatten_columns(columns))]
         )
         known |= dict.fromkeys(key for name in self._names for key in self._tasks[name].extra_inputs)
         hints = (did_you_mean(key, known) for key in keys)
@@ -271,12 +222,23 @@ def _read(row: Mapping[str, Any], columns: Columns, *, texts: bool) -> Example:
         columns: the columns that the tasks read.
         texts: whether the column of words had texts in training, which were split.
     """
-    given = {key: row[column] for key, column in columns if key in _TEXT_KEYS}
+    cells = {key: row[name] if isinstance(name, str) else join_cells(map(row.get, name)) for key, name in columns}
+    given = {key: cell for key, cell in cells.items() if key in _TEXT_KEYS}
     if texts and isinstance(given.get("words"), str):
         given["text"] = given.pop("words")
         columns = tuple(("text" if key == "words" else key, column) for key, column in columns)
-    extra = {key: row[column] for key, column in columns if key not in _TEXT_KEYS}
-    return Example(to_input(given, columns=dict(columns)), extra=extra)
+    extra = {key: cell for key, cell in cells.items() if key not in _TEXT_KEYS}
+    return Example(to_input(given, columns=_names(columns)), extra=extra)
+
+
+def _has_columns(keys: Collection[str], columns: Iterable[ColumnNames]) -> bool:
+    """Return whether a row has all columns of an input; of several columns whose values are a list, any of them."""
+    return all(any(name in keys for name in flatten_columns([column])) for column in columns)
+
+
+def _names(columns: Columns) -> dict[str, str]:
+    """Return the columns by key, for messages."""
+    return {key: ", ".join(flatten_columns([column])) for key, column in columns}
 
 
 def _parse_extra(example: Example, types: Sequence[tuple[str, str]], *, columns: Mapping[str, str]) -> Example:
@@ -318,32 +280,3 @@ def _row_labels(inputs: Any) -> tuple[str, ...]:
     if not hasattr(inputs, "iloc") or index is None:
         return ()
     return tuple(label for label in index if isinstance(label, str))
-
-
-def _type_error(value: object) -> str:
-    return (
-        'input 1: a text, a pair (text, pair), a row such as {"words": [...]}, or a list, array, table or iterator '
-        f"of these was expected, found {describe_value(value)}"
-    )
-
-
-def _column_names(value: Any) -> list[Any] | None:
-    """Return the column names of a table; None for other values."""
-    if isinstance(value, type) or not hasattr(value, "__getitem__") or not isinstance(value, Sized):
-        return None
-    names = getattr(value, "column_names", None)  # datasets and pyarrow, whose `columns` are arrays
-    if names is None:
-        names = getattr(value, "columns", None)
-    return None if names is None or callable(names) else list(names)
-
-
-def _read_table(table: Any, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    if hasattr(table, "select_columns") and hasattr(table, "with_format"):  # datasets.Dataset
-        for batch in table.select_columns(list(columns)).with_format(None).iter(batch_size=_ROWS_PER_BATCH):
-            yield from _rows(columns, [batch[column] for column in columns])
-    else:
-        yield from _rows(columns, [table[column] for column in columns])
-
-
-def _rows(columns: Sequence[str], values: Sequence[Any]) -> Iterator[dict[str, Any]]:
-    return (dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True))

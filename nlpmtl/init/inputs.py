@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from nlpmtl.config import ColumnNames
 from nlpmtl.init.finding import TAGS_OF_WORDS, Finding
 from nlpmtl.init.scalar_rules import TEXT_NAMES
 from nlpmtl.init.table import Table
@@ -28,12 +29,14 @@ _PAIRS = (
 """Names of columns that are a pair of texts, in this order."""
 _QUESTION_NAMES = {"question", "query"}
 """Words in the names of columns of questions."""
+CHOICE_KINDS = ("multiple_choice", "ranking")
+"""Task types that read choices."""
 _PARTS = (("1", "2"), ("a", "b"), ("first", "second"), ("left", "right"))
 """The part in which the names of two columns differ if they are a pair of texts."""
 
 
-def find_inputs(findings: Mapping[str, Finding], table: Table) -> dict[str, str]:
-    """Return the columns of the input by their key in a dataset file: text, text and pair, or words.
+def find_inputs(findings: Mapping[str, Finding], table: Table) -> dict[str, ColumnNames]:
+    """Return the columns of the input by their key in a dataset file: text, text and pair, or words; and choices.
 
     Words are read if a task labels them, and where there is no text. Answers to questions need a question and the text
     that contains them. Among several texts, a pair is recognised by its names; otherwise the text is the column that is
@@ -48,6 +51,16 @@ def find_inputs(findings: Mapping[str, Finding], table: Table) -> dict[str, str]
         >>> find_inputs({"question": Finding("text", ""), "context": Finding("text", "")}, table)
         {'text': 'question', 'pair': 'context'}
     """
+    texts = _find_texts(findings, table)
+    columns = [column for column, finding in findings.items() if finding.kind == "choices"]
+    if not texts or not columns or not any(finding.kind in CHOICE_KINDS for finding in findings.values()):
+        return dict(texts)
+    lists = [column for column in columns if table.columns[column].type == "list"]
+    return {**texts, "choices": (lists or columns)[0] if lists or len(columns) == 1 else tuple(columns)}
+
+
+def _find_texts(findings: Mapping[str, Finding], table: Table) -> dict[str, str]:
+    """Return the columns of text, text and pair, or words."""
     by_kind: dict[str, list[str]] = {}
     for column, finding in findings.items():
         by_kind.setdefault(finding.kind, []).append(column)

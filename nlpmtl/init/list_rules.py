@@ -16,6 +16,7 @@ from nlpmtl.init.tags import find_scheme
 _MAX_LABELS = 1000
 _MOSTLY = 0.95
 _MAX_WORD_TAGS = 500
+_FROM_ONE = ", counted from 1; multiple choice counts from 0"
 
 
 def character_spans(column: Profile, table: Table) -> Finding | None:
@@ -117,24 +118,41 @@ def spaced_tags(column: Profile, table: Table) -> Finding | None:
 def choices(column: Profile, table: Table) -> Finding | None:
     """Lists of texts of which another column has the index of the right one."""
     index = next((name for name, lists in table.choices.items() if lists == column.name), None)
-    return not_used(f"choices, of which {index!r} is the index; multiple choice is not built in") if index else None
+    if index is None:
+        return None
+    evidence = f"choices, of which {index!r} is the index"
+    return (
+        not_used(f"{evidence}{_FROM_ONE}") if _counts_from_one(table.columns[index]) else Finding("choices", evidence)
+    )
 
 
 def choice_index(column: Profile, table: Table) -> Finding | None:
     """Whole numbers that are indices into the lists of another column."""
     lists = table.choices.get(column.name)
-    return not_used(f"an index into {lists!r}; multiple choice is not built in") if lists else None
+    if lists is None:
+        return None
+    evidence = f"an index into {lists!r}"
+    return not_used(f"{evidence}{_FROM_ONE}") if _counts_from_one(column) else Finding("multiple_choice", evidence)
 
 
 def choice_columns(column: Profile, table: Table) -> Finding | None:
     """Columns with a choice each, and the letter or the number of the right one."""
     if not table.choice_columns:
         return None
-    if column.name in table.choice_columns:
-        return not_used("a choice; multiple choice is not built in")
-    if not table.picks_choice(column):
-        return None
-    return not_used(f"the right one of the choices {', '.join(table.choice_columns)}; multiple choice is not built in")
+    if column.name not in table.choice_columns:
+        if not table.picks_choice(column):
+            return None
+        evidence = f"the right one of the choices {', '.join(table.choice_columns)}"
+        return not_used(f"{evidence}{_FROM_ONE}") if _counts_from_one(column) else Finding("multiple_choice", evidence)
+    others = [other for other in table.columns.values() if other.name not in table.choice_columns]
+    picking = [other for other in others if table.picks_choice(other)]
+    if not picking:
+        return not_used("a choice, but no column says which one is right")
+    return not_used(f"a choice{_FROM_ONE}") if all(map(_counts_from_one, picking)) else Finding("choices", "a choice")
+
+
+def _counts_from_one(column: Profile) -> bool:
+    return column.whole_numbers is not None and min(column.whole_numbers) > 0
 
 
 def multi_hot(column: Profile, table: Table) -> Finding | None:

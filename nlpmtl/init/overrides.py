@@ -14,7 +14,10 @@ from nlpmtl.init.finding import INPUTS, NOT_USED, TAGS_OF_WORDS, Finding, not_us
 from nlpmtl.init.profile import Profile
 from nlpmtl.init.table import Table
 
-TASK_KINDS = ("classification", "sentiment", "regression", "multilabel", *TAGS_OF_WORDS, "question_answering")
+TASK_KINDS = (
+    *("classification", "sentiment", "regression", "multilabel", *TAGS_OF_WORDS),
+    *("question_answering", "multiple_choice", "ranking"),
+)
 KINDS = (*TASK_KINDS, *INPUTS, NOT_USED)
 SYNTAX = "NAME=COLUMN:KIND"
 _CHOSEN = "chosen"
@@ -27,7 +30,7 @@ class Override:
     Args:
         name: name of the task; it is not used for the columns of an input and for "none".
         dataset: name of the dataset, if the columns are written as ``dataset.column``.
-        columns: one column, or the columns of 0 and 1 of a multilabel task.
+        columns: one column, the columns of 0 and 1 of a multilabel task, or those of choices.
         kind: one of `KINDS`.
         text: the override as it was written, for errors.
     """
@@ -65,8 +68,11 @@ def parse_override(text: str, *, columns: Mapping[str, Collection[str]]) -> Over
         rule = "letters, digits, `_` and `-`, not starting with a digit, at most 64 characters"
         raise ConfigError(f"--task {text}: {name!r} cannot be the name of a task: {rule}")
     dataset, names = _find_columns(place, text=text, columns=columns)
-    if len(names) > 1 and kind not in ("multilabel", NOT_USED):
-        raise ConfigError(f"--task {text}: only multilabel reads several columns, of 0 and 1; write one column")
+    if len(names) > 1 and kind not in ("multilabel", "choices", NOT_USED):
+        raise ConfigError(
+            f"--task {text}: only multilabel reads several columns, of 0 and 1, and choices, one per choice; write one "
+            "column"
+        )
     return Override(name, dataset, names, kind, text)
 
 
@@ -111,6 +117,9 @@ def apply_override(override: Override, column: Profile, table: Table) -> Finding
         "parsing": _as_tree,
         "multilabel": _as_sets,
         "words": _as_words,
+        "choices": _as_choices,
+        "multiple_choice": _as_choice,
+        "ranking": _as_relevances,
         "text": _as_text,
         "pair": _as_text,
     }.get(kind, _as_classes)
@@ -166,6 +175,22 @@ def _as_words(kind: str, column: Profile, table: Table) -> Finding | str:
     if column.type == "string" and column.name in table.spaced_tags.values():
         return Finding(kind, _CHOSEN, separator=" ")
     return "it has no lists of strings"
+
+
+def _as_choices(kind: str, column: Profile, table: Table) -> Finding | str:
+    if column.type == "string" or (column.type == "list" and column.item_type == "string"):
+        return Finding(kind, _CHOSEN)
+    return "it has neither lists of texts nor texts"
+
+
+def _as_choice(kind: str, column: Profile, table: Table) -> Finding | str:
+    if column.type == "string" or column.whole_numbers is not None:
+        return Finding(kind, _CHOSEN)
+    return "the text, the index from 0 or the letter of a choice was expected"
+
+
+def _as_relevances(kind: str, column: Profile, table: Table) -> Finding | str:
+    return Finding(kind, _CHOSEN) if column.item_type == "number" else "it has no lists of numbers"
 
 
 def _as_text(kind: str, column: Profile, table: Table) -> Finding | str:

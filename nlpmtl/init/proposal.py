@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from nlpmtl.config import ColumnNames, flatten_columns
 from nlpmtl.errors import ConfigError
 from nlpmtl.init.finding import INPUTS, TAGS_OF_WORDS, Finding, not_used
-from nlpmtl.init.inputs import are_similar, find_inputs
+from nlpmtl.init.inputs import CHOICE_KINDS, are_similar, find_inputs
 from nlpmtl.init.overrides import TASK_KINDS, Override, apply_override, overrides_of
 from nlpmtl.init.rules import classify
 from nlpmtl.init.sample import Sample
@@ -48,14 +49,14 @@ class Proposal:
     Args:
         sample: the columns of the dataset in its first rows.
         findings: column = what it is, in the order of the data.
-        input: key of an input = its column; empty if there is none.
+        input: key of an input = its column, or the columns of the choices; empty if there is none.
         tasks: the tasks by name; empty if no column can be a label.
         separator: what separates the labels or words in a cell, for `data.separator`; None if no column needs it.
     """
 
     sample: Sample
     findings: Mapping[str, Finding]
-    input: Mapping[str, str]
+    input: Mapping[str, ColumnNames]
     tasks: Mapping[str, TaskProposal]
     separator: str | None = None
 
@@ -76,7 +77,7 @@ def propose(samples: Sequence[Sample], overrides: Sequence[Override] = ()) -> li
         ConfigError: an override does not fit its column, or two tasks have the same name.
     """
     findings: dict[str, dict[str, Finding]] = {}
-    inputs: dict[str, dict[str, str]] = {}
+    inputs: dict[str, dict[str, ColumnNames]] = {}
     tasks: dict[str, list[TaskProposal]] = {}
     for sample in samples:
         name, table = sample.source.name, sample.table
@@ -121,9 +122,9 @@ def _select_tags(findings: Mapping[str, Finding], *, conllu: bool) -> dict[str, 
     }
 
 
-def _drop_unread(findings: Mapping[str, Finding], inputs: Mapping[str, str]) -> dict[str, Finding]:
+def _drop_unread(findings: Mapping[str, Finding], inputs: Mapping[str, ColumnNames]) -> dict[str, Finding]:
     """Return the findings with the key of each column of the input as its kind; other texts and words are not used."""
-    keys = {column: key for key, column in inputs.items()}
+    keys = {column: key for key, columns in inputs.items() for column in flatten_columns([columns])}
     separator = _separator(findings.values())
     kept: dict[str, Finding] = {}
     for column, finding in findings.items():
@@ -136,6 +137,8 @@ def _drop_unread(findings: Mapping[str, Finding], inputs: Mapping[str, str]) -> 
             finding = not_used(f"{finding.evidence}, but there is no column of words")
         elif finding.context is not None and inputs.get("pair") != finding.context:
             finding = not_used(f"{finding.evidence}, but there is no column of questions")
+        elif finding.kind in CHOICE_KINDS and "choices" not in inputs:
+            finding = not_used(f"{finding.evidence}, but there is no text, or no column of choices")
         elif finding.separator not in (None, separator):
             finding = not_used(
                 f"{finding.evidence}; only one separator can be set, and another column has {separator!r}"

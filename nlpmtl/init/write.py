@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nlpmtl.config import flatten_columns
 from nlpmtl.init.encoder import choose_recipe, default_encoder
 from nlpmtl.init.finding import NOT_USED
 from nlpmtl.init.proposal import Proposal, TaskProposal
@@ -44,7 +45,10 @@ def dataset_tables(proposal: Proposal, *, directory: Path, skip: bool = False) -
         data["validation"] = 0.1
     data |= sample.detected
     if sample.conll_columns:
-        columns = [*proposal.input.values(), *(column for task in proposal.tasks.values() for column in task.columns)]
+        columns = [
+            *flatten_columns(proposal.input.values()),
+            *(column for task in proposal.tasks.values() for column in task.columns),
+        ]
         data["columns"] = {column: sample.conll_columns[column] for column in columns}
     if proposal.separator is not None:
         data["separator"] = proposal.separator
@@ -102,8 +106,8 @@ def dataset_text(proposal: Proposal, verdict: Verdict, *, directory: Path) -> st
         lines += [f"{split} = {_value(path)}" for split, path in files.items()]
     lines += ["", "[input]"]
     lines += [
-        _with_comment(f"{key} = {_value(column)}", proposal.findings[column].evidence)
-        for key, column in proposal.input.items()
+        _with_comment(f"{key} = {_value(columns)}", proposal.findings[flatten_columns([columns])[0]].evidence)
+        for key, columns in proposal.input.items()
     ]
     for name, task in proposal.tasks.items():
         lines += ["", *_comment(_describe_task(proposal, task)), f"[tasks.{name}]"]

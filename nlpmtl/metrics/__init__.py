@@ -29,13 +29,16 @@ from nlpmtl.metrics.distance import MeanAbsoluteError, MeanSquaredError
 from nlpmtl.metrics.f1 import F1, MacroF1, MicroF1
 from nlpmtl.metrics.loss import Loss, Perplexity
 from nlpmtl.metrics.matthews import MatthewsCorrelation
+from nlpmtl.metrics.ranking import NDCG10, MeanReciprocalRank
 from nlpmtl.metrics.retrieval import RecallAt10
 from nlpmtl.metrics.scores import check, load_foreign, reads_losses, scores, task_score
+from nlpmtl.metrics.soft_cross_entropy import SoftCrossEntropy
 from nlpmtl.metrics.squad import ExactMatch, SquadF1, answer_f1, is_exact_match
 from nlpmtl.metrics.tags import SpanF1, TokenAccuracy, spans
 
 __all__ = [
     "F1",
+    "NDCG10",
     "Accuracy",
     "AccuracyF1",
     "AccuracyMacroF1",
@@ -46,6 +49,7 @@ __all__ = [
     "MacroF1",
     "MatthewsCorrelation",
     "MeanAbsoluteError",
+    "MeanReciprocalRank",
     "MeanSquaredError",
     "Metric",
     "MicroF1",
@@ -55,6 +59,7 @@ __all__ = [
     "Perplexity",
     "PredictionType",
     "RecallAt10",
+    "SoftCrossEntropy",
     "SpanF1",
     "Spearman",
     "SquadF1",

@@ -16,6 +16,7 @@ FEATURES: dict[PredictionType, Value | List] = {
     "tags": List(Value("string")),
     "tree": List({"head": Value("int64"), "deprel": Value("string")}),
     "embedding": List(List(Value("float64"))),
+    "relevances": List(Value("float64")),
     LOSS: Value("float64"),
 }
 _REFERENCES: dict[PredictionType, Value | List] = {"answers": List(Value("string")), "embedding": Value("string")}

@@ -38,8 +38,8 @@ class Loss(Metric):
     """Mean loss: loss of the task per item, such as a row or a word; at least 0 for most losses.
 
     It is the mean that training minimises, but in evaluation mode and without weights of tasks and options for training
-    only, such as class weights and label smoothing. Rows have the same weights as in training; a row with a label
-    unknown to the task is left out. Losses and predictions need separate forward passes. Undefined: no row has a loss,
+    only, such as class weights, label smoothing and weights of rows. A row with a label unknown to the task is left
+    out. Losses and predictions need separate forward passes. Undefined: no row has a loss,
     or a loss is not finite.
     """
 

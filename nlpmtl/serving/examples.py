@@ -19,17 +19,21 @@ from nlpmtl.tasks import Task
 _LOG = logging.getLogger(__name__)
 _MAX_EXAMPLES = 12
 _MAX_CARD_CHARACTERS = 1_000_000
-_GENERAL: tuple[dict[str, str], ...] = (
+_GENERAL: tuple[dict[str, Any], ...] = (
     {"text": "Ada Lovelace was born in London in 1815 and wrote to Charles Babbage from Ockham Park."},
     {"text": "The parcel came two days late, but your driver was kind and nothing was broken."},
     {"text": "How do I change the address of my account?"},
     {"text": "The train to Leeds leaves at nine in the morning.", "pair": "The train departs before noon."},
     {"text": "Two children build a castle of sand.", "pair": "There is nobody on the beach."},
+    {
+        "text": "The water is boiling, so she",
+        "choices": ["pours it over the tea.", "paints the door of the shed.", "sells her piano to a dentist."],
+    },
 )
 
 
-def example_inputs(tasks: Iterable[Task], directory: Path | None) -> list[dict[str, str]]:
-    """Return example inputs, each with `text` and, for tasks that read pairs, `pair`.
+def example_inputs(tasks: Iterable[Task], directory: Path | None) -> list[dict[str, Any]]:
+    """Return example inputs, each with `text` and, for tasks that read them, `pair` and `choices`.
 
     They are those under `widget` in the front matter of the model card, which its owner wrote; if the tasks read none
     of them, general English texts.
@@ -38,9 +42,9 @@ def example_inputs(tasks: Iterable[Task], directory: Path | None) -> list[dict[s
         tasks: the tasks of the model.
         directory: its directory; None if it was not loaded from one.
     """
-    pairs = {task.takes_pairs for task in tasks if not task.extra_inputs.keys() - task.optional}
+    keys = [{"text", *["pair"] * task.takes_pairs, *(task.extra_inputs.keys() - task.optional)} for task in tasks]
     for examples in (_card_examples(directory), _GENERAL):
-        fitting = [example for example in examples if ("pair" in example) in pairs]
+        fitting = [example for example in examples if example.keys() in keys]
         if fitting:
             return fitting[:_MAX_EXAMPLES]
     return []

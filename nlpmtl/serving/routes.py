@@ -14,6 +14,7 @@ from fastapi import FastAPI, HTTPException, Path, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from nlpmtl import __version__
+from nlpmtl.data import column_type
 from nlpmtl.errors import ConfigError, NlpmtlError, did_you_mean
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.inference.task_inputs import InputReader
@@ -24,7 +25,15 @@ from nlpmtl.serving.limits import Limits
 from nlpmtl.serving.metrics import CONTENT_TYPE, Metrics
 from nlpmtl.serving.middleware import RequestMiddleware
 from nlpmtl.serving.pages import add_pages
-from nlpmtl.serving.schemas import EmbedRequest, Inputs, LabelScore, cut_embedding, request_models, to_tei_scores
+from nlpmtl.serving.schemas import (
+    EmbedRequest,
+    Inputs,
+    LabelScore,
+    cut_embedding,
+    is_text_list,
+    request_models,
+    to_tei_scores,
+)
 from nlpmtl.tasks import Task
 
 _LOG = logging.getLogger(__name__)
@@ -175,6 +184,7 @@ def _describe(task: Task) -> dict[str, Any]:
     optional = {
         "extra_inputs": sorted(task.extra_inputs),
         "required_inputs": sorted(task.extra_inputs.keys() - task.optional),
+        "text_lists": sorted(key for key, name in task.extra_inputs.items() if is_text_list(column_type(name))),
         "only_by_name": task.only_by_name,
         "view": task.view,
     }

@@ -16,10 +16,12 @@ from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, 
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.losses import LabelLoss
 from nlpmtl.tasks.multilabel import Multilabel
+from nlpmtl.tasks.multiple_choice import MultipleChoice
 from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction, decode_all
 from nlpmtl.tasks.parsing import Parsing
 from nlpmtl.tasks.pooling import PooledFields, pooling_argument
 from nlpmtl.tasks.question_answering import QuestionAnswering
+from nlpmtl.tasks.ranking import Ranking
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.reporting import ItemProbabilities, RowError
 from nlpmtl.tasks.scoring import check_scoring, loss_metrics, needs_predictions
@@ -42,11 +44,13 @@ __all__ = [
     "Labeling",
     "Logits",
     "Multilabel",
+    "MultipleChoice",
     "OutputOptions",
     "Parsing",
     "PooledFields",
     "Prediction",
     "QuestionAnswering",
+    "Ranking",
     "Regression",
     "RegressionPairs",
     "RowError",

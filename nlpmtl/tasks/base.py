@@ -57,6 +57,10 @@ class Task(ReportedTask, ABC):
 
     optional: ClassVar[frozenset[str]] = frozenset()
     """Keys of `columns` and `extra_inputs` that may be null; a row in which another one is null is unlabelled."""
+    any_of: ClassVar[frozenset[str]] = frozenset()
+    """Keys of `columns` of which a dataset needs to name one; a row without a value in those named is unlabelled."""
+    column_metrics: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Metrics that are added to the default ones where a dataset names a column, by its key."""
     coupled: ClassVar[bool] = False
     """Whether the loss of an example depends on the other examples of a step, as a contrastive loss does."""
     prediction_types: ClassVar[tuple[PredictionType, ...]] = ()
@@ -82,6 +86,7 @@ class Task(ReportedTask, ABC):
     row."""
 
     _tokenizer: Any = PrivateAttr(None)
+    _given_columns: frozenset[str] = PrivateAttr(frozenset())
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -147,6 +152,18 @@ class Task(ReportedTask, ABC):
     @tokenizer.setter
     def tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
+
+    @property
+    def given_columns(self) -> frozenset[str]:
+        """Keys of `columns` that the datasets name; set before `targets` is called, with `column_metrics`."""
+        return self._given_columns
+
+    @given_columns.setter
+    def given_columns(self, keys: frozenset[str]) -> None:
+        self._given_columns = keys
+        added = [metric for key, metrics in self.column_metrics.items() if key in keys for metric in metrics]
+        if added and self.listed_metrics is None:  # without gold labels, they are the only ones
+            self.set_metrics(list(dict.fromkeys([*(self.metrics if "label" in keys else ()), *added])))
 
     @property
     def outputs(self) -> int | None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny
 
 from nlpmtl.config import LabelName
-from nlpmtl.data import Example, LabelType, TaskBatch, column_type
+from nlpmtl.data import Example, LabelType, Targets, TaskBatch, TokenSequence, column_type
 from nlpmtl.deprecation import reject_options_of
 from nlpmtl.errors import ConfigError, did_you_mean
 from nlpmtl.metrics import PredictionType
@@ -33,6 +33,7 @@ from nlpmtl.tasks.outputs import (
 )
 from nlpmtl.tasks.pooling import PooledFields
 from nlpmtl.tasks.reporting import ItemProbabilities
+from nlpmtl.tasks.soft_labels import to_array
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 
 if TYPE_CHECKING:
@@ -73,6 +74,12 @@ class LabelTask(Task):
                 f"`label_smoothing`: the loss function {kind!r} does not support it: leave it out, found "
                 f"{options.label_smoothing}"
             )
+        if getattr(options, "soft", None) is None:
+            return
+        if not getattr(LOSSES.get(kind), "supports_soft_labels", False):
+            raise ValueError(f"`soft`: the loss function {kind!r} does not support distributions: use cross_entropy")
+        if options.class_weights is not None:
+            raise ValueError("`class_weights` are not defined for the distributions of `soft`: give rows a `weight`")
 
     @classmethod
     def resolve(cls, options: Mapping[str, Any], spell: Callable[[str], str]) -> dict[str, Any]:
@@ -89,7 +96,7 @@ class LabelTask(Task):
     def fit(self, values: Mapping[str, Sequence[Any]]) -> None:
         """Count the labels, for class weights."""
         names = column_type(self.columns["label"]).names
-        counts = Counter(name for value in values["label"] for name in names(value))
+        counts = Counter(name for value in values.get("label", ()) for name in names(value))
         self._counts, self._weights = [counts[label] for label in self.labels], None
 
     def label_weights(self, logits: Tensor) -> Tensor | None:
@@ -115,7 +122,10 @@ class Classification(PooledFields, LabelTask):
     pipeline_tag = "text-classification"
     plots = ("confusion_matrix",)
     single_label = True
-    columns: ClassVar[Mapping[str, LabelType]] = {"label": "class"}
+    columns: ClassVar[Mapping[str, LabelType]] = {"label": "class", "soft": "distribution"}
+    any_of = frozenset({"label", "soft"})
+    column_metrics: ClassVar[Mapping[str, tuple[str, ...]]] = {"soft": ("soft_cross_entropy",)}
+    vectorised = True  # if no dataset has a column of distributions
     prediction_types: ClassVar[tuple[PredictionType, ...]] = ("label",)
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
 
@@ -148,12 +158,20 @@ class Classification(PooledFields, LabelTask):
     def _positive(self) -> int | None:
         return None if self.pos_label is None else self.labels.index(self.pos_label)
 
+    def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
+        """Return the label; if the datasets have distributions, that of the row, or all of it on its label."""
+        if "soft" not in self.given_columns:
+            return super().targets(example, sequences)
+        label, soft = example.labels.get("label"), example.labels.get("soft")
+        if soft is None and label not in self.labels:  # in another split than train
+            return None
+        return Targets(example={"distribution": to_array({label: 1.0} if soft is None else soft, self.labels)})
+
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
-        logits = self.example_logits(upcast(outputs["logits"]), batch)
+        logits, targets = self.example_logits(upcast(outputs["logits"]), batch), batch.targets.get("distribution")
         weight = self.label_weights(logits)
-        return self.loss_function.single_label(
-            logits, batch.targets["label"], weight=weight, label_smoothing=self.label_smoothing
-        )
+        targets = batch.targets["label"] if targets is None else targets.to(logits.dtype)
+        return self.loss_function.single_label(logits, targets, weight=weight, label_smoothing=self.label_smoothing)
 
     def uncertainty(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
         return entropy(self.example_logits(outputs["logits"], batch)).sum()

@@ -8,15 +8,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-from pydantic import ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
-from nlpmtl.config import NAME, LabelledOptions, TaskOptions
-from nlpmtl.data import LabelType, SplittingMethod, column_type
+from nlpmtl.config import NAME, ColumnNames, TaskOptions
+from nlpmtl.data import LabelType, SplittingMethod
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean, plain_line, quote
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.strict_model import StrictModel, rename_keys
+from nlpmtl.tasks.options_model import make_options_model
 
 if TYPE_CHECKING:
     from nlpmtl.tasks.base import Task
@@ -44,7 +45,7 @@ class TaskFields(StrictModel):
         ...     '''The lowest rating.'''
         ...     mean: float = 0.0
         >>> sorted(Rating.options_model().model_fields)
-        ['kind', 'label', 'labels', 'low', 'lr', 'metrics']
+        ['kind', 'label', 'labels', 'low', 'lr', 'metrics', 'weight']
         >>> Rating(name="stars", input="text", labels=[], mean=3.5).to_config()["low"]
         1.0
     """
@@ -79,7 +80,7 @@ class TaskFields(StrictModel):
     """Metrics that the config lists; default: those of the type."""
     temperature: float = Field(1.0, gt=0)
     """Logits are divided by it before they become probabilities."""
-    input_columns: tuple[dict[str, str], ...] = ()
+    input_columns: tuple[dict[str, ColumnNames], ...] = ()
     """The columns of each dataset that it was trained on, by `text`, `pair` or `words`: a table with them is read as in
     training."""
     word_splitting: SplittingMethod = "whitespace"
@@ -150,9 +151,10 @@ class TaskFields(StrictModel):
 
     @field_validator("input_columns")
     @classmethod
-    def _check_input_columns(cls, columns: tuple[dict[str, str], ...]) -> tuple[dict[str, str], ...]:
+    def _check_input_columns(cls, columns: tuple[dict[str, ColumnNames], ...]) -> tuple[dict[str, ColumnNames], ...]:
         shapes = ({"text"}, {"text", "pair"}, {"words"})
-        if not all(table.keys() - cls.extra_inputs.keys() in shapes for table in columns):
+        texts = [{key: name for key, name in table.items() if key not in cls.extra_inputs} for table in columns]
+        if not all(table.keys() in shapes and all(isinstance(v, str) for v in table.values()) for table in texts):
             raise ValueError(
                 "a list of tables with the columns of `text`, of `text` and `pair`, or of `words` was expected"
             )
@@ -167,22 +169,7 @@ class TaskFields(StrictModel):
     @classmethod
     def options_model(cls) -> type[TaskOptions]:
         """Return the model of the tables of this type in config files, made from the fields of the class."""
-        optional = getattr(cls, "optional", ())
-        base = LabelledOptions if "label" in cls.columns and "label" not in optional else TaskOptions
-        keys = {key: _column_key(key, key in optional) for key in cls.columns if key != "label" or key in optional}
-        learned = cls.fitted | cls.calibrated
-        keys |= {
-            field.alias or name: _config_key(field) for name, field in cls.own_fields().items() if name not in learned
-        }
-        create: Any = create_model
-        about = f"Options of `{cls.__name__}`."
-        model: type[TaskOptions] = create(
-            f"{cls.__name__}Options", __base__=base, __module__=cls.__module__, __doc__=about, **keys
-        )
-        model.renamed_keys, model.task_type = cls.renamed_keys, cls
-        if issubclass(model, LabelledOptions):
-            model.takes_columns = column_type(cls.columns["label"]).flag_type is not None
-        return model
+        return make_options_model(cls)
 
     @classmethod
     def check_options(cls, options: Any) -> None:
@@ -227,7 +214,7 @@ class TaskFields(StrictModel):
         if self.temperature != 1.0:
             values["temperature"] = self.temperature
         if self.input_columns:
-            values["input_columns"] = [dict(columns) for columns in self.input_columns]
+            values |= self.model_dump(mode="json", include={"input_columns"})
         if self.input == "words":
             values["word_splitting"] = self.word_splitting
         for key in ("split_marks", "whole_words"):
@@ -276,7 +263,7 @@ def build_task(
         fields: further fields of `Task`, such as ``input_columns``.
     """
     member = task_type(options.kind)
-    keys = type(options).model_fields.keys() - {"kind", "labels", "lr", *member.columns}
+    keys = type(options).model_fields.keys() - {"kind", "labels", "lr", "weight", *member.columns}
     values = {key: getattr(options, key) for key in keys}
     values |= member.resolve(values, spell) | fields
     return member(**values, name=name, labels=tuple(labels), input=input)
@@ -314,30 +301,6 @@ def task_from_config(name: str, config: Mapping[str, Any]) -> Task:
 
 def _annotations(cls: type) -> Mapping[str, Any]:
     return inspect.get_annotations(cls)
-
-
-def _config_key(field: FieldInfo) -> tuple[Any, Any]:
-    """Return the annotation and the default of a field as a config key, which is in dumps of a config."""
-    if field.is_required():
-        default: dict[str, Any] = {}
-    elif field.default_factory is not None:
-        default = {"default_factory": field.default_factory}
-    else:
-        default = {"default": field.default}
-    return field.rebuild_annotation(), Field(
-        description=field.description,
-        validate_default=field.validate_default,
-        json_schema_extra=field.json_schema_extra,
-        **default,
-    )
-
-
-def _column_key(key: str, optional: bool) -> tuple[Any, Any]:
-    """Return the annotation and the default of the config key of a label column."""
-    about = f"Column of `{key}`."
-    if not optional:
-        return str, Field(description=about)
-    return str | None, Field(None, description=f"{about} Default: the data have none.")
 
 
 def _describe(error: ValidationError) -> str:

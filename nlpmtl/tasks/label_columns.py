@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nlpmtl.config import DatasetConfig, TaskOptions
+from nlpmtl.config import DatasetConfig, TaskOptions, flatten_columns
 from nlpmtl.data import (
     ColumnType,
     LabelColumn,
@@ -66,6 +66,7 @@ def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, LabelType]:
     for task, options in dataset.tasks.items():
         types = task_type(options.kind).columns
         pairs = [(types[key], column) for key, columns in options.label_columns.items() for column in columns]
+        pairs += [("weight", options.weight)] if options.weight is not None else []
         for type_name, column in pairs:
             flag = column_type(type_name).flag_type if options.has_column_per_label else None
             shape: LabelType = type_name if flag is None else flag
@@ -95,16 +96,18 @@ def parse_context(name: str, dataset: DatasetConfig) -> ParseContext:
                 raise ConfigError(
                     f"datasets.{name}.input.{key}: task {task!r} reads it as {type_name}, another task as {extra[key]}"
                 )
-            (optional if key in type_.optional else needed).update(filter(None, [dataset.input.extra.get(key)]))
+            columns_of_key = flatten_columns(filter(None, [dataset.input.extra.get(key)]))
+            (optional if key in type_.optional else needed).update(columns_of_key)
         columns_before: dict[str, str] = {}
         names = {f"input:{key}" for key in type_.extra_inputs if key not in type_.optional}
         for key, columns in options.label_columns.items():
             (optional if key in type_.optional else needed).update(columns)
+            may_be_null = key in type_.optional | type_.any_of
             if not is_coded(type_.columns[key]):
                 earlier.setdefault(columns[0], dict(columns_before))
                 before[columns[0]] = before.get(columns[0], frozenset(names)) & names
             columns_before[key] = columns[0]
-            names = names if key in type_.optional else names | {f"label:{columns[0]}"}
+            names = names if may_be_null else names | {f"label:{columns[0]}"}
     return ParseContext(extra, earlier, before, frozenset(optional - needed))
 
 
@@ -265,7 +268,7 @@ def find_labels(
         ConfigError: two declared labels are the same label.
     """
     spell = columns.spellings[task]
-    declared = options.labels or (options.columns if options.has_column_per_label else None)
+    declared = options.labels or (options.label_columns["label"] if options.has_column_per_label else None)
     known = earlier.labels if earlier is not None else ()
     if declared:
         labels = names_to_bio([spell(name) for name in declared], _scheme(options, None))
@@ -293,18 +296,21 @@ def find_labels(
             return names_to_bio(list(dict.fromkeys(map(spell, names))), _scheme(dataset_options, None))
         if split == "train":
             train_names.update(column.names)
-    return sort_names(train_names or _names_of_further_columns(task, datasets, rows))
+    further = _names_of_further_columns(task, datasets, rows)
+    return sort_names(train_names | further if task_type(options.kind).any_of else train_names or further)
 
 
 def _names_of_further_columns(task: str, datasets: Mapping[str, DatasetConfig], rows: SplitsByDataset) -> set[str]:
-    """Return the label names in all columns of a task but the first, in the train splits."""
+    """Return the label names in all columns of a task but `label`, in the train splits."""
     names: set[str] = set()
     for dataset, config in datasets.items():
         options, split = config.tasks.get(task), rows[dataset].get("train")
         if options is None or split is None:
             continue
         types = task_type(options.kind).columns
-        for key, columns in list(options.label_columns.items())[1:]:
+        for key, columns in options.label_columns.items():
+            if key == "label":
+                continue
             type_ = column_type(types[key])
             for name in columns:
                 if is_coded(types[key]):

@@ -89,7 +89,7 @@ def _gap_notes(
             for task, options in datasets[name].tasks.items():
                 if not options.has_column_per_label:
                     continue
-                flags = [prepared.columns[column].labelled for column in options.columns]
+                flags = [prepared.columns[column].labelled for column in options.label_columns["label"]]
                 gaps = int((np.logical_or.reduce(flags) & ~np.logical_and.reduce(flags)).sum())
                 if gaps:
                     yield (
@@ -126,7 +126,7 @@ def _missing_notes(
         for task, options in datasets[dataset].tasks.items():
             missing, possible = missing_names(options, splits, known=known[task])
             for name in (*missing, *possible):
-                columns = [split.columns[options.columns[0]] for split in splits.values()]
+                columns = [split.columns[options.label_columns["label"][0]] for split in splits.values()]
                 counts = [_count(column, name) for column in columns if name in column.names]
                 subject = f"{dataset}: task {task!r}: {plain(name)!r} in {sum(counts):,} rows"
                 yield (

@@ -36,6 +36,8 @@ class LabelLoss(ABC):
 
     supports_label_smoothing: ClassVar[bool] = False
     """Whether the loss is defined for targets with label smoothing."""
+    supports_soft_labels: ClassVar[bool] = False
+    """Whether the loss is defined for distributions over labels."""
 
     @abstractmethod
     def single_label(self, logits: Tensor, targets: Tensor, *, weight: Tensor | None, label_smoothing: float) -> Tensor:
@@ -43,7 +45,8 @@ class LabelLoss(ABC):
 
         Args:
             logits: ``[items, labels]``.
-            targets: ids of the labels, ``[items]``.
+            targets: ids of the labels, ``[items]``; if the class `supports_soft_labels`, also their probabilities,
+                ``[items, labels]``.
             weight: class weights, ``[labels]``; None: 1.
             label_smoothing: ε, from 0 to below 1.
         """
@@ -66,6 +69,7 @@ class CrossEntropy(LabelLoss):
     other_names = "ce nll binary_cross_entropy bce bce_with_logits"
 
     supports_label_smoothing = True
+    supports_soft_labels = True
 
     def single_label(self, logits: Tensor, targets: Tensor, *, weight: Tensor | None, label_smoothing: float) -> Tensor:
         from torch.nn import functional

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from nlpmtl.config import LabelName
-from nlpmtl.data import Example, LabelType, TaskBatch
+from nlpmtl.data import Example, LabelType, Targets, TaskBatch, TokenSequence
 from nlpmtl.deprecation import reject_options_of
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
@@ -32,6 +32,7 @@ from nlpmtl.tasks.outputs import (
 )
 from nlpmtl.tasks.pooling import PooledFields
 from nlpmtl.tasks.reporting import ItemProbabilities, RowError, as_text
+from nlpmtl.tasks.soft_labels import to_array
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ class Multilabel(PooledFields, LabelTask):
     other_names = "multi_label multilabel_classification multi_label_classification textcat_multilabel"
     pipeline_tag = "text-classification"
     plots = ("precision_recall",)
-    columns: ClassVar[Mapping[str, LabelType]] = {"label": "set"}
+    columns: ClassVar[Mapping[str, LabelType]] = {"label": "set", "soft": "label_probabilities"}
+    any_of = frozenset({"label", "soft"})
+    column_metrics: ClassVar[Mapping[str, tuple[str, ...]]] = {"soft": ("soft_cross_entropy",)}
+    vectorised = True  # if no dataset has a column of probabilities
     prediction_types = ("label_set",)
     metrics: ClassVar[tuple[str, ...]] = ("micro_macro_f1", "micro_f1", "macro_f1")
     calibrated = frozenset({"temperature", "thresholds"})
@@ -87,6 +91,12 @@ class Multilabel(PooledFields, LabelTask):
         targets = len(values["label"]) * len(self.labels)
         weighted = targets + float((weights - 1.0) @ np.array([counts[label] for label in self.labels]))
         self._scale = targets / weighted if weighted > 0 else 1.0
+
+    def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
+        """Return the probability of each label; 0 or 1 for a row without probabilities."""
+        if "soft" not in example.labels:
+            return super().targets(example, sequences)
+        return Targets(example={"label": to_array(example.labels["soft"], self.labels)})
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
         logits = self.example_logits(upcast(outputs["logits"]), batch)

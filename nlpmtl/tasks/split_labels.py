@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import (
@@ -65,6 +66,9 @@ def label_splits(
         task: {spelling(label): label for label in tasks[task].labels} for task, spelling in columns.spellings.items()
     }
     encoded: Splits = {}
+    for name, task in tasks.items():
+        of_task = (dataset.tasks[name].label_columns for dataset in datasets.values() if name in dataset.tasks)
+        task.given_columns = frozenset(key for columns in of_task for key in columns)
     for name, dataset in datasets.items():
         mappings = {
             task: LabelMapping(", ".join(options.columns), tasks[task].columns["label"], tasks[task].labels)
@@ -80,30 +84,56 @@ def label_splits(
             }
             labelled = attach_labels(tokenized, mappings=mappings, train=split == "train", columns=named_columns)
             parsed = {
-                task: _parse(tokenized, tasks[task], options, label=named_columns.get(task))
+                task: _parse(tokenized, tasks[task], options, label=named_columns.get(task), train=split == "train")
                 for task, options in dataset.tasks.items()
                 if task not in mappings
             }
             labels = {task: {**labelled.labels, **parsed}[task] for task in dataset.tasks}
-            encoded.setdefault(split, {})[name] = replace(labelled, labels=labels, columns={})  # frees memory
+            weights = _read_weights(tokenized, dataset) if split == "train" else {}
+            labelled = replace(labelled, labels=labels, weights=weights, columns={})  # frees memory
+            encoded.setdefault(split, {})[name] = labelled
     return encoded
+
+
+def _read_weights(split: TokenizedSplit, dataset: DatasetConfig) -> dict[str, NDArray[np.float64]]:
+    """Return the weights of the rows of a train split, for the tasks that have a column of them; a missing one is 1."""
+    columns = {task: options.weight for task, options in dataset.tasks.items() if options.weight is not None}
+    return {task: np.nan_to_num(split.columns[column].values, nan=1.0) for task, column in columns.items()}
+
+
+def _leave_out_rows_of_weight_0(split: TokenizedSplit) -> TokenizedSplit:
+    """Return a split in which rows of weight 0 have no targets for the task, so that a step may consist of them."""
+    labels = {
+        task: replace(labels, counts=np.where(split.weights[task] > 0, labels.counts, 0))
+        for task, labels in split.labels.items()
+        if task in split.weights
+    }
+    return replace(split, labels={**split.labels, **labels}) if labels else split
 
 
 def _is_vectorised(task: Task) -> bool:
     """Return whether the targets of a task are the labels of a column of a built-in type."""
-    return (
-        task.vectorised and not task.extra_inputs and [*task.columns] == ["label"] and is_coded(task.columns["label"])
-    )
+    keys = task.given_columns if "label" in task.any_of else task.columns.keys()
+    return task.vectorised and not task.extra_inputs and keys == {"label"} and is_coded(task.columns["label"])
 
 
-def _parse(split: TokenizedSplit, task: Task, options: TaskOptions, *, label: LabelColumn | None) -> ComputedLabels:
-    """Return the label columns of a task that computes its targets itself; `label` is the column of that key."""
+def _parse(
+    split: TokenizedSplit, task: Task, options: TaskOptions, *, label: LabelColumn | None, train: bool
+) -> ComputedLabels:
+    """Return the label columns of a task that computes its targets itself; `label` is the column of that key.
+
+    Raises:
+        DataError: a label of a train split is unknown, for a task type whose label names may be in several columns.
+    """
     names = {key: columns[0] for key, columns in options.label_columns.items()}
     columns = {key: split.columns[name] for key, name in names.items()}
     if label is not None:
         columns["label"] = label
-    needed = [key for key in (*task.columns, *task.extra_inputs) if key not in task.optional]
-    return parse_columns(split, columns, names=names, needed=needed)
+        if train and "label" in task.any_of and is_coded(label.type):
+            mapping = LabelMapping(", ".join(options.label_columns["label"]), label.type, task.labels)
+            attach_labels(split, mappings={task.name: mapping}, train=True, columns={task.name: label})
+    needed = [key for key in (*task.columns, *task.extra_inputs) if key not in task.optional | task.any_of]
+    return parse_columns(split, columns, names=names, needed=needed, any_of=task.any_of)
 
 
 def compute_targets(
@@ -128,7 +158,7 @@ def compute_targets(
             if methods:
                 depends_on = _depends_on(dataset_rows, [tasks[task] for task in methods], datasets[name])
                 dataset_rows = load.compute_targets(dataset_rows, methods, depends_on=depends_on)
-            computed.setdefault(split, {})[name] = dataset_rows
+            computed.setdefault(split, {})[name] = _leave_out_rows_of_weight_0(dataset_rows)
     return computed
 
 
@@ -143,7 +173,8 @@ def _depends_on(rows: TokenizedSplit, tasks: Sequence[Task], dataset: DatasetCon
             return None
         parsed = labels.parsed.columns if isinstance(labels, ComputedLabels) else {}
         names = {key: column.names for key, column in parsed.items()}
-        parts.append([task.name, task.to_config(), digests, names, dataset.tasks[task.name].label_columns])
+        given = [dataset.tasks[task.name].label_columns, sorted(task.given_columns)]
+        parts.append([task.name, task.to_config(), digests, names, *given])
     return parts
 
 

@@ -25,6 +25,9 @@ class StockModel:
         outputs: names of the logits in the outputs of the stock model; several are those of the head, in order, on its
             last axis.
         usage: Python code for the README; default: a call of the pipeline.
+        pipeline: name of the pipeline, where it is not the `pipeline_tag` of the task type.
+        pairs: whether the model reads pairs of texts although the input of the task may be a text.
+        by_choice: whether its inputs are ``[rows, choices, time]`` and its logits ``[rows, choices]``; it reads pairs.
     """
 
     problem_type: str | None
@@ -37,6 +40,9 @@ class StockModel:
     auto_class: str = "AutoModelForSequenceClassification"
     outputs: tuple[str, ...] = ("logits",)
     usage: str | None = None
+    pipeline: str | None = None
+    pairs: bool = False
+    by_choice: bool = False
 
 
 def fold_temperature(temperature: float) -> dict[str, Any]:

@@ -225,7 +225,7 @@ def test_an_unknown_kind(task: object, message: str) -> None:
 def test_a_task_without_a_label() -> None:
     assert (
         problem(tasks={"mood": {"kind": "classification"}})
-        == 'mood.toml: tasks.mood.label: this key is missing; write label = "…" (column of the label)'
+        == 'mood.toml: tasks.mood.label: this key is missing; write label = "…" (column of the label), or soft = "…"'
     )
 
 

@@ -51,6 +51,9 @@ def tasks(*samples: Sample, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
         ({"text": TEXTS, "label": [[[0, 3, "x"]]] * 9 + [[]]}, {"words": "text"}),
         ({"reason": ["it broke at once", "I like it a lot"] * 5, "topic": TOPICS}, {"text": "reason"}),
         ({"topic": TOPICS}, {}),
+        ({"text": TEXTS, "A": OTHERS, "B": TEXTS, "answer": ["A", "B"] * 5}, {"text": "text", "choices": ("A", "B")}),
+        ({"q": TEXTS, "ways": [[text, "x y"] for text in OTHERS], "y": FLAGS}, {"text": "q", "choices": "ways"}),
+        ({"q": TEXTS, "choice1": OTHERS, "choice2": TEXTS, "y": TOPICS}, {"text": "q"}),
     ],
 )
 def test_inputs(columns: Any, expected: dict[str, str]) -> None:
@@ -164,3 +167,19 @@ def test_only_one_separator_can_be_written() -> None:
     (proposal,) = proposed(sample(text=TEXTS, a=["x|y", "x"] * 4 + ["y", "y|x"], b=["u;v", "u"] * 4 + ["v", "v;u"]))
     assert (proposal.separator, list(proposal.tasks)) == ("|", ["a"])
     assert "another column has" in proposal.findings["b"].evidence
+
+
+def test_choices_are_read_by_multiple_choice_and_ranking() -> None:
+    ways = [[text, "x y"] for text in OTHERS]
+    columns: dict[str, Any] = {"q": TEXTS, "ways": ways, "y": FLAGS, "grades": [[1, index] for index in range(10)]}
+    assert tasks(sample(**columns)) == {"shop": ("multiple_choice", "y")}
+    chosen = ("rank=grades:ranking", "y:none", "ways:choices")
+    (proposal,) = proposed(sample(**columns), overrides=chosen)
+    assert dict(proposal.input) == {"text": "q", "choices": "ways"}
+    assert [task.kind for task in proposal.tasks.values()] == ["ranking"]
+    columns = {"q": TEXTS, "A": OTHERS, "B": TEXTS, "right": TOPICS}
+    (proposal,) = proposed(sample(**columns), overrides=("A,B:choices", "right:multiple_choice"))
+    assert dict(proposal.input) == {"text": "q", "choices": ("A", "B")}
+    with pytest.raises(ConfigError, match="'y' cannot be read as ranking: it has no lists of numbers"):
+        tasks(sample(q=TEXTS, y=FLAGS), overrides=("y:ranking",))
+    assert tasks(sample(q=TEXTS, y=FLAGS), overrides=("y:multiple_choice",)) == {}

@@ -145,12 +145,12 @@ RELATED: dict[str, tuple[dict[str, list[Any]], str, str]] = {
         "question_answering",
     ),
     "word_tags": ({"tokens": [*WORDS[:9], ["a"]], "tags": [["O"] * 4 + ["B-x"]] * 9 + [["O"]]}, "tags", "labeling"),
-    "choices": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": [0, 1]}, "choices", "none"),
-    "choice_index": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": ["1", "2"]}, "label", "none"),
+    "choices": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": [0, 1]}, "choices", "choices"),
+    "choice_index": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": ["1", "0"]}, "label", "multiple_choice"),
     "choice_columns": (
         {"question": TEXTS, "A": TEXTS, "B": TEXTS, "answer": ["A", "B"] * 5, "topic": ["x", "y"] * 5},
         "answer",
-        "none",
+        "multiple_choice",
     ),
     "spaced_words": (
         {"text": [*TEXTS, "short"], "tags": ["O O O O B"] * 10 + ["O"]},
@@ -238,10 +238,23 @@ def test_choices_in_columns(columns: dict[str, list[Any]], index: str) -> None:
     table = Table.of(columns)
     (text, *choices, last) = columns
     assert classify(table.columns[text], table).kind == "text"
-    for name in (*choices, last):
+    kinds = {name: classify(table.columns[name], table).kind for name in (*choices, last)}
+    assert kinds == {**dict.fromkeys(choices, "choices"), index: "multiple_choice"}
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"premise": TEXTS, "choice1": TEXTS, "choice2": TEXTS, "label": [1, 2] * 5},
+        {"question": TEXTS, "choices": [[text, f"a {text}"] for text in TEXTS], "label": [1, 2] * 5},
+    ],
+)
+def test_an_index_that_is_counted_from_1_is_not_proposed(columns: dict[str, list[Any]]) -> None:
+    table = Table.of(columns)
+    for name in list(columns)[1:]:
         finding = classify(table.columns[name], table)
-        assert (finding.kind, "multiple choice is not built in" in finding.evidence) == ("none", True), name
-    assert last == index
+        assert finding.kind == "none", name
+        assert "counted from 1; multiple choice counts from 0" in finding.evidence
 
 
 def test_sentences_of_the_same_length() -> None:

@@ -109,7 +109,7 @@ SETS: dict[str, tuple[Callable[[], Row], dict[str, str]]] = {
     "wnli": (lambda: pair(label=lambda: names(2)), {"label": "classification"}),
     "wnut17": (lambda: tagged(plain=False), {"tags": "labeling"}),
     "xquad_en": (answered, {"answers": "question_answering"}),
-    "codah": (choice, {"category": "classification"}),
+    "codah": (choice, {"label": "multiple_choice", "category": "classification"}),
     "ud_ewt_trees": (
         lambda: tagged(names=("upos",), trees=True),
         {"upos": "labeling", "heads": "parsing", "deprels": "parsing"},

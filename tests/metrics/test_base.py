@@ -36,6 +36,7 @@ RIGHT: dict[PredictionType, list[Any]] = {
     "tags": [["B-a", "I-a"], ["O"], [], ["B-b"]],
     "answers": ["Turin", "the cat", "", "in Rome"],
     "tree": [[{"head": 2, "deprel": "det"}, {"head": 0, "deprel": "root"}], [], [{"head": 0, "deprel": "root"}], []],
+    "relevances": [[0.0, 1.0, 2.0], [1.0, 0.0], [2.0, 1.0], [0.0, 3.0]],
 }
 GOLD: dict[PredictionType, list[Any]] = {**RIGHT, "answers": [["Turin", "in Turin"], ["cat"], [], ["in Rome"]]}
 """References that these predictions equal."""
@@ -46,6 +47,7 @@ WRONG: dict[PredictionType, list[Any]] = {
     "tags": [["B-a", "O"], ["O"], [], ["B-b"]],
     "answers": ["", "the dog", "a cat", "in Rome"],
     "tree": [[{"head": 0, "deprel": "root"}, {"head": 1, "deprel": "det"}], [], [{"head": 0, "deprel": "root"}], []],
+    "relevances": [[2.0, 0.5, 0.1], [1.0, 0.0], [0.2, 0.9], [5.0, 1.0]],
 }
 
 
@@ -63,10 +65,12 @@ def test_registered_metrics() -> None:
     classes = ["accuracy", "f1", "macro_f1", "matthews_correlation", "micro_f1"]
     means = ["accuracy_f1", "accuracy_macro_f1", "micro_macro_f1", "pearson_spearman"]
     numbers = ["mae", "mse", "pearsonr", "spearmanr"]
-    losses = ["loss", "perplexity"]
+    losses, ranks = ["loss", "perplexity", "soft_cross_entropy"], ["mrr", "ndcg_10"]
     of_answers, of_words = ["exact_match", "squad_f1"], ["las", "span_f1", "token_accuracy", "uas"]
-    assert METRICS.names() == sorted([*classes, *means, *numbers, *losses, *of_answers, *of_words, "recall_10"])
-    assert [name for name in METRICS.names() if not find(name).higher_is_better] == ["loss", "mae", "mse", "perplexity"]
+    of_rows = [*classes, *means, *numbers, *losses, *ranks, *of_answers, *of_words, "recall_10"]
+    assert METRICS.names() == sorted(of_rows)
+    errors = sorted(["mae", "mse", *losses])
+    assert [name for name in METRICS.names() if not find(name).higher_is_better] == errors
     assert [name for name in METRICS.names() if find(name).needs_positive] == ["accuracy_f1", "f1"]
 
 

@@ -176,6 +176,7 @@ class TestCheckMetrics:
             "answers": [["a"]],
             "tree": [[{"head": 0, "deprel": "root"}]],
             "embedding": [[[1.0], [1.0]]],
+            "relevances": [[0.0, 1.0]],
         }
         passed = 0
         for reads, row in rows.items():

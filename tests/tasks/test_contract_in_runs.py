@@ -28,13 +28,14 @@ from nlpmtl.model import MultiTaskModel, batch_losses
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
 from nlpmtl.task_datasets import load_split, load_task_datasets
 from nlpmtl.tasks import task_from_config
-from tests.further_kinds import make_datasets
+from tests.further_kinds import INPUTS, make_datasets
 from tests.tiny import interrupt, make_rows, make_run, read_json, train_tiny, weights, write_rows
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PLUGIN = "interval"
 KINDS = [*TASKS.names(), PLUGIN]
 STEPS = 4
+SPLITS = ("train", "validation")
 TRAIN: dict[str, Any] = {"steps": STEPS, "batch_size": 16, "lr": 1e-3, "save_every": 2, "precision": "fp64"}
 LAUNCH = "import json, sys, nlpmtl; nlpmtl.train(json.loads(sys.argv[1]))"
 
@@ -65,7 +66,7 @@ def run_of(directory: Path, *, dropout: float, **train: Any) -> dict[str, Any]:
     run["datasets"] |= further
     assert kinds | further.keys() == set(KINDS) - {PLUGIN}, "a new kind needs rows in `tests.further_kinds`"
     rows = [{**row, "years": f"{i % 5}-{i % 7 + 5}" if i % 4 else None} for i, row in enumerate(make_rows(40))]
-    files = {split: str(write_rows(directory / f"{split}.jsonl", rows)) for split in ("train", "validation")}
+    files = {split: str(write_rows(directory / f"{split}.jsonl", rows)) for split in SPLITS}
     tasks = {PLUGIN: {"kind": PLUGIN, "label": "years"}}
     run["datasets"]["jobs"] = {"data": {"files": files}, "input": {"text": "text"}, "tasks": tasks}
     return {**run, "plugins": ["plugin_task"]}
@@ -156,6 +157,7 @@ def test_row_weights_of_2_and_0_are_the_row_twice_and_left_out(kind: str, runs: 
     def loss(indices: list[int], weight: list[float] | None = None) -> float:
         batch = collate([(place, row) for row in indices])
         part = batch.tasks[kind]
+        assert len(part.sizes) == len(indices)
         if weight is not None:
             batch.tasks[kind] = TaskBatch(  # type: ignore[index]
                 part.sequences,
@@ -180,6 +182,10 @@ TEXTS = ["a cat", "ada lives in turin", "a b c d e f g h " * 3, "it", "a good fi
 
 
 def inputs_of(predictor: Predictor, kind: str) -> list[Any]:
+    extra = {key: INPUTS[key] for key in predictor.tasks[kind].extra_inputs}
+    if extra:
+        rows = ({key: values[i % len(values)] for key, values in extra.items()} for i in range(len(TEXTS)))
+        return [{"text": text, **row} for text, row in zip(TEXTS, rows, strict=True)]
     return [(text, "a lamp") for text in TEXTS] if predictor.tasks[kind].takes_pairs else list(TEXTS)
 
 

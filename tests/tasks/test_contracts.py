@@ -21,6 +21,7 @@ from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.tasks import Confusion, LabelCounts, Task, task_from_config
 from tests.heads.transformers_heads import config_of
 from tests.tasks.kinds import (
+    SPECS,
     TEXT,
     WORDS,
     analyse,
@@ -35,8 +36,7 @@ from tests.tasks.kinds import (
     score,
 )
 
-KINDS = [kind for kind in TASKS.names() if TASKS.get(kind).vectorised]  # type: ignore[attr-defined]
-pytestmark = pytest.mark.parametrize("kind", KINDS)
+pytestmark = pytest.mark.parametrize("kind", SPECS)
 
 
 def plain(value: Any) -> bool:

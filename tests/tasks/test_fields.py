@@ -74,6 +74,7 @@ def test_config_keys_are_the_fields_that_are_not_learned() -> None:
         "labels",
         "metrics",
         "lr",
+        "weight",
         "pooling",
         "long",
         "low",

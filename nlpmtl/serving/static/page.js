@@ -145,11 +145,21 @@ function bars(scores, predicted) {
   return parts;
 }
 
+const isRanked = (item) => Number.isInteger(item?.index) && typeof item.score === "number";
+
+/* The score of each choice of a ranking, by its text. */
+function ranking(items, choices) {
+  return bars(Object.fromEntries(items.map((item) => [choices[item.index] ?? item.index, item.score])), []);
+}
+
 const isSpan = (item) => Number.isInteger(item?.start) && Number.isInteger(item.end) && typeof item.score === "number";
 
 /* The view is the one that the task type names, or follows from the shape of the prediction; else it is JSON. */
 function view(task, prediction, text) {
   if (tasks[task]?.view === "tree") return treeView(prediction);
+  if (Array.isArray(prediction) && prediction.length && prediction.every(isRanked)) {
+    return ranking(prediction, (tasks[task]?.text_lists ?? []).map(lines)[0] ?? []);
+  }
   if (Array.isArray(prediction) && prediction.length && prediction.every((item) => typeof item === "number")) {
     return [make("details", "", styled("quiet", make("summary", count(prediction.length, "number"))), make("pre", prediction.join(", ")))];
   }
@@ -204,22 +214,39 @@ function labelList(task, labels) {
   return styled("more", make("details", "", styled("quiet", make("summary", count(names.length, "label"))), list));
 }
 
+/* The lists of texts that a task needs are typed, one text per line. */
+const typed = (task) => (task.required_inputs ?? []).every((key) => (task.text_lists ?? []).includes(key));
+const lines = (key) => (byId(`list-${key}`)?.value ?? "").split("\n").map((line) => line.trim()).filter(Boolean);
+
+function listField([key, readers]) {
+  const field = make("textarea");
+  [field.id, field.dir] = [`list-${key}`, "auto"];
+  const about = styled("quiet", make("span", `one per line, for ${readers.join(", ")}`));
+  const label = styled("caption", make("label", "", `${key[0].toUpperCase()}${key.slice(1)} `, about));
+  label.htmlFor = field.id;
+  return make("div", "", label, field);
+}
+
 function taskItem([name, task]) {
   const box = make("input");
-  [box.type, box.value, box.disabled] = ["checkbox", name, Boolean(task.required_inputs)];
+  [box.type, box.value, box.disabled] = ["checkbox", name, !typed(task)];
   box.checked = !box.disabled && !task.only_by_name;
   const facts = [task.kind, task.input === "pair" ? "two texts" : "one text"];
-  if (box.disabled) facts.push(`needs ${task.required_inputs.join(", ")}: use the API`);
+  if (task.required_inputs) facts.push(`needs ${task.required_inputs.join(", ")}${box.disabled ? ": use the API" : ""}`);
   const label = make("label", "", box, make("span", "", make("b", name), " ", styled("quiet", make("span", facts.join(" · ")))));
   return make("li", "", label, ...(task.labels.length ? [labelList(name, task.labels)] : []));
 }
 
 function exampleItem(example) {
-  const button = make("button", [example.text, example.pair].filter((text) => text !== undefined).join(" — "));
+  const lists = Object.entries(example).filter(([, value]) => Array.isArray(value));
+  const texts = [example.text, example.pair, ...lists.map(([, list]) => list.join(" / "))];
+  const button = make("button", texts.filter((text) => text !== undefined).join(" — "));
   [button.type, button.dir] = ["button", "auto"];
   button.addEventListener("click", () => {
     byId("text").value = example.text;
     byId("pair").value = example.pair ?? "";
+    for (const field of document.querySelectorAll("#lists textarea")) field.value = "";
+    for (const [key, list] of lists) if (byId(`list-${key}`)) byId(`list-${key}`).value = list.join("\n");
     busy(predict);
   });
   return make("li", "", button);
@@ -240,7 +267,8 @@ async function request(path, body) {
   return content;
 }
 
-/* Return the bodies of the requests: one for the tasks that read a text, one for those that read two. */
+/* Return the bodies of the requests: one for the tasks that read a text, one for those that read two, and one for each
+   set of lists that tasks need. */
 function bodies() {
   const text = byId("text").value, pair = byId("pair").value;
   const names = selected();
@@ -254,6 +282,15 @@ function bodies() {
   const made = [];
   if (names.some(reading("text"))) made.push(body(text, "text"));
   if (names.some(reading("pair")) && (pair || !made.length)) made.push(body([text, pair], "pair"));
+  const groups = Map.groupBy(names.filter((name) => tasks[name].required_inputs), (name) => {
+    return JSON.stringify([tasks[name].input, tasks[name].required_inputs]);
+  });
+  for (const [group, wanted] of groups) {
+    const [shape, keys] = JSON.parse(group);
+    const lists = Object.fromEntries(keys.map((key) => [key, lines(key)]));
+    if (made.length && keys.some((key) => !lists[key].length)) continue;
+    made.push({ inputs: { text, ...(shape === "pair" ? { pair } : {}), ...lists }, tasks: wanted, all_scores: true });
+  }
   return made;
 }
 
@@ -331,6 +368,11 @@ async function start() {
   byId("about").textContent = `${count(entries.length, "task")} · nlpmtl ${info.version}`;
   byId("readers").textContent = `for ${pairs.join(", ")}`;
   byId("second").hidden = !pairs.length;
+  const lists = new Map();
+  for (const [name, task] of entries.filter(([, task]) => typed(task))) {
+    for (const key of task.required_inputs ?? []) lists.set(key, [...(lists.get(key) ?? []), name]);
+  }
+  byId("lists").replaceChildren(...[...lists].map(listField));
   byId("task-list").replaceChildren(...entries.map(taskItem));
   byId("tasks").open = !matchMedia("(max-width: 64rem)").matches;
   byId("examples").replaceChildren(...info.examples.map(exampleItem));

@@ -1,0 +1,134 @@
+"""Soft labels: distributions over labels, from probabilities or from the labels that several annotators gave.
+
+Example:
+    >>> parse_distribution({"joy": 0.75, "fear": 0.25}, read=str)
+    {'joy': 0.75, 'fear': 0.25}
+    >>> parse_distribution(["joy", "fear", "joy", "joy"], read=str)
+    {'joy': 0.75, 'fear': 0.25}
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlpmtl.data import ColumnType, Example, column_type
+from nlpmtl.data.label_spelling import is_number, whole_number
+from nlpmtl.errors import DataError, did_you_mean
+from nlpmtl.registry import COLUMN_TYPES
+
+K = TypeVar("K")
+_TOLERANCE = 0.011
+"""Maximum difference of the sum of rounded probabilities from 1, such as that of three times 0.33."""
+
+
+@COLUMN_TYPES.register("distribution")
+class Distribution(ColumnType):
+    """A mapping from labels to probabilities, or a list of the labels that annotators gave."""
+
+    @staticmethod
+    def parse(value: Any, example: Example) -> dict[str, float]:
+        return parse_distribution(value, read=_to_name)
+
+    @staticmethod
+    def names(value: Any) -> Iterable[str]:
+        return tuple(value)
+
+
+@COLUMN_TYPES.register("label_probabilities")
+class LabelProbabilities(ColumnType):
+    """A mapping from labels to probabilities, or a list with the set of labels of each annotator."""
+
+    @staticmethod
+    def parse(value: Any, example: Example) -> dict[str, float]:
+        value = _from_json(value)
+        if isinstance(value, Mapping):
+            return _probabilities(value, read=_to_name)
+        if not isinstance(value, list) or not value or not all(isinstance(labels, list) for labels in value):
+            raise ValueError(
+                "a mapping from labels to probabilities, or a list with the list of labels of each annotator, was "
+                "expected"
+            )
+        counts = Counter(name for labels in value for name in dict.fromkeys(map(_to_name, labels)))
+        return {name: count / len(value) for name, count in counts.items()}
+
+    @staticmethod
+    def names(value: Any) -> Iterable[str]:
+        return tuple(value)
+
+
+def parse_distribution(value: Any, *, read: Callable[[Any], K]) -> dict[K, float]:
+    """Return label -> probability, from such a mapping or from a list of labels; the probabilities sum to 1.
+
+    Args:
+        value: the raw value; a string is read as JSON.
+        read: returns the label that a key or an item of the list names.
+
+    Raises:
+        ValueError: the rule that the value breaks.
+    """
+    value = _from_json(value)
+    if isinstance(value, list) and value:
+        counts = Counter(map(read, value))
+        return {label: count / len(value) for label, count in counts.items()}
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(
+            "a mapping from labels to probabilities, or a list of the labels that annotators gave, was expected"
+        )
+    probabilities = _probabilities(value, read=read)
+    total = sum(probabilities.values())
+    if abs(total - 1) > _TOLERANCE:
+        raise ValueError(f"the probabilities must sum to 1, and sum to {total:.4g}")
+    return {label: probability / total for label, probability in probabilities.items()}
+
+
+def to_array(probabilities: Mapping[str, float], labels: Sequence[str]) -> NDArray[np.float32]:
+    """Return the probability of each label of a task, ``[labels]``.
+
+    A name that is not a label is an index into the labels if it is a whole number and no label is a number.
+
+    Raises:
+        DataError: a name is neither a label nor such an index.
+    """
+    array = np.zeros(len(labels), dtype=np.float32)
+    for name, probability in probabilities.items():
+        index = None if name in labels or any(map(is_number, labels)) else whole_number(name)
+        if name not in labels and (index is None or not 0 <= index < len(labels)):
+            raise DataError(f"soft: {name!r} is not in the list of labels; {did_you_mean(name, labels)}")
+        array[labels.index(name) if index is None else index] = probability
+    return array
+
+
+def _to_name(value: Any) -> str:
+    name: str = column_type("class").to_stored(value)
+    return name
+
+
+def _from_json(value: Any) -> Any:
+    """Return the list or mapping in a cell of a table; other values as they are."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _probabilities(value: Mapping[Any, Any], *, read: Callable[[Any], K]) -> dict[K, float]:
+    """Return label -> probability without checking their sum; a null is left out, as Arrow adds it to its structs."""
+    probabilities: dict[K, float] = {}
+    for key, number in value.items():
+        if number is None:
+            continue
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 1:
+            raise ValueError(f"{key}: a probability from 0 to 1 was expected")
+        label = read(key)
+        if label in probabilities:
+            raise ValueError(f"{key}: two keys name this label")
+        probabilities[label] = float(number)
+    return probabilities
