@@ -10,13 +10,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig, Pooling
-from nlpmtl.data import (
-    DatasetLoader,
-    Spelling,
-    TokenizedSplit,
-    WordCounts,
-    fingerprint,
-)
+from nlpmtl.data import DatasetLoader, Spelling, TokenizedSplit, WordCounts, fingerprint
 from nlpmtl.errors import ConfigError, DataError, did_you_mean, plain
 from nlpmtl.metrics.scores import FOREIGN
 from nlpmtl.plugins import HINT
@@ -33,7 +27,15 @@ from nlpmtl.tasks import (
     read_columns,
     task_type,
 )
-from nlpmtl.tasks.split_labels import Splits, check_targets, check_values, compute_targets, label_splits, train_values
+from nlpmtl.tasks.split_labels import (
+    Splits,
+    check_targets,
+    check_values,
+    compute_targets,
+    label_splits,
+    target_notes,
+    train_values,
+)
 
 TRUNCATED = "rows are longer than max_length and were truncated"
 """The end of the note about truncated rows."""
@@ -120,7 +122,7 @@ def load_task_datasets(
     check_targets(tasks, encoded.get("train", {}))
     _check_validation(tasks, encoded.get("validation", {}))
     notes = (*load.notes, *columns.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
-    notes = (*notes, *_segmented(tasks, datasets, rows))
+    notes = (*notes, *_segmented(tasks, datasets, rows), *target_notes(tasks, encoded.get("train", {})))
     return TaskDatasets(tasks, encoded, notes)
 
 

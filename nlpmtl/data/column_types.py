@@ -39,6 +39,8 @@ class ColumnType:
     for a label name or a list of them, "name" and "names"."""
     per_word: ClassVar[bool] = False
     """Whether a list has a label name per word."""
+    has_gaps: ClassVar[bool] = False
+    """Whether a word may have no label, which is null in the list."""
     min_labels: ClassVar[int] = 0
     """Minimum number of labels of a task that reads such a column."""
     json_schema: ClassVar[Mapping[str, Any]] = {}

@@ -100,6 +100,17 @@ class ComputedLabels(Labels):
         counts, hashes = to_numpy(table[COUNT]), to_numpy(table[HASH])
         return replace(self, counts=counts, hashes=hashes, stored=TableRows(table))
 
+    def numbers(self) -> dict[str, NDArray[Any]]:
+        """Return the targets that are a number per example, by name, for the rows that have targets, ``[examples]``."""
+        assert self.stored is not None, "the targets are computed"
+        table = self.stored.table
+        names = [name for name in table.column_names if name.startswith("example:")]
+        return {
+            name.removeprefix("example:"): to_numpy(table[name].drop_null())
+            for name in names
+            if not pa.types.is_list(table[name].type)
+        }
+
     def _read(self, rows: Indices) -> list[Targets]:
         assert self.stored is not None, "the targets are computed"
         table = self.stored.take(rows)

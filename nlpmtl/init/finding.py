@@ -20,7 +20,8 @@ class Finding:
         labels: names of the labels that must be written in the dataset file, in order; empty if the data define them.
         separator: what separates the labels or words in a cell; None for a list.
         scheme: tagging scheme of tags of words.
-        spans: whether the labels are character spans of a text.
+        spans: whether the labels are character spans of a text that become tags of its words.
+        relations: the column of relations between the spans.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class Finding:
     separator: str | None = None
     scheme: str | None = None
     spans: bool = False
+    relations: str | None = None
 
 
 def not_used(evidence: str) -> Finding:

@@ -14,7 +14,7 @@ from nlpmtl.init.finding import INPUTS, NOT_USED, Finding, not_used
 from nlpmtl.init.profile import Profile
 from nlpmtl.init.table import Table
 
-TASK_KINDS = ("classification", "sentiment", "regression", "multilabel", "labeling")
+TASK_KINDS = ("classification", "sentiment", "regression", "multilabel", "labeling", "spans")
 KINDS = (*TASK_KINDS, *INPUTS, NOT_USED)
 SYNTAX = "NAME=COLUMN:KIND"
 _CHOSEN = "chosen"
@@ -107,6 +107,7 @@ def apply_override(override: Override, column: Profile, table: Table) -> Finding
     check = {
         "regression": _as_numbers,
         "labeling": _as_tags,
+        "spans": _as_spans,
         "multilabel": _as_sets,
         "words": _as_words,
         "text": _as_text,
@@ -131,6 +132,11 @@ def _as_tags(kind: str, column: Profile, table: Table) -> Finding | str:
         if finding is not None and finding.kind == kind:
             return finding
     return "it has neither one tag per word of another column nor character spans"
+
+
+def _as_spans(kind: str, column: Profile, table: Table) -> Finding | str:
+    finding = list_rules.character_spans(column, table)
+    return "it has no lists of spans" if finding is None else Finding(kind, _CHOSEN, relations=finding.relations)
 
 
 def _as_sets(kind: str, column: Profile, table: Table) -> Finding | str:

@@ -72,6 +72,8 @@ def _relative_path(path: str, directory: Path) -> str:
 
 def _task_table(task: TaskProposal) -> Tables:
     table: Tables = {"kind": task.kind, "label": list(task.columns) if task.has_flags else task.columns[0]}
+    if task.finding.relations is not None:
+        table["relations"] = task.finding.relations
     if task.finding.scheme is not None:
         table["scheme"] = task.finding.scheme
     if task.finding.labels:

@@ -27,6 +27,7 @@ from nlpmtl.metrics.distance import MeanAbsoluteError, MeanSquaredError
 from nlpmtl.metrics.f1 import F1, MacroF1, MicroF1
 from nlpmtl.metrics.loss import Loss, Perplexity
 from nlpmtl.metrics.matthews import MatthewsCorrelation
+from nlpmtl.metrics.relations import RelationF1
 from nlpmtl.metrics.scores import check, load_foreign, reads_losses, scores, task_score
 from nlpmtl.metrics.tags import SpanF1, TokenAccuracy, spans
 
@@ -43,6 +44,7 @@ __all__ = [
     "Pearson",
     "Perplexity",
     "PredictionType",
+    "RelationF1",
     "SpanF1",
     "Spearman",
     "TokenAccuracy",

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 PredictionType: TypeAlias = str
 """Type of a prediction: "label" (a class id), "label_set" (a multi-hot list of 0 and 1), "number", "tags" (a list of
-strings), "loss" (losses instead of predictions, and numbers of items instead of references), or the name of a column
-type from a plugin, whose parsed values are scored as they are."""
+strings), "spans" (a list of start, end and label), "relations" (a list of two spans and a label), "loss" (losses
+instead of predictions, and numbers of items instead of references), or the name of a column type from a plugin, whose
+parsed values are scored as they are."""
 
 BUILT_IN_TYPES: tuple[PredictionType, ...] = ("label", "label_set", "number", "tags")
 LOSS: PredictionType = "loss"

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import evaluate
-from datasets import Features, List, Value
+from datasets import Features, Json, List, Value
 
 from nlpmtl.metrics.base import LOSS, Metric, PredictionType
 
-FEATURES: dict[PredictionType, Value | List] = {
+FEATURES: dict[PredictionType, Value | List | Json] = {
     "label": Value("int64"),
     "label_set": List(Value("int64")),
     "number": Value("float64"),
     "tags": List(Value("string")),
+    "spans": Json(),
+    "relations": Json(),
     LOSS: Value("float64"),
 }
 

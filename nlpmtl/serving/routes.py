@@ -153,6 +153,7 @@ def _describe(task: Task) -> dict[str, Any]:
         "extra_inputs": sorted(task.extra_inputs),
         "required_inputs": sorted(task.extra_inputs.keys() - task.optional),
         "only_by_name": task.only_by_name,
+        "view": task.view,
     }
     return {**described, **{key: value for key, value in optional.items() if value}}
 

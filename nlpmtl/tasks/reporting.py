@@ -55,6 +55,18 @@ class ReportedTask(TaskFields):
     plots: ClassVar[tuple[str, ...]] = ()
     """Names of the plots of its predictions: "confusion_matrix", "precision_recall" or "scatter"."""
 
+    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, left_out: int) -> list[str]:
+        """Return messages for the user about the targets of a train split. Default: none.
+
+        Args:
+            targets: the numbers that `targets` returned per example, by name, ``[examples]``.
+            left_out: number of labelled rows for which it returned None.
+        """
+        return []
+
+    view: ClassVar[str | None] = None
+    """How the page of the server shows a prediction, such as "tree"; default: what suits its JSON value."""
+
     def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
         """Return the probability of each predicted item and whether it is right. Default: `Prediction.score`."""
         if prediction.score is None:

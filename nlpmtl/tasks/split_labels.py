@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -166,6 +166,16 @@ def train_values(task: str, train: Mapping[str, TokenizedSplit]) -> dict[str, li
         for key, part in parts.items():
             values.setdefault(key, []).extend(part)
     return values
+
+
+def target_notes(tasks: Mapping[str, Task], train: Mapping[str, TokenizedSplit]) -> Iterator[str]:
+    """Yield the messages of the tasks about the targets that they computed for the train splits."""
+    for name, rows in train.items():
+        for task, labels in rows.labels.items():
+            if isinstance(labels, ComputedLabels) and type(tasks[task]).target_notes is not Task.target_notes:
+                left_out = int(np.count_nonzero(labels.labelled & (labels.counts == 0)))
+                for note in tasks[task].target_notes(labels.numbers(), left_out=left_out):
+                    yield f"{name}, train: task {task!r}: {note}"
 
 
 def check_targets(tasks: Mapping[str, Task], train: Mapping[str, TokenizedSplit]) -> None:

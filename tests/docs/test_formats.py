@@ -20,6 +20,7 @@ import nlpmtl
 from docs.generate import DOCS
 from nlpmtl.cli import app
 from nlpmtl.training.lock import HOLDER, hold_lock
+from tests.further_kinds import KINDS, make_datasets
 from tests.tiny import make_rows, make_run, train_tiny, write_rows
 
 PAGE = DOCS / "reference" / "formats.md"
@@ -37,6 +38,8 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "null": type(None),
     "any": object,
 }
+LABELS = "classification, sentiment, regression, multilabel"
+"""Heading of the table for these task types; every other one has a heading of its own."""
 Parts = tuple[str, ...]
 
 
@@ -130,6 +133,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str
     overrides: dict[str, Any] = {"train.lr": 2e-4}
     config = make_run(root / "run", **lengths, **adaptive)
     config["datasets"]["words"]["tasks"]["topic"]["pos_label"] = "places"
+    config["datasets"] |= make_datasets(root / "further")
     write_rows(Path(config["datasets"]["texts"]["data"]["files"]["validation"]), make_rows(60))  # enough to calibrate
     run = train_tiny(config, **overrides)
     small = make_run(root / "small", **lengths)
@@ -170,12 +174,14 @@ def _predictions(model: Path, root: Path) -> dict[str, list[dict[str, Any]]]:
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     return {
-        "classification, sentiment, regression, multilabel": [
-            value for row in predictions for value in row.values() if isinstance(value, dict)
-        ],
+        **{heading: _of_kinds(heading.split(", "), predictions, predictor) for heading in (LABELS, *KINDS)},
         "labeling": spans,
         "nlpmtl predict": _read_lines(output),
     }
+
+
+def _of_kinds(kinds: list[str], predictions: list[dict[str, Any]], predictor: nlpmtl.Predictor) -> list[Any]:
+    return [value for row in predictions for task, value in row.items() if predictor.tasks[task].kind in kinds]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -33,12 +33,16 @@ RIGHT: dict[PredictionType, list[Any]] = {
     "label_set": [[0, 1], [1, 1], [0, 0], [1, 0]],
     "number": [0.5, -1.0, 2.0, 3.5],
     "tags": [["B-a", "I-a"], ["O"], [], ["B-b"]],
+    "spans": [[[0, 2, "a"], [0, 1, "b"]], [], [[3, 4, "a"]], [[0, 1, "b"]]],
+    "relations": [[[[0, 2, "a"], [3, 4, "b"], "r"]], [], [[[3, 4, "a"], [0, 1, "a"], "s"]], []],
 }
 WRONG: dict[PredictionType, list[Any]] = {
     "label": [1, 0, 1, 1],
     "label_set": [[1, 1], [1, 1], [0, 1], [0, 0]],
     "number": [0.4, 2.0, -1.0, 3.5],
     "tags": [["B-a", "O"], ["O"], [], ["B-b"]],
+    "spans": [[[0, 2, "a"], [0, 1, "a"]], [], [], [[0, 1, "b"]]],
+    "relations": [[[[0, 2, "a"], [3, 4, "b"], "r"]], [], [[[0, 1, "a"], [3, 4, "a"], "s"]], []],
 }
 
 
@@ -56,7 +60,7 @@ def test_registered_metrics() -> None:
     classes = ["accuracy", "f1", "macro_f1", "matthews_correlation", "micro_f1"]
     numbers = ["mae", "mse", "pearsonr", "spearmanr"]
     losses = ["loss", "perplexity"]
-    assert METRICS.names() == sorted([*classes, *numbers, *losses, "span_f1", "token_accuracy"])
+    assert METRICS.names() == sorted([*classes, *numbers, *losses, "relation_f1", "span_f1", "token_accuracy"])
     assert [name for name in METRICS.names() if not find(name).higher_is_better] == ["loss", "mae", "mse", "perplexity"]
     assert [name for name in METRICS.names() if find(name).needs_positive] == ["f1"]
 

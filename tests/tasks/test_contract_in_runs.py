@@ -28,11 +28,14 @@ from nlpmtl.model import MultiTaskModel, batch_losses
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
 from nlpmtl.task_datasets import load_split, load_task_datasets
 from nlpmtl.tasks import task_from_config
+from tests.further_kinds import make_datasets
 from tests.tiny import interrupt, make_rows, make_run, read_json, train_tiny, weights, write_rows
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PLUGIN = "interval"
-KINDS = [*TASKS.names(), PLUGIN]
+VARIANTS: dict[str, dict[str, Any]] = {"crf": {"kind": "labeling", "crf": "partial"}}
+"""Further tasks by their name: options that change the head of a task type."""
+KINDS = [*TASKS.names(), PLUGIN, *VARIANTS]
 STEPS = 4
 TRAIN: dict[str, Any] = {"steps": STEPS, "batch_size": 16, "lr": 1e-3, "save_every": 2, "precision": "fp64"}
 LAUNCH = "import json, sys, nlpmtl; nlpmtl.train(json.loads(sys.argv[1]))"
@@ -60,7 +63,12 @@ def run_of(directory: Path, *, dropout: float, **train: Any) -> dict[str, Any]:
     for dataset in run["datasets"].values():
         dataset["tasks"] = {options["kind"]: options for options in dataset["tasks"].values()}
         kinds |= dataset["tasks"].keys()
-    assert kinds == set(KINDS) - {PLUGIN}, "a new kind needs rows in `tests.tiny.make_run`"
+    further = make_datasets(directory)
+    run["datasets"] |= further
+    assert kinds | further.keys() == set(KINDS) - {PLUGIN, *VARIANTS}, "a new kind needs rows in `tests.further_kinds`"
+    words = run["datasets"]["words"]
+    tags = words["tasks"]["labeling"]
+    run["datasets"]["more_words"] = {**words, "tasks": {name: {**tags, **keys} for name, keys in VARIANTS.items()}}
     rows = [{**row, "years": f"{i % 5}-{i % 7 + 5}" if i % 4 else None} for i, row in enumerate(make_rows(40))]
     files = {split: str(write_rows(directory / f"{split}.jsonl", rows)) for split in ("train", "validation")}
     tasks = {PLUGIN: {"kind": PLUGIN, "label": "years"}}
@@ -153,10 +161,15 @@ def test_row_weights_of_2_and_0_are_the_row_twice_and_left_out(kind: str, runs: 
     def loss(indices: list[int], weight: list[float] | None = None) -> float:
         batch = collate([(place, row) for row in indices])
         part = batch.tasks[kind]
-        assert len(part.sequences) == len(indices)
         if weight is not None:
             batch.tasks[kind] = TaskBatch(  # type: ignore[index]
-                part.sequences, part.targets, torch.tensor(weight), time=part.time, words=part.words
+                part.sequences,
+                part.targets,
+                torch.tensor(weight),
+                example=part.example,
+                position=part.position,
+                time=part.time,
+                words=part.words,
             )
         return float(batch_losses(model, batch, {kind: loaded.tasks[kind]})[kind].loss.detach())
 
@@ -227,7 +240,7 @@ def test_a_plugin_task_is_in_scores_card_and_plots(kind: str, runs: Runs) -> Non
     scores = read_json(runs.whole / "scores.json")
     assert {*task.metrics, "score", "rows"} <= scores["tasks"][kind].keys()
     card = (runs.whole / "README.md").read_text(encoding="utf-8")
-    assert f"| `{kind}` | `{kind}` |" in card
+    assert f"| `{kind}` | `{VARIANTS.get(kind, {'kind': kind})['kind']}` |" in card
     assert (runs.whole / "images" / f"answers-{kind}.png").is_file() == bool(task.plots)
 
 
