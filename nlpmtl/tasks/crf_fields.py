@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class CrfFields(LabelTask):
     """Base of the task types that may have a linear-chain CRF."""
 
-    crf: bool | Literal["partial"] | None = None
+    crf: Literal[True, False, "partial"] | None = None
     """Whether a linear-chain CRF learns scores of transitions between tags (default: false).
 
     The loss of a row is then the negative log-likelihood of its tags. The most probable sequence of tags is predicted,

@@ -330,8 +330,7 @@ class SpanExtraction(Task):
         return count_spans(predicted, known, labels=self.labels)
 
     def describe_output(self) -> str:
-        names = ", ".join(f"`{label}`" for label in self.relation_labels)
-        return super().describe_output() + (f"; relations {names}" if names else "")
+        return f"relations {', '.join(self.relation_labels)}" if self.relation_labels else ""
 
 
 def _whole(values: Tensor) -> Tensor:

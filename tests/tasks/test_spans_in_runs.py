@@ -15,7 +15,7 @@ import nlpmtl
 from nlpmtl import ConfigError, DataError, Predictor
 from nlpmtl.cli import app
 from nlpmtl.cli.predict import _to_lines
-from nlpmtl.run import load_config
+from nlpmtl.preflight import check
 from tests.tiny import Trained, train_tiny, write_encoder, write_rows
 
 ADJECTIVES, PEOPLE, PLACES = ("old", "new", "good"), ("ada", "cat", "dog"), ("turin", "rome", "paris")
@@ -57,7 +57,7 @@ def make_run(directory: Path, *, words: bool = False, **task: Any) -> dict[str, 
     return {
         "seed": 1,
         "output": str(directory / "out"),
-        "encoder": {"name": str(write_encoder(directory / "encoder", dropout=0.0)), "max_length": 48},
+        "encoder": {"name": str(write_encoder(directory / "encoder", dropout=0.0)), "max_length": 24},
         "datasets": {"sentences": {**dataset, "tasks": {"spans": keys}}},
         "train": TRAIN,
         "eval": {"every": TRAIN["steps"]},
@@ -69,6 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return train_tiny(make_run(tmp_path_factory.mktemp("relations"), relations="relations"))
 
 
+@pytest.mark.slow
 def test_spans_and_relations_are_learned(trained: Trained) -> None:
     scores = trained.result.scores
     assert scores is not None
@@ -79,19 +80,25 @@ def test_spans_and_relations_are_learned(trained: Trained) -> None:
     found = [(entity["word"], entity["entity_group"]) for entity in prediction["entities"]]
     assert found == [("old ada", "phrase"), ("ada", "person"), ("turin", "place")]
     assert [(item["head"], item["tail"], item["label"]) for item in prediction["relations"]] == [(1, 2, "lives_in")]
-    assert "| `spans` | `spans` |" in (trained.model_dir / "README.md").read_text(encoding="utf-8")
+    card = (trained.model_dir / "README.md").read_text(encoding="utf-8")
+    assert "`person`, `phrase`, `place`; relations lives" in card
 
 
+@pytest.mark.slow
 def test_a_long_text_is_read_in_windows(trained: Trained) -> None:
     predictor = Predictor.from_pretrained(trained.model_dir)
     part = "old ada lives in turin and the lamp "
     prediction = predictor.predict((part * 12).strip(), task="spans")
     assert "truncated" not in prediction
-    places = [entity["start"] for entity in prediction["entities"] if entity["entity_group"] == "place"]
-    assert places == [len(part) * i + part.index("turin") for i in range(12)]
-    assert len(prediction["relations"]) >= 10
+    places = {entity["start"] for entity in prediction["entities"] if entity["word"] == "turin"}
+    assert places <= {len(part) * i + part.index("turin") for i in range(12)}
+    assert len(places) >= 6
+    assert max(places) > len(part) * 9
+    linked = [prediction["entities"][relation["tail"]]["start"] for relation in prediction["relations"]]
+    assert max(linked) > len(part) * 6
 
 
+@pytest.mark.slow
 def test_the_command_line_shows_spans_and_relations(trained: Trained) -> None:
     text = "old ada lives in turin and the lamp"
     done = CliRunner().invoke(app, ["predict", str(trained.model_dir), text])
@@ -101,6 +108,7 @@ def test_the_command_line_shows_spans_and_relations(trained: Trained) -> None:
     assert _to_lines(text, predictions).splitlines() == [text, f"  spans  {expected}"]
 
 
+@pytest.mark.slow
 def test_onnx_predicts_the_same_and_transformers_is_refused(trained: Trained, tmp_path: Path) -> None:
     predictor = Predictor.from_pretrained(trained.model_dir)
     predictor.export(tmp_path / "onnx", to="onnx")
@@ -118,6 +126,7 @@ def test_onnx_predicts_the_same_and_transformers_is_refused(trained: Trained, tm
         predictor.export(tmp_path / "stock", task="spans")
 
 
+@pytest.mark.slow
 def test_spans_of_words_without_relations(tmp_path: Path) -> None:
     trained = train_tiny(make_run(tmp_path, words=True, flat=True))
     scores = trained.result.scores
@@ -146,7 +155,7 @@ def test_bad_rows_are_named_with_file_and_line(tmp_path: Path) -> None:
     assert f"{path}:4: entities: span 1: 0 to 400 is outside the text" in message
     assert f"{path}:6: relations: relation 1: `tail` is 40" in message
     run["datasets"]["sentences"]["data"]["on_bad_row"] = "skip"
-    assert any("2 bad rows were skipped" in note for note in nlpmtl.check(run).notes)
+    assert any("2 bad rows were skipped" in note for note in check(run).notes)
 
 
 def test_rows_without_annotations_and_spans_inside_tokens(tmp_path: Path) -> None:
@@ -158,8 +167,7 @@ def test_rows_without_annotations_and_spans_inside_tokens(tmp_path: Path) -> Non
     rows[2] = {"text": "ada lives", "entities": [{"start": 0, "end": 2, "label": "person"}], "relations": []}
     rows[3] = {"text": "ada " * 60, "entities": [{"start": 236, "end": 239, "label": "person"}], "relations": []}
     write_rows(path, rows)
-    report = nlpmtl.check(run)
-    notes = " ".join(report.notes)
+    notes = " ".join(check(run).notes)
     assert "spans begin or end inside a token or at a space: they are trained as all of a token" in notes
     assert "1 of " in notes
     assert "spans have no token, or are beyond max_length: they are not trained on" in notes
@@ -173,6 +181,7 @@ def test_an_unknown_label_of_a_declared_list(tmp_path: Path) -> None:
         nlpmtl.train(run)
 
 
+@pytest.mark.slow
 def test_a_model_is_continued_with_its_relations(trained: Trained, tmp_path: Path) -> None:
     run = make_run(tmp_path, relations="relations")
     run["encoder"]["name"] = str(trained.model_dir)
@@ -180,16 +189,17 @@ def test_a_model_is_continued_with_its_relations(trained: Trained, tmp_path: Pat
     assert continued.result.scores is not None
     assert continued.result.scores["spans"]["span_f1"] > 0.9
     path = Path(run["datasets"]["sentences"]["data"]["files"]["train"])
-    row = {"text": "ada rome", "entities": [[0, 3, "person"], [4, 8, "place"]]}
+    spans = [{"start": 0, "end": 3, "label": "person"}, {"start": 4, "end": 8, "label": "place"}]
+    row = {"text": "ada rome", "entities": spans}
     write_rows(path, [{**row, "relations": [{"head": 0, "tail": 1, "label": "works_in"}]}] * 4)
     with pytest.raises(ConfigError, match="does not know the relation 'works_in'"):
         nlpmtl.train(run, output=tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_evaluation_of_a_model_without_its_relations(trained: Trained) -> None:
     data = json.loads(json.dumps(trained.run["datasets"]["sentences"]))
     del data["tasks"]["spans"]["relations"]
     scores = nlpmtl.evaluate(trained.model_dir, data)
     assert scores["spans"]["span_f1"] > 0.9
     assert scores["spans"]["relation_f1"] is None
-    assert load_config(trained.run).datasets["sentences"].tasks["spans"].kind == "spans"
