@@ -251,7 +251,8 @@ def attach_labels(
 
 def _tagged_counts(split: TokenizedSplit, tags: LabelColumn) -> NDArray[np.int64]:
     """Return the number of words of each row that have a token and a tag, ``[rows]``."""
-    first_tokens = split.tokens.take(np.arange(len(split))).first_tokens
+    labelled = np.flatnonzero(tags.labelled)
+    first_tokens = split.tokens.take(labelled).first_tokens
     assert first_tokens is not None, "tags are labels of words"
     assert isinstance(tags.values, Ragged), "tags are lists"
     row, _ = tags.values.indices_2d()

@@ -54,4 +54,4 @@ class CrfHead(nn.Module):
         last column for the last tag.
         """
         logits = self.token_head(inputs)
-        return {"logits": logits, "transitions": self.transitions.flatten().repeat(len(logits), 1)}
+        return {"logits": logits, "transitions": self.transitions.flatten().repeat(logits.shape[0], 1)}
