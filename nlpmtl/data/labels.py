@@ -139,6 +139,8 @@ def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | Non
         raise ValueError(f"one tag per word was expected: {len(value)} tags for {len(words)} words")
     if names is None and are_strings(value):
         return list(value)
+    if None in value:
+        raise ValueError(f'tag {value.index(None) + 1} is missing: crf = "partial" reads a missing tag as any tag')
     strings = [isinstance(tag, str) for tag in value]
     if any(strings) and not all(strings):
         raise ValueError(f"tag {strings.index(False) + 1} is not a string")

@@ -249,14 +249,15 @@ def attach_labels(
     return replace(split, labels=labels)
 
 
-def _tagged_counts(split: TokenizedSplit, tags: LabelColumn) -> NDArray[np.int64]:
+def _tagged_counts(split: TokenizedSplit, tags: LabelColumn) -> NDArray[np.int32]:
     """Return the number of words of each row that have a token and a tag, ``[rows]``."""
     labelled = np.flatnonzero(tags.labelled)
     first_tokens = split.tokens.take(labelled).first_tokens
     assert first_tokens is not None, "tags are labels of words"
     assert isinstance(tags.values, Ragged), "tags are lists"
     row, _ = tags.values.indices_2d()
-    return np.bincount(row[(tags.values.values >= 0) & (first_tokens.values >= 0)], minlength=len(split))
+    tagged = (tags.values.values >= 0) & (first_tokens.values >= 0)
+    return np.bincount(row[tagged], minlength=len(split)).astype(np.int32)
 
 
 def read_tokenized_split(directory: Path) -> TokenizedSplit:

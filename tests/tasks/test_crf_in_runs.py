@@ -88,7 +88,7 @@ def test_missing_tags_in_conll_files(tmp_path: Path) -> None:
 
 def test_missing_tags_are_refused_without_the_option(tmp_path: Path) -> None:
     run = make_run(tmp_path, known=0.5, crf=True)
-    with pytest.raises(DataError, match=r"train\.jsonl:2: tags: tag 1 is not a string"):
+    with pytest.raises(DataError, match=r"train\.jsonl:3: tags: tag 1 is missing: crf = \"partial\" reads"):
         nlpmtl.train(run)
 
 

@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -16,6 +17,8 @@ from nlpmtl import ConfigError, DataError, Predictor
 from nlpmtl.cli import app
 from nlpmtl.cli.predict import _to_lines
 from nlpmtl.preflight import check
+from nlpmtl.serving import Limits
+from tests.serving.conftest import running
 from tests.tiny import Trained, train_tiny, write_encoder, write_rows
 
 ADJECTIVES, PEOPLE, PLACES = ("old", "new", "good"), ("ada", "cat", "dog"), ("turin", "rome", "paris")
@@ -106,6 +109,30 @@ def test_the_command_line_shows_spans_and_relations(trained: Trained) -> None:
     predictions = json.loads(done.stdout)["predictions"]
     expected = "old ada/phrase  ada/person  turin/place; ada lives_in turin"
     assert _to_lines(text, predictions).splitlines() == [text, f"  spans  {expected}"]
+
+
+@pytest.mark.slow
+def test_the_server_predicts_spans_and_relations(trained: Trained) -> None:
+    predictor = Predictor.from_pretrained(trained.model_dir)
+    text = "old ada lives in turin and the lamp"
+    with running(predictor, Limits()) as server, server.client() as client:
+        described = client.get("/info").json["tasks"]["spans"]
+        assert described == {
+            "kind": "spans",
+            "input": "text",
+            "labels": ["person", "phrase", "place"],
+            "view": "spans",
+        }
+        assert client.post("/predict/spans", {"inputs": text}).json == predictor.predict(text, task="spans")
+
+
+@pytest.mark.slow
+def test_predictions_of_a_file(trained: Trained, tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", [{"text": "old ada lives in turin and the lamp"}, {"text": "the book"}])
+    nlpmtl.predict_files(trained.model_dir, rows, tmp_path / "predictions.parquet")
+    written = pq.read_table(tmp_path / "predictions.parquet")["spans"].to_pylist()
+    assert [entity["word"] for entity in written[0]["entities"]] == ["old ada", "ada", "turin"]
+    assert written[1] == {"entities": [], "relations": []}
 
 
 @pytest.mark.slow

@@ -134,7 +134,7 @@ function relationsView(task, text, { entities, relations }) {
     head.scope = "row";
     return make("tr", "", head, make("td", relation.label), make("td", words(relation.tail)), make("td", percent(relation.score)));
   });
-  const table = styled("relations", make("table", "", make("tbody", "", ...rows)));
+  const table = styled("spans", make("table", "", make("tbody", "", ...rows)));
   return [...spansView(task, text, entities), rows.length ? table : quiet("no relations")];
 }
 
