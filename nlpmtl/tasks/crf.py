@@ -111,7 +111,8 @@ def log_partition(scores: Tensor, transitions: Tensor, mask: Tensor) -> Tensor:
     for word in range(1, scores.shape[1]):
         extended = (alpha.unsqueeze(-1) + between).logsumexp(dim=1) + scores[:, word]
         alpha = torch.where(mask[:, word, None], extended, alpha)
-    return (alpha + last).logsumexp(dim=-1)
+    total: Tensor = (alpha + last).logsumexp(dim=-1)
+    return total
 
 
 def crf_decode(

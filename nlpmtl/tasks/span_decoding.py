@@ -62,7 +62,8 @@ class Candidates(NamedTuple):
 
     def take(self, indices: NDArray[Any] | Sequence[int]) -> Candidates:
         """Return some of the spans."""
-        return Candidates(*(values[np.asarray(indices, dtype=np.int64)] for values in self))
+        rows = np.asarray(indices, dtype=np.int64)
+        return Candidates(self.start[rows], self.end[rows], self.label[rows], self.scores[rows])
 
 
 def split_span_terms(outputs: Any, labels: int) -> tuple[Any, Any, Any, Any]:

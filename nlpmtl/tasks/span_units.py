@@ -59,7 +59,7 @@ def find_units(example: Example, sequence: TokenSequence, *, by_word: bool) -> U
     if not by_word:
         text = example.text
         spaces = [[len(part) - len(part.lstrip()), len(part) - len(part.rstrip())] for part in _parts(text, offsets)]
-        offsets = offsets + np.array(spaces, dtype=np.int64).reshape(-1, 2) * [1, -1]
+        offsets = offsets + np.array(spaces, dtype=np.int64).reshape(-1, 2) * np.array([1, -1])
     kept = offsets[:, 0] < offsets[:, 1]
     tokens, starts, ends = tokens[kept], *offsets[kept].T
     if by_word:

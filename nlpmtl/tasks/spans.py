@@ -21,6 +21,7 @@ from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
     Confidence,
     ExampleOutputs,
+    Logits,
     OutputOptions,
     Prediction,
     label_scores,
@@ -292,7 +293,8 @@ class SpanExtraction(Task):
     def _calibrate_relations(
         self, windows: Sequence[Sequence[Window]], spans: Sequence[Candidates], gold: Sequence[Any]
     ) -> None:
-        scores, hits, count = [np.zeros(0)], [], 0
+        scores: list[Logits] = [np.zeros(0)]
+        hits, count = [], 0
         for of_item, predicted, label in zip(windows, spans, gold, strict=True):
             known = self._to_metric_input("relations", label, {})
             if known is None:

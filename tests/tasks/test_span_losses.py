@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +27,7 @@ def outputs_of_head() -> tuple[SpanHead, dict[str, Tensor]]:
     return head, {name: values.detach() for name, values in head(HeadInputs(hidden, torch.ones(2, TIME))).items()}
 
 
-def written_out(scores: dict[tuple[object, ...], Tensor], gold: set[tuple[object, ...]]) -> Tensor:
+def written_out(scores: Mapping[Any, Tensor], gold: Collection[Any]) -> Tensor:
     """Return the ZLPR of one row and one label, from the score of each item."""
     wrong = sum((score.exp() for item, score in scores.items() if item not in gold), torch.zeros(()).double())
     right = sum(((-scores[item]).exp() for item in gold), torch.zeros(()).double())

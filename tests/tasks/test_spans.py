@@ -286,7 +286,7 @@ def test_labels_of_relations_are_learned_and_continued() -> None:
 
 
 def test_relation_f1_needs_relations() -> None:
-    options = SpanExtraction.options_model()
+    options: Any = SpanExtraction.options_model()
     with pytest.raises(ValueError, match="relation_f1 needs relations: write their column"):
         options(kind="spans", label="x", metrics=("relation_f1",))
     task = build_task(options(kind="spans", label="x", relations="y", flat=True), name="t", labels=LABELS, input="text")
