@@ -218,7 +218,7 @@ class _TaskReads:
         """Store the outputs of a forward pass, `time` tokens long; return whether they are finite, if checked."""
         finite = True
         for name, tensor in outputs.items():
-            values = tensor.float().cpu().numpy()[part.order]
+            values = tensor.detach().float().cpu().numpy()[part.order]  # an expanded parameter requires gradients
             lengths = self._lengths if values.ndim > 2 and values.shape[1] == time else None
             if check:
                 inside = values if lengths is None else values[np.arange(time) < lengths[part.indices, None]]

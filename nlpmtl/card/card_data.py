@@ -22,7 +22,7 @@ class CardTask:
         kind: its task type.
         input: shape of the input that it predicts for: "text", "pair" or "words".
         labels: names of its labels.
-        output: short description of its predictions, for tasks without labels.
+        output: what it predicts besides its labels, in a few words.
         pipeline_tag: the Hub's name of the task type.
         single_label: whether it predicts exactly one of its labels for any input.
         windowed: whether it reads a long text to its end, in windows.

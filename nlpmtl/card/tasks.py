@@ -109,7 +109,6 @@ def _train_rows(card: CardData, task: str) -> int:
 
 
 def _output(task: CardTask) -> str:
-    if not task.labels:
-        return escape(task.output)
     labels = _names(task.labels[:_MAX_LABELS])
-    return f"{labels}, … ({len(task.labels)}, all in config.json)" if len(task.labels) > _MAX_LABELS else labels
+    more = f", … ({len(task.labels)}, all in config.json)" if len(task.labels) > _MAX_LABELS else ""
+    return "; ".join(filter(None, [labels + more, escape(task.output)]))

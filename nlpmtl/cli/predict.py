@@ -316,6 +316,8 @@ def _format(prediction: Any) -> str:
     if isinstance(prediction, list):
         separator = "  " if any("word" in part for part in prediction) else ", "
         return separator.join(map(_format, prediction)) or "none"
+    if "entities" in prediction and "relations" in prediction:
+        return _format_relations(prediction)
     if "word" in prediction:
         if "deprel" in prediction:
             return f"{prediction['word']}/{prediction['deprel']}:{prediction['head']}"
@@ -330,3 +332,9 @@ def _format(prediction: Any) -> str:
     if "value" in prediction:
         return f"{prediction['value']:.4g}{truncated}"
     return to_json(prediction)
+
+
+def _format_relations(prediction: Mapping[str, Any]) -> str:
+    words = [entity["word"] for entity in prediction["entities"]]
+    relations = [f"{words[item['head']]} {item['label']} {words[item['tail']]}" for item in prediction["relations"]]
+    return "; ".join([_format(prediction["entities"]), *relations])

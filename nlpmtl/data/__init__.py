@@ -32,6 +32,7 @@ from nlpmtl.data.labels import LabelType
 from nlpmtl.data.missing_labels import drop_names, is_missing_value, split_missing
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sliding_window import Windows, tokenize_windows
+from nlpmtl.data.span_columns import Relations, Spans
 from nlpmtl.data.tag_schemes import Scheme, find_contradiction, find_spans_in_plain, names_to_bio, to_bio
 from nlpmtl.data.targets import (
     IGNORED,
@@ -76,9 +77,11 @@ __all__ = [
     "NumberLabels",
     "ParseContext",
     "Ragged",
+    "Relations",
     "Scheme",
     "SetLabels",
     "Span",
+    "Spans",
     "Spelling",
     "SplittingMethod",
     "TagLabels",

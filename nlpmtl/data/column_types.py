@@ -40,6 +40,8 @@ class ColumnType:
     "name" for a label name, "names" for a list of them."""
     per_word: ClassVar[bool] = False
     """Whether a list has a label name per word."""
+    has_gaps: ClassVar[bool] = False
+    """Whether a word may have no label, which is null in the list."""
     min_labels: ClassVar[int] = 0
     """Minimum number of labels of a task with such a column."""
     json_schema: ClassVar[Mapping[str, Any]] = {}

@@ -55,7 +55,8 @@ class LabelColumn:
         if not self.labelled[row]:
             return None
         if isinstance(self.values, Ragged):
-            return [self.names[code] for code in self.values[row].tolist()]
+            names = (*self.names, None)  # the code −1 is an unknown tag
+            return [names[code] for code in self.values[row].tolist()]
         value = self.values[row].item()
         return value if column_type(self.type).coding == "number" else self.names[value]
 

@@ -22,6 +22,8 @@ from nlpmtl.registry import COLUMN_TYPES
 LabelType = str
 """Name of a registered `ColumnType`."""
 
+UNKNOWN_TAG = "_"
+"""A tag that is not known, in a column of the type "partial_tags"."""
 YES, NO = "1", "0"
 """The label names in a column of flags."""
 _FLAGS = {
@@ -137,6 +139,8 @@ def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | Non
         raise ValueError(f"one tag per word was expected: {len(value)} tags for {len(words)} words")
     if names is None and are_strings(value):
         return list(value)
+    if None in value:
+        raise ValueError(f'tag {value.index(None) + 1} is missing: crf = "partial" reads a missing tag as any tag')
     strings = [isinstance(tag, str) for tag in value]
     if any(strings) and not all(strings):
         raise ValueError(f"tag {strings.index(False) + 1} is not a string")
@@ -235,6 +239,29 @@ class Tags(ColumnType):
         cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None
     ) -> list[str]:
         return _to_tags(value, names, words)
+
+
+@COLUMN_TYPES.register("partial_tags")
+class PartialTags(Tags):
+    """A label name per word, null or "_" for a word whose label is unknown."""
+
+    has_gaps = True
+
+    @staticmethod
+    def names(value: Any) -> Iterable[str]:
+        return (tag for tag in value if tag is not None)
+
+    @classmethod
+    def to_stored(  # type: ignore[override]
+        cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None
+    ) -> list[str | None]:
+        if not isinstance(value, list | tuple):
+            return list(_to_tags(value, names, words))
+        known = [i for i, tag in enumerate(value) if tag is not None and tag != UNKNOWN_TAG]
+        tags = dict(zip(known, _to_tags([value[i] for i in known], names, None), strict=True))
+        if words is not None and len(value) != len(words):
+            raise ValueError(f"one tag per word was expected: {len(value)} tags for {len(words)} words")
+        return [tags.get(i) for i in range(len(value))]
 
 
 @COLUMN_TYPES.register("flag")

@@ -107,7 +107,7 @@ class Labels(ABC):
         known: number of names that the task knows.
         labelled: whether each row has a label, ``[rows]``.
         counts: number of items over which the loss of each row is summed, ``[rows]``: 0 for an unlabelled row, for
-            tags the number of first tokens of words, else 1 or what `Task.targets` returned.
+            tags the number of first tokens of words that have a tag, else 1 or what `Task.targets` returned.
     """
 
     names: tuple[str, ...]
@@ -215,13 +215,14 @@ class _ListLabels(Labels):
     ids: Ragged
 
     def occurring(self) -> NDArray[np.integer]:
-        return np.unique(self.ids.values)
+        return np.unique(self.ids.values[self.ids.values >= 0])
 
     def first_row(self, label: int) -> int:
         return self.ids.row_of(int(np.argmax(self.ids.values == label)))
 
     def values(self, rows: Sequence[int]) -> list[Any]:
-        return [[self.names[i] for i in self.ids[row].tolist()] for row in rows]
+        names = (*self.names, None)  # −1 is an unknown tag
+        return [[names[i] for i in self.ids[row].tolist()] for row in rows]
 
     def _unknown(self) -> NDArray[np.bool_]:
         unknown = np.zeros(len(self.ids), dtype=np.bool_)
@@ -244,7 +245,7 @@ class SetLabels(_ListLabels):
 
 @dataclass(frozen=True)
 class TagLabels(_ListLabels):
-    """One tag per word."""
+    """One tag per word; the id −1, also in targets, is an unknown tag."""
 
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
         import torch
@@ -286,7 +287,7 @@ def map_labels(
         column: the column.
         mapping: mapping to the label names of the task.
         train: whether an unknown label is an error; otherwise it becomes an id past the known ones.
-        first_token_counts: the number of tokens that are the first of a word, ``[rows]``; only tags need it.
+        first_token_counts: the number of tokens that are the first of a word with a tag, ``[rows]``; only for tags.
         place: returns the location of a row for messages.
 
     Raises:

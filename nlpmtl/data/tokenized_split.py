@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.data.arrow_tables import TableRows, read_table, to_numpy
-from nlpmtl.data.column_types import read_stored
+from nlpmtl.data.column_types import column_type, read_stored
 from nlpmtl.data.example import Example, Input
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
@@ -239,12 +239,25 @@ def attach_labels(
             columns[task],
             mapping,
             train=train,
-            first_token_counts=first_token_counts,
+            first_token_counts=_tagged_counts(split, columns[task])
+            if column_type(columns[task].type).has_gaps
+            else first_token_counts,
             place=split.place,
         )
         for task, mapping in mappings.items()
     }
     return replace(split, labels=labels)
+
+
+def _tagged_counts(split: TokenizedSplit, tags: LabelColumn) -> NDArray[np.int32]:
+    """Return the number of words of each row that have a token and a tag, ``[rows]``."""
+    labelled = np.flatnonzero(tags.labelled)
+    first_tokens = split.tokens.take(labelled).first_tokens
+    assert first_tokens is not None, "tags are labels of words"
+    assert isinstance(tags.values, Ragged), "tags are lists"
+    row, _ = tags.values.indices_2d()
+    tagged = (tags.values.values >= 0) & (first_tokens.values >= 0)
+    return np.bincount(row[tagged], minlength=len(split)).astype(np.int32)
 
 
 def read_tokenized_split(directory: Path) -> TokenizedSplit:

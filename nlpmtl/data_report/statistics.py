@@ -173,7 +173,7 @@ def _count(labels: Labels) -> dict[str, int]:
     if isinstance(labels, ClassLabels):
         ids = labels.ids[labels.labelled]
     elif isinstance(labels, SetLabels | TagLabels):
-        ids = labels.ids.values
+        ids = labels.ids.values[labels.ids.values >= 0]  # without unknown tags
     else:
         return {}
     return dict(zip(labels.names, np.bincount(ids, minlength=len(labels.names)).tolist(), strict=True))

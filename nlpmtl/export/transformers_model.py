@@ -57,7 +57,7 @@ def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, ta
         raise ConfigError(f"this model has no task {task!r}; {did_you_mean(task, model.tasks)}")
     stock = model.tasks[task].stock_model()
     if stock is None:
-        raise _export_error(task, f"its task type, {model.tasks[task].kind!r}, has no equivalent in transformers")
+        raise _export_error(task, model.tasks[task].stock_refusal)
     exported = _build(model, task=task, stock=stock)
     tokenizer = _with_max_length(tokenizer, model.config.input_length)
     with atomic_directory(directory) as part:

@@ -6,6 +6,7 @@ head = Head(width=384, outputs=3, config=sequence_head_config(encoder.config), l
 from __future__ import annotations
 
 from nlpmtl.heads.biaffine import Biaffine, ParserHead
+from nlpmtl.heads.crf import CrfHead
 from nlpmtl.heads.embedding import EmbeddingHead
 from nlpmtl.heads.head import Head, HeadContext, HeadInputs, Outputs, named_outputs
 from nlpmtl.heads.head_config import (
@@ -17,10 +18,12 @@ from nlpmtl.heads.head_config import (
 )
 from nlpmtl.heads.pooling import AttentionPooling
 from nlpmtl.heads.spanning_tree import maximum_spanning_tree
+from nlpmtl.heads.spans import SpanHead
 
 __all__ = [
     "AttentionPooling",
     "Biaffine",
+    "CrfHead",
     "EmbeddingHead",
     "Head",
     "HeadConfig",
@@ -28,6 +31,7 @@ __all__ = [
     "HeadInputs",
     "Outputs",
     "ParserHead",
+    "SpanHead",
     "choice_head_modules",
     "maximum_spanning_tree",
     "named_outputs",

@@ -24,9 +24,10 @@ class Finding:
         labels: names of the labels that must be written in the dataset file, in order; empty if the data define them.
         separator: what separates the labels or words in a cell; None for a list.
         scheme: tagging scheme of tags of words.
-        spans: whether the labels are character spans of a text.
+        spans: whether the labels are character spans of a text that become tags of its words.
         context: the column of the texts that contain the answers to questions.
         columns: for a task with several label columns, the key of each in the dataset file = its column.
+        relations: the column of relations between the spans.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Finding:
     spans: bool = False
     context: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    relations: str | None = None
 
 
 def not_used(evidence: str) -> Finding:

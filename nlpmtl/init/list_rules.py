@@ -5,6 +5,7 @@ Each rule is a function of a column's profile and the table, which returns a `Fi
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from nlpmtl.data import Answers, Example, Input
@@ -20,11 +21,28 @@ _FROM_ONE = ", counted from 1; multiple choice counts from 0"
 
 
 def character_spans(column: Profile, table: Table) -> Finding | None:
-    """Lists of ``[start, end, label]``, or of objects with start, end and label."""
-    names = {_span_label(item) for item in column.items}
-    if not names or None in names:
+    """Lists of ``[start, end, label]``, or of objects with start, end and label.
+
+    Spans that overlap, or have relations, cannot be tags of words.
+    """
+    names = _span_labels(column)
+    if not names:
         return None
-    return Finding("labeling", f"character spans of {len(names)} types", scheme="bio", spans=True)
+    evidence = f"spans of {len(names)} types"
+    links = next((name for name, other in table.columns.items() if _are_relations(other)), None)
+    if links is not None:
+        return Finding("spans", f"{evidence}, with relations in {links!r}", relations=links)
+    if any(_overlap(value) for value in column.values):
+        return Finding("spans", f"{evidence}, some of which overlap")
+    return Finding("labeling", f"character {evidence}", scheme="bio", spans=True)
+
+
+def span_relations(column: Profile, table: Table) -> Finding | None:
+    """Lists of objects with head, tail and label, where another column has spans."""
+    spans = next((name for name, other in table.columns.items() if _span_labels(other)), None)
+    if spans is None or not _are_relations(column):
+        return None
+    return Finding("relations", f"relations between the spans in {spans!r}")
 
 
 def answers(column: Profile, table: Table) -> Finding | None:
@@ -219,6 +237,24 @@ def _marks_roots(column: Profile, table: Table) -> bool:
 def _tag_names(value: list[Any], column: Profile) -> list[str]:
     names = column.class_names
     return [names[item] if names and isinstance(item, int) and 0 <= item < len(names) else str(item) for item in value]
+
+
+def _span_labels(column: Profile) -> set[str]:
+    """Return the labels of a column of character spans; empty for another column."""
+    names = {_span_label(item) for item in column.items}
+    return set() if None in names else {name for name in names if name is not None}
+
+
+def _overlap(spans: list[Any]) -> bool:
+    """Return whether two spans of a row share a character."""
+    bounds = [(item["start"], item["end"]) if isinstance(item, dict) else tuple(item[:2]) for item in spans]
+    bounds = sorted(set(bounds))
+    return any(end > start for (_, end), (start, _) in pairwise(bounds))
+
+
+def _are_relations(column: Profile) -> bool:
+    items = column.items
+    return bool(items) and all(isinstance(item, dict) and {"head", "tail", "label"} == item.keys() for item in items)
 
 
 def _span_label(item: Any) -> str | None:

@@ -15,7 +15,7 @@ from nlpmtl.init.profile import Profile
 from nlpmtl.init.table import Table
 
 TASK_KINDS = (
-    *("classification", "sentiment", "regression", "multilabel", *TAGS_OF_WORDS),
+    *("classification", "sentiment", "regression", "multilabel", *TAGS_OF_WORDS, "spans"),
     *("question_answering", "multiple_choice", "ranking"),
 )
 KINDS = (*TASK_KINDS, *INPUTS, NOT_USED)
@@ -115,6 +115,7 @@ def apply_override(override: Override, column: Profile, table: Table) -> Finding
         "labeling": _as_tags,
         "question_answering": _as_answers,
         "parsing": _as_tree,
+        "spans": _as_spans,
         "multilabel": _as_sets,
         "words": _as_words,
         "choices": _as_choices,
@@ -142,6 +143,11 @@ def _as_tags(kind: str, column: Profile, table: Table) -> Finding | str:
         if finding is not None and finding.kind == kind:
             return finding
     return "it has neither one tag per word of another column nor character spans"
+
+
+def _as_spans(kind: str, column: Profile, table: Table) -> Finding | str:
+    finding = list_rules.character_spans(column, table)
+    return "it has no lists of spans" if finding is None else Finding(kind, _CHOSEN, relations=finding.relations)
 
 
 def _as_answers(kind: str, column: Profile, table: Table) -> Finding | str:

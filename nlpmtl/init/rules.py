@@ -14,6 +14,7 @@ Rule = Callable[[Profile, Table], Finding | None]
 RULES: tuple[Rule, ...] = (
     scalar_rules.empty,
     list_rules.character_spans,
+    list_rules.span_relations,
     list_rules.answers,
     list_rules.words,
     list_rules.heads,

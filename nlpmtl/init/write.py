@@ -77,6 +77,8 @@ def _relative_path(path: str, directory: Path) -> str:
 def _task_table(task: TaskProposal) -> Tables:
     label = {"label": list(task.columns) if task.has_flags else task.columns[0]} if task.columns else {}
     table: Tables = {"kind": task.kind, **(task.finding.columns or label)}
+    if task.finding.relations is not None:
+        table["relations"] = task.finding.relations
     if task.finding.scheme is not None:
         table["scheme"] = task.finding.scheme
     if task.finding.labels:

@@ -30,6 +30,7 @@ from nlpmtl.metrics.f1 import F1, MacroF1, MicroF1
 from nlpmtl.metrics.loss import Loss, Perplexity
 from nlpmtl.metrics.matthews import MatthewsCorrelation
 from nlpmtl.metrics.ranking import NDCG10, MeanReciprocalRank
+from nlpmtl.metrics.relations import RelationF1
 from nlpmtl.metrics.retrieval import RecallAt10
 from nlpmtl.metrics.scores import check, load_foreign, reads_losses, scores, task_score
 from nlpmtl.metrics.soft_cross_entropy import SoftCrossEntropy
@@ -59,6 +60,7 @@ __all__ = [
     "Perplexity",
     "PredictionType",
     "RecallAt10",
+    "RelationF1",
     "SoftCrossEntropy",
     "SpanF1",
     "Spearman",

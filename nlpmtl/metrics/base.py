@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
 PredictionType: TypeAlias = str
 """Type of a prediction: "label" (a class id), "label_set" (a multi-hot list of 0 and 1), "number", "tags" (a list of
-strings), "tree" (a head and a relation per word), "embedding" (the vectors of a text and, if it has one, of its pair;
-references are texts or classes), "loss" (losses instead of predictions, and numbers of items instead of references), or
-the name of a column type from a plugin, whose parsed values are scored as they are."""
+strings), "tree" (a head and a relation per word), "spans" (a list of start, end and label), "relations" (a list of two
+spans and a label), "embedding" (the vectors of a text and, if it has one, of its pair; references are texts or
+classes), "loss" (losses instead of predictions, and numbers of items instead of references), or the name of a column
+type from a plugin, whose parsed values are scored as they are."""
 
 BUILT_IN_TYPES: tuple[PredictionType, ...] = ("label", "label_set", "number", "tags")
 LOSS: PredictionType = "loss"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import evaluate
-from datasets import Features, List, Value
+from datasets import Features, Json, List, Value
 
 from nlpmtl.metrics.base import LOSS, Metric, PredictionType
 
-FEATURES: dict[PredictionType, Value | List] = {
+FEATURES: dict[PredictionType, Value | List | Json] = {
     "label": Value("int64"),
     "label_set": List(Value("int64")),
     "number": Value("float64"),
@@ -17,6 +17,8 @@ FEATURES: dict[PredictionType, Value | List] = {
     "tree": List({"head": Value("int64"), "deprel": Value("string")}),
     "embedding": List(List(Value("float64"))),
     "relevances": List(Value("float64")),
+    "spans": Json(),
+    "relations": Json(),
     LOSS: Value("float64"),
 }
 _REFERENCES: dict[PredictionType, Value | List] = {"answers": List(Value("string")), "embedding": Value("string")}

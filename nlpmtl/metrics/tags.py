@@ -1,9 +1,10 @@
-"""Metrics of token tags: span F1 (Tjong Kim Sang and De Meulder, 2003) and token accuracy.
+"""Metrics of token tags and spans: span F1 (Tjong Kim Sang and De Meulder, 2003) and token accuracy.
 
     span F1 = 2 · |P ∩ R| / (|P| + |R|)        token accuracy = 1/W · Σ_j [p_j = r_j]
 
 Symbols:
-- P, R: sets of predicted and reference spans over all rows; a span is (row, type, start, end)
+- P, R: sets of predicted and reference spans over all rows; a span is (row, type, start, end). Spans may be given as
+  tags, or as lists of [start, end, type], which may be nested
 - W: number of words over all rows
 - p_j, r_j: predicted and reference tag of word j
 - [·]: 1 if the condition holds, otherwise 0
@@ -32,8 +33,10 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from nlpmtl.metrics.base import Metric
+from nlpmtl.metrics.relations import labelled_spans, set_f1
 from nlpmtl.registry import METRICS
 
 
@@ -69,7 +72,8 @@ def spans(tags: Iterable[str]) -> list[tuple[str, int, int]]:
 class SpanF1(Metric):
     """Span F1: F1 score over the spans of all rows, 2 · correct / (predicted + gold), from 0 to 1.
 
-    A predicted span is correct if its type, start and end are. Types are counted together (micro average). An `I-X`
+    A predicted span is correct if its type, start and end are; spans may be nested where a task predicts them as
+    spans, not as tags. Types are counted together (micro average). An `I-X`
     that continues no span starts one, so the value is that of conlleval and of seqeval's default mode, and can differ
     much from that of seqeval's `mode="strict"`. Undefined: neither gold nor predicted
     spans (seqeval returns 0).
@@ -84,15 +88,13 @@ class SpanF1(Metric):
     other_names = "seqeval ner_f1 entity_f1 conll_f1"
 
     name = "span_f1"
-    reads = frozenset({"tags"})
+    reads = frozenset({"tags", "spans"})
 
-    def score(self, predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> float | None:
+    def score(self, predictions: Sequence[Sequence[Any]], references: Sequence[Sequence[Any]]) -> float | None:
+        if self.reads_as == "spans":
+            return set_f1(labelled_spans(predictions), labelled_spans(references))
         _check_lengths(predictions, references)
-        predicted = _all_spans(predictions)
-        gold = _all_spans(references)
-        if not predicted and not gold:
-            return None
-        return 2 * len(predicted & gold) / (len(predicted) + len(gold))
+        return set_f1(_all_spans(predictions), _all_spans(references))
 
 
 @METRICS.register("token_accuracy")

@@ -32,7 +32,7 @@ def precision_and_recall(task: str, counts: LabelCounts) -> Figure:
         left + 4.2,
         HEAD + 0.3 + height + TICKS + 0.15,
         title=f"{task}: precision and recall",
-        subtitle=f"per label; number of rows with it in brackets{selection}",
+        subtitle=f"per label; number of {counts.unit} with it in brackets{selection}",
     )
     axes = add_axes(figure, left, HEAD + 0.3, 4.0, height)
     true_positives, y = counts.true_positives[selected], np.arange(len(selected))

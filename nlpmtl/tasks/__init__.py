@@ -26,6 +26,7 @@ from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.reporting import ItemProbabilities, RowError
 from nlpmtl.tasks.scoring import check_scoring, loss_metrics, needs_predictions
 from nlpmtl.tasks.sentiment import Sentiment
+from nlpmtl.tasks.spans import SpanExtraction
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "RegressionPairs",
     "RowError",
     "Sentiment",
+    "SpanExtraction",
     "StockModel",
     "Task",
     "TaskFields",

@@ -216,6 +216,11 @@ class Task(ReportedTask, ABC):
             values: for each key of `columns` the parsed value of each labelled row, over all train splits.
         """
 
+    @classmethod
+    def column_types(cls, options: TaskOptions) -> Mapping[str, LabelType]:
+        """Return the column type of each key of `columns`, given the options of a config table. Default: `columns`."""
+        return cls.columns
+
     def find_untrainable(self, values: Mapping[str, Sequence[Any]]) -> Untrainable | None:
         """Return a label that the task cannot be trained on. Called after `fit`, with its arguments. Default: None."""
         return None
@@ -314,6 +319,15 @@ class Task(ReportedTask, ABC):
             gold: their gold labels.
         """
 
+    def scored_items(self, values: Sequence[Any], gold: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Return predictions and gold labels without the items of a row that have no gold label. Default: all.
+
+        Args:
+            values: `Prediction.value` of each row.
+            gold: gold label of each row.
+        """
+        return values, gold
+
     def score(self, values: Sequence[Any], gold: Sequence[Any]) -> dict[str, float | None]:
         """Return the value of each metric but `loss` and `perplexity`, and ``"score"``, which summarises them.
 
@@ -321,6 +335,7 @@ class Task(ReportedTask, ABC):
             values: `Prediction.value` of each row.
             gold: gold label of each row; a label that the task does not know equals no prediction.
         """
+        values, gold = self.scored_items(values, gold)
         names = self._label_names(gold)
         results: dict[str, float | None] = {}
         converted: dict[PredictionType, tuple[Any, Any]] = {}
@@ -359,6 +374,11 @@ class Task(ReportedTask, ABC):
                 f"{quote(value, limit=60)}, which is not a label"
             )
         return ids[value]
+
+    @property
+    def stock_refusal(self) -> str:
+        """Why `stock_model` is None, as the end of an error message."""
+        return f"its task type, {self.kind!r}, has no equivalent in transformers"
 
     def stock_model(self) -> StockModel | None:
         """Return what the export to a stock transformers model needs; None if no stock model predicts alike.

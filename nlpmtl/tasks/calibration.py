@@ -121,7 +121,7 @@ def best_cut(
     return float(best[np.abs(best - default).argmin()])
 
 
-def best_threshold(probabilities: NDArray[np.floating], is_gold: NDArray[np.bool_]) -> float:
+def best_threshold(probabilities: NDArray[np.floating], is_gold: NDArray[np.bool_], *, missed: int = 0) -> float:
     """Return the decision threshold of a label with the highest F1; 0.5 if the label never occurs.
 
     It is midway between two neighbouring probabilities, or between 0 and the smallest one, so that the label is
@@ -131,6 +131,7 @@ def best_threshold(probabilities: NDArray[np.floating], is_gold: NDArray[np.bool
     Args:
         probabilities: probability of the label, ``[items]``.
         is_gold: whether the label is a gold label of the item, ``[items]``.
+        missed: number of further items that have the label and are never predicted.
     """
     if not is_gold.any():
         return 0.5
@@ -140,9 +141,29 @@ def best_threshold(probabilities: NDArray[np.floating], is_gold: NDArray[np.bool
     order = np.argsort(probabilities, kind="stable")
     true_positives = np.append(np.cumsum(is_gold[order][::-1])[::-1], 0)  # of the items from each position on
     first = np.searchsorted(probabilities[order].astype(np.float64), candidates, side="right")
-    f1 = 2 * true_positives[first] / (len(probabilities) - first + is_gold.sum())
+    f1 = 2 * true_positives[first] / (len(probabilities) - first + is_gold.sum() + missed)
     best = candidates[f1 >= f1.max() - 1e-12]
     return float(best[np.abs(best - 0.5).argmin()])
+
+
+def fit_detection(scores: NDArray[np.floating], is_gold: NDArray[np.bool_], *, gold: int) -> tuple[float, float] | None:
+    """Return the temperature and the threshold of a detector, such as of spans; None if no scored item is gold.
+
+    Args:
+        scores: logits of the items that may be predicted, ``[items]``.
+        is_gold: whether each is a gold item, ``[items]``.
+        gold: number of gold items, with those that are not scored.
+    """
+    if not is_gold.any():
+        return None
+    temperature = fit_sigmoid_temperature(scores, is_gold)
+    return temperature, best_threshold(sigmoid(scores / temperature), is_gold, missed=gold - int(is_gold.sum()))
+
+
+def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the probabilities of logits."""
+    values: NDArray[np.floating] = 0.5 * (1.0 + np.tanh(0.5 * logits))
+    return values
 
 
 def expected_calibration_error(confidences: NDArray[np.floating], correct: NDArray[np.bool_]) -> float | None:

@@ -60,15 +60,17 @@ class LabelCounts:
 
     Args:
         labels: names of the labels.
-        true_positives: number of rows, ``[labels]``.
-        false_negatives: number of rows, ``[labels]``.
-        false_positives: number of rows, ``[labels]``.
+        true_positives: number of rows or spans, ``[labels]``.
+        false_negatives: number of rows or spans, ``[labels]``.
+        false_positives: number of rows or spans, ``[labels]``.
+        unit: what is counted: "rows" or "spans".
     """
 
     labels: tuple[str, ...]
     true_positives: NDArray[np.int64]
     false_negatives: NDArray[np.int64]
     false_positives: NDArray[np.int64]
+    unit: str = "rows"
 
     found = RenamedAttribute("true_positives")
     missed = RenamedAttribute("false_negatives")

@@ -64,7 +64,7 @@ def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, LabelType]:
     """
     shapes: dict[str, LabelType] = {}
     for task, options in dataset.tasks.items():
-        types = task_type(options.kind).columns
+        types = task_type(options.kind).column_types(options)
         pairs = [(types[key], column) for key, columns in options.label_columns.items() for column in columns]
         pairs += [("weight", options.weight)] if options.weight is not None else []
         for type_name, column in pairs:
@@ -103,7 +103,7 @@ def parse_context(name: str, dataset: DatasetConfig) -> ParseContext:
         for key, columns in options.label_columns.items():
             (optional if key in type_.optional else needed).update(columns)
             may_be_null = key in type_.optional | type_.any_of
-            if not is_coded(type_.columns[key]):
+            if not is_coded(type_.column_types(options)[key]):
                 earlier.setdefault(columns[0], dict(columns_before))
                 before[columns[0]] = before.get(columns[0], frozenset(names)) & names
             columns_before[key] = columns[0]
@@ -212,7 +212,8 @@ def _scheme(options: TaskOptions, task: Task | None) -> Scheme:
 
 
 def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: TokenizedSplit, train: bool) -> LabelColumn:
-    if not column_type(column.type).per_word or scheme == "plain":
+    type_ = column_type(column.type)
+    if not type_.per_word or type_.has_gaps or scheme == "plain":
         return column
     contradiction = find_contradiction(column, scheme, train=train)
     if contradiction is None:
@@ -307,7 +308,7 @@ def _names_of_further_columns(task: str, datasets: Mapping[str, DatasetConfig], 
         options, split = config.tasks.get(task), rows[dataset].get("train")
         if options is None or split is None:
             continue
-        types = task_type(options.kind).columns
+        types = task_type(options.kind).column_types(options)
         for key, columns in options.label_columns.items():
             if key == "label":
                 continue

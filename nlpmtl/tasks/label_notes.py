@@ -60,7 +60,8 @@ def _span_notes(datasets: Mapping[str, DatasetConfig], raw: LabelColumns) -> Ite
     for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
         for dataset, split, column in raw.of(task):
             options = datasets[dataset].tasks[task]
-            if split != "train" or not column_type(column.type).per_word:
+            type_ = column_type(column.type)
+            if split != "train" or not type_.per_word or type_.has_gaps:
                 continue
             spans = find_spans_in_plain(column) if getattr(options, "scheme", None) == "plain" else None
             if spans:

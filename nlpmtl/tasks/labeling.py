@@ -1,4 +1,4 @@
-"""Token classification: spans by BIO, IOB1 or BIOES tags, or plain tags such as parts of speech."""
+"""Token classification: spans by BIO, IOB1 or BIOES tags, or plain tags such as parts of speech; optionally a CRF."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import PredictionType, spans
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.calibration import fit_temperature
-from nlpmtl.tasks.classification import LabelTask, entropy, upcast
+from nlpmtl.tasks.classification import entropy, upcast
+from nlpmtl.tasks.crf import crf_loss, marginal_probabilities
+from nlpmtl.tasks.crf_fields import CrfFields
 from nlpmtl.tasks.error_analysis import NO_PREDICTION, ErrorAnalysis, count_errors
 from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
@@ -33,12 +35,12 @@ from nlpmtl.tasks.outputs import (
 )
 from nlpmtl.tasks.reporting import ItemProbabilities, RowError
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
-from nlpmtl.tasks.viterbi import bio_predecessors, log_softmax, viterbi_decode_batch
+from nlpmtl.tasks.viterbi import bio_predecessors, bio_transitions, log_softmax, viterbi_decode_batch
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from nlpmtl.heads import HeadContext, Outputs
+    from nlpmtl.heads import Outputs
 
 _VALID_SEQUENCES = (
     "Valid sequences: nlpmtl predicts the best sequence in which I-x follows only B-x or I-x. The pipeline takes the "
@@ -72,7 +74,7 @@ class WordScores(NamedTuple):
 
 
 @TASKS.register("labeling")
-class Labeling(LabelTask):
+class Labeling(CrfFields):
     """Token classification: a tag for each word, by cross-entropy at the word's first token.
 
     With `scheme = "bio"` the most probable *valid* sequence is predicted (Viterbi), in which I-x follows only B-x or
@@ -89,6 +91,7 @@ class Labeling(LabelTask):
     pipeline_tag = "token-classification"
     plots = ("confusion_matrix",)
     windowed = True
+    view = "spans"
     vectorised = True  # for training and evaluation `sequences` returns the words of the row, truncated
     columns: ClassVar[Mapping[str, LabelType]] = {"label": "tags"}
     prediction_types = ("tags",)
@@ -124,9 +127,6 @@ class Labeling(LabelTask):
     def outputs(self) -> int:
         return len(self.labels)
 
-    def build_head(self, context: HeadContext) -> nn.Module:
-        return context.token_head(self.outputs)
-
     @property
     def outside(self) -> str | None:
         return "O" if self.scheme == "bio" else None
@@ -137,6 +137,8 @@ class Labeling(LabelTask):
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
         tags = batch.targets["label"]
+        if self.crf:
+            return crf_loss(upcast(outputs["logits"]), outputs["transitions"], tags)
         places = (tags != IGNORED).nonzero(as_tuple=True)
         logits = upcast(outputs["logits"][places])
         weight = self.label_weights(logits)
@@ -146,15 +148,20 @@ class Labeling(LabelTask):
         return losses.new_zeros(tags.shape).index_put(places, losses).sum(dim=1)
 
     def uncertainty(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
-        return entropy(outputs["logits"][batch.targets["label"] != IGNORED]).sum()
+        tags = batch.targets["label"]
+        if self.crf:
+            marginals = marginal_probabilities(upcast(outputs["logits"]), outputs["transitions"], tags)
+            return entropy(marginals.clamp(min=1e-30).log()).sum()
+        return entropy(outputs["logits"][tags != IGNORED]).sum()
 
     def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
         if not items:
             return []
-        rows = [item.at_words() for item in items]
-        words, ends = np.concatenate(rows), np.cumsum([len(row) for row in rows])
-        has_token = ~np.isnan(words[:, 0])
-        tags = self._best_tags(words, has_token, ends)
+        words, has_token, ends = self._read_words(items)
+        if self.crf:
+            tags, words = self._decode_crf(items, words, has_token, ends)
+        else:
+            tags = self._best_tags(words, has_token, ends)
         probabilities = softmax(np.nan_to_num(words) / self.temperature)
         scores = probabilities[np.arange(len(words)), tags].tolist()
         names = [self.labels[tag] if tag != NO_TAG else None for tag in tags.tolist()]
@@ -162,6 +169,20 @@ class Labeling(LabelTask):
             Prediction(names[a:b], scores[a:b], extra=WordScores(tags[a:b], probabilities[a:b], has_token[a:b]))
             for a, b in pairwise([0, *ends.tolist()])
         ]
+
+    def _read_words(self, items: Sequence[ExampleOutputs]) -> tuple[Logits, NDArray[np.bool_], NDArray[np.int64]]:
+        """Return the logits of the words of all rows, whether they have a token, and the end of each row."""
+        rows = [item.at_words() for item in items]
+        words = np.concatenate(rows)
+        return words, ~np.isnan(words[:, 0]), np.cumsum([len(row) for row in rows])
+
+    def _decode_crf(
+        self, items: Sequence[ExampleOutputs], logits: Logits, has_token: NDArray[np.bool_], ends: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], Logits]:
+        """Return the tags of words, where those without a token are O if there are spans, and log-probabilities."""
+        allowed = None if self._before is None else bio_transitions(self._before)
+        missing = NO_TAG if allowed is None else self.labels.index("O")
+        return self.decode_chain(items, logits, has_token=has_token, ends=ends, allowed=allowed, missing=missing)
 
     def _best_tags(self, logits: Logits, has_token: NDArray[np.bool_], ends: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the tag of each word of several rows, which end at `ends`."""
@@ -181,6 +202,7 @@ class Labeling(LabelTask):
 
     def error_analysis(self, values: Sequence[Any], gold: Sequence[Any]) -> ErrorAnalysis | None:
         """Return counts of words by tag; under `bio` by entity, B- and I- together."""
+        values, gold = self.scored_items(values, gold)
         names = list(self._label_names(gold))
         if self.scheme == "bio":
             entity = {name: name[2:] if name[:2] in ("B-", "I-") else name for name in names}
@@ -234,20 +256,25 @@ class Labeling(LabelTask):
 
     def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:
         ids = {name: i for i, name in enumerate(self.labels)}
-        words = np.concatenate([item.at_words() for item in items])
+        words, has_token, ends = self._read_words(items)
+        if self.crf:
+            words = self._decode_crf(items, words, has_token, ends)[1]
         tags = np.array([ids.get(tag, len(ids)) for row in gold for tag in row], dtype=np.int64)
-        known = ~np.isnan(words[:, 0]) & (tags < len(ids))
+        known = has_token & (tags < len(ids))
         if known.any():
             self.temperature = fit_temperature(words[known], tags[known])
 
     def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
-        """Each word with a token is a prediction."""
+        """Each word with a token is a prediction, unless its gold tag is missing."""
         tags, probabilities, has_token = prediction.extra
         right = np.array([value == tag for value, tag in zip(prediction.value, gold, strict=True)], dtype=np.bool_)
-        return probabilities[np.arange(len(tags)), tags][has_token], right[has_token]
+        kept = has_token if not self.is_partial else has_token & [tag is not None for tag in gold]
+        return probabilities[np.arange(len(tags)), tags][kept], right[kept]
 
     def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
         """Compare the spans; under `plain` the words with another tag."""
+        if self.is_partial:  # a missing gold tag is the predicted one
+            gold = [label or tag for tag, label in zip(prediction.value, gold, strict=True)]
         wrong = [i for i, (tag, label) in enumerate(zip(prediction.value, gold, strict=True)) if tag != label]
         if not wrong:
             return None
@@ -277,7 +304,7 @@ class Labeling(LabelTask):
         self, train: Sequence[Any], gold: Sequence[Any], rng: np.random.Generator
     ) -> Mapping[str, Sequence[Any]]:
         """Predict a tag for each word: the most frequent one of train, or one drawn from those of train."""
-        tags = [tag for row in train for tag in row]
+        tags = [tag for row in train for tag in row if tag is not None]
         majority = Counter(tags).most_common(1)[0][0]
         drawn = [rng.integers(len(tags), size=len(row)).tolist() for row in gold]
         return {
@@ -286,6 +313,8 @@ class Labeling(LabelTask):
         }
 
     def stock_model(self) -> StockModel | None:
+        if self.crf:
+            return None
         bio = self.scheme == "bio"
         splitting = (_SPLITTING,) if self.splitting.joins else ()
         return StockModel(

@@ -17,7 +17,7 @@ from nlpmtl.data import Example, LabelType, Targets, TaskBatch, TokenSequence
 from nlpmtl.deprecation import reject_options_of
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.calibration import best_threshold, fit_sigmoid_temperature
+from nlpmtl.tasks.calibration import best_threshold, fit_sigmoid_temperature, sigmoid
 from nlpmtl.tasks.classification import LabelTask, entropy, upcast
 from nlpmtl.tasks.error_analysis import multi_hot
 from nlpmtl.tasks.outputs import (
@@ -174,7 +174,7 @@ class Multilabel(PooledFields, LabelTask):
 
     def _probabilities(self, logits: Logits) -> Logits:
         """Return the probability of each label."""
-        return _sigmoid(logits / self.temperature)
+        return sigmoid(logits / self.temperature)
 
     def stock_model(self) -> StockModel | None:
         return StockModel(
@@ -190,11 +190,6 @@ class Multilabel(PooledFields, LabelTask):
         if all(threshold == 0.5 for threshold in self.thresholds):
             del config["thresholds"]
         return config
-
-
-def _sigmoid(logits: Logits) -> Logits:
-    values: Logits = 0.5 * (1.0 + np.tanh(0.5 * logits))
-    return values
 
 
 __getattr__ = reject_options_of(__name__, "Multilabel")

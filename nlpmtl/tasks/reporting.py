@@ -137,8 +137,8 @@ class ReportedTask(TaskFields):
         return count_errors(self.plots[0], values, gold, names=list(self._label_names(gold))) if self.plots else None
 
     def describe_output(self) -> str:
-        """Return what it predicts in a few words, for the model card. Default: its labels."""
-        return ", ".join(f"`{label}`" for label in self.labels)
+        """Return what it predicts besides its labels, in a few words, for the model card. Default: nothing."""
+        return ""
 
     def _label_names(self, gold: Sequence[Any]) -> dict[str, int]:
         """Return the id of each label, then of each gold label that the task does not know."""

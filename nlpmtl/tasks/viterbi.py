@@ -93,6 +93,26 @@ def viterbi_decode_bio(scores: FloatArray, before: NDArray[np.int64]) -> NDArray
     return tags
 
 
+def bio_transitions(before: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return 0 for each allowed transition and −inf for the others, ``[labels + 1, labels + 1]``.
+
+    The last row is for the first tag, the last column for the last tag.
+
+    Args:
+        before: the result of `bio_predecessors`, ``[labels]``.
+
+    >>> bio_transitions(np.array([-1, -1, 1]))[:, 2]  # I-x follows B-x and itself
+    array([-inf,   0.,   0., -inf])
+    """
+    size = len(before)
+    allowed = np.zeros((size + 1, size + 1))
+    inside = np.flatnonzero(before >= 0)
+    allowed[:, inside] = -np.inf
+    allowed[before[inside], inside] = 0.0
+    allowed[inside, inside] = 0.0
+    return allowed
+
+
 def _finite(scores: FloatArray) -> FloatArray:
     """Clip infinities, whose sums cannot be compared."""
     finite: FloatArray = np.clip(np.nan_to_num(scores.astype(np.float64), nan=-np.inf), -_HUGE, _HUGE)

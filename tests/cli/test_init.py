@@ -109,6 +109,29 @@ def test_files_of_several_formats(directory: Path, run_cli: RunCli) -> None:
     check_datasets(load_config("run.toml").datasets)
 
 
+def test_spans_with_relations(directory: Path, run_cli: RunCli) -> None:
+    rows = [
+        {
+            "text": f"Ada met Bo in {city}.",
+            "entities": [{"start": 0, "end": 3, "label": "per"}, {"start": 8, "end": 10, "label": "per"}],
+            "links": [{"head": 0, "tail": 1, "label": "met"}],
+        }
+        for city in ("Rome", "Oslo")
+    ]
+    Path("notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows * 10))
+    result = run_cli("init", "notes.jsonl")
+    assert result.exit_code == 0, result.stderr
+    notes = load(Path("notes.toml"))
+    assert notes["input"] == {"text": "text"}
+    assert notes["tasks"] == {"entities": {"kind": "spans", "label": "entities", "relations": "links"}}
+    check_datasets(load_config("run.toml").datasets)
+    result = run_cli("init", "notes.jsonl", "--task", "who=entities:spans", "--output", "chosen")
+    assert result.exit_code == 0, result.stderr
+    assert load(Path("chosen/notes.toml"))["tasks"]["who"]["relations"] == "links"
+    refused = run_cli("init", "notes.jsonl", "--task", "who=text:spans", "--output", "other")
+    assert "it has no lists of spans" in refused.stderr
+
+
 def test_archives_and_single_labels_of_annotation_tools(directory: Path, run_cli: RunCli) -> None:
     rows = [{"id": index, "text": f"text {index}", "label": [["good", "bad"][index % 2]]} for index in range(20)]
     with zipfile.ZipFile("export.zip", "w") as archive:

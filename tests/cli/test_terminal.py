@@ -78,6 +78,10 @@ def test_json_for_a_terminal_round_trips() -> None:
         {"labels": [{"label": ESCAPES, "score": 0.5}]},
         [{"word": ESCAPES, "entity_group": ESCAPES, "score": 0.5}],
         [{"word": "a", "entity": ESCAPES}],
+        {
+            "entities": [{"word": ESCAPES, "entity_group": "a", "score": 0.5}] * 2,
+            "relations": [{"head": 0, "tail": 1, "label": ESCAPES, "score": 0.5}],
+        },
         {"other": ESCAPES},
         ESCAPES,
     ],

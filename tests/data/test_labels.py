@@ -117,7 +117,7 @@ def test_tags() -> None:
         ("O O", None, "a list of tags"),
         (["O"], None, "one tag per word was expected: 1 tags for 2"),
         (["O", "O", "O"], None, "one tag per word was expected: 3 tags for 2"),
-        (["O", None], None, "tag 2 is not a string"),
+        (["O", None], None, "tag 2 is missing"),
         (["O", 1], None, "tag 2 is not a string"),
         (["O", "\ud800"], None, "not valid Unicode"),
         ([0, 2], NAMES, "expected 0 to 1"),

@@ -106,6 +106,8 @@ CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
     "character_spans": [
         ("label", [[[0, 3, "a"]], [], [[1, 2, "b"], [4, 6, "a"]]], "labeling", "character spans of 2 types"),
         ("spans", ['[{"start": 0, "end": 3, "label": "a"}]', "[]"], "labeling", "character spans of 1 types"),
+        ("label", [[[0, 3, "a"], [3, 4, "a"], [0, 3, "a"]]] * 2, "labeling", "character spans of 1 types"),
+        ("label", [[[0, 3, "a"]], [[4, 6, "a"], [1, 5, "b"]]], "spans", "spans of 2 types, some of which overlap"),
     ],
     "answers": [
         ("answers", [{"text": ["x"], "answer_start": [1]}], "none", "no column has texts with these answers"),
@@ -143,6 +145,15 @@ RELATED: dict[str, tuple[dict[str, list[Any]], str, str]] = {
         {"title": TEXTS, "context": [f"{text}, and so it was." for text in TEXTS], "answers": ANSWERS},
         "answers",
         "question_answering",
+    ),
+    "span_relations": (
+        {
+            "text": TEXTS,
+            "entities": [[{"start": 0, "end": 3, "label": "a"}, {"start": 4, "end": 5, "label": "b"}]] * 10,
+            "links": [[{"head": 0, "tail": 1, "label": "r"}], []] * 5,
+        },
+        "links",
+        "relations",
     ),
     "word_tags": ({"tokens": [*WORDS[:9], ["a"]], "tags": [["O"] * 4 + ["B-x"]] * 9 + [["O"]]}, "tags", "labeling"),
     "choices": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": [0, 1]}, "choices", "choices"),

@@ -37,6 +37,8 @@ RIGHT: dict[PredictionType, list[Any]] = {
     "answers": ["Turin", "the cat", "", "in Rome"],
     "tree": [[{"head": 2, "deprel": "det"}, {"head": 0, "deprel": "root"}], [], [{"head": 0, "deprel": "root"}], []],
     "relevances": [[0.0, 1.0, 2.0], [1.0, 0.0], [2.0, 1.0], [0.0, 3.0]],
+    "spans": [[[0, 2, "a"], [0, 1, "b"]], [], [[3, 4, "a"]], [[0, 1, "b"]]],
+    "relations": [[[[0, 2, "a"], [3, 4, "b"], "r"]], [], [[[3, 4, "a"], [0, 1, "a"], "s"]], []],
 }
 GOLD: dict[PredictionType, list[Any]] = {**RIGHT, "answers": [["Turin", "in Turin"], ["cat"], [], ["in Rome"]]}
 """References that these predictions equal."""
@@ -48,6 +50,8 @@ WRONG: dict[PredictionType, list[Any]] = {
     "answers": ["", "the dog", "a cat", "in Rome"],
     "tree": [[{"head": 0, "deprel": "root"}, {"head": 1, "deprel": "det"}], [], [{"head": 0, "deprel": "root"}], []],
     "relevances": [[2.0, 0.5, 0.1], [1.0, 0.0], [0.2, 0.9], [5.0, 1.0]],
+    "spans": [[[0, 2, "a"], [0, 1, "a"]], [], [], [[0, 1, "b"]]],
+    "relations": [[[[0, 2, "a"], [3, 4, "b"], "r"]], [], [[[0, 1, "a"], [3, 4, "a"], "s"]], []],
 }
 
 
@@ -66,7 +70,7 @@ def test_registered_metrics() -> None:
     means = ["accuracy_f1", "accuracy_macro_f1", "micro_macro_f1", "pearson_spearman"]
     numbers = ["mae", "mse", "pearsonr", "spearmanr"]
     losses, ranks = ["loss", "perplexity", "soft_cross_entropy"], ["mrr", "ndcg_10"]
-    of_answers, of_words = ["exact_match", "squad_f1"], ["las", "span_f1", "token_accuracy", "uas"]
+    of_answers, of_words = ["exact_match", "squad_f1"], ["las", "relation_f1", "span_f1", "token_accuracy", "uas"]
     of_rows = [*classes, *means, *numbers, *losses, *ranks, *of_answers, *of_words, "recall_10"]
     assert METRICS.names() == sorted(of_rows)
     errors = sorted(["mae", "mse", *losses])

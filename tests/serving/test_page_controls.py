@@ -184,7 +184,7 @@ def colours(page: Page) -> list[dict[str, Any]]:
     """Return the colours of a mark of each of 30 labels, from 0 to 1, and the style of their lines."""
     code = """
         const labels = Array.from({ length: 30 }, (_, index) => `label ${index}`);
-        tasks.many = { kind: "labeling", labels };
+        tasks.many = { kind: "labeling", view: "spans", labels };
         const spans = labels.map((label, index) => ({ start: index, end: index + 1, entity: label, score: 1 }));
         byId("predictions").replaceChildren(card("many", spans, "x".repeat(30)));
         const styles = [...document.querySelectorAll("#predictions mark")].map((mark) => getComputedStyle(mark));

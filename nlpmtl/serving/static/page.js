@@ -154,6 +154,19 @@ function ranking(items, choices) {
 
 const isSpan = (item) => Number.isInteger(item?.start) && Number.isInteger(item.end) && typeof item.score === "number";
 
+/* Spans, and a row for each relation between them; head and tail are indices into the spans. */
+function relationsView(task, text, { entities, relations }) {
+  const characters = Array.from(text);
+  const words = (index) => characters.slice(entities[index].start, entities[index].end).join("");
+  const rows = relations.map((relation) => {
+    const head = make("th", words(relation.head));
+    head.scope = "row";
+    return make("tr", "", head, make("td", relation.label), make("td", words(relation.tail)), make("td", percent(relation.score)));
+  });
+  const table = styled("spans", make("table", "", make("tbody", "", ...rows)));
+  return [...spansView(task, text, entities), rows.length ? table : quiet("no relations")];
+}
+
 /* The view is the one that the task type names, or follows from the shape of the prediction; else it is JSON. */
 function view(task, prediction, text) {
   if (tasks[task]?.view === "tree") return treeView(prediction);
@@ -169,6 +182,9 @@ function view(task, prediction, text) {
     return spansView(task, text, [{ ...prediction, label: "answer" }]);
   }
   if (prediction !== null && typeof prediction === "object") {
+    if (Array.isArray(prediction.entities) && prediction.entities.every(isSpan) && Array.isArray(prediction.relations)) {
+      return relationsView(task, text, prediction);
+    }
     if ("scores" in prediction) {
       const predicted = "labels" in prediction ? prediction.labels.map((item) => item.label) : [prediction.label];
       const parts = bars(prediction.scores, predicted);
@@ -206,7 +222,7 @@ function select(wanted) {
 }
 
 function labelList(task, labels) {
-  const spans = tasks[task].kind === "labeling";
+  const spans = tasks[task].view === "spans";
   const names = spans ? spanLabels(task) : labels;
   const chips = names.map((name) => (spans ? styled(labelClass(task, name), make("mark", name)) : make("span", name)));
   const list = styled("labels", make("div", "", ...chips));

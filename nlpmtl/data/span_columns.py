@@ -1,0 +1,116 @@
+"""Column types of labelled spans and of relations between them.
+
+Offsets are half-open. They count words where the input is words, and characters (code points) otherwise.
+
+Example:
+    >>> from nlpmtl.data import Example, to_input
+    >>> from nlpmtl.data.span_columns import Relations, Spans
+    >>> text = to_input("Ada lives in Turin")
+    >>> spans = [{"start": 0, "end": 3, "label": "person"}, {"start": 13, "end": 18, "label": "place"}]
+    >>> label = Spans.parse(spans, Example(text))
+    >>> label
+    [[0, 3, 'person'], [13, 18, 'place']]
+    >>> Relations.parse([{"head": 0, "tail": 1, "label": "lives_in"}], Example(text, labels={"label": label}))
+    [[0, 1, 'lives_in']]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from nlpmtl.data.annotation_tools.spans import parse_span
+from nlpmtl.data.column_types import ColumnType
+from nlpmtl.data.example import Example, has_surrogate
+from nlpmtl.registry import COLUMN_TYPES
+
+
+@COLUMN_TYPES.register("spans")
+class Spans(ColumnType):
+    """A list of spans with labels: objects with start, end and label, or lists of these three.
+
+    A parsed value is a list of ``[start, end, label]``, in the order of the data, to which relations refer.
+    """
+
+    min_labels = 1
+
+    @staticmethod
+    def parse(value: Any, example: Example) -> list[list[Any]]:
+        spans = []
+        for number, item in enumerate(_to_list(value, of="spans"), 1):
+            try:
+                spans.append(_parse_span(item, example))
+            except ValueError as error:
+                raise ValueError(f"span {number}: {error}") from None
+        return spans
+
+    @staticmethod
+    def names(value: Any) -> Iterable[str]:
+        return (label for _, _, label in value)
+
+
+def _parse_span(item: Any, example: Example) -> list[Any]:
+    _check_keys(item, ("start", "end", "label"))
+    start, end, label = parse_span(item)
+    if has_surrogate(label):
+        raise ValueError("the label is not valid Unicode")
+    if start >= end:
+        raise ValueError(f"it is empty, because its end is exclusive: start {start}, end {end}")
+    by_word = example.input is not None and example.input.given is not None
+    size, unit = (len(example.words), "words") if by_word else (len(example.text), "characters")
+    if start < 0 or end > size:
+        raise ValueError(f"{start} to {end} is outside the text, which has {size} {unit}")
+    return [start, end, label]
+
+
+@COLUMN_TYPES.register("relations")
+class Relations(ColumnType):
+    """A list of relations, objects with head, tail and label; head and tail are indices into the spans of the row.
+
+    A parsed value is a list of ``[head, tail, label]``.
+    """
+
+    @staticmethod
+    def parse(value: Any, example: Example) -> list[list[Any]]:
+        spans = example.labels.get("label")
+        relations = []
+        for number, item in enumerate(_to_list(value, of="relations"), 1):
+            try:
+                relations.append(_parse_relation(item, None if spans is None else len(spans)))
+            except ValueError as error:
+                raise ValueError(f"relation {number}: {error}") from None
+        return relations
+
+    @staticmethod
+    def names(value: Any) -> Iterable[str]:
+        return (label for _, _, label in value)
+
+
+def _parse_relation(item: Any, count: int | None) -> list[Any]:
+    """Return a relation, given the number of spans of the row; None if they are invalid, which is reported itself."""
+    if not isinstance(item, Mapping):
+        raise ValueError('an object was expected: {"head": 0, "tail": 1, "label": "…"}')
+    _check_keys(item, ("head", "tail", "label"))
+    head, tail, label = (item.get(key) for key in ("head", "tail", "label"))
+    if not isinstance(label, str) or not label or has_surrogate(label):
+        raise ValueError(f"its label must be a name, found {label!r}")
+    for key, index in (("head", head), ("tail", tail)):
+        if type(index) is not int or index < 0:
+            raise ValueError(f"`{key}` must be the index of a span, from 0, found {index!r}")
+        if count is not None and index >= count:
+            raise ValueError(f"`{key}` is {index}, and the row has {count} span(s), numbered from 0")
+    if head == tail:
+        raise ValueError(f"its head and its tail are both span {head}")
+    return [head, tail, label]
+
+
+def _to_list(value: Any, *, of: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"a list of {of} was expected")
+    return value
+
+
+def _check_keys(item: Any, keys: Collection[str]) -> None:
+    unknown = [key for key in item if key not in keys] if isinstance(item, Mapping) else []
+    if unknown:
+        raise ValueError(f"unknown key {unknown[0]!r}; the keys are {', '.join(keys)}")

@@ -1,0 +1,188 @@
+"""Decoding of spans and relations from the outputs of `SpanHead`, over the windows of a long text. NumPy only.
+
+A span is scored in the window in which it is farthest from an end, a relation in that in which both of its spans are.
+A span that is in no window is not found: half of a window is always in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlpmtl.tasks.outputs import ExampleOutputs
+from nlpmtl.tasks.span_units import Units, find_units
+
+Array = NDArray[np.floating]
+
+
+class Window(NamedTuple):
+    """A token sequence of an example.
+
+    Args:
+        units: the units at which spans begin and end.
+        low: the start of its first unit, in characters.
+        high: the end of its last unit.
+        outputs: name of the output -> ``[tokens, size]``.
+    """
+
+    units: Units
+    low: int
+    high: int
+    outputs: dict[str, Array]
+
+    def margins(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the distance of spans to the nearer end of the window, in characters; negative outside it."""
+        return np.minimum(start - self.low, self.high - end)
+
+
+class Candidates(NamedTuple):
+    """The spans of an example with the highest scores, the highest first.
+
+    Args:
+        start: start of each span in characters, ``[spans]``.
+        end: its end, ``[spans]``.
+        label: id of its label, ``[spans]``.
+        scores: its score with each label, ``[spans, labels]``.
+    """
+
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    label: NDArray[np.int64]
+    scores: Array
+
+    @property
+    def score(self) -> Array:
+        """Score of each span with its label, ``[spans]``."""
+        score: Array = self.scores[np.arange(len(self.label)), self.label]
+        return score
+
+    def take(self, indices: NDArray[Any] | Sequence[int]) -> Candidates:
+        """Return some of the spans."""
+        rows = np.asarray(indices, dtype=np.int64)
+        return Candidates(self.start[rows], self.end[rows], self.label[rows], self.scores[rows])
+
+
+def split_span_terms(outputs: Any, labels: int) -> tuple[Any, Any, Any, Any]:
+    """Return query, key, and the scores of labels at a first and a last token, each ``[…, size]``.
+
+    Args:
+        outputs: the output "spans" of `SpanHead`, an array or a tensor, ``[…, 2 · size + 2 · labels]``.
+        labels: number of labels.
+    """
+    size = outputs.shape[-1] // 2 - labels
+    bounds = (0, size, 2 * size, 2 * size + labels, 2 * size + 2 * labels)
+    query, key, first, last = (outputs[..., a:b] for a, b in pairwise(bounds))
+    return query, key, first, last
+
+
+def split_relation_terms(outputs: Any, relations: int) -> tuple[list[Any], list[Any]]:
+    """Return the vectors and the scores of relations for heads and tails, at first and at last tokens.
+
+    Args:
+        outputs: the output "relations" of `SpanHead`, an array or a tensor, ``[…, 4 · relations · (size + 1)]``.
+        relations: number of labels of relations.
+
+    Returns:
+        Four vectors, ``[…, relations, size]``, and four scores, ``[…, relations]``: of heads at first and at last
+        tokens, then of tails.
+    """
+    size = outputs.shape[-1] // (4 * relations) - 1
+    vectors = outputs[..., : 4 * relations * size].reshape(*outputs.shape[:-1], 4, relations, size)
+    scores = outputs[..., 4 * relations * size :].reshape(*outputs.shape[:-1], 4, relations)
+    return [vectors[..., i, :, :] for i in range(4)], [scores[..., i, :] for i in range(4)]
+
+
+def read_windows(item: ExampleOutputs, *, by_word: bool) -> list[Window]:
+    """Return the windows of an example that have a unit."""
+    windows = []
+    for i, sequence in enumerate(item.sequences):
+        units = find_units(item.example, sequence, by_word=by_word)
+        if len(units.first):
+            outputs = {name: arrays[i] for name, arrays in item.outputs.items()}
+            windows.append(Window(units, int(units.start[0]), int(units.end[-1]), outputs))
+    return windows
+
+
+def find_candidates(windows: Sequence[Window], *, labels: int, flat: bool) -> Candidates:
+    """Return the spans with the highest scores, at most as many as the text has units.
+
+    Args:
+        windows: the windows of an example.
+        labels: number of labels.
+        flat: leave out spans that overlap one with a higher score.
+    """
+    parts = [_best_spans(number, windows, labels=labels) for number in range(len(windows))]
+    if not parts:
+        none = np.zeros(0, dtype=np.int64)
+        return Candidates(none, none, none, np.zeros((0, labels)))
+    joined = Candidates(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    units = np.unique(np.concatenate([window.units.start for window in windows]))
+    order = np.lexsort((joined.label, joined.end, joined.start, -joined.score))
+    candidates = joined.take(order[: len(units)])
+    return candidates.take(_without_overlaps(candidates)) if flat else candidates
+
+
+def _best_spans(number: int, windows: Sequence[Window], *, labels: int) -> Candidates:
+    """Return the best spans of a window that are farther from its ends than from those of any other window."""
+    window = windows[number]
+    units = window.units
+    query, key, first, last = split_span_terms(window.outputs["spans"].astype(np.float64), labels)
+    pairs = np.triu_indices(len(units.first))
+    begins, ends = units.first[pairs[0]], units.last[pairs[1]]
+    products = (query[units.first] @ key[units.last].T)[pairs]
+    scores = products[:, None] + first[begins] + last[ends]
+    start, end = units.start[pairs[0]], units.end[pairs[1]]
+    best = _top(scores.ravel(), 2 * len(units.first))
+    span, label = np.divmod(best, labels)
+    if len(windows) > 1:
+        margins = np.stack([other.margins(start[span], end[span]) for other in windows])
+        chosen = margins.argmax(axis=0) == number
+        span, label = span[chosen], label[chosen]
+    return Candidates(start[span], end[span], label, scores[span])
+
+
+def _top(values: Array, count: int) -> NDArray[np.int64]:
+    """Return the indices of the highest values."""
+    if count >= len(values):
+        return np.arange(len(values))
+    return np.argpartition(-values, count)[:count]
+
+
+def _without_overlaps(candidates: Candidates) -> list[int]:
+    """Return the indices of the spans that do not overlap one before them that is kept."""
+    kept: list[int] = []
+    for i, (start, end) in enumerate(zip(candidates.start.tolist(), candidates.end.tolist(), strict=True)):
+        if all(end <= candidates.start[j] or candidates.end[j] <= start for j in kept):
+            kept.append(i)
+    return kept
+
+
+def score_relations(windows: Sequence[Window], spans: Candidates, *, relations: int) -> Array:
+    """Return the score of each relation from each span to each other one, ``[spans, spans, relations]``.
+
+    It is −inf from a span to itself, and between spans that are not in one window.
+    """
+    count = len(spans.start)
+    scores = np.full((count, count, relations), -np.inf)
+    margins = np.full((count, count), -1)
+    low, high = np.minimum.outer(spans.start, spans.start), np.maximum.outer(spans.end, spans.end)
+    for window in windows:
+        units = window.units
+        begin = np.searchsorted(units.start, spans.start).clip(max=len(units.start) - 1)
+        end = np.searchsorted(units.end, spans.end).clip(max=len(units.end) - 1)
+        here = np.flatnonzero((units.start[begin] == spans.start) & (units.end[end] == spans.end))
+        begin, end, pairs = units.first[begin[here]], units.last[end[here]], np.ix_(here, here)
+        vectors, terms = split_relation_terms(window.outputs["relations"].astype(np.float64), relations)
+        heads, tails = (vectors[i][begin] + vectors[i + 1][end] for i in (0, 2))
+        head_terms, tail_terms = (terms[i][begin] + terms[i + 1][end] for i in (0, 2))
+        here_scores = np.einsum("irs,jrs->ijr", heads, tails) + head_terms[:, None] + tail_terms
+        here_margins = window.margins(low[pairs], high[pairs])
+        nearer = here_margins > margins[pairs]
+        scores[pairs] = np.where(nearer[..., None], here_scores, scores[pairs])
+        margins[pairs] = np.maximum(margins[pairs], here_margins)
+    scores[np.arange(count), np.arange(count)] = -np.inf
+    return scores
