@@ -25,6 +25,7 @@ from nlpmtl.metrics.base import Metric, PredictionType
 from nlpmtl.metrics.correlation import Pearson, Spearman
 from nlpmtl.metrics.distance import MeanAbsoluteError, MeanSquaredError
 from nlpmtl.metrics.f1 import F1, MacroF1, MicroF1
+from nlpmtl.metrics.generated_text import Bleu, ChrF, RougeL
 from nlpmtl.metrics.loss import Loss, Perplexity
 from nlpmtl.metrics.matthews import MatthewsCorrelation
 from nlpmtl.metrics.scores import check, load_foreign, reads_losses, scores, task_score
@@ -33,6 +34,8 @@ from nlpmtl.metrics.tags import SpanF1, TokenAccuracy, spans
 __all__ = [
     "F1",
     "Accuracy",
+    "Bleu",
+    "ChrF",
     "Loss",
     "MacroF1",
     "MatthewsCorrelation",
@@ -43,6 +46,7 @@ __all__ = [
     "Pearson",
     "Perplexity",
     "PredictionType",
+    "RougeL",
     "SpanF1",
     "Spearman",
     "TokenAccuracy",
