@@ -17,7 +17,9 @@ def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> st
         stock: how the exported model predicts.
         max_length: maximum input length in tokens.
     """
-    labels = ", ".join(f"`{label}`" for label in task.labels) or "none: `score` is a number"
+    is_number = stock.problem_type == "regression"
+    without = "none: `score` is a number" if is_number else f"none: it predicts {task.describe_output()}"
+    labels = ", ".join(f"`{label}`" for label in task.labels) or without
     lines = [
         "---",
         "library_name: transformers",

@@ -14,7 +14,10 @@ from nlpmtl.init.finding import INPUTS, NOT_USED, Finding, not_used
 from nlpmtl.init.profile import Profile
 from nlpmtl.init.table import Table
 
-TASK_KINDS = ("classification", "sentiment", "regression", "multilabel", "labeling")
+TASK_KINDS = (
+    *("classification", "sentiment", "regression", "multilabel", "labeling"),
+    *("generation", "translation", "summarization"),
+)
 KINDS = (*TASK_KINDS, *INPUTS, NOT_USED)
 SYNTAX = "NAME=COLUMN:KIND"
 _CHOSEN = "chosen"
@@ -111,6 +114,9 @@ def apply_override(override: Override, column: Profile, table: Table) -> Finding
         "words": _as_words,
         "text": _as_text,
         "pair": _as_text,
+        "generation": _as_text,
+        "translation": _as_text,
+        "summarization": _as_text,
     }.get(kind, _as_classes)
     finding = check(kind, column, table)
     if isinstance(finding, str):

@@ -13,6 +13,7 @@ from nlpmtl.init.finding import NOT_USED
 from nlpmtl.init.proposal import Proposal, TaskProposal
 from nlpmtl.init.verify import Verdict
 from nlpmtl.strict_json import dumps
+from nlpmtl.tasks import task_type
 
 Tables = dict[str, Any]
 _WIDTH = 118
@@ -71,7 +72,8 @@ def _relative_path(path: str, directory: Path) -> str:
 
 
 def _task_table(task: TaskProposal) -> Tables:
-    table: Tables = {"kind": task.kind, "label": list(task.columns) if task.has_flags else task.columns[0]}
+    key = next(iter(task_type(task.kind).columns))  # "label", or "target" of generated texts
+    table: Tables = {"kind": task.kind, key: list(task.columns) if task.has_flags else task.columns[0]}
     if task.finding.scheme is not None:
         table["scheme"] = task.finding.scheme
     if task.finding.labels:

@@ -42,7 +42,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
 
 from nlpmtl.metrics.base import Metric
 from nlpmtl.registry import METRICS
@@ -50,6 +53,8 @@ from nlpmtl.registry import METRICS
 TEXT = "text"
 """Type of predictions that are texts: the column type of their references."""
 _CHAR_ORDER, _WORD_ORDER = 6, 4
+_CACHED = 1 << 16
+"""Rows whose counts are cached, because confidence intervals score the same rows a thousand times."""
 _CJK = (
     r"\u2600-\u27bf\u2e80-\u2fff\u3000-\u30ff\u3100-\u312f\u31a0-\u31ff\u3200-\u33ff\u3400-\u4dbf\u4e00-\u9fff"
     r"\uf900-\ufaff\ufe10-\ufe1f\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff"
@@ -85,15 +90,35 @@ def _ngrams(items: Sequence[str], order: int) -> Counter[tuple[str, ...]]:
     return Counter(zip(*(items[start:] for start in range(order)), strict=False))
 
 
-def _count_matches(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], order: int) -> list[int]:
-    """Return the n-grams of all predictions, those of all references, and their matches, for one n."""
-    counts = [0, 0, 0]
-    for prediction, reference in zip(predictions, references, strict=True):
-        predicted, expected = _ngrams(prediction, order), _ngrams(reference, order)
+def _count_ngrams(prediction: Sequence[str], reference: Sequence[str], *, order: int) -> list[int]:
+    """Return the n-grams of a prediction, those of its reference, and their matches, for each n up to an order."""
+    counts = []
+    for n in range(1, order + 1):
+        predicted, expected = _ngrams(prediction, n), _ngrams(reference, n)
         matches = sum(min(count, expected[ngram]) for ngram, count in predicted.items())
-        for i, count in enumerate((predicted.total(), expected.total(), matches)):
-            counts[i] += count
+        counts += [predicted.total(), expected.total(), matches]
     return counts
+
+
+@lru_cache(maxsize=_CACHED)
+def _chrf_counts(prediction: str, reference: str) -> list[int]:
+    """Return the counts of `_count_ngrams` for characters; 0 for a prediction whose reference has no n-grams."""
+    counts = _count_ngrams("".join(prediction.split()), "".join(reference.split()), order=_CHAR_ORDER)
+    for i in range(0, len(counts), 3):
+        counts[i] = counts[i] if counts[i + 1] else 0
+    return counts
+
+
+@lru_cache(maxsize=_CACHED)
+def _bleu_counts(prediction: str, reference: str) -> list[int]:
+    """Return the counts of `_count_ngrams` for words."""
+    return _count_ngrams(words_13a(prediction), words_13a(reference), order=_WORD_ORDER)
+
+
+def _add_counts(rows: Iterable[list[int]]) -> tuple[list[int], list[int], list[int]]:
+    """Return counts summed over rows, each for n from 1: those of predictions, of references, and matches."""
+    totals: list[int] = np.sum(list(rows), axis=0).tolist()
+    return totals[::3], totals[1::3], totals[2::3]
 
 
 def chrf(predictions: Sequence[str], references: Sequence[str], *, beta: float = 2.0) -> float:
@@ -106,17 +131,12 @@ def chrf(predictions: Sequence[str], references: Sequence[str], *, beta: float =
         references: a text per row.
         beta: β, the weight of recall.
     """
-    characters = [["".join(text.split()) for text in texts] for texts in (predictions, references)]
-    precisions, recalls = [], []
-    for order in range(1, _CHAR_ORDER + 1):
-        rows = [(p, r) for p, r in zip(*characters, strict=True) if len(r) >= order]
-        predicted, expected, matches = _count_matches(*zip(*rows, strict=True), order) if rows else (0, 0, 0)
-        if predicted and expected:
-            precisions.append(matches / predicted)
-            recalls.append(matches / expected)
-    if not any(precisions):
+    counts = _add_counts(map(_chrf_counts, predictions, references))
+    counted = [(p, r, matches) for p, r, matches in zip(*counts, strict=True) if p and r]
+    if not any(matches for _, _, matches in counted):
         return 0.0
-    precision, recall = sum(precisions) / len(precisions), sum(recalls) / len(recalls)
+    precision = sum(matches / predicted for predicted, _, matches in counted) / len(counted)
+    recall = sum(matches / expected for _, expected, matches in counted) / len(counted)
     return (1 + beta**2) * precision * recall / (beta**2 * precision + recall)
 
 
@@ -127,10 +147,8 @@ def bleu(predictions: Sequence[str], references: Sequence[str]) -> float:
         predictions: a text per row.
         references: a text per row.
     """
-    words = [list(map(words_13a, texts)) for texts in (predictions, references)]
-    lengths = [sum(map(len, rows)) for rows in words]
-    counts = [_count_matches(words[0], words[1], order) for order in range(1, _WORD_ORDER + 1)]
-    return bleu_of_counts([row[2] for row in counts], [row[0] for row in counts], lengths[0], lengths[1])
+    totals, expected, matches = _add_counts(map(_bleu_counts, predictions, references))
+    return bleu_of_counts(matches, totals, totals[0], expected[0])
 
 
 def bleu_of_counts(matches: Sequence[int], totals: Sequence[int], length: int, reference_length: int) -> float:
@@ -153,6 +171,7 @@ def bleu_of_counts(matches: Sequence[int], totals: Sequence[int], length: int, r
     return penalty * math.exp(logs / len(totals))
 
 
+@lru_cache(maxsize=_CACHED)
 def rouge_l(prediction: str, reference: str) -> float:
     """Return ROUGE-L of one text: the F1 of its longest common subsequence with the reference."""
     predicted, expected = (_WORD.findall(text.lower()) for text in (prediction, reference))
@@ -218,5 +237,4 @@ class RougeL(Metric):
     reads = frozenset({TEXT})
 
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> float:
-        pairs = zip(predictions, references, strict=True)
-        return sum(rouge_l(prediction, reference) for prediction, reference in pairs) / len(references)
+        return sum(map(rouge_l, predictions, references)) / len(references)

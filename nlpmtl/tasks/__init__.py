@@ -11,15 +11,17 @@ from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import Classification, LabelTask
 from nlpmtl.tasks.error_analysis import Cells, Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
 from nlpmtl.tasks.fields import TaskFields, build_task, task_from_config, task_type
+from nlpmtl.tasks.generation import Generation, Summarization, Translation
 from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, parse_context, read_columns
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.losses import LabelLoss
+from nlpmtl.tasks.masked_lm import MaskedLM
 from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction, decode_all
 from nlpmtl.tasks.pooling import PooledFields, pooling_argument
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.reporting import ItemProbabilities, RowError
-from nlpmtl.tasks.scoring import check_scoring, loss_metrics, needs_predictions
+from nlpmtl.tasks.scoring import check_scoring, loss_metrics, needs_predictions, tasks_in_mean
 from nlpmtl.tasks.sentiment import Sentiment
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 
@@ -30,6 +32,7 @@ __all__ = [
     "Confusion",
     "ErrorAnalysis",
     "ExampleOutputs",
+    "Generation",
     "ItemProbabilities",
     "LabelColumns",
     "LabelCounts",
@@ -37,6 +40,7 @@ __all__ = [
     "LabelTask",
     "Labeling",
     "Logits",
+    "MaskedLM",
     "Multilabel",
     "OutputOptions",
     "PooledFields",
@@ -46,8 +50,10 @@ __all__ = [
     "RowError",
     "Sentiment",
     "StockModel",
+    "Summarization",
     "Task",
     "TaskFields",
+    "Translation",
     "build_task",
     "check_scoring",
     "decode_all",
@@ -61,4 +67,5 @@ __all__ = [
     "read_columns",
     "task_from_config",
     "task_type",
+    "tasks_in_mean",
 ]

@@ -11,7 +11,8 @@ from nlpmtl.metrics.generated_text import bleu, bleu_of_counts, chrf, rouge_l, w
 
 RISK = (
     " risk assessment must be made of those who are qualified and expertise in the sector - these are the scientists .",
-    "risk assessment has to be undertaken by those who are qualified and expert in that area - that is the scientists .",
+    "risk assessment has to be undertaken by those who are qualified and expert in that area "
+    "- that is the scientists .",
 )
 OBAMA = (
     " Die    Beziehung zwischen  Obama und Netanjahu ist nicht gerade  freundlich. ",

@@ -23,11 +23,12 @@ from nlpmtl import ModelError, Predictor
 from nlpmtl.batched_inference import Inference
 from nlpmtl.config import parse_run
 from nlpmtl.data import Collator, TaskBatch
-from nlpmtl.evaluation import Predictions, predict_splits
-from nlpmtl.model import MultiTaskModel, batch_losses
+from nlpmtl.evaluation import Predictions, predict_splits, score_task
+from nlpmtl.model import MultiTaskModel, RowLosses, batch_losses
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
 from nlpmtl.task_datasets import load_split, load_task_datasets
-from nlpmtl.tasks import task_from_config
+from nlpmtl.tasks import Task, task_from_config
+from tests.tasks.language_datasets import language_datasets
 from tests.tiny import interrupt, make_rows, make_run, read_json, train_tiny, weights, write_rows
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -60,6 +61,8 @@ def run_of(directory: Path, *, dropout: float, **train: Any) -> dict[str, Any]:
     for dataset in run["datasets"].values():
         dataset["tasks"] = {options["kind"]: options for options in dataset["tasks"].values()}
         kinds |= dataset["tasks"].keys()
+    run["datasets"] |= language_datasets(directory)
+    kinds |= {task for dataset in run["datasets"].values() for task in dataset["tasks"]}
     assert kinds == set(KINDS) - {PLUGIN}, "a new kind needs rows in `tests.tiny.make_run`"
     rows = [{**row, "years": f"{i % 5}-{i % 7 + 5}" if i % 4 else None} for i, row in enumerate(make_rows(40))]
     files = {split: str(write_rows(directory / f"{split}.jsonl", rows)) for split in ("train", "validation")}
@@ -148,7 +151,10 @@ def test_row_weights_of_2_and_0_are_the_row_twice_and_left_out(kind: str, runs: 
     datasets = list(loaded.splits["train"].values())
     place, rows = next((i, rows) for i, rows in enumerate(datasets) if kind in rows.labels)
     first, second = [int(row) for row in rows.labels[kind].labelled.nonzero()[0][:2]]
-    collate = Collator(datasets, pad=predictor.tokenizer.pad_token_id, types=True)
+    task = loaded.tasks[kind]
+    corrupt = {kind: task.corrupt} if type(task).corrupt is not Task.corrupt else {}
+    names = list(loaded.splits["train"])
+    collate = Collator(datasets, pad=predictor.tokenizer.pad_token_id, types=True, corrupt=corrupt, names=names)
 
     def loss(indices: list[int], weight: list[float] | None = None) -> float:
         batch = collate([(place, row) for row in indices])
@@ -168,6 +174,8 @@ TEXTS = ["a cat", "ada lives in turin", "a b c d e f g h " * 3, "it", "a good fi
 
 
 def inputs_of(predictor: Predictor, kind: str) -> list[Any]:
+    if kind == "masked_lm":
+        return [f"{text} [MASK]" for text in TEXTS]
     return [(text, "a lamp") for text in TEXTS] if predictor.tasks[kind].takes_pairs else list(TEXTS)
 
 
@@ -239,11 +247,14 @@ def test_predictions_of_a_split_go_through_json(kind: str, runs: Runs) -> None:
         config.datasets, tasks=predictor.tasks, tokenizer=predictor.tokenizer, max_length=48, split="validation"
     )
     inference = Inference(predictor.model.predict_logits, pad=predictor.tokenizer.pad_token_id, types=True, tokens=200)
-    predictions = predict_splits(inference, tasks=loaded.tasks, datasets=loaded.splits["validation"])
+    assert isinstance(predictor.model, MultiTaskModel)
+    pad = predictor.tokenizer.pad_token_id
+    losses = RowLosses(predictor.model, loaded.tasks, pad=pad, types=True, tokens=200).run
+    predictions = predict_splits(inference, tasks=loaded.tasks, datasets=loaded.splits["validation"], losses=losses)
     plain = json.loads(json.dumps(predictions[kind].to_json(), allow_nan=False))
     again = Predictions.from_json(plain)
     assert (again.predicted, again.gold) == (predictions[kind].predicted, predictions[kind].gold)
     task = loaded.tasks[kind]
-    scores = task.score(again.predicted, again.gold)
+    scores = score_task(task, again)
     saved = read_json(runs.whole / "scores.json")["tasks"][kind]
     assert scores == pytest.approx({name: saved[name] for name in scores}, abs=1e-4)
