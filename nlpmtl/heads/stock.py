@@ -22,6 +22,8 @@ from nlpmtl.heads.head import HeadContext
 class HiddenStates(nn.Module):
     """Replaces the encoder of a model of transformers: it returns the ``inputs_embeds`` that it is called with."""
 
+    main_input_name = "inputs_embeds"  # `generate` reads it
+
     def forward(
         self, *args: Any, inputs_embeds: Tensor, **options: Any
     ) -> BaseModelOutputWithPoolingAndCrossAttentions:
