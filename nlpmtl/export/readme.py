@@ -37,10 +37,7 @@ def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> st
         f"- Labels: {labels}",
         "",
         "```python",
-        "from transformers import pipeline",
-        "",
-        f'pipe = pipeline("{task.pipeline_tag}", model="this-directory-or-repository")',
-        f"pipe({_arguments(task, stock)})",
+        *(stock.usage or _pipeline_usage(task, stock)),
         "```",
         "",
         "## Folded into the last layer",
@@ -49,10 +46,23 @@ def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> st
         "",
         "## Not exported",
         "",
-        *(f"- {sentence}" for sentence in stock.omitted or ("Nothing: the pipeline predicts the same as nlpmtl.",)),
+        *(f"- {sentence}" for sentence in stock.omitted or (f"Nothing: {_same(stock)} the same as nlpmtl.",)),
         "",
     ]
     return "\n".join(lines)
+
+
+def _pipeline_usage(task: Task, stock: StockModel) -> list[str]:
+    return [
+        "from transformers import pipeline",
+        "",
+        f'pipe = pipeline("{task.pipeline_tag}", model="this-directory-or-repository")',
+        f"pipe({_arguments(task, stock)})",
+    ]
+
+
+def _same(stock: StockModel) -> str:
+    return "the code above predicts" if stock.usage else "the pipeline predicts"
 
 
 def _arguments(task: Task, stock: StockModel) -> str:

@@ -16,7 +16,7 @@ from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.export.readme import transformers_readme
 from nlpmtl.fs import apply_umask
-from nlpmtl.heads import Head, HeadInputs, sequence_head_config
+from nlpmtl.heads import Head, HeadInputs, encoder_name, sequence_head_config
 from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.tasks import StockModel, Task
@@ -86,13 +86,16 @@ def _build(model: MultiTaskModel, *, task: str, stock: StockModel) -> PreTrained
             task, f"{stock.auto_class} of transformers has no model for a {config.model_type!r} encoder"
         ) from error
     assert isinstance(exported, PreTrainedModel)
-    weights = {f"{exported.base_model_prefix}.{name}": weight for name, weight in encoder.state_dict().items()}
+    prefix = encoder_name(exported)
+    weights = {f"{prefix}.{name}": weight for name, weight in encoder.state_dict().items()}
     weights |= _head_weights(head, stock=stock) if isinstance(head, Head) else head.stock_weights()
     expected = exported.state_dict()
     names = weights.keys() | expected.keys()
     if different := sorted(name for name in names if _shape(weights, name) != _shape(expected, name)):
         raise _export_error(task, f"{type(exported).__name__} has another head: {', '.join(different[:4])} do not fit")
     exported.load_state_dict(weights, assign=True)
+    if hasattr(head, "generation_config"):
+        exported.generation_config = head.generation_config()
     return exported
 
 
@@ -163,9 +166,10 @@ def _verify(
         raise _export_error(task.name, "its tokenizer gives other tokens after it is saved and loaded")
     with torch.inference_mode():
         expected = _logits(model, inputs, task=task.name).cpu().double() * stock.factor + stock.shift
-        logits = exported.eval().to(model.device)(**inputs).logits.cpu().double()
-    if expected.dim() > 2:
-        mask = inputs["attention_mask"].cpu().bool()
+        further = getattr(model.head(task.name), "stock_inputs", lambda rows: {})(len(_TEST_TEXTS))
+        logits = exported.eval().to(model.device)(**inputs, **further).logits.cpu().double()
+    mask = inputs["attention_mask"].cpu().bool()
+    if expected.dim() > 2 and expected.shape[1] == mask.shape[1]:
         expected, logits = expected[mask], logits[mask]
     difference = float((logits - expected).abs().max())
     unit = min(1.0, stock.factor)  # a difference of small targets is small too

@@ -10,7 +10,7 @@ from nlpmtl.heads.head import Head, HeadContext, HeadInputs, LoadStock, Outputs,
 from nlpmtl.heads.head_config import HeadConfig, sequence_head_config, token_head_config
 from nlpmtl.heads.masked_lm import MaskedLMHead
 from nlpmtl.heads.pooling import AttentionPooling
-from nlpmtl.heads.stock import HiddenStates, StockPart, stock_part
+from nlpmtl.heads.stock import HiddenStates, StockPart, encoder_name, stock_part
 
 __all__ = [
     "AttentionPooling",
@@ -26,6 +26,7 @@ __all__ = [
     "StockPart",
     "TargetTokens",
     "checkpoint_decoder",
+    "encoder_name",
     "named_outputs",
     "new_decoder",
     "sequence_head_config",

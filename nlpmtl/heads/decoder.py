@@ -62,6 +62,8 @@ class DecoderHead(nn.Module):
         num_beams: number of beams of beam search; 1: greedy decoding.
     """
 
+    autocast = True  # it is as large as an encoder
+
     def __init__(self, part: StockPart, *, tokens: TargetTokens, max_length: int, num_beams: int) -> None:
         super().__init__()
         self.model, self.pretrained = part
@@ -98,7 +100,13 @@ class DecoderHead(nn.Module):
 
     def generate(self, inputs: HeadInputs) -> Tensor:
         """Return the ids of the generated tokens without the start token, ``[sequences, time]``."""
-        options = GenerationConfig(
+        generate: Any = self.model.generate
+        tokens: Tensor = generate(**self._encoded(inputs), generation_config=self.generation_config())
+        return tokens[:, 1:]
+
+    def generation_config(self) -> GenerationConfig:
+        """Return how transformers generates a text."""
+        return GenerationConfig(
             max_new_tokens=self.max_steps,
             num_beams=self.num_beams,
             do_sample=False,
@@ -107,9 +115,20 @@ class DecoderHead(nn.Module):
             pad_token_id=self.tokens.pad,
             forced_bos_token_id=self.tokens.forced_first,
         )
-        generate: Any = self.model.generate
-        tokens: Tensor = generate(**self._encoded(inputs), generation_config=options)
-        return tokens[:, 1:]
+
+    def stock_inputs(self, rows: int) -> dict[str, Tensor]:
+        """Return the further inputs of the stock model for `stock_logits`, for some texts."""
+        return {"decoder_input_ids": torch.full((rows, 1), self.tokens.start, device=self.model.device)}
+
+    def stock_logits(self, inputs: HeadInputs) -> Tensor:
+        """Return the logits of the stock model for the first token, ``[sequences, 1, vocabulary]``."""
+        first = self.stock_inputs(len(inputs.hidden))
+        logits: Tensor = self.model(**self._encoded(inputs), **first, use_cache=False).logits
+        return logits
+
+    def stock_weights(self) -> dict[str, Tensor]:
+        """Return the weights of the decoder by their names in the stock model."""
+        return dict(self.model.state_dict())
 
     def _encoded(self, inputs: HeadInputs) -> dict[str, Any]:
         """Return the arguments of the model that stand for its encoder, which is not computed again."""

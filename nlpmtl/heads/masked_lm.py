@@ -35,6 +35,8 @@ class MaskedLMHead(nn.Module):
         top_k: number of tokens that are predicted for each mask token.
     """
 
+    autocast = True  # its last layer has an output for each token of the vocabulary
+
     def __init__(self, part: StockPart, *, mask_token: int, top_k: int) -> None:
         super().__init__()
         self.model, self.pretrained = part

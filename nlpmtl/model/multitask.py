@@ -205,10 +205,11 @@ class MultiTaskModel(PreTrainedModel):
 
     def _run_head(self, task: str, inputs: HeadInputs, time: int, target_time: int) -> Tensor | dict[str, Tensor]:
         """Return the outputs of a head; outputs per token, `time` long, are truncated or padded to `target_time`."""
-        device = self.device.type
-        # Heads are so small that casting their weights would take longer than it saves.
-        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
-            outputs: Tensor | dict[str, Tensor] = self.head(task)(inputs)
+        device, head = self.device.type, self.head(task)
+        # Most heads are so small that casting their weights would take longer than it saves.
+        in_full = torch.is_autocast_enabled(device) and not getattr(head, "autocast", False)
+        with torch.autocast(device, enabled=False) if in_full else nullcontext():
+            outputs: Tensor | dict[str, Tensor] = head(inputs)
         if time == target_time:
             return outputs
         if isinstance(outputs, Tensor):

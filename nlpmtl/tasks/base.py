@@ -168,9 +168,9 @@ class Task(ReportedTask, ABC):
         """Return a module that is called as ``head(HeadInputs)`` and returns a tensor or named tensors.
 
         Pooling belongs to the head. The first axis of every output is the sequence; a single tensor is named "logits".
-        A head may share parameters with the encoder, which are trained and saved once. A head with an attribute
-        ``pretrained`` that is True has the learning rate of the encoder. Default: the architecture's own head for
-        sequences.
+        A head may share parameters with the encoder, which are trained and saved once. With an attribute ``pretrained``
+        that is True it has the learning rate of the encoder; with ``autocast``, it computes in the precision of the
+        run, as the encoder does, and otherwise in single precision. Default: the architecture's own head for sequences.
         """
         assert self.outputs is not None, "the number of logits is that of the labels"
         return context.sequence_head(self.outputs, pooling=self.pooling if isinstance(self, PooledFields) else None)

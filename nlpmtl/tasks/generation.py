@@ -36,6 +36,7 @@ from nlpmtl.errors import ConfigError
 from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
+from nlpmtl.tasks.stock_model import StockModel
 from nlpmtl.tasks.target_vocabulary import TargetVocabulary, learn_vocabulary
 
 if TYPE_CHECKING:
@@ -48,6 +49,16 @@ _LAYERS = 3
 """Default number of layers of a new decoder."""
 _MAX_UNKNOWN = 0.05
 """Fraction of unknown target tokens up to which a new decoder has the vocabulary of the encoder."""
+
+
+_USAGE = (
+    "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer",
+    "",
+    'tokenizer = AutoTokenizer.from_pretrained("this-directory-or-repository")',
+    'model = AutoModelForSeq2SeqLM.from_pretrained("this-directory-or-repository")',
+    'tokens = model.generate(**tokenizer("A text.", return_tensors="pt"))',
+    "tokenizer.decode(tokens[0], skip_special_tokens=True)",
+)
 
 
 @COLUMN_TYPES.register("text")
@@ -252,6 +263,11 @@ class Generation(Task):
 
     def describe_output(self) -> str:
         return "a text"
+
+    def stock_model(self) -> StockModel | None:
+        if self.decoder != "checkpoint":
+            return None
+        return StockModel(None, config={"use_cache": True}, auto_class="AutoModelForSeq2SeqLM", usage=_USAGE)
 
 
 @TASKS.register("translation")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ class StockModel:
         config: further keys of the model's config.
         arguments: arguments of a call of the pipeline that predicts like the task, such as ``{"truncation": True}``.
         auto_class: name of the class of transformers that loads the model.
+        usage: lines of Python that use the model, for a task without a pipeline in transformers; default: its pipeline.
     """
 
     problem_type: str | None
@@ -32,6 +33,7 @@ class StockModel:
     config: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
     auto_class: str = "AutoModelForSequenceClassification"
+    usage: Sequence[str] = ()
 
 
 def fold_temperature(temperature: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedModel
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig, PreTrainedModel
 
 import nlpmtl
 from nlpmtl import ConfigError, Predictor
@@ -185,6 +185,20 @@ def test_parameters_that_are_shared_with_the_encoder_are_saved_once_and_loaded_t
     for name in ("shared.weight", "decoder.embed_tokens.weight", "lm_head.weight"):
         assert head.get_parameter(name) is embeddings
     assert model.head("topic").config.pooling == "mean", "T5 has no first token for texts"
+
+
+def test_an_export_is_the_stock_model(trained: Any, tmp_path: Path) -> None:
+    predictor = Predictor.from_pretrained(trained.model_dir)
+    assert predictor.export(tmp_path / "stock", task="reverse") < 1e-5
+    model: Any = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "stock")
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "stock")
+    texts = ["ada lives in turin", "a good film"]
+    tokens = model.generate(**tokenizer(texts, return_tensors="pt", padding=True))
+    expected = [row["translation_text"] for row in predictor.predict(texts, task="reverse")]
+    assert tokenizer.batch_decode(tokens, skip_special_tokens=True) == expected
+    assert "model.generate" in (tmp_path / "stock" / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match="task 'reverse' cannot be exported to ONNX"):
+        predictor.export(tmp_path / "onnx", to="onnx", task="reverse")
 
 
 def test_a_resumed_run_is_equal_bit_for_bit(trained: Any, tmp_path: Path) -> None:
