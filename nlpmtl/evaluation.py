@@ -162,7 +162,7 @@ class Predictions:
         """
         ids = {name: i for i, name in enumerate(self.names)}
         losses = {"losses": self.losses, "items": self.items} if self.losses else {}
-        if not all(_are_labels(value, ids) for value in (self.predicted, self.gold)):
+        if not ids or not all(_are_labels(value, ids) for value in (self.predicted, self.gold)):
             return {"names": [], "predicted": self.predicted, "gold": self.gold, **losses}
 
         def encode(value: Any) -> Any:

@@ -33,8 +33,8 @@ References:
 
 Example:
     >>> from nlpmtl.metrics import RougeL
-    >>> RougeL().compute(predictions=["the cat sat"], references=["the cat is there"])
-    {'rouge_l': 0.5714285714285715}
+    >>> RougeL().compute(predictions=["the cat sat down"], references=["the cat is down"])
+    {'rouge_l': 0.75}
 """
 
 from __future__ import annotations

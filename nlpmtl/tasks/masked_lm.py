@@ -79,6 +79,7 @@ class MaskedLM(Task):
     other_names = "mlm masked_language_modeling masked_language_modelling fill_mask language_modeling pretraining"
     pipeline_tag = "fill-mask"
     columns: ClassVar[Mapping[str, LabelType]] = {}
+    prediction_types = ("loss",)  # it has no gold labels
     inputs = frozenset({"text", "words"})
     metrics: ClassVar[tuple[str, ...]] = ("perplexity",)
     exportable = False  # the number of mask tokens is not known to a graph
@@ -239,7 +240,7 @@ def choose_words(
         rng: random number generator.
 
     >>> choose_words(np.array([1, 2, 3, 4]), np.array([-1, 0, 0, 1, 1, -1]), count=2, rng=np.random.default_rng(0))
-    array([3, 4])
+    array([1, 2])
     """
     groups = np.split(maskable, np.flatnonzero(np.diff(words[maskable])) + 1)
     chosen: list[int] = []

@@ -110,7 +110,7 @@ SETS: dict[str, tuple[Callable[[], Row], dict[str, str]]] = {
     "xquad_en": (answered, {}),
     "codah": (choice, {"category": "classification"}),
     "ud_ewt_trees": (lambda: tagged(names=("upos",), trees=True), {"upos": "labeling"}),
-    "tatoeba_en_zh": (translated, {}),
+    "tatoeba_en_zh": (translated, {"target": "generation"}),
 }
 """Dataset = a function that makes a row, and the kinds of the columns that are proposed."""
 
