@@ -23,7 +23,7 @@ from nlpmtl.metrics import scores as metric_values
 from nlpmtl.metrics import task_score
 from nlpmtl.metrics.base import LOSS
 from nlpmtl.tables import html_table, text_table
-from nlpmtl.tasks import ExampleOutputs, Prediction, Task, decode_all, loss_metrics, needs_predictions
+from nlpmtl.tasks import ExampleOutputs, Prediction, Task, decode_all, loss_metrics, needs_predictions, tasks_in_mean
 
 Gather = Callable[[list[Any]], list[Any]]
 """Concatenates the lists of all processes."""
@@ -68,7 +68,7 @@ class Scores:
 
     Args:
         tasks: for each task its metrics, ``"score"`` (which summarises them) and ``"rows"``.
-        mean: mean of the tasks' scores.
+        mean: mean of the tasks' scores, see `tasks_in_mean`.
         notes: messages about the rows: some were skipped or truncated, or have labels that no task knows.
     """
 
@@ -162,7 +162,7 @@ class Predictions:
         """
         ids = {name: i for i, name in enumerate(self.names)}
         losses = {"losses": self.losses, "items": self.items} if self.losses else {}
-        if not all(_are_labels(value, ids) for value in (self.predicted, self.gold)):
+        if not ids or not all(_are_labels(value, ids) for value in (self.predicted, self.gold)):
             return {"names": [], "predicted": self.predicted, "gold": self.gold, **losses}
 
         def encode(value: Any) -> Any:
@@ -328,7 +328,8 @@ def _compute_losses(
 def score(predictions: Mapping[str, Predictions], *, tasks: Mapping[str, Task]) -> Scores:
     """Return the metrics of predictions and losses."""
     scores = {name: {**score_task(tasks[name], task), "rows": len(task)} for name, task in predictions.items()}
-    return Scores(scores, float(np.mean([task["score"] or 0.0 for task in scores.values()])) if scores else 0.0)
+    counted = tasks_in_mean({name: tasks[name] for name in scores})
+    return Scores(scores, float(np.mean([scores[name]["score"] or 0.0 for name in counted])) if scores else 0.0)
 
 
 def score_task(task: Task, predictions: Predictions) -> dict[str, float | None]:

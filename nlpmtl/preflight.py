@@ -98,7 +98,13 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
         [*_SPLITS, *(split for dataset in config.datasets.values() for split in dataset.data.split_names)]
     )
     tokenizer = encoder.tokenizer
-    loaded = load_task_datasets(config.datasets, tokenizer=tokenizer, max_length=limit, splits=list(splits))
+    loaded = load_task_datasets(
+        config.datasets,
+        tokenizer=tokenizer,
+        max_length=limit,
+        encoder_config=encoder.model.config,
+        splits=list(splits),
+    )
     loaded = replace(loaded, splits={split: loaded.splits[split] for split in splits if split in loaded.splits})
     data = examine(loaded, tokenizer=tokenizer, max_length=limit, max_positions=encoder.max_positions)
     notes = [note for note in loaded.notes if TRUNCATED not in note]  # a finding about them has the advice too

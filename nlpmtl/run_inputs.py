@@ -54,6 +54,7 @@ def load_inputs(
             max_length=config.encoder.max_length,
             earlier=encoder.pretrained_tasks,
             pooling=encoder.default_pooling,
+            encoder_config=encoder.model.config,
             advance=advance,
         )
     notes = (*encoder.notes, *pooling_notes(config, encoder, datasets), *datasets.notes)

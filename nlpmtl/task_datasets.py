@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig, Pooling
 from nlpmtl.data import DatasetLoader, Spelling, TokenizedSplit, WordCounts, fingerprint
@@ -73,6 +73,7 @@ def load_task_datasets(
     max_length: int,
     earlier: Mapping[str, Task] | None = None,
     pooling: Pooling | None = None,
+    encoder_config: PretrainedConfig | None = None,
     splits: Sequence[str] = ("train", "validation"),
     advance: Callable[[int], None] = lambda count: None,
 ) -> TaskDatasets:
@@ -84,6 +85,7 @@ def load_task_datasets(
         max_length: the maximum number of tokens of a row.
         earlier: the tasks of the model that training continues from; those with the same name are continued.
         pooling: the default pooling of the encoder.
+        encoder_config: the config of the encoder, for task types that depend on it.
         splits: the splits to load.
         advance: called with 1 after each dataset that is tokenized.
 
@@ -104,6 +106,7 @@ def load_task_datasets(
     tasks = _build_tasks(datasets, rows, columns=columns, earlier=earlier, pooling=pooling)
     for task in tasks.values():
         task.tokenizer = load.tokenizer
+        task.__dict__["encoder_config"] = encoder_config  # pydantic sets no class variable on an instance
     encoded = label_splits(datasets, rows, columns=columns, tasks=tasks)
     for name, task in tasks.items():
         labelled = {dataset: e for dataset, e in encoded.get("train", {}).items() if name in e.labels}
@@ -123,6 +126,7 @@ def load_task_datasets(
     _check_validation(tasks, encoded.get("validation", {}))
     notes = (*load.notes, *columns.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
     notes = (*notes, *_segmented(tasks, datasets, rows), *target_notes(tasks, encoded.get("train", {})))
+    notes = (*notes, *(note for task in tasks.values() for note in task.notes))
     return TaskDatasets(tasks, encoded, notes)
 
 

@@ -39,6 +39,8 @@ def _dataset(dataset: CardDataset) -> tuple[str, ...]:
 
 
 def _origin(dataset: CardDataset) -> str:
+    if texts := dataset.data_config.get("texts"):
+        return f"texts of {', '.join(code(source['dataset']) for source in texts)}"
     if dataset.hub_id is None:
         return "local files"
     parts = [dataset.hub_id, dataset.data_config.get("subset"), dataset.data_config.get("revision")]

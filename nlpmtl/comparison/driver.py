@@ -165,6 +165,7 @@ def _check_data(done: Sequence[RunPlan], *, encoder: Encoder) -> list[str]:
                 max_length=run.config.encoder.max_length,
                 earlier=encoder.pretrained_tasks,
                 pooling=encoder.default_pooling,
+                encoder_config=encoder.model.config,
             )
             data[run.task] = {"data": task_data.fingerprint(), "plugins": digest_plugins(run.config.plugins)}
         notes += check_same_data(read_run_json(run), data[run.task], run=run.directory)

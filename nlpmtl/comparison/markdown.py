@@ -81,13 +81,14 @@ def score_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
 
 def best_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
     """Yield a row of `BEST_COLUMNS` per task, then the mean."""
-    rows = [
-        (task.single_task.selected, task.single_task.best, task.multi_task.selected, task.multi_task.best)
-        for task in result.tasks.values()
-    ]
-    for name, row in zip(result.tasks, rows, strict=True):
+    rows = {
+        name: (task.single_task.selected, task.single_task.best, task.multi_task.selected, task.multi_task.best)
+        for name, task in result.tasks.items()
+    }
+    for name, row in rows.items():
         yield name, *map(_spread, row)
-    yield "mean", *(f"{fmean(scores.mean for scores in column):.4f}" for column in zip(*rows, strict=True))
+    counted = [rows[name] for name in result.in_mean]
+    yield "mean", *(f"{fmean(scores.mean for scores in column):.4f}" for column in zip(*counted, strict=True))
 
 
 def cost_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:

@@ -12,6 +12,7 @@ from typing import Any
 from nlpmtl.comparison.statistics import CONFIDENCE, RESAMPLES, SeedScores, Verdict
 from nlpmtl.deprecation import RenamedAttribute
 from nlpmtl.tables import html_table, text_table
+from nlpmtl.tasks import task_type, tasks_in_mean
 
 _OLD_CONDITIONS = {"mixture": "multi_task", "alone": "single_task"}
 """Keys of compare.json, which are also the names of the conditions in nlpmtl 0.1, and the present names."""
@@ -118,6 +119,13 @@ class CompareResult:
     def __getitem__(self, task: str) -> TaskResult:
         return self.tasks[task]
 
+    @property
+    def in_mean(self) -> list[str]:
+        """Names of the tasks whose scores count in the mean: those that count in the mean score of a run."""
+        tables = (dataset["tasks"] for dataset in self.config["datasets"].values())
+        kinds = {name: task["kind"] for tasks in tables for name, task in tasks.items()}
+        return tasks_in_mean({name: task_type(kinds[name]) for name in self.tasks})
+
     def mean(self, condition: str) -> SeedScores:
         """Return the mean score over tasks of the selected checkpoints, per seed.
 
@@ -128,7 +136,8 @@ class CompareResult:
             message = f'mean("{condition}") is deprecated: use mean("{_OLD_CONDITIONS[condition]}") instead'
             warnings.warn(message, FutureWarning, stacklevel=2)
             condition = _OLD_CONDITIONS[condition]
-        by_seed = zip(*(getattr(task, condition).selected.scores for task in self.tasks.values()), strict=True)
+        counted = [self.tasks[name] for name in self.in_mean]
+        by_seed = zip(*(getattr(task, condition).selected.scores for task in counted), strict=True)
         return SeedScores(tuple(map(fmean, by_seed)))
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ Kinds (task types, samplers, …) are looked up in the registries, so their modu
 from __future__ import annotations
 
 from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, LabelledOptions, Name, TaskOptions
+from nlpmtl.config.dataset_texts import TextsConfig
 from nlpmtl.config.find import builtin_configs, find_run
 from nlpmtl.config.inputs import ColumnNames, InputConfig, flatten_columns
 from nlpmtl.config.load import plugins_of, read_dataset, read_run, source_name
@@ -44,6 +45,7 @@ __all__ = [
     "SgdOptions",
     "SharingOptions",
     "TaskOptions",
+    "TextsConfig",
     "TrainConfig",
     "builtin_configs",
     "check_count",

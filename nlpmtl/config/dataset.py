@@ -235,6 +235,8 @@ class DataConfig(StrictModel):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
+        if type(self) is not DataConfig:  # a source that a run file replaced a key with, see `expand_texts`
+            return self
         if (self.files is None) == (self.hub is None):
             raise ValueError("exactly one source is needed: `files` or `hub`")
         if self.hub is None and (self.subset or self.splits or self.revision):
@@ -287,7 +289,7 @@ class DatasetConfig(StrictModel):
     }
     renamed_keys: ClassVar[Mapping[str, str]] = {"use": "extends"}
 
-    data: DataConfig
+    data: SerializeAsAny[DataConfig]
     """Source of the rows."""
     input: InputConfig
     """Input columns."""

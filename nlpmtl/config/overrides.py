@@ -30,4 +30,4 @@ def check_datasets(raw: Mapping[str, Any], overrides: Mapping[str, Any], *, name
 
 
 def _has_data(dataset: Any) -> bool:
-    return isinstance(dataset, Mapping) and "data" in dataset
+    return isinstance(dataset, Mapping) and bool({"data", "from"} & dataset.keys())

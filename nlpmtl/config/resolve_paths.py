@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from nlpmtl.config.dataset import are_paths
+from nlpmtl.config.dataset import DataConfig, are_paths
+from nlpmtl.config.dataset_texts import TextsConfig
 from nlpmtl.config.run import RunConfig
 from nlpmtl.errors import ConfigError
 
@@ -24,12 +25,20 @@ def plain_config(config: RunConfig, *, output: Path) -> dict[str, Any]:
     if os.path.isdir(config.encoder.name):  # noqa: PTH112 (is_dir raises on a long id)
         plain["encoder"]["name"] = _absolute(config.encoder.name)
     for name, dataset in config.datasets.items():
-        for split, value in (dataset.data.files or {}).items():
-            if isinstance(value, str | Path):
-                plain["datasets"][name]["data"]["files"][split] = _absolute_pattern(value)
-            elif are_paths(value):
-                plain["datasets"][name]["data"]["files"][split] = [_absolute_pattern(path) for path in value]
+        _make_absolute(dataset.data, plain["datasets"][name]["data"])
     return plain
+
+
+def _make_absolute(data: DataConfig, plain: dict[str, Any]) -> None:
+    """Replace the paths of files in the plain values of `data` with absolute ones."""
+    for split, value in (data.files or {}).items():
+        if isinstance(value, str | Path):
+            plain["files"][split] = _absolute_pattern(value)
+        elif are_paths(value):
+            plain["files"][split] = [_absolute_pattern(path) for path in value]
+    if isinstance(data, TextsConfig):
+        for texts, values in zip(data.texts, plain["texts"], strict=True):
+            _make_absolute(texts.data, values["data"])
 
 
 def _absolute(path: str | Path) -> str:

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from nlpmtl.config.dataset import DatasetConfig, Name, TaskOptions
+from nlpmtl.config.dataset_texts import TextsConfig, expand_texts
 from nlpmtl.config.schedule import parse_schedule
 from nlpmtl.errors import did_you_mean
 from nlpmtl.registry import OPTIMIZERS, SAMPLERS, SHARINGS, WEIGHTINGS, KindOptions
@@ -218,6 +219,24 @@ class RunConfig(StrictModel):
     """Training."""
     eval: EvalConfig = EvalConfig()
     """Evaluation."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_texts(cls, value: Any) -> Any:
+        """Replace the key `from` of datasets with the sources of the texts."""
+        datasets = value.get("datasets") if isinstance(value, Mapping) else None
+        return {**value, "datasets": expand_texts(datasets)} if isinstance(datasets, Mapping) else value
+
+    @model_validator(mode="after")
+    def _texts_have_no_labels(self) -> Self:
+        for name, dataset in self.datasets.items():
+            for task, options in dataset.tasks.items() if isinstance(dataset.data, TextsConfig) else ():
+                if options.columns:
+                    raise ValueError(
+                        f"datasets.{name}: `from` gives texts without labels, and task {task!r} ({options.kind}) reads "
+                        f"the column {options.columns[0]!r}: write `data` and `input` instead of `from`"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _one_meaning_per_task(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nlpmtl.config.dataset import DatasetConfig
+from nlpmtl.config.dataset_texts import FROM
 from nlpmtl.config.run import RunConfig
 from nlpmtl.registry import LOSSES, OPTIMIZERS, SAMPLERS, SCHEDULES, SHARINGS, TASKS, WEIGHTINGS, Registry
 
@@ -18,6 +19,12 @@ def schemas() -> dict[str, Schema]:
     dataset["properties"]["extends"] = {
         "type": "string",
         "description": "A dataset file; other keys of this table override its keys.",
+    }
+    dataset["properties"][FROM] = {
+        "type": "array",
+        "items": {"type": "string"},
+        "minItems": 1,
+        "description": "Names of datasets of this run whose texts it has, without `data` and `input`.",
     }
     dataset["required"] = []
     kinds = {"sampling": SAMPLERS, "weighting": WEIGHTINGS, "sharing": SHARINGS, "optimizer": OPTIMIZERS}

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from nlpmtl.config.dataset import DataConfig, InputConfig
+from nlpmtl.config.dataset import FORMAT_KEYS, DataConfig, InputConfig
+from nlpmtl.config.dataset_texts import TextsConfig
 from nlpmtl.data.examples import Examples
 from nlpmtl.data.labels import LabelType
+from nlpmtl.data.raw_rows import NumberedRows, RawRows
 from nlpmtl.data.source import SplitSource, find_splits
 from nlpmtl.data.splitting import hold_out, subsample
 from nlpmtl.data.validation import ParseContext, ValidationIssues, validate_rows
 from nlpmtl.errors import ConfigError, DataError, did_you_mean
+
+_ROWS_PER_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,10 @@ def open_reader(
         ConfigError: a limit is for an unknown split, or a source has an unsupported type.
         DataError: the dataset is not on the Hub, or the Hub cannot be reached.
     """
-    sources = find_splits(data, inputs=input, columns=columns, name=name)
+    if isinstance(data, TextsConfig):
+        sources = _find_text_splits(data, name=name)
+    else:
+        sources = find_splits(data, inputs=input, columns=columns, name=name)
     holds_out = "validation" not in sources and data.validation is not None
     if holds_out and "train" not in sources:
         raise ConfigError(f"{name}: `validation` is a fraction of the train split, which is missing")
@@ -130,6 +141,60 @@ def open_reader(
             raise ConfigError(f"{name}: unknown split {split!r} in `limit`; {did_you_mean(split, known)}")
     requested = tuple(split for split in known if splits is None or split in splits)
     return DatasetReader(name, data, input, columns, limit, sources, requested, context or ParseContext())
+
+
+def _find_text_splits(data: TextsConfig, *, name: str) -> dict[str, SplitSource]:
+    """Return the sources of the splits that consist of the texts of other datasets, as these read them."""
+    readers = [
+        open_reader(
+            texts.data, input=texts.input, columns={}, limit=texts.limit, name=f"{name}: texts of {texts.dataset}"
+        )
+        for texts in data.texts
+    ]
+    found: dict[str, list[DatasetReader]] = {}
+    for reader in readers:
+        for split in reader.splits:
+            found.setdefault(split, []).append(reader)
+    return {
+        split: SplitSource(
+            partial(_open_texts, with_split, split, where=f"{name}: {split}"),
+            partial(_fingerprint_texts, with_split, split),
+        )
+        for split, with_split in found.items()
+    }
+
+
+def _open_texts(readers: Sequence[DatasetReader], split: str, *, where: str) -> RawRows:
+    return RawRows(where, ", row ", _read_texts(readers, split), columns=["text"], uniform=True)
+
+
+def _read_texts(readers: Sequence[DatasetReader], split: str) -> NumberedRows:
+    """Yield a row for each text of a split of several datasets; each text of a pair is a row."""
+    number = 0
+    for reader in readers:
+        with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+            examples = reader.read([split], directory=Path(scratch))[split]
+        for batch in examples.batches(size=_ROWS_PER_BATCH):
+            for row in batch.to_pylist():
+                texts = [" ".join(row["words"])] if "words" in row else [row["text"], row.get("pair")]
+                for text in texts:
+                    if text is not None:
+                        number += 1
+                        yield number, {"text": text}
+
+
+def _fingerprint_texts(readers: Sequence[DatasetReader], split: str) -> str | None:
+    """Return a fingerprint of all that the texts depend on; None if the rows of a dataset may change unnoticed."""
+    parts: list[Any] = []
+    for reader in readers:
+        fingerprint = reader.source_of(split).fingerprint()
+        if fingerprint is None:
+            return None
+        settings = reader.data.model_dump(include={*FORMAT_KEYS, "on_bad_row"}, mode="json")
+        parts.append(
+            [fingerprint, reader.validation_fraction, reader.limit.get(split), reader.input.model_dump(), settings]
+        )
+    return json.dumps(parts)
 
 
 def _hold_out(examples: Examples, *, fraction: float) -> tuple[Examples, Examples]:

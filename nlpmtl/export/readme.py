@@ -45,7 +45,7 @@ def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> st
         "",
         "## Not exported",
         "",
-        *(f"- {sentence}" for sentence in stock.omitted or ("Nothing: the pipeline predicts the same as nlpmtl.",)),
+        *(f"- {sentence}" for sentence in stock.omitted or (f"Nothing: {_same(stock)} the same as nlpmtl.",)),
         "",
     ]
     return "\n".join(lines)
@@ -57,6 +57,10 @@ from transformers import pipeline
 
 pipe = pipeline("{stock.pipeline or task.pipeline_tag}", model="this-directory-or-repository")
 pipe({_arguments(stock, pairs=pairs)})"""
+
+
+def _same(stock: StockModel) -> str:
+    return "the code above predicts" if stock.usage else "the pipeline predicts"
 
 
 def _arguments(stock: StockModel, *, pairs: bool) -> str:

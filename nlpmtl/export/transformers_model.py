@@ -16,7 +16,7 @@ from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.export.readme import transformers_readme
 from nlpmtl.fs import apply_umask
-from nlpmtl.heads import Head, choice_head_modules, sequence_head_config
+from nlpmtl.heads import Head, HeadInputs, choice_head_modules, encoder_name, sequence_head_config
 from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.tasks import StockModel, Task
@@ -75,15 +75,7 @@ def _build(model: MultiTaskModel, *, task: str, stock: StockModel) -> PreTrained
     if encoder is None:
         kind = model.config.sharing["kind"]
         raise _export_error(task, f"no transformers encoder computes the hidden states of sharing.kind = {kind!r}")
-    if not isinstance(head, Head):
-        raise _export_error(task, f"its head is a {type(head).__name__}, not a `nlpmtl.heads.Head`")
-    pooling = sequence_head_config(encoder.config).pooling
-    if head.level == "sequence" and head.config.pooling != pooling:
-        raise _export_error(
-            task,
-            f"its pooling is {head.config.pooling!r}, and the model of transformers has {pooling!r}: train it with "
-            f'pooling = "{pooling}"',
-        )
+    _check_head(head, encoder, task=task)
     config = copy.deepcopy(encoder.config)
     config.update(_config(model.tasks[task], stock))
     try:
@@ -94,18 +86,41 @@ def _build(model: MultiTaskModel, *, task: str, stock: StockModel) -> PreTrained
             task, f"{stock.auto_class} of transformers has no model for a {config.model_type!r} encoder"
         ) from error
     assert isinstance(exported, PreTrainedModel)
-    weights = {f"{exported.base_model_prefix}.{name}": weight for name, weight in encoder.state_dict().items()}
-    weights |= _head_weights(head, stock=stock, config=config, prefix=exported.base_model_prefix)
+    prefix = encoder_name(exported)
+    weights = {f"{prefix}.{name}": weight for name, weight in encoder.state_dict().items()}
+    if isinstance(head, Head):
+        weights |= _head_weights(head, stock=stock, config=config, prefix=prefix)
+    else:
+        weights |= head.stock_weights()
     expected = exported.state_dict()
     names = weights.keys() | expected.keys()
     if different := sorted(name for name in names if _shape(weights, name) != _shape(expected, name)):
         raise _export_error(task, f"{type(exported).__name__} has another head: {', '.join(different[:4])} do not fit")
     exported.load_state_dict(weights, assign=True)
+    if hasattr(head, "generation_config"):
+        exported.generation_config = head.generation_config()
     return exported
+
+
+def _check_head(head: nn.Module, encoder: PreTrainedModel, *, task: str) -> None:
+    """Check that a stock model has such a head: a standard one, or one with `stock_weights` and `stock_logits`."""
+    if not isinstance(head, Head):
+        if not hasattr(head, "stock_weights"):
+            raise _export_error(task, f"its head is a {type(head).__name__}, not a `nlpmtl.heads.Head`")
+        return
+    pooling = sequence_head_config(encoder.config).pooling
+    if head.level == "sequence" and head.config.pooling != pooling:
+        raise _export_error(
+            task,
+            f"its pooling is {head.config.pooling!r}, and the model of transformers has {pooling!r}: train it with "
+            f'pooling = "{pooling}"',
+        )
 
 
 def _config(task: Task, stock: StockModel) -> dict[str, Any]:
     labels = task.labels or (task.name,)
+    if not isinstance(stock.problem_type, str) and not task.labels:  # a stock model without classes
+        return dict(stock.config)
     return {
         "id2label": dict(enumerate(labels)),
         "label2id": {label: i for i, label in enumerate(labels)},
@@ -155,14 +170,14 @@ def _verify(
     if not torch.equal(inputs["input_ids"].cpu(), loaded_inputs["input_ids"]):
         raise _export_error(task.name, "its tokenizer gives other tokens after it is saved and loaded")
     with torch.inference_mode():
-        rows = {task.name: torch.arange(len(_TEST_TEXTS), device=model.device)}
-        expected = model(**inputs, rows=rows)[task.name].cpu().double() * stock.factor + stock.shift
+        expected = _logits(model, inputs, task=task.name).cpu().double() * stock.factor + stock.shift
+        mask = inputs["attention_mask"].cpu().bool()
+        inputs |= getattr(model.head(task.name), "stock_inputs", lambda rows: {})(len(_TEST_TEXTS))
         if stock.by_choice:  # one row, whose choices are the texts
             inputs = {name: values.unsqueeze(0) for name, values in inputs.items()}
-        logits = _logits(exported.eval().to(model.device)(**inputs), stock).cpu().double()
+        logits = _stock_logits(exported.eval().to(model.device)(**inputs), stock).cpu().double()
         logits = logits.T if stock.by_choice else logits
-    if expected.dim() > 2:
-        mask = inputs["attention_mask"].cpu().bool()
+    if expected.dim() > 2 and expected.shape[1] == mask.shape[1]:
         expected, logits = expected[mask], logits[mask]
     difference = float((logits - expected).abs().max())
     unit = min(1.0, stock.factor)  # a difference of small targets is small too
@@ -172,10 +187,22 @@ def _verify(
     return difference / largest
 
 
-def _logits(outputs: Any, stock: StockModel) -> Tensor:
+def _stock_logits(outputs: Any, stock: StockModel) -> Tensor:
     """Return the logits of a stock model in the shape of those of the head."""
     first, *others = (outputs[name] for name in stock.outputs)
     return torch.stack([first, *others], dim=-1) if others else first
+
+
+def _logits(model: MultiTaskModel, inputs: Mapping[str, Tensor], *, task: str) -> Tensor:
+    """Return the logits of a task for the test texts, at all tokens if the stock model has them for each token."""
+    rows = {task: torch.arange(len(_TEST_TEXTS), device=model.device)}
+    head = model.head(task)
+    if isinstance(head, Head):
+        logits: Tensor = model(**inputs, rows=rows)[task]  # type: ignore[assignment]  # a single output
+        return logits
+    hidden = model.sharing(inputs, rows)[task]
+    stock_logits: Tensor = head.stock_logits(HeadInputs(hidden, inputs["attention_mask"], dtype=model.dtype))
+    return stock_logits
 
 
 def _export_error(task: str, reason: str) -> ModelError:

@@ -10,14 +10,14 @@ Symbols:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.activations import ACT2FN
 
 from nlpmtl.config import Pooling
@@ -29,6 +29,8 @@ from nlpmtl.heads.head_config import (
 )
 from nlpmtl.heads.pooling import AttentionPooling
 
+LoadStock = Callable[[str], tuple[PreTrainedModel, frozenset[str]]]
+"""Name of a class of transformers -> the checkpoint as such a model, and the weights that it lacks."""
 Outputs = Mapping[str, Tensor]
 """Outputs of a head by name: ``[sequences, ...]``, or ``[sequences, time, size]`` if there is one per token."""
 
@@ -225,6 +227,9 @@ class HeadContext:
             is loaded.
         tokenizer: the tokenizer, for the ids of special tokens; None if the model is loaded without one.
         pooling: default pooling of the sequence heads of the model; None: that of the architecture.
+        load_stock: loads the checkpoint with a class of transformers, given its name such as "AutoModelForMaskedLM",
+            and returns the model and the names of the weights that the checkpoint lacks; None when a trained model is
+            loaded.
     """
 
     config: PretrainedConfig
@@ -233,6 +238,7 @@ class HeadContext:
     pretrained: Mapping[str, Tensor] = field(default_factory=dict)
     tokenizer: PreTrainedTokenizerBase | None = None
     pooling: Pooling | None = None
+    load_stock: LoadStock | None = None
 
     @property
     def width(self) -> int:

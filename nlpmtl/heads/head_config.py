@@ -91,7 +91,8 @@ def sequence_head_config(config: PretrainedConfig) -> HeadConfig:
             pooling: Pooling = "mean" if config.classifier_pooling == "mean" else "first"
             return replace(_modernbert(config), pooling=pooling)
         case _:
-            return roberta
+            is_encoder_decoder = bool(getattr(config, "is_encoder_decoder", False))  # T5 has no first token for texts
+            return replace(roberta, pooling="mean") if is_encoder_decoder else roberta
 
 
 def choice_head_modules(head: HeadConfig, config: PretrainedConfig, *, prefix: str) -> tuple[str, ...]:

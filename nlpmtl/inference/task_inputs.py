@@ -266,7 +266,8 @@ def _why_not(task: Task, example: Example) -> str:
         required = [key for key in task.extra_inputs if key not in task.optional]
         keys = ", ".join(f'"{key}": …' for key in ("text", *(["pair"] if paired else []), *required))
         return f"task {task.name!r} needs {', '.join(f'`{key}`' for key in missing)}: pass a row, {{{keys}}}"
-    return f"task {task.name!r} cannot predict for this input"
+    needed = task.needed_input
+    return f"task {task.name!r} cannot predict for this input{needed and f': it needs {needed}'}"
 
 
 def _list(names: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from nlpmtl.init.table import Table
 
 TASK_KINDS = (
     *("classification", "sentiment", "regression", "multilabel", *TAGS_OF_WORDS, "spans"),
-    *("question_answering", "multiple_choice", "ranking"),
+    *("question_answering", "multiple_choice", "ranking", "generation", "translation", "summarization"),
 )
 KINDS = (*TASK_KINDS, *INPUTS, NOT_USED)
 SYNTAX = "NAME=COLUMN:KIND"
@@ -123,6 +123,9 @@ def apply_override(override: Override, column: Profile, table: Table) -> Finding
         "ranking": _as_relevances,
         "text": _as_text,
         "pair": _as_text,
+        "generation": _as_text,
+        "translation": _as_text,
+        "summarization": _as_text,
     }.get(kind, _as_classes)
     finding = check(kind, column, table)
     if isinstance(finding, str):

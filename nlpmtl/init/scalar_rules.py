@@ -21,7 +21,12 @@ _ORDER_NAMES = frozenset("rating ratings star stars score scores grade grades le
 _ID_NAMES = frozenset("id ids uuid guid key hash url uri link email path filename".split())  # noqa: SIM905
 _LABEL_NAMES = frozenset("label labels class category intent topic type tag".split())  # noqa: SIM905
 _POSITION_NAMES = frozenset("start end begin offset position".split())  # noqa: SIM905
-_TARGET_NAMES = frozenset("target targets translation".split())  # noqa: SIM905
+_TARGET_NAMES = {
+    "generation": frozenset({"target", "targets"}),
+    "translation": frozenset({"translation", "translations"}),
+    "summarization": frozenset({"summary", "summaries", "highlights"}),
+}
+"""Words in the names of columns of texts that a model would write, by the kind of the task."""
 _SPLIT_NAMES = {"train", "training", "validation", "valid", "val", "dev", "test", "eval"}
 _SCALES = (
     ("very negative", "negative", "neutral", "positive", "very positive"),
@@ -192,10 +197,12 @@ def texts_by_name(column: Profile, table: Table) -> Finding | None:
 
 
 def target_texts(column: Profile, table: Table) -> Finding | None:
-    """Texts in a column that is named like the output of a model."""
-    if column.prose < 0.5 or not column.words_in_name & _TARGET_NAMES:
+    """Texts in a column that is named like the output of a model; a summary only if there are other texts to read."""
+    kind = next((kind for kind, names in _TARGET_NAMES.items() if column.words_in_name & names), None)
+    others = (other for name, other in table.columns.items() if name != column.name)
+    if column.prose < 0.5 or (kind == "summarization" and not any(other.prose >= 0.5 for other in others)):
         return None
-    return not_used("texts that a model would write; text generation is not built in")
+    return None if kind is None else Finding(kind, f"{_describe_text(column)}, named like texts that a model writes")
 
 
 def separated_labels(column: Profile, table: Table) -> Finding | None:

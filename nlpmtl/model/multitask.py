@@ -16,9 +16,10 @@ from nlpmtl.config import Pooling
 from nlpmtl.data import Batch, TaskBatch
 from nlpmtl.deprecation import RenamedMethod
 from nlpmtl.errors import ModelError, did_you_mean
-from nlpmtl.heads import Head, HeadContext, HeadInputs
+from nlpmtl.heads import Head, HeadContext, HeadInputs, LoadStock
 from nlpmtl.model.encoder import Encoder, init_encoder
 from nlpmtl.model.multitask_config import MultiTaskConfig
+from nlpmtl.model.shared_parameters import own_parameters, shared_parameters
 from nlpmtl.model.sharing import Sharing, SharingOptions, TaskMatrix
 from nlpmtl.model.task_covariance import TaskCovariance
 from nlpmtl.plugins import HINT
@@ -125,14 +126,27 @@ class MultiTaskModel(PreTrainedModel):
                 seed=seed,
                 pretrained=encoder.head_init,
                 tokenizer=encoder.tokenizer,
+                load_stock=encoder.load_stock,
             )
             if name in encoder.pretrained_heads:
                 head.load_state_dict(encoder.pretrained_heads[name].state_dict())
-            model.heads[_key(name)] = head.requires_grad_(name in trained)
+            for _, parameter in own_parameters(head, encoder.model):
+                parameter.requires_grad_(name in trained)
+            model.heads[_key(name)] = head
+        model.all_tied_weights_keys = shared_parameters(model)
         if model.covariance is not None:
             fresh = all_tasks.keys() - encoder.pretrained_heads.keys()
             model.covariance.start(model._task_parameters(), fresh=fresh)
         return model
+
+    @property
+    def _tied_weights_keys(self) -> dict[str, str]:  # type: ignore[override]  # transformers has an attribute
+        """Further name of a parameter -> its first name: transformers saves it once, and ties it when it is loaded."""
+        return shared_parameters(self)
+
+    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
+        """Return further name of a parameter -> its first name, found by identity."""
+        return shared_parameters(self)
 
     def head(self, task: str) -> Any:
         """Return the head of a task, a module that is called with `HeadInputs`."""
@@ -191,10 +205,11 @@ class MultiTaskModel(PreTrainedModel):
 
     def _run_head(self, task: str, inputs: HeadInputs, time: int, target_time: int) -> Tensor | dict[str, Tensor]:
         """Return the outputs of a head; outputs per token, `time` long, are truncated or padded to `target_time`."""
-        device = self.device.type
-        # Heads are so small that casting their weights would take longer than it saves.
-        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
-            outputs: Tensor | dict[str, Tensor] = self.head(task)(inputs)
+        device, head = self.device.type, self.head(task)
+        # Most heads are so small that casting their weights would take longer than it saves.
+        in_full = torch.is_autocast_enabled(device) and not getattr(head, "autocast", False)
+        with torch.autocast(device, enabled=False) if in_full else nullcontext():
+            outputs: Tensor | dict[str, Tensor] = head(inputs)
         if time == target_time:
             return outputs
         if isinstance(outputs, Tensor):
@@ -249,7 +264,7 @@ class MultiTaskModel(PreTrainedModel):
         for name in self.tasks:
             head = self.head(name)
             prefix = f"{head.level} head" if isinstance(head, Head) else f"{type(head).__qualname__} head"
-            by_name = {f"{prefix}.{key}": parameter for key, parameter in head.named_parameters()}
+            by_name = {f"{prefix}.{key}": parameter for key, parameter in own_parameters(head, self.sharing.encoder)}
             parameters[name] = {**by_name, **self.sharing.task_parameters(name)}
         return parameters
 
@@ -265,6 +280,7 @@ def _build_head(
     seed: int = 0,
     pretrained: Mapping[str, Tensor] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    load_stock: LoadStock | None = None,
 ) -> nn.Module:
     """Return a new head; its initial weights depend on the seed and the name of the task only."""
     context = HeadContext(
@@ -274,6 +290,7 @@ def _build_head(
         pooling=pooling,
         pretrained=pretrained or {},
         tokenizer=tokenizer,
+        load_stock=load_stock,
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(context.seed)

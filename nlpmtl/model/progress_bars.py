@@ -1,4 +1,4 @@
-"""Progress bars of transformers, which are not shown while nlpmtl loads and writes weights."""
+"""Progress bars and reports of transformers, which are not shown while nlpmtl loads and writes weights."""
 
 from __future__ import annotations
 
@@ -17,6 +17,18 @@ def without_progress_bars() -> Iterator[None]:
         yield
     finally:
         logging.set_tqdm_hook(before)
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Hide the bars and the report on missing weights: heads are randomly initialised on purpose."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with without_progress_bars():
+            yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _disabled(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from transformers import AutoModel, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModel, AutoModelForSeq2SeqLM, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from nlpmtl.data.tokenization import encode_untruncated
 from nlpmtl.errors import ModelError
@@ -47,9 +47,11 @@ def check_architecture(config: PretrainedConfig, *, name: str) -> None:
             f"the encoder {name!r} has the type {config.model_type!r}, for which AutoModel has no model. {_INSTEAD}"
         )
     arguments = inspect.signature(member.forward).parameters
-    if getattr(config, "is_encoder_decoder", False) or "decoder_input_ids" in arguments:
+    has_decoder = getattr(config, "is_encoder_decoder", False) or "decoder_input_ids" in arguments
+    if has_decoder and type(config) not in AutoModelForSeq2SeqLM._model_mapping:
         raise ModelError(
-            f"the encoder {name!r} is an encoder-decoder ({config.model_type}), which is not supported. {_INSTEAD}"
+            f"the encoder {name!r} is an encoder-decoder ({config.model_type}), for which transformers has no "
+            f"AutoModelForSeq2SeqLM. {_INSTEAD}"
         )
     if "input_ids" not in arguments:
         raise ModelError(

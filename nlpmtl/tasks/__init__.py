@@ -12,9 +12,11 @@ from nlpmtl.tasks.classification import Classification, LabelTask
 from nlpmtl.tasks.embedding import Embedding
 from nlpmtl.tasks.error_analysis import Cells, Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
 from nlpmtl.tasks.fields import TaskFields, build_task, task_from_config, task_type
+from nlpmtl.tasks.generation import Generation, Summarization, Translation
 from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, parse_context, read_columns
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.losses import LabelLoss
+from nlpmtl.tasks.masked_lm import MaskedLM
 from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.multiple_choice import MultipleChoice
 from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction, decode_all
@@ -24,7 +26,7 @@ from nlpmtl.tasks.question_answering import QuestionAnswering
 from nlpmtl.tasks.ranking import Ranking
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.reporting import ItemProbabilities, RowError
-from nlpmtl.tasks.scoring import check_scoring, loss_metrics, needs_predictions
+from nlpmtl.tasks.scoring import check_scoring, loss_metrics, needs_predictions, tasks_in_mean
 from nlpmtl.tasks.sentiment import Sentiment
 from nlpmtl.tasks.spans import SpanExtraction
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
@@ -37,6 +39,7 @@ __all__ = [
     "Embedding",
     "ErrorAnalysis",
     "ExampleOutputs",
+    "Generation",
     "ItemProbabilities",
     "LabelColumns",
     "LabelCounts",
@@ -44,6 +47,7 @@ __all__ = [
     "LabelTask",
     "Labeling",
     "Logits",
+    "MaskedLM",
     "Multilabel",
     "MultipleChoice",
     "OutputOptions",
@@ -58,8 +62,10 @@ __all__ = [
     "Sentiment",
     "SpanExtraction",
     "StockModel",
+    "Summarization",
     "Task",
     "TaskFields",
+    "Translation",
     "build_task",
     "check_scoring",
     "decode_all",
@@ -73,4 +79,5 @@ __all__ = [
     "read_columns",
     "task_from_config",
     "task_type",
+    "tasks_in_mean",
 ]

@@ -33,7 +33,7 @@ from nlpmtl.tasks.stock_model import StockModel
 if TYPE_CHECKING:
     import pyarrow as pa
     from torch import Tensor, nn
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
     from nlpmtl.heads import HeadContext, Outputs
     from nlpmtl.tasks.split_labels import Untrainable
@@ -72,6 +72,8 @@ class Task(ReportedTask, ABC):
     """The Hub's name of the task type, which is also that of the transformers pipeline; for the card and exports."""
     exportable: ClassVar[bool] = True
     """Whether the forward pass of its head can be exported to ONNX."""
+    in_mean: ClassVar[bool] = True
+    """Whether its score counts in the mean score of a run with tasks of other types."""
     only_by_name: ClassVar[bool] = False
     """Whether `predict_all` leaves it out unless it is named."""
     single_label: ClassVar[bool] = False
@@ -87,6 +89,10 @@ class Task(ReportedTask, ABC):
 
     _tokenizer: Any = PrivateAttr(None)
     _given_columns: frozenset[str] = PrivateAttr(frozenset())
+    _notes: list[str] = PrivateAttr(default_factory=list)
+
+    encoder_config: ClassVar[PretrainedConfig | None] = None
+    """Config of the encoder, set on an instance before `fit`; None for a task that is not trained."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -166,6 +172,11 @@ class Task(ReportedTask, ABC):
             self.set_metrics(list(dict.fromkeys([*(self.metrics if "label" in keys else ()), *added])))
 
     @property
+    def notes(self) -> Sequence[str]:
+        """Messages for the user about the data, which `fit` adds to ``self._notes``."""
+        return [f"task {self.name!r}: {note}" for note in self._notes]
+
+    @property
     def outputs(self) -> int | None:
         """Number of logits of the head; None for a type that overrides `build_head` without stating it."""
         return len(self.labels) if type(self).build_head is Task.build_head else None
@@ -204,7 +215,9 @@ class Task(ReportedTask, ABC):
         """Return a module that is called as ``head(HeadInputs)`` and returns a tensor or named tensors.
 
         Pooling belongs to the head. The first axis of every output is the sequence; a single tensor is named "logits".
-        Default: the architecture's own head for sequences.
+        A head may share parameters with the encoder, which are trained and saved once. With an attribute ``pretrained``
+        that is True it has the learning rate of the encoder; with ``autocast``, it computes in the precision of the
+        run, as the encoder does, and otherwise in single precision. Default: the architecture's own head for sequences.
         """
         assert self.outputs is not None, "the number of logits is that of the labels"
         return context.sequence_head(self.outputs, pooling=self.pooling if isinstance(self, PooledFields) else None)
@@ -305,6 +318,11 @@ class Task(ReportedTask, ABC):
         A subclass that overrides `format` inherits None.
         """
         return None
+
+    @property
+    def needed_input(self) -> str:
+        """What it can predict for, such as "a text with a marked word", for the error about other inputs."""
+        return ""
 
     def reads(self, example: Example) -> bool:
         """Whether it can predict for an input. Default: for as many texts as in training, with its extra inputs."""

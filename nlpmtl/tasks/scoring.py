@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import reads_losses
@@ -51,3 +51,8 @@ def loss_metrics(task: Task) -> list[str]:
 def needs_predictions(task: Task) -> bool:
     """Return whether a task is scored by its predictions, not by its loss only."""
     return type(task).score is not Task.score or len(loss_metrics(task)) < len(task.metrics)
+
+
+def tasks_in_mean(tasks: Mapping[str, Task | type[Task]]) -> list[str]:
+    """Return the names of the tasks whose scores count in the mean: all, if no type counts."""
+    return [name for name, task in tasks.items() if task.in_mean] or list(tasks)

@@ -36,6 +36,7 @@ from nlpmtl.fs import (
     remove_path,
     sha256_file,
 )
+from nlpmtl.model import with_shared, without_shared
 from nlpmtl.strict_json import dumps
 from nlpmtl.training.events import BestModel, RunState
 from nlpmtl.training.fsdp import full_tensors, shard_like
@@ -215,7 +216,7 @@ def state_tensors(model: nn.Module, optimizer: Optimizer, *, keep: bool = True) 
     All ranks of a sharded model take part; those without `keep` get empty tensors. A head without any row so far has no
     optimizer state.
     """
-    parameters = full_tensors(model.state_dict(), keep=keep)
+    parameters = full_tensors(without_shared(model.state_dict(), model), keep=keep)
     optimizer_state = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -231,7 +232,7 @@ def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[
         RunError: the checkpoint belongs to another model.
     """
     try:
-        saved, current = load_file(directory / _MODEL), model.state_dict()
+        saved, current = with_shared(load_file(directory / _MODEL), model), model.state_dict()
         model.load_state_dict({k: shard_like(v, current[k]) if k in current else v for k, v in saved.items()})
         optimizer_state = load_file(directory / _OPTIMIZER)
     except (RuntimeError, SafetensorError) as error:
@@ -310,7 +311,8 @@ class CheckpointManager:
     def save_best(self, best: BestModel) -> None:
         """Write the full model as the best model."""
         if self.accelerator.is_main_process:
-            save_atomic(self.best_path(best.step), tensors={_MODEL: self.full_model.state_dict()}, state=vars(best))
+            weights = without_shared(self.full_model.state_dict(), self.full_model)
+            save_atomic(self.best_path(best.step), tensors={_MODEL: weights}, state=vars(best))
         self.accelerator.wait_for_everyone()
 
     def load_best(self, best: BestModel) -> None:
@@ -323,4 +325,4 @@ class CheckpointManager:
         problem = verify(path)
         if problem is not None:
             raise RunError(f"the best model cannot be read: {path}: {problem}; the last model is in checkpoints/")
-        self.full_model.load_state_dict(load_file(path / _MODEL))
+        self.full_model.load_state_dict(with_shared(load_file(path / _MODEL), self.full_model))

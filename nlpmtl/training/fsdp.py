@@ -69,6 +69,13 @@ def apply_fsdp(model: MultiTaskModel, *, device: torch.device) -> MultiTaskModel
         raise ConfigError(
             f'sharing.kind: FSDP shards an encoder that all tasks share: set kind = "hard", found {kind!r}'
         )
+    encoder_ids = {id(parameter) for parameter in model.sharing.encoder.parameters()}
+    tied = [name for name in model.tasks if any(id(p) in encoder_ids for p in model.head(name).parameters())]
+    if tied:
+        raise ConfigError(
+            f"task {tied[0]!r}: FSDP shards the encoder, and the head of its type, {model.tasks[tied[0]].kind!r}, "
+            "shares parameters with it: start the run without FSDP"
+        )
     full_model = copy.deepcopy(model, {id(model.tasks): model.tasks}).cpu()
     encoder = model.sharing.encoder
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))

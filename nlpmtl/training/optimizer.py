@@ -94,10 +94,10 @@ def build_optimizer(
     of the encoder.
 
     Args:
-        model: a `MultiTaskModel`; parameters under its ``heads`` belong to heads.
+        model: a `MultiTaskModel`; parameters under its ``heads`` belong to heads, except those of the encoder.
         options: options of a registered optimizer.
         lr: maximum learning rate of the encoder.
-        head_lr: maximum learning rate of the heads.
+        head_lr: maximum learning rate of the heads, except for a head with a true attribute ``pretrained``: `lr`.
         weight_decay: weight decay of matrices; biases and normalisation, which are vectors, have none.
         task_lrs: maximum learning rate of the heads of some tasks, instead of `head_lr`.
         layer_decay: factor ξ of layer-wise learning-rate decay, see `layer_learning_rates`.
@@ -107,7 +107,8 @@ def build_optimizer(
         ConfigError: `layer_decay` is below 1, and the architecture of the encoder is not supported.
     """
     encoder_rate = layer_learning_rates(model, lr=lr, decay=layer_decay)
-    head_rates = {id(p): rate for task, rate in task_lrs.items() for p in model.head(task).parameters()}  # type: ignore[operator]
+    head_rates = {id(p): lr for head in _pretrained_heads(model) for p in head.parameters()}
+    head_rates |= {id(p): rate for task, rate in task_lrs.items() for p in model.head(task).parameters()}  # type: ignore[operator]
     groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -124,6 +125,12 @@ def build_optimizer(
         for (_, negative_rate, matrix), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
     return OPTIMIZERS.build(options, optim.Optimizer, params=params)
+
+
+def _pretrained_heads(model: nn.Module) -> list[nn.Module]:
+    """Return the heads whose weights are from a checkpoint: they have the learning rate of the encoder."""
+    heads = getattr(model, "heads", None)
+    return [head for head in heads.values() if getattr(head, "pretrained", False)] if heads is not None else []
 
 
 def layer_learning_rates(model: nn.Module, *, lr: float, decay: float) -> Callable[[str], float]:

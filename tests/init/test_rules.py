@@ -82,7 +82,10 @@ CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
         ("tags", ["['a', 'b']", "[]", "['a']"] * 3, "none", "lists as Python prints them"),
         ("tags", ["[0 1 1]", "[0 0]"] * 5, "none", "lists as Python prints them"),
     ],
-    "target_texts": [("target", TEXTS, "none", "text generation is not built in")],
+    "target_texts": [
+        ("target", TEXTS, "generation", "named like texts that a model writes"),
+        ("translation", TEXTS, "translation", "named like texts that a model writes"),
+    ],
     "texts_by_name": [("review_text", ["so good", "so bad"] * 9, "text", "texts of 2 words")],
     "separated_labels": [
         ("genres", ["a|b", "a", "b|c", "c|a", "b"], "multilabel", "3 labels, separated by '|'"),
@@ -266,6 +269,13 @@ def test_an_index_that_is_counted_from_1_is_not_proposed(columns: dict[str, list
         finding = classify(table.columns[name], table)
         assert finding.kind == "none", name
         assert "counted from 1; multiple choice counts from 0" in finding.evidence
+
+
+def test_a_summary_is_a_target_only_of_another_text() -> None:
+    both = Table.of({"article": TEXTS, "summary": TEXTS[::-1]})
+    assert classify(both.columns["summary"], both).kind == "summarization"
+    alone = Table.of({"summary": TEXTS, "genre": ["a", "b"] * 5})
+    assert classify(alone.columns["summary"], alone).kind == "text"
 
 
 def test_sentences_of_the_same_length() -> None:

@@ -114,7 +114,7 @@ SETS: dict[str, tuple[Callable[[], Row], dict[str, str]]] = {
         lambda: tagged(names=("upos",), trees=True),
         {"upos": "labeling", "heads": "parsing", "deprels": "parsing"},
     ),
-    "tatoeba_en_zh": (translated, {}),
+    "tatoeba_en_zh": (translated, {"target": "generation"}),
 }
 """Dataset = a function that makes a row, and the kinds of the columns that are proposed."""
 

@@ -107,19 +107,23 @@ def test_bidirectional_attention_is_accepted(name: str, config: dict[str, Any], 
 
 
 @pytest.mark.parametrize("name", ["t5", "bart", "mbart", "led", "pegasus", "marian", "m2m_100"])
-def test_an_encoder_decoder_is_refused(name: str, tmp_path: Path) -> None:
+def test_the_encoder_of_an_encoder_decoder_is_used(name: str, tmp_path: Path) -> None:
     write_any_architecture(name, tmp_path)
-    with pytest.raises(ModelError, match=rf"is an encoder-decoder \({name}\)"):
-        load_encoder(str(tmp_path))
+    encoder = load_encoder(str(tmp_path))
+    assert encoder.notes == ()
+    assert not any("decoder" in key for key in encoder.model.state_dict())
+    assert encoder.default_pooling == "mean"
 
 
-def test_the_encoder_of_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
-    """The config has no decoder, but AutoModel builds one with random weights."""
+def test_an_encoder_that_was_saved_without_its_decoder_is_used(tmp_path: Path) -> None:
+    """AutoModel builds a decoder with random weights for it, of which no note is made."""
     config = T5Config(vocab_size=120, d_model=32, d_ff=48, d_kv=16, num_layers=1, num_heads=2)
-    T5EncoderModel(config).save_pretrained(tmp_path)
+    saved = T5EncoderModel(config)
+    saved.save_pretrained(tmp_path)
     write_tokenizer(tmp_path)
-    with pytest.raises(ModelError, match=r"is an encoder-decoder \(t5\)"):
-        load_encoder(str(tmp_path))
+    encoder = load_encoder(str(tmp_path))
+    assert encoder.notes == ()
+    assert torch.equal(encoder.model.get_input_embeddings().weight, saved.get_input_embeddings().weight)
 
 
 def test_models_of_other_inputs_or_outputs_are_refused(tmp_path: Path) -> None:

@@ -23,12 +23,13 @@ from nlpmtl import ModelError, Predictor
 from nlpmtl.batched_inference import Inference
 from nlpmtl.config import parse_run
 from nlpmtl.data import Collator, TaskBatch
-from nlpmtl.evaluation import Predictions, predict_splits
-from nlpmtl.model import MultiTaskModel, batch_losses
+from nlpmtl.evaluation import Predictions, predict_splits, score_task
+from nlpmtl.model import MultiTaskModel, RowLosses, batch_losses
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
 from nlpmtl.task_datasets import load_split, load_task_datasets
-from nlpmtl.tasks import task_from_config
+from nlpmtl.tasks import Task, task_from_config
 from tests.further_kinds import INPUTS, make_datasets
+from tests.tasks.language_datasets import language_datasets
 from tests.tiny import interrupt, make_rows, make_run, read_json, train_tiny, weights, write_rows
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -64,9 +65,9 @@ def run_of(directory: Path, *, dropout: float, **train: Any) -> dict[str, Any]:
     for dataset in run["datasets"].values():
         dataset["tasks"] = {options["kind"]: options for options in dataset["tasks"].values()}
         kinds |= dataset["tasks"].keys()
-    further = make_datasets(directory)
-    run["datasets"] |= further
-    assert kinds | further.keys() == set(KINDS) - {PLUGIN, *VARIANTS}, "a new kind needs rows in `tests.further_kinds`"
+    run["datasets"] |= make_datasets(directory) | language_datasets(directory)
+    kinds |= {task for dataset in run["datasets"].values() for task in dataset["tasks"]}
+    assert kinds == set(KINDS) - {PLUGIN, *VARIANTS}, "a new kind needs rows in `tests.further_kinds`"
     words = run["datasets"]["words"]
     tags = words["tasks"]["labeling"]
     run["datasets"]["more_words"] = {**words, "tasks": {name: {**tags, **keys} for name, keys in VARIANTS.items()}}
@@ -157,7 +158,10 @@ def test_row_weights_of_2_and_0_are_the_row_twice_and_left_out(kind: str, runs: 
     datasets = list(loaded.splits["train"].values())
     place, rows = next((i, rows) for i, rows in enumerate(datasets) if kind in rows.labels)
     first, second = [int(row) for row in rows.labels[kind].labelled.nonzero()[0][:2]]
-    collate = Collator(datasets, pad=predictor.tokenizer.pad_token_id, types=True, words=True)
+    task = loaded.tasks[kind]
+    corrupt = {kind: task.corrupt} if type(task).corrupt is not Task.corrupt else {}
+    names, pad = list(loaded.splits["train"]), predictor.tokenizer.pad_token_id
+    collate = Collator(datasets, pad=pad, types=True, words=True, corrupt=corrupt, names=names)
 
     def loss(indices: list[int], weight: list[float] | None = None) -> float:
         batch = collate([(place, row) for row in indices])
@@ -186,6 +190,8 @@ TEXTS = ["a cat", "ada lives in turin", "a b c d e f g h " * 3, "it", "a good fi
 
 
 def inputs_of(predictor: Predictor, kind: str) -> list[Any]:
+    if kind == "masked_lm":
+        return [f"{text} [MASK]" for text in TEXTS]
     extra = {key: INPUTS[key] for key in predictor.tasks[kind].extra_inputs}
     if extra:
         rows = ({key: values[i % len(values)] for key, values in extra.items()} for i in range(len(TEXTS)))
@@ -261,11 +267,14 @@ def test_predictions_of_a_split_go_through_json(kind: str, runs: Runs) -> None:
         config.datasets, tasks=predictor.tasks, tokenizer=predictor.tokenizer, max_length=48, split="validation"
     )
     inference = Inference(predictor.model.predict_logits, pad=predictor.tokenizer.pad_token_id, types=True, tokens=200)
-    predictions = predict_splits(inference, tasks=loaded.tasks, datasets=loaded.splits["validation"])
+    assert isinstance(predictor.model, MultiTaskModel)
+    pad = predictor.tokenizer.pad_token_id
+    losses = RowLosses(predictor.model, loaded.tasks, pad=pad, types=True, tokens=200).run
+    predictions = predict_splits(inference, tasks=loaded.tasks, datasets=loaded.splits["validation"], losses=losses)
     plain = json.loads(json.dumps(predictions[kind].to_json(), allow_nan=False))
     again = Predictions.from_json(plain)
     assert (again.predicted, again.gold) == (predictions[kind].predicted, predictions[kind].gold)
     task = loaded.tasks[kind]
-    scores = task.score(again.predicted, again.gold)
+    scores = score_task(task, again)
     saved = read_json(runs.whole / "scores.json")["tasks"][kind]
     assert scores == pytest.approx({name: saved[name] for name in scores}, abs=1e-4)

@@ -36,7 +36,7 @@ from tests.tasks.kinds import (
     score,
 )
 
-pytestmark = pytest.mark.parametrize("kind", SPECS)
+pytestmark = pytest.mark.parametrize("kind", SPECS)  # the types whose labels are those of one column
 
 
 def plain(value: Any) -> bool:

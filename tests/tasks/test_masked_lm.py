@@ -1,0 +1,339 @@
+"""Masked language modelling against the models of transformers, its masked tokens, and its runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
+
+import nlpmtl
+from nlpmtl import ConfigError, Predictor
+from nlpmtl.config import parse_run
+from nlpmtl.data import Collator, Example, Input, Targets, TokenSequence
+from nlpmtl.hub import load_model
+from nlpmtl.model import MultiTaskModel, batch_losses, load_encoder
+from nlpmtl.task_datasets import load_task_datasets
+from nlpmtl.tasks import MaskedLM, task_from_config
+from nlpmtl.training import build_optimizer
+from tests.architectures import ARCHITECTURES, write_architecture
+from tests.tiny import make_rows, metrics, read_json, train_tiny, weights, write_encoder, write_rows, write_tokenizer
+
+TEXTS = ["ada lives in turin.", "a good film, not a bad book.", "it", "the big cat sings in rome " * 3]
+
+
+def make_task(**options: Any) -> MaskedLM:
+    config = {"kind": "masked_lm", "labels": [], "metrics": None, "input": "text", **options}
+    task = task_from_config("mlm", config)
+    assert isinstance(task, MaskedLM)
+    return task
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> MaskedLM:
+    task = make_task()
+    task.tokenizer = write_tokenizer(tmp_path)
+    return task
+
+
+def sequence_of(task: MaskedLM, text: str) -> TokenSequence:
+    encoded = task.tokenizer(text, return_offsets_mapping=True)
+    offsets = np.array(encoded["offset_mapping"])
+    special = np.isin(encoded["input_ids"], task.tokenizer.all_special_ids)
+    return TokenSequence(np.array(encoded["input_ids"]), offsets=np.where(special[:, None], -1, offsets))
+
+
+def corrupted(task: MaskedLM, text: str, *, seed: int = 0) -> tuple[TokenSequence, TokenSequence, Targets]:
+    original = sequence_of(task, text)
+    targets = task.targets(Example(Input(text)), [original])
+    assert targets is not None
+    (copy,), changed = task.corrupt([original], targets, np.random.default_rng(seed))
+    return original, copy, changed
+
+
+def test_the_number_of_masked_tokens_depends_on_the_text_only(task: MaskedLM) -> None:
+    text = "ada lives in turin and sings " * 8  # 48 tokens
+    whole = make_task(whole_word_masking=True)
+    whole.tokenizer = task.tokenizer
+    for seed in range(20):
+        for kind in (task, whole):
+            _, _, targets = corrupted(kind, text, seed=seed)
+            assert targets.count == len(targets.sequence["place"][0]) == round(0.15 * 48)
+    assert corrupted(task, "it")[2].count == 1
+    assert task.targets(Example(Input("")), [sequence_of(task, "")]) is None
+
+
+def test_special_tokens_are_never_masked_and_the_original_is_unchanged(task: MaskedLM) -> None:
+    for seed in range(50):
+        original, copy, targets = corrupted(task, "ada lives, xyz!", seed=seed)
+        before = original.ids.copy()
+        place, token = targets.sequence["place"][0], targets.sequence["token"][0]
+        assert not np.isin(before[place], task.tokenizer.all_special_ids).any()
+        assert (before[place] == token).all()
+        assert (np.delete(copy.ids, place) == np.delete(before, place)).all()
+        assert not np.isin(copy.ids[place], task.tokenizer.all_special_ids[:4]).any()  # [MASK] is the last one
+
+
+def test_masked_tokens_follow_the_80_10_10_rule(task: MaskedLM) -> None:
+    text = "ada lives in turin and sings " * 20
+    masked = random = kept = 0
+    for seed in range(200):
+        original, copy, targets = corrupted(task, text, seed=seed)
+        place = targets.sequence["place"][0]
+        new, old = copy.ids[place], original.ids[place]
+        masked += int((new == task.tokenizer.mask_token_id).sum())
+        kept += int((new == old).sum())
+        random += int(((new != old) & (new != task.tokenizer.mask_token_id)).sum())
+    total = masked + random + kept
+    assert masked / total == pytest.approx(0.8, abs=0.03)
+    assert random / total == pytest.approx(0.1, abs=0.02)
+    assert kept / total == pytest.approx(0.1, abs=0.02)
+
+
+def test_whole_words_are_masked(task: MaskedLM) -> None:
+    whole = make_task(whole_word_masking=True, mask_rate=0.5)
+    whole.tokenizer = task.tokenizer
+    text = "xyzxyz ada bcdbcd turin efgefg, sings"  # words of 6, 1, 6, 1, 6, 1 and 1 tokens
+    words = np.array([-1, *[0] * 6, 1, *[2] * 6, 3, *[4] * 6, 5, 6, -1])
+    partial = 0
+    for seed in range(50):
+        original, _, targets = corrupted(whole, text, seed=seed)
+        assert len(original.ids) == len(words)
+        place = targets.sequence["place"][0]
+        assert len(place) == 11
+        partial += sum(
+            0 < np.isin(place, np.flatnonzero(words == word)).sum() < (words == word).sum() for word in range(7)
+        )
+    assert partial <= 50, "at most one word is masked partly"
+
+
+def test_scripts_without_spaces_are_masked_by_character(task: MaskedLM) -> None:
+    whole = make_task(whole_word_masking=True)
+    whole.tokenizer = task.tokenizer
+    sequence = TokenSequence(np.array([2, 7, 8, 9, 3]), offsets=np.array([[-1, -1], [0, 1], [1, 2], [2, 3], [-1, -1]]))
+    targets = whole.targets(Example(Input("東京都")), [sequence])
+    assert targets is not None
+    assert targets.sequence["word"][0].tolist() == [-1, 0, 1, 2, -1]
+
+
+def write_checkpoint(name: str, directory: Path) -> Path:
+    """Write a random checkpoint with the architecture's own head of masked language modelling."""
+    write_architecture(name, directory)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = AutoModelForMaskedLM.from_pretrained(directory)
+        tied = set(model.all_tied_weights_keys)
+        with torch.no_grad():
+            for key, weight in model.named_parameters():
+                if not key.startswith(f"{model.base_model_prefix}.") and key not in tied:
+                    weight.add_(torch.randn_like(weight) * 0.2)
+    model.save_pretrained(directory)
+    return directory
+
+
+def load_for_losses(directory: Path, **options: Any) -> tuple[MultiTaskModel, Any, Any]:
+    """Return a model with masked_lm, its task, and a batch of changed copies."""
+    encoder = load_encoder(str(directory))
+    rows = [{"text": text} for text in TEXTS]
+    dataset = {
+        "data": {"files": {"train": rows}},
+        "input": {"text": "text"},
+        "tasks": {"mlm": {"kind": "masked_lm", "mask_rate": 0.4, **options}},
+    }
+    run = parse_run({"encoder": {"name": str(directory)}, "datasets": {"texts": dataset}}, where="run")
+    loaded = load_task_datasets(run.datasets, tokenizer=encoder.tokenizer, max_length=40)
+    model = MultiTaskModel.from_encoder(
+        encoder, tasks=loaded.tasks.values(), sharing={"kind": "hard"}, input_length=40, seed=0
+    ).eval()
+    collate = Collator(
+        list(loaded.splits["train"].values()),
+        pad=encoder.tokenizer.pad_token_id,
+        types="token_type_ids" in encoder.tokenizer.model_input_names,
+        corrupt={"mlm": loaded.tasks["mlm"].corrupt},
+        names=["texts"],
+    )
+    return model, loaded.tasks["mlm"], collate([(0, row) for row in range(len(TEXTS))])
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_losses_and_logits_are_those_of_transformers(name: str, tmp_path: Path) -> None:
+    directory = write_checkpoint(name, tmp_path)
+    model, task, batch = load_for_losses(directory)
+    stock = AutoModelForMaskedLM.from_pretrained(directory).eval()
+    targets = batch.tasks["mlm"].targets
+    labels = torch.full_like(batch.input_ids, -100)
+    rows, places = (targets["place"] >= 0).nonzero(as_tuple=True)
+    labels[rows, targets["place"][rows, places]] = targets["token"][rows, places]
+    with torch.inference_mode():
+        expected = stock(**batch.inputs, labels=labels)
+        loss = batch_losses(model, batch, {"mlm": task})["mlm"].loss
+        hidden = model.sharing(batch.inputs, {"mlm": torch.arange(len(TEXTS))})["mlm"]
+        logits = model.head("mlm").logits(hidden[rows, targets["place"][rows, places]])
+    assert float(loss) / len(rows) == pytest.approx(float(expected.loss), abs=1e-5)
+    assert torch.allclose(logits, expected.logits[labels != -100], atol=1e-5)
+    assert model.head("mlm").pretrained
+    output = model.head("mlm").model.get_output_embeddings()
+    if name != "albert" or output.weight.shape == model.sharing.encoder.get_input_embeddings().weight.shape:
+        assert output.weight is model.sharing.encoder.get_input_embeddings().weight
+
+
+@pytest.mark.parametrize("name", ["bert", "modernbert"])
+def test_predictions_are_those_of_fill_mask(name: str, tmp_path: Path) -> None:
+    directory = write_checkpoint(name, tmp_path / "checkpoint")
+    model, _, _ = load_for_losses(directory)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    predictor, fill = Predictor(model, tokenizer), pipeline("fill-mask", model=str(directory))
+    mask = tokenizer.mask_token
+    for text in (f"ada lives in {mask}.", f"the {mask} sings in {mask} today"):
+        ours, theirs = predictor.predict(text, task="mlm"), fill(text)
+        flat = [item for row in ours for item in (row if isinstance(row, list) else [row])]
+        expected = [item for row in theirs for item in (row if isinstance(row, list) else [row])]
+        assert len(flat) == len(expected)
+        for one, other in zip(flat, expected, strict=True):
+            assert {**one, "score": 0} == {**other, "score": 0}
+            assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+
+
+def test_a_head_without_weights_in_the_checkpoint_is_new_and_has_head_lr(tmp_path: Path) -> None:
+    new, _, _ = load_for_losses(write_encoder(tmp_path / "new"))
+    assert not new.head("mlm").pretrained
+    trained, _, _ = load_for_losses(write_checkpoint("bert", tmp_path / "trained"))
+    rates = {}
+    for name, model in (("new", new), ("trained", trained)):
+        options = nlpmtl.RunConfig.model_validate({"encoder": {"name": "x"}, "datasets": RUN_DATASETS}).optimizer
+        groups = build_optimizer(model, options, lr=1e-3, head_lr=1e-2, weight_decay=0.0).param_groups
+        rate_of = {id(p): group["lr"] for group in groups for p in group["params"]}
+        head = model.head("mlm").model
+        assert rate_of[id(model.sharing.encoder.get_input_embeddings().weight)] == 1e-3, "the tied weight"
+        rates[name] = rate_of[id(head.get_parameter("cls.predictions.bias"))]
+    assert rates == {"new": 1e-2, "trained": 1e-3}
+
+
+RUN_DATASETS = {
+    "t": {"data": {"files": {"train": []}}, "input": {"text": "t"}, "tasks": {"mlm": {"kind": "masked_lm"}}}
+}
+
+
+def make_run(directory: Path, **tables: Any) -> dict[str, Any]:
+    """Return a run with a classification, and masked_lm on its texts."""
+    files = {
+        split: str(write_rows(directory / f"{split}.jsonl", make_rows(count, seed=count)))
+        for split, count in (("train", 40), ("validation", 12))
+    }
+    return {
+        "output": str(directory / "out"),
+        "encoder": {"name": str(write_encoder(directory / "encoder", dropout=0.0)), "max_length": 24},
+        "datasets": {
+            "messages": {
+                "data": {"files": files},
+                "input": {"text": "text"},
+                "tasks": {"topic": {"kind": "classification", "label": "topic"}},
+            },
+            "texts": {"from": ["messages"], "tasks": {"mlm": {"kind": "masked_lm"}}},
+        },
+        "train": {"steps": 8, "batch_size": 8, "lr": 1e-3, "save_every": 4, "precision": "fp32"},
+        "eval": {"every": 4},
+        **tables,
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    phases = [{"datasets": ["texts"], "until": 0.5}, {"datasets": ["messages"], "until": 1.0}]
+    directory = tmp_path_factory.mktemp("mlm")
+    return train_tiny(make_run(directory, sampling={"kind": "phases", "phases": phases}))
+
+
+def test_domain_adaptive_pretraining_runs_in_phases(trained: Any) -> None:
+    losses = [step["losses"] for step in metrics(trained.output)]
+    assert [set(step) for step in losses] == [{"mlm"}] * 4 + [{"topic"}] * 4
+    scores = trained.result.scores
+    assert set(scores["mlm"]) == {"perplexity", "score", "rows"}
+    assert scores["mlm"]["rows"] == 12
+    assert scores.mean == scores["topic"]["score"], "masked_lm is not in the mean"
+    model, _ = load_model(str(trained.model_dir))
+    assert model.head("mlm").model.get_output_embeddings().weight is model.sharing.encoder.get_input_embeddings().weight
+
+
+def test_tied_weights_are_saved_once(trained: Any) -> None:
+    saved = weights(trained.model_dir)
+    assert "sharing.encoder.embeddings.word_embeddings.weight" in saved
+    assert not any(name.endswith("decoder.weight") for name in saved)
+    checkpoints = sorted((trained.output / "checkpoints").glob("step-*"))
+    assert not any(name.endswith("decoder.weight") for name in weights(checkpoints[-1]))
+
+
+def test_only_texts_with_the_mask_token_are_predicted(trained: Any) -> None:
+    predictor = Predictor.from_pretrained(trained.model_dir)
+    assert set(predictor.predict_all("ada lives in turin")) == {"topic"}
+    both = predictor.predict_all("ada lives in [MASK]")
+    assert set(both) == {"topic", "mlm"}
+    assert [set(item) for item in both["mlm"]] == [{"score", "token", "token_str", "sequence"}] * 5
+    with pytest.raises(ConfigError, match=r"task 'mlm' cannot predict for this input: it needs a text with the mask"):
+        predictor.predict("ada lives in turin", task="mlm")
+
+
+def test_a_run_with_masked_lm_only_is_selected_by_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    rows = run["datasets"]["messages"]
+    run["datasets"] = {"messages": {**rows, "tasks": {"mlm": {"kind": "masked_lm"}}}}
+    result = train_tiny(run).result
+    assert result.scores is not None
+    assert result.scores.mean == result.scores["mlm"]["score"] < 0
+
+
+def test_an_export_is_the_stock_model(trained: Any, tmp_path: Path) -> None:
+    predictor = Predictor.from_pretrained(trained.model_dir)
+    assert predictor.export(tmp_path / "stock", task="mlm") < 1e-5
+    assert read_json(tmp_path / "stock" / "config.json")["architectures"] == ["BertForMaskedLM"]
+    fill = pipeline("fill-mask", model=str(tmp_path / "stock"))
+    text = "ada lives in [MASK]"
+    for one, other in zip(predictor.predict(text, task="mlm"), fill(text), strict=True):
+        assert (one["token"], one["sequence"]) == (other["token"], other["sequence"])
+    with pytest.raises(ConfigError, match="task 'mlm' cannot be exported to ONNX"):
+        predictor.export(tmp_path / "onnx", to="onnx", task="mlm")
+
+
+def test_an_encoder_without_mask_token_is_refused(tmp_path: Path) -> None:
+    task = make_task()
+    tokenizer = write_tokenizer(tmp_path)
+    tokenizer.mask_token = None
+    task.tokenizer = tokenizer
+    with pytest.raises(ConfigError, match="has no mask token"):
+        task.fit({})
+
+
+def test_a_label_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run["datasets"]["texts"]["tasks"]["mlm"]["label"] = "topic"
+    with pytest.raises(ConfigError, match=r"datasets\.texts\.tasks\.mlm\.label: unknown key"):
+        parse_run(run, where="run")
+
+
+def test_a_frozen_head_does_not_freeze_the_encoder(trained: Any, tmp_path: Path) -> None:
+    """A run that continues without masked_lm keeps its head, whose tied weight belongs to the encoder."""
+    encoder = load_encoder(str(trained.model_dir))
+    topic = encoder.pretrained_tasks["topic"]
+    model = MultiTaskModel.from_encoder(encoder, tasks=[topic], sharing={"kind": "hard"}, input_length=24, seed=0)
+    assert model.sharing.encoder.get_input_embeddings().weight.requires_grad
+    assert not model.head("mlm").model.get_parameter("cls.predictions.bias").requires_grad
+
+
+def test_an_architecture_without_masked_lm_in_transformers_is_refused(tmp_path: Path) -> None:
+    config = transformers.XLNetConfig(vocab_size=30, d_model=16, n_layer=1, n_head=2, d_inner=16)
+    encoder = transformers.XLNetModel(config)
+    from nlpmtl.heads import HeadContext, stock_part
+
+    with pytest.raises(nlpmtl.ModelError, match="has no AutoModelForMaskedLM for the architecture 'xlnet'"):
+        stock_part(HeadContext(config, encoder=encoder), "AutoModelForMaskedLM")
+
+
+def test_targets_without_a_word_are_replaced(task: MaskedLM) -> None:
+    _, _, targets = corrupted(task, "ada lives in turin")
+    assert set(targets.sequence) == {"place", "token"}
+    assert replace(targets, count=targets.count) == targets
