@@ -38,7 +38,7 @@ def stock_loader(path: str, *, name: str, check: Callable[[], None], **options: 
             reason = explain_load_error(error)
             raise ModelError(f"the encoder {name!r} cannot be loaded as {auto_class}: {reason}") from error
         check()
-        check_finite(model.state_dict(), failed=f"the encoder {name!r} cannot be used")
+        check_finite(model.state_dict(), error_prefix=f"the encoder {name!r} cannot be used")
         return model, frozenset(info["missing_keys"])
 
     return load
