@@ -119,7 +119,7 @@ def _check_head(head: nn.Module, encoder: PreTrainedModel, *, task: str) -> None
 
 def _config(task: Task, stock: StockModel) -> dict[str, Any]:
     labels = task.labels or (task.name,)
-    if not isinstance(stock.problem_type, str) and not task.labels:  # a stock model without classes
+    if "Classification" not in stock.auto_class:
         return dict(stock.config)
     return {
         "id2label": dict(enumerate(labels)),

@@ -192,11 +192,12 @@ TEXTS = ["a cat", "ada lives in turin", "a b c d e f g h " * 3, "it", "a good fi
 def inputs_of(predictor: Predictor, kind: str) -> list[Any]:
     if kind == "masked_lm":
         return [f"{text} [MASK]" for text in TEXTS]
-    extra = {key: INPUTS[key] for key in predictor.tasks[kind].extra_inputs}
+    task = predictor.tasks[kind]
+    extra = {key: INPUTS[key] for key in task.extra_inputs.keys() - task.optional}
     if extra:
         rows = ({key: values[i % len(values)] for key, values in extra.items()} for i in range(len(TEXTS)))
         return [{"text": text, **row} for text, row in zip(TEXTS, rows, strict=True)]
-    return [(text, "a lamp") for text in TEXTS] if predictor.tasks[kind].takes_pairs else list(TEXTS)
+    return [(text, "a lamp") for text in TEXTS] if task.takes_pairs else list(TEXTS)
 
 
 def assert_close(first: Any, second: Any) -> None:
