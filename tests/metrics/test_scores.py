@@ -178,6 +178,7 @@ class TestCheckMetrics:
             "label_set": [[0], [1]],
             "number": [0.0, 1.0],
             "tags": [["O"]],
+            "relations": [[]],
         }
         passed = 0
         for reads, row in rows.items():
