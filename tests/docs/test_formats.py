@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import nlpmtl
 from docs.generate import DOCS
 from nlpmtl.cli import app
+from nlpmtl.tasks import SpanExtraction
 from nlpmtl.training.lock import HOLDER, hold_lock
 from tests.further_kinds import KINDS, make_datasets
 from tests.tiny import make_rows, make_run, train_tiny, write_rows
@@ -164,6 +165,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str
 
 def _predictions(model: Path, root: Path) -> dict[str, list[dict[str, Any]]]:
     predictor = nlpmtl.Predictor.from_pretrained(model)
+    for task in predictor.tasks.values():
+        if isinstance(task, SpanExtraction):
+            task.threshold = task.relation_threshold = 0.0  # so that there are spans and relations
     texts = ["Ada lives in Turin.", "Ada " * 100]
     predictions = [*predictor.predict_all(texts, all_scores=True), predictor.predict_all(("a cat", "a dog"))]
     spans = [span for row in predictions for span in row.get("places", [])]

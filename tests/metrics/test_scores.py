@@ -177,6 +177,7 @@ class TestCheckMetrics:
             "tree": [[{"head": 0, "deprel": "root"}]],
             "embedding": [[[1.0], [1.0]]],
             "relevances": [[0.0, 1.0]],
+            "relations": [[]],
         }
         passed = 0
         for reads, row in rows.items():
