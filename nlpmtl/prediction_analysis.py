@@ -18,6 +18,7 @@ from nlpmtl.data import TokenizedSplit
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Predictions, score_task
 from nlpmtl.fs import open_atomic
+from nlpmtl.registry import METRICS
 from nlpmtl.tasks import ExampleOutputs, ItemProbabilities, Prediction, Task
 
 RESAMPLES, _RESAMPLED_ROWS = 200, 1000
@@ -169,13 +170,16 @@ def score_intervals(task: Task, predictions: Predictions) -> dict[str, tuple[flo
     are multiplied by √(m/n) (m out of n bootstrap; Bickel, Götze and van Zwet, 1997). Undefined values are left out,
     as are metrics of fewer than two rows.
 
+    A task with a metric of which a row depends on the other rows has none.
+
     Args:
         task: the task.
         predictions: its predictions on a split.
     """
     rows = len(predictions)
     drawn = min(rows, _RESAMPLED_ROWS)
-    if rows < 2:
+    registered = [METRICS.get(name) for name in task.metrics if name in METRICS.names()]
+    if rows < 2 or not all(getattr(metric, "resampled", True) for metric in registered):
         return {}
     generator = np.random.Generator(np.random.PCG64(0))
     resampled: dict[str, list[float]] = {}

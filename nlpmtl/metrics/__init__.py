@@ -21,18 +21,21 @@ from typing import Any
 
 from nlpmtl.deprecation import REMOVED_IN
 from nlpmtl.metrics.accuracy import Accuracy
+from nlpmtl.metrics.attachment import LabeledAttachment, UnlabeledAttachment
 from nlpmtl.metrics.base import Metric, PredictionType
 from nlpmtl.metrics.correlation import Pearson, Spearman
 from nlpmtl.metrics.distance import MeanAbsoluteError, MeanSquaredError
 from nlpmtl.metrics.f1 import F1, MacroF1, MicroF1
 from nlpmtl.metrics.loss import Loss, Perplexity
 from nlpmtl.metrics.matthews import MatthewsCorrelation
+from nlpmtl.metrics.retrieval import RecallAt10
 from nlpmtl.metrics.scores import check, load_foreign, reads_losses, scores, task_score
 from nlpmtl.metrics.tags import SpanF1, TokenAccuracy, spans
 
 __all__ = [
     "F1",
     "Accuracy",
+    "LabeledAttachment",
     "Loss",
     "MacroF1",
     "MatthewsCorrelation",
@@ -43,9 +46,11 @@ __all__ = [
     "Pearson",
     "Perplexity",
     "PredictionType",
+    "RecallAt10",
     "SpanF1",
     "Spearman",
     "TokenAccuracy",
+    "UnlabeledAttachment",
     "check",
     "load_foreign",
     "reads_losses",

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 PredictionType: TypeAlias = str
 """Type of a prediction: "label" (a class id), "label_set" (a multi-hot list of 0 and 1), "number", "tags" (a list of
-strings), "loss" (losses instead of predictions, and numbers of items instead of references), or the name of a column
-type from a plugin, whose parsed values are scored as they are."""
+strings), "tree" (a head and a relation per word), "embedding" (the vectors of a text and, if it has one, of its pair;
+references are texts or classes), "loss" (losses instead of predictions, and numbers of items instead of references), or
+the name of a column type from a plugin, whose parsed values are scored as they are."""
 
 BUILT_IN_TYPES: tuple[PredictionType, ...] = ("label", "label_set", "number", "tags")
 LOSS: PredictionType = "loss"
@@ -57,6 +58,9 @@ class Metric(ABC):
     """False for errors, such as `mae`."""
     needs_positive: ClassVar[bool] = False
     """Whether `compute` requires `pos_label`, the id of the positive class."""
+    resampled: ClassVar[bool] = True
+    """Whether it may be computed on rows that are drawn with replacement, for a confidence interval; False for a metric
+    of a row that depends on the other rows."""
     takes_arrays: ClassVar[bool] = False
     """Whether `score` accepts sets of labels as a Boolean array, ``[rows, labels]``, as well as lists of 0 and 1."""
     reads: ClassVar[frozenset[PredictionType]]

@@ -14,8 +14,12 @@ FEATURES: dict[PredictionType, Value | List] = {
     "label_set": List(Value("int64")),
     "number": Value("float64"),
     "tags": List(Value("string")),
+    "tree": List({"head": Value("int64"), "deprel": Value("string")}),
+    "embedding": List(List(Value("float64"))),
     LOSS: Value("float64"),
 }
+_REFERENCES: dict[PredictionType, Value | List] = {"embedding": Value("string")}
+"""Types of references, where they differ from those of predictions."""
 
 
 class EvaluateMetric(evaluate.Metric):  # type: ignore[misc]  # `evaluate` has no types
@@ -40,7 +44,7 @@ class EvaluateMetric(evaluate.Metric):  # type: ignore[misc]  # `evaluate` has n
         return evaluate.MetricInfo(
             description=type(self._metric).__doc__ or self.name,
             citation="",
-            features=Features({"predictions": value, "references": value}),
+            features=Features({"predictions": value, "references": _REFERENCES.get(self._metric.reads_as, value)}),
         )
 
     def _build_data_dir(self) -> str:

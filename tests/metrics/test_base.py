@@ -24,7 +24,7 @@ from nlpmtl.metrics import (
     SpanF1,
     TokenAccuracy,
 )
-from nlpmtl.metrics.base import LOSS, defined
+from nlpmtl.metrics.base import defined
 from nlpmtl.metrics.evaluate_metric import FEATURES
 from nlpmtl.registry import METRICS
 
@@ -33,12 +33,14 @@ RIGHT: dict[PredictionType, list[Any]] = {
     "label_set": [[0, 1], [1, 1], [0, 0], [1, 0]],
     "number": [0.5, -1.0, 2.0, 3.5],
     "tags": [["B-a", "I-a"], ["O"], [], ["B-b"]],
+    "tree": [[{"head": 2, "deprel": "det"}, {"head": 0, "deprel": "root"}], [], [{"head": 0, "deprel": "root"}], []],
 }
 WRONG: dict[PredictionType, list[Any]] = {
     "label": [1, 0, 1, 1],
     "label_set": [[1, 1], [1, 1], [0, 1], [0, 0]],
     "number": [0.4, 2.0, -1.0, 3.5],
     "tags": [["B-a", "O"], ["O"], [], ["B-b"]],
+    "tree": [[{"head": 0, "deprel": "root"}, {"head": 1, "deprel": "det"}], [], [{"head": 0, "deprel": "root"}], []],
 }
 
 
@@ -48,7 +50,7 @@ def find(name: str) -> type[Metric]:
     return member
 
 
-EACH = [(name, shape) for name in METRICS.names() for shape in sorted(find(name).reads - {LOSS})]
+EACH = [(name, shape) for name in METRICS.names() for shape in sorted(find(name).reads & RIGHT.keys())]
 """Metrics of predictions, and the types that they read."""
 
 
@@ -56,7 +58,8 @@ def test_registered_metrics() -> None:
     classes = ["accuracy", "f1", "macro_f1", "matthews_correlation", "micro_f1"]
     numbers = ["mae", "mse", "pearsonr", "spearmanr"]
     losses = ["loss", "perplexity"]
-    assert METRICS.names() == sorted([*classes, *numbers, *losses, "span_f1", "token_accuracy"])
+    words = ["las", "span_f1", "token_accuracy", "uas"]
+    assert METRICS.names() == sorted([*classes, *numbers, *losses, *words, "recall_10"])
     assert [name for name in METRICS.names() if not find(name).higher_is_better] == ["loss", "mae", "mse", "perplexity"]
     assert [name for name in METRICS.names() if find(name).needs_positive] == ["f1"]
 

@@ -178,17 +178,20 @@ class TestCheckMetrics:
             "label_set": [[0], [1]],
             "number": [0.0, 1.0],
             "tags": [["O"]],
+            "tree": [[{"head": 0, "deprel": "root"}]],
+            "embedding": [[[1.0], [1.0]]],
         }
         passed = 0
         for reads, row in rows.items():
+            gold = ["a text"] if reads == "embedding" else row
             try:
                 check(name, reads=reads, pos_label=1)
             except ConfigError:
                 with pytest.raises(ValueError, match=f"{name} reads"):
-                    scores([name], predictions=row, references=row, reads=reads, pos_label=1)
+                    scores([name], predictions=row, references=gold, reads=reads, pos_label=1)
             else:
                 passed += 1
-                assert name in scores([name], predictions=row, references=row, reads=reads, pos_label=1)
+                assert name in scores([name], predictions=row, references=gold, reads=reads, pos_label=1)
         assert passed > 0
 
 

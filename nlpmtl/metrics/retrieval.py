@@ -1,0 +1,76 @@
+"""Recall at 10 of embeddings: fraction of texts with a correct one among the ten nearest.
+
+    recall@10 = 1/N · Σ_i [y_i ∈ {y_j : j ∈ N₁₀(i)}]
+
+Symbols:
+- N: number of texts that have a correct one in the corpus
+- N₁₀(i): the ten texts of the corpus with the highest cosine similarity to text i
+- y: for pairs, the second text of the pair; for texts with a class, the class
+- [·]: 1 if the condition holds, otherwise 0
+
+The corpus of pairs has each second text of the split once. The corpus of texts with a class has all other texts of the
+split, so a text whose class no other has is left out. It is from 0 to 1, and undefined if no text has a correct one.
+
+References:
+    Musgrave, Belongie and Lim (2020), A Metric Learning Reality Check, section 3.1, https://arxiv.org/abs/2003.08505
+
+Example:
+    >>> from nlpmtl.metrics import RecallAt10
+    >>> predictions = [[[1.0, 0.0], [0.9, 0.1]], [[0.0, 1.0], [0.1, 0.9]]]  # for each row the text and its pair
+    >>> RecallAt10().value(predictions, ["a pair", "another"])
+    1.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nlpmtl.metrics.base import Metric
+from nlpmtl.registry import METRICS
+
+_NEAREST = 10
+_AT_ONCE = 1024
+"""Texts whose similarities to the corpus are computed at once."""
+
+
+@METRICS.register("recall_10")
+class RecallAt10(Metric):
+    """Recall at 10: fraction of texts with a correct one among the ten nearest of the split, from 0 to 1.
+
+    The correct one is the second text of the pair, or any other text of the same class. Undefined: no text has a
+    correct one.
+
+    References:
+        Musgrave, Belongie and Lim (2020), A Metric Learning Reality Check
+    """
+
+    other_names = "recall_at_10 recall@10 r@10 hits_10 accuracy_at_10"
+
+    name = "recall_10"
+    resampled = False
+    reads = frozenset({"embedding"})
+
+    def score(self, predictions: Sequence[Sequence[Sequence[float]]], references: Sequence[str]) -> float | None:
+        queries = np.array([vectors[0] for vectors in predictions], dtype=np.float32)
+        ids = {name: i for i, name in enumerate(dict.fromkeys(references))}
+        keys = np.array([ids[name] for name in references])
+        paired = len(predictions[0]) > 1
+        if paired:
+            first = np.unique(keys, return_index=True)[1]
+            corpus, corpus_keys = np.array([predictions[i][1] for i in first], dtype=np.float32), keys[first]
+            counted = np.ones(len(keys), dtype=np.bool_)
+        else:
+            corpus, corpus_keys, counted = queries, keys, np.bincount(keys)[keys] > 1
+        found = 0
+        for start in range(0, len(queries), _AT_ONCE):
+            rows = np.arange(start, min(start + _AT_ONCE, len(queries)))
+            similarity = queries[rows] @ corpus.T
+            if not paired:
+                similarity[np.arange(len(rows)), rows] = -np.inf
+            nearest = np.argpartition(-similarity, min(_NEAREST, len(corpus)) - 1, axis=1)[:, :_NEAREST]
+            is_other = np.isfinite(np.take_along_axis(similarity, nearest, axis=1))
+            correct = (corpus_keys[nearest] == keys[rows, None]) & is_other
+            found += int((correct.any(axis=1) & counted[rows]).sum())
+        return found / int(counted.sum()) if counted.any() else None
