@@ -105,6 +105,10 @@ def _check_task(name: str, options: TaskOptions, *, dataset: DatasetConfig) -> N
         build_task(options, name=name, labels=options.labels, input=dataset.input.shape)
     kind = task_type(options.kind)
     kind.check_input(dataset.input.shape, task=name)
+    try:
+        kind.check_dataset(options, dataset)
+    except ValueError as error:
+        raise ConfigError(f"task {name!r}: {error}") from None
     pos_label = getattr(options, "pos_label", None)
     check_scoring(kind, options.metrics or kind.metrics, task=name, pos_label=pos_label)
     load_foreign(options.metrics or kind.metrics)

@@ -20,7 +20,7 @@ class CardTask:
 
     Args:
         kind: its task type.
-        input: shape of its input: "text", "pair" or "words".
+        input: shape of the input that it predicts for: "text", "pair" or "words".
         labels: names of its labels.
         output: short description of its predictions, for tasks without labels.
         pipeline_tag: the Hub's name of the task type.
@@ -45,7 +45,7 @@ class CardTask:
         """Return the description of a task."""
         return cls(
             kind=task.kind,
-            input=task.input,
+            input="text" if task.input == "pair" and not task.takes_pairs else task.input,
             labels=task.labels,
             output=task.describe_output(),
             pipeline_tag=task.pipeline_tag,

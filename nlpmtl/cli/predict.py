@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from itertools import tee
+from itertools import count, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,8 +20,12 @@ from nlpmtl.strict_json import to_json
 
 if TYPE_CHECKING:
     from nlpmtl.inference.predictor import Text
+    from nlpmtl.tasks import Task
 
 _ENDING = ".jsonl"
+_NULL = "their predictions are null"
+_SHOWN = 4
+"""Numbers of a vector that are shown for reading."""
 
 OnBadRow = Annotated[
     Literal["stop", "skip"],
@@ -96,6 +100,9 @@ def predict(
     encoding: Encoding = None,
     header: Header = None,
     all_scores: Annotated[bool, typer.Option("--all-scores", help="Include the probability of every label.")] = False,
+    conllu: Annotated[
+        bool, typer.Option("--conllu", help="Print the trees of a parsing task as the ten columns of CoNLL-U.")
+    ] = False,
     output: OutputFile = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output of --input.")] = False,
     revision: Revision = None,
@@ -109,6 +116,8 @@ def predict(
     """
     texts = [_decode(text) for text in texts or ()]
     _check_arguments(texts, input=input, output=output, overwrite=overwrite, text_column=text_column)
+    if conllu and output is not None:
+        raise ConfigError("--conllu prints to stdout: leave out --output, and write > FILE.conllu after the command")
     check_model(model)
     names = None if header is None else [name.strip() for name in header.split(",")]
     options: dict[str, Any] = {
@@ -119,7 +128,7 @@ def predict(
     if output is not None and input is not None and input != STDIN:
         _predict_files(model, input, output, {**options, "overwrite": overwrite})
     else:
-        _predict_texts(model, texts, input, output, options)
+        _predict_texts(model, texts, input, output, {**options, "conllu": conllu})
 
 
 def _predict_texts(
@@ -138,6 +147,9 @@ def _predict_texts(
     from nlpmtl.progress import progress_view
 
     predictor = load_predictor(model, **{key: options[key] for key in ("revision", "device", "dtype", "plugins")})
+    tasks = options["tasks"]
+    if options["conllu"]:
+        tasks = [_task_of_conllu(predictor.tasks, tasks)]
     # A bar would be drawn between the predictions on the same terminal.
     on_terminal = output is None and sys.stdout.isatty()
     view = progress_view(visible=not (on_terminal and sys.stderr.isatty()))
@@ -146,29 +158,32 @@ def _predict_texts(
     if input is not None:
         inputs = read_texts(
             input,
-            reader=InputReader(predictor.tasks, names=options["tasks"]),
+            reader=InputReader(predictor.tasks, names=tasks),
             on_bytes=progress.add_bytes,
             text_format=text_format,
             text_columns=text_columns,
             skip=options["on_bad_row"] == "skip",
         )
     to_text = _to_lines if input is None and on_terminal else _to_json
+    if options["conllu"]:
+        to_text = _conllu_writer(predictor.tasks[tasks[0]])
     with _open(output) as write, progress.open() if input is not None else nullcontext():
         to_predict, to_write = tee(inputs)
         # Bad rows are passed too, so that an error has the number of the row in the input.
         counted = (SKIPPED if isinstance(text, BadRow) else text for text in to_predict)
-        predictions = predictor.predict_all(counted, tasks=options["tasks"], all_scores=options["all_scores"])
+        predictions = predictor.predict_all(counted, tasks=tasks, all_scores=options["all_scores"])
         bad_rows = 0
         for text in to_write:
             predicted = next(predictions)
             if isinstance(text, BadRow):
                 bad_rows += 1
-                write(_dump({**text.row, "predictions": None, "error": text.error}))
+                if not options["conllu"]:
+                    write(_dump({**text.row, "predictions": None, "error": text.error}))
             else:
                 write(to_text(text, predicted))
             if input is not None:
                 progress.add_input()
-    _report_bad_rows(bad_rows)
+    _report_bad_rows(bad_rows, outcome="left out" if options["conllu"] else _NULL)
 
 
 def _predict_files(model: str, input: str, output: Path, options: dict[str, Any]) -> None:
@@ -192,9 +207,9 @@ def _predict_files(model: str, input: str, output: Path, options: dict[str, Any]
         _report_bad_rows(result.bad_rows)
 
 
-def _report_bad_rows(count: int) -> None:
+def _report_bad_rows(count: int, *, outcome: str = _NULL) -> None:
     if count:
-        echo(f"{count} invalid row(s): their predictions are null", err=True)
+        echo(f"{count} invalid row(s): {outcome}", err=True)
 
 
 def _decode(argument: str) -> str:
@@ -250,6 +265,28 @@ def _to_json(text: Text, predictions: Mapping[str, Any]) -> str:
     return _dump({**_as_row(text), "predictions": predictions})
 
 
+def _task_of_conllu(tasks: Mapping[str, Task], names: Sequence[str] | None) -> str:
+    """Return the name of the task that predicts trees; ConfigError if there is not exactly one."""
+    from nlpmtl.inference.task_inputs import check_task_names
+    from nlpmtl.tasks import Task
+
+    check_task_names(names, tasks)
+    fitting = [name for name in names or tasks if type(tasks[name]).conllu is not Task.conllu]
+    if len(fitting) != 1 or (names is not None and len(names) > 1):
+        known = [f"{name} ({task.kind})" for name, task in tasks.items() if type(task).conllu is not Task.conllu]
+        advice = f"name one task with --task: {', '.join(known)}" if known else "no task of this model predicts trees"
+        raise ConfigError(f"--conllu writes the trees of one task: {advice}")
+    return fitting[0]
+
+
+def _conllu_writer(task: Task) -> Callable[[Text, Mapping[str, Any]], str]:
+    """Return a function that formats the predictions for a text as a sentence of CoNLL-U."""
+    from nlpmtl.data.conll import format_conllu
+
+    numbers = count(1)
+    return lambda _, predictions: format_conllu(task.conllu(predictions[task.name]) or (), number=next(numbers))
+
+
 def _dump(row: Mapping[str, Any]) -> str:
     """Return one line of JSON, also for readers that treat NEL and U+2028 as line ends."""
     return to_json(row) + "\n"
@@ -273,10 +310,15 @@ def _as_row(text: Text) -> Mapping[str, Any]:
 def _format(prediction: Any) -> str:
     if not isinstance(prediction, list | dict):  # a task type of a plugin
         return str(prediction)
+    if prediction and isinstance(prediction, list) and all(isinstance(item, float) for item in prediction):
+        shown = ", ".join(f"{number:.4f}" for number in prediction[:_SHOWN])
+        return f"[{shown}, …] ({len(prediction)} numbers)"
     if isinstance(prediction, list):
         separator = "  " if any("word" in part for part in prediction) else ", "
         return separator.join(map(_format, prediction)) or "none"
     if "word" in prediction:
+        if "deprel" in prediction:
+            return f"{prediction['word']}/{prediction['deprel']}:{prediction['head']}"
         return f"{prediction['word']}/{prediction.get('entity_group', prediction.get('entity'))}"
     truncated = "  (from the beginning: the text is too long)" if "truncated" in prediction else ""
     if "labels" in prediction:

@@ -62,7 +62,7 @@ class TaskOptions(KindOptions):
     @property
     def has_column_per_label(self) -> bool:
         """Whether `label` is a list of columns with 0 and 1, one per label."""
-        return not isinstance(getattr(self, "label", ""), str)
+        return isinstance(getattr(self, "label", None), tuple)
 
     @property
     def columns(self) -> tuple[str, ...]:

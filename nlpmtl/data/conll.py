@@ -1,11 +1,11 @@
-"""CoNLL files: a word per line with its tags in columns, and an empty line after each sentence; also CoNLL-U."""
+"""CoNLL files: a word per line with its tags in columns, an empty line after each sentence. CoNLL-U is also written."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nlpmtl.data.example import has_surrogate
 from nlpmtl.data.lines import MOST_EMPTY_LINES, strip_line_end, undecodable
@@ -123,6 +123,36 @@ def read_conll(
             yield number, words
         else:
             yield number, {name: [fields[index] for fields in words] for name, index in columns.items()}
+
+
+def format_conllu(words: Sequence[Mapping[str, Any]], *, number: int) -> str:
+    """Return a sentence as ten columns of CoNLL-U, with its comments and an empty line at the end.
+
+    Args:
+        words: for each word its "form", its "start" and "end" in the text, and values of other columns by their names
+            in `CONLLU_COLUMNS`; a missing one is ``_``. Without words there is no sentence.
+        number: number of the sentence.
+
+    Example:
+        >>> print(format_conllu([{"form": "Go", "start": 0, "end": 2, "head": 0, "deprel": "root"}], number=1), end="")
+        # sent_id = 1
+        # text = Go
+        1	Go	_	_	_	_	0	root	_	_
+        <BLANKLINE>
+    """
+    lines, text = [], ""
+    for index, word in enumerate(words, 1):
+        follows = index < len(words)
+        spaced = follows and words[index]["start"] > word["end"]
+        fields = {"id": index, "misc": "SpaceAfter=No" if follows and not spaced else "_", **word}
+        lines.append("\t".join(_to_field(fields.get(column)) for column in CONLLU_COLUMNS))
+        text += _to_field(word["form"]) + " " * spaced
+    return "\n".join([f"# sent_id = {number}", f"# text = {text}", *lines, "", ""]) if lines else ""
+
+
+def _to_field(value: Any) -> str:
+    """Return a field; line ends and tabs in it become spaces, and a missing value ``_``."""
+    return "_" if value in (None, "") else re.sub(r"[\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", " ", str(value))
 
 
 def _check_columns(columns: Mapping[str, int], width: int, *, where: str) -> None:

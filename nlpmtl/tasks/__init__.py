@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import Classification, LabelTask
+from nlpmtl.tasks.embedding import Embedding
 from nlpmtl.tasks.error_analysis import Cells, Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
 from nlpmtl.tasks.fields import TaskFields, build_task, task_from_config, task_type
 from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, parse_context, read_columns
@@ -16,6 +17,7 @@ from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.losses import LabelLoss
 from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction, decode_all
+from nlpmtl.tasks.parsing import Parsing
 from nlpmtl.tasks.pooling import PooledFields, pooling_argument
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.reporting import ItemProbabilities, RowError
@@ -28,6 +30,7 @@ __all__ = [
     "Cells",
     "Classification",
     "Confusion",
+    "Embedding",
     "ErrorAnalysis",
     "ExampleOutputs",
     "ItemProbabilities",
@@ -39,6 +42,7 @@ __all__ = [
     "Logits",
     "Multilabel",
     "OutputOptions",
+    "Parsing",
     "PooledFields",
     "Prediction",
     "Regression",

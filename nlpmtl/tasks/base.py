@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import PrivateAttr
 
-from nlpmtl.config import TaskOptions
+from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import (
     Example,
     LabelType,
@@ -115,6 +115,14 @@ class Task(ReportedTask, ABC):
                 check(metric, reads=cls.prediction_type(metric), pos_label=pos_label)
             except ConfigError as error:
                 raise ConfigError(f"task {task!r}: {error}") from None
+
+    @classmethod
+    def check_dataset(cls, options: Any, dataset: DatasetConfig) -> None:
+        """Check a config table against its dataset, before the rows are read. Default: nothing.
+
+        Raises:
+            ValueError: the rule that they break.
+        """
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:

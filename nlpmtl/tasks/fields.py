@@ -168,8 +168,8 @@ class TaskFields(StrictModel):
     def options_model(cls) -> type[TaskOptions]:
         """Return the model of the tables of this type in config files, made from the fields of the class."""
         optional = getattr(cls, "optional", ())
-        base = LabelledOptions if "label" in cls.columns else TaskOptions
-        keys = {key: _column_key(key, key in optional) for key in cls.columns if key != "label"}
+        base = LabelledOptions if "label" in cls.columns and "label" not in optional else TaskOptions
+        keys = {key: _column_key(key, key in optional) for key in cls.columns if key != "label" or key in optional}
         learned = cls.fitted | cls.calibrated
         keys |= {
             field.alias or name: _config_key(field) for name, field in cls.own_fields().items() if name not in learned

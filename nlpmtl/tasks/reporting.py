@@ -54,6 +54,23 @@ class ReportedTask(TaskFields):
 
     plots: ClassVar[tuple[str, ...]] = ()
     """Names of the plots of its predictions: "confusion_matrix", "precision_recall" or "scatter"."""
+    view: ClassVar[str | None] = None
+    """How the page of the server shows a prediction, such as "tree"; default: what suits its JSON value."""
+
+    embeds: ClassVar[bool] = False
+    """Whether a prediction is a vector, a list of numbers, for the route `/embed` of the server."""
+
+    def conllu(self, formatted: Any) -> list[dict[str, Any]] | None:
+        """Return the fields of each word of a formatted prediction for a CoNLL-U file; None: it has no such form.
+
+        Args:
+            formatted: what `Task.format` returned.
+
+        Returns:
+            For each word "form", its "start" and "end" in the text, and columns of CoNLL-U by their lower-case names,
+            such as "head". Default: None.
+        """
+        return None
 
     def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
         """Return the probability of each predicted item and whether it is right. Default: `Prediction.score`."""

@@ -28,6 +28,7 @@ from nlpmtl.model import MultiTaskModel, batch_losses
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
 from nlpmtl.task_datasets import load_split, load_task_datasets
 from nlpmtl.tasks import task_from_config
+from tests.further_kinds import make_datasets
 from tests.tiny import interrupt, make_rows, make_run, read_json, train_tiny, weights, write_rows
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -60,7 +61,9 @@ def run_of(directory: Path, *, dropout: float, **train: Any) -> dict[str, Any]:
     for dataset in run["datasets"].values():
         dataset["tasks"] = {options["kind"]: options for options in dataset["tasks"].values()}
         kinds |= dataset["tasks"].keys()
-    assert kinds == set(KINDS) - {PLUGIN}, "a new kind needs rows in `tests.tiny.make_run`"
+    further = make_datasets(directory)
+    run["datasets"] |= further
+    assert kinds | further.keys() == set(KINDS) - {PLUGIN}, "a new kind needs rows in `tests.further_kinds`"
     rows = [{**row, "years": f"{i % 5}-{i % 7 + 5}" if i % 4 else None} for i, row in enumerate(make_rows(40))]
     files = {split: str(write_rows(directory / f"{split}.jsonl", rows)) for split in ("train", "validation")}
     tasks = {PLUGIN: {"kind": PLUGIN, "label": "years"}}
@@ -115,7 +118,7 @@ def difference(kind: str, first: Path, second: Path) -> float:
     one, other = weights(first), weights(second)
     assert one.keys() == other.keys()
     names = [name for name in one if "_head." not in name or f"{kind}_head." in name]
-    assert any("_head." in name for name in names)
+    assert any("_head." in name for name in names) or kind == "embedding", "only its head has no weights"
     return max(float((one[name] - other[name]).abs().max()) for name in names)
 
 
@@ -148,18 +151,27 @@ def test_row_weights_of_2_and_0_are_the_row_twice_and_left_out(kind: str, runs: 
     datasets = list(loaded.splits["train"].values())
     place, rows = next((i, rows) for i, rows in enumerate(datasets) if kind in rows.labels)
     first, second = [int(row) for row in rows.labels[kind].labelled.nonzero()[0][:2]]
-    collate = Collator(datasets, pad=predictor.tokenizer.pad_token_id, types=True)
+    collate = Collator(datasets, pad=predictor.tokenizer.pad_token_id, types=True, words=True)
 
     def loss(indices: list[int], weight: list[float] | None = None) -> float:
         batch = collate([(place, row) for row in indices])
         part = batch.tasks[kind]
-        assert len(part.sequences) == len(indices)
         if weight is not None:
             batch.tasks[kind] = TaskBatch(  # type: ignore[index]
-                part.sequences, part.targets, torch.tensor(weight), time=part.time, words=part.words
+                part.sequences,
+                part.targets,
+                torch.tensor(weight),
+                example=part.example,
+                position=part.position,
+                time=part.time,
+                words=part.words,
             )
         return float(batch_losses(model, batch, {kind: loaded.tasks[kind]})[kind].loss.detach())
 
+    if loaded.tasks[kind].coupled:  # the other rows of the step matter, whatever their weight
+        both = loss([first, second], [2.0, 0.0]) + loss([first, second], [0.0, 2.0])
+        assert both == pytest.approx(2 * loss([first, second]), rel=1e-9)
+        return
     assert loss([first, second], [2.0, 0.0]) == pytest.approx(loss([first, first]), rel=1e-9)
     assert loss([first, second]) == pytest.approx(loss([first]) + loss([second]), rel=1e-9)
 

@@ -1,0 +1,279 @@
+"""Dependency parsing: the head of each word of a sentence and its relation to it, as one tree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from nlpmtl.data import IGNORED, ColumnType, Example, LabelType, Targets, TaskBatch, TextInput, TokenSequence
+from nlpmtl.registry import COLUMN_TYPES, TASKS
+from nlpmtl.tasks.base import Task
+from nlpmtl.tasks.calibration import fit_temperature
+from nlpmtl.tasks.classification import entropy, upcast
+from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors
+from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction, softmax
+from nlpmtl.tasks.reporting import RowError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from nlpmtl.heads import HeadContext, Outputs
+
+ROOT, UNSPECIFIED = "root", "dep"
+"""Relations of words without a token: of the root of a sentence without any token, and of all others."""
+_NO_HEAD = -1e9
+"""Score of what cannot be a head, as in `ParserHead`."""
+_NEVER = -1e4
+"""Log-probability below which a word is no head of another: its score is `_NO_HEAD`, or the smallest number."""
+_SHOWN = 5
+"""Maximum number of words in a message."""
+
+
+@COLUMN_TYPES.register("heads")
+class Heads(ColumnType):
+    """The head of each word in a dependency tree: the number of a word, counted from 1, or 0 for the root."""
+
+    arrow = pa.list_(pa.int64())
+    json_schema: ClassVar[Mapping[str, Any]] = {"type": "array", "items": {"type": "integer", "minimum": 0}}
+
+    @staticmethod
+    def parse(value: Any, example: Example) -> list[int]:
+        if not isinstance(value, list):
+            raise ValueError("a list with the head of each word was expected")
+        heads = [_to_head(head, number) for number, head in enumerate(value, 1)]
+        if example.input is not None and len(heads) != len(example.words):
+            raise ValueError(f"one head per word was expected: {len(heads)} heads for {len(example.words)} words")
+        check_tree(heads)
+        return heads
+
+
+def _to_head(value: Any, number: int) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        raise ValueError(f"head {number}: a whole number was expected, 0 for the root")
+    return int(value)
+
+
+def check_tree(heads: Sequence[int]) -> None:
+    """Check that heads are those of one tree with one root.
+
+    Args:
+        heads: the number of the head of each word, counted from 1; 0 for the root.
+
+    Raises:
+        ValueError: what is wrong, with the words counted from 1.
+    """
+    for word, head in enumerate(heads, 1):
+        if not 0 <= head <= len(heads):
+            raise ValueError(f"word {word} has the head {head}, but the sentence has {len(heads)} words")
+    roots = [word for word, head in enumerate(heads, 1) if head == 0]
+    if len(roots) != 1:
+        where = f"found {len(roots)}: words {_join(roots)}" if roots else "found none"
+        raise ValueError(f"not a tree: exactly one word must have the head 0 (the root), {where}")
+    reached, pending = {0}, [0]
+    dependents: dict[int, list[int]] = {}
+    for word, head in enumerate(heads, 1):
+        dependents.setdefault(head, []).append(word)
+    while pending:
+        found = dependents.get(pending.pop(), [])
+        reached.update(found)
+        pending.extend(found)
+    apart = [word for word in range(1, len(heads) + 1) if word not in reached]
+    if apart:
+        raise ValueError(f"not a tree: no path leads from the root to the words {_join(apart)}, which contain a cycle")
+
+
+def _join(words: Sequence[int]) -> str:
+    return ", ".join(map(str, words[:_SHOWN])) + (", …" if len(words) > _SHOWN else "")
+
+
+@TASKS.register("parsing")
+class Parsing(Task):
+    """Dependency parsing: biaffine scores of arcs and relations (Dozat and Manning, 2017), and the best tree.
+
+    The loss of a word is the sum of the cross-entropies of its head and of its relation to its gold head. Every
+    prediction is a tree with one root. A word without a token, or beyond the maximum input length, is attached to the
+    root of the tree as "dep", with a score of 0.
+    """
+
+    kind = "parsing"
+    other_names = "dependency dependency_parsing parser dependency_parser biaffine biaffine_parser tree depparse syntax"
+    view = "tree"
+    plots = ("confusion_matrix",)
+    exportable = False  # the head searches the best tree
+    columns: ClassVar[Mapping[str, LabelType]] = {"heads": "heads", "deprels": "tags"}
+    prediction_types = ("tree",)
+    inputs = frozenset({"words"})
+    metrics: ClassVar[tuple[str, ...]] = ("las", "uas")
+
+    strip_subtypes: bool = False
+    """Whether the subtypes of relations are left out: `nsubj:pass` is read as `nsubj`."""
+
+    def check_fields(self) -> None:
+        self.labels = tuple(dict.fromkeys(map(self._relation, self.labels)))
+        super().check_fields()
+
+    def _relation(self, name: str) -> str:
+        """Return a relation, without its subtype if they are left out."""
+        return name.partition(":")[0] or name if self.strip_subtypes else name
+
+    def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
+        """Return the words, truncated."""
+        return [example.text_input(words=True)]
+
+    def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
+        """Return the head and the relation of each word that has a token, and whose head has one."""
+        has_token = np.append(True, _has_token(sequences))  # the root first
+        heads = np.array(example.labels["heads"], dtype=np.int64)
+        kept = has_token[1:] & has_token[heads]
+        ids = {name: i for i, name in enumerate(self.labels)}
+        relations = np.array([ids.get(self._relation(name), IGNORED) for name in example.labels["deprels"]])
+        if not kept.any():
+            return None
+        return Targets(
+            int(kept.sum()),
+            {"heads": np.where(kept, heads, IGNORED), "relations": np.where(kept, relations, IGNORED)},
+        )
+
+    def gold(self, example: Example) -> Any:
+        """Return the head of each word and its relation to it, ``[{"head": 2, "deprel": "det"}, …]``."""
+        labels = example.labels
+        if not labels:
+            return None
+        return [
+            _word(head, self._relation(name)) for head, name in zip(labels["heads"], labels["deprels"], strict=True)
+        ]
+
+    def build_head(self, context: HeadContext) -> nn.Module:
+        from nlpmtl.heads import ParserHead, token_head_config
+
+        dropout = token_head_config(context.config).dropout_out
+        return ParserHead(context.width, relations=len(self.labels), dropout=dropout)
+
+    def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        from torch.nn.functional import cross_entropy
+
+        arcs, relations = (
+            cross_entropy(upcast(outputs[name]).transpose(1, 2), batch.targets[target], reduction="none")
+            for name, target in (("arcs", "heads"), ("relations", "relations"))
+        )
+        return (arcs + relations).sum(dim=1)
+
+    def uncertainty(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        """Return the mean of the normalised entropies of the head and of the relation, summed over words."""
+        logs = upcast(outputs["arcs"]).log_softmax(dim=-1)
+        heads = (logs > _NEVER).sum(dim=-1).clamp(min=2)
+        of_arcs = -(logs.exp() * logs).sum(dim=-1) / heads.log()
+        return ((of_arcs + entropy(outputs["relations"])) / 2)[batch.targets["heads"] != IGNORED].sum()
+
+    def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
+        return [self._decode(item) for item in items]
+
+    def _decode(self, item: ExampleOutputs) -> Prediction:
+        has_token = _has_token(item.sequences)
+        count, heads = len(has_token), item.outputs["heads"][0].astype(np.int64)[: len(has_token)]
+        arcs = softmax(item.outputs["arcs"][0][:count, : count + 1] / self.temperature)
+        relations = softmax(item.outputs["relations"][0][:count] / self.temperature)
+        words, best = np.arange(count), relations.argmax(axis=-1)
+        scores = np.where(has_token, arcs[words, heads] * relations[words, best], 0.0)
+        with_root = np.flatnonzero(has_token & (heads == 0))
+        root = int(with_root[0]) + 1 if len(with_root) else 1
+        value = [
+            _word(head, self.labels[label]) if known else _word(root, UNSPECIFIED)
+            for head, label, known in zip(heads.tolist(), best.tolist(), has_token.tolist(), strict=True)
+        ]
+        if count and not len(with_root):  # no word has a token
+            value[0] = _word(0, ROOT)
+        return Prediction(value, scores.tolist())
+
+    def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
+        """One object per word, ``[{"word": "Ada", "start": 0, "end": 3, "head": 2, "deprel": "nsubj", "score": 0.9}]``.
+
+        `head` is the number of a word, counted from 1, and 0 for the root. ``text[start:end] == word``. The score is
+        the probability of the head times that of the relation.
+        """
+        words = zip(example.words, prediction.value, prediction.score, strict=True)
+        return [
+            {"word": example.text[start:end], "start": start, "end": end, **word, "score": score}
+            for (start, end), word, score in words
+        ]
+
+    def output_type(self, options: OutputOptions = DEFAULT_OUTPUT) -> pa.DataType | None:
+        fields = {"word": pa.string(), "start": pa.int64(), "end": pa.int64(), "head": pa.int64()}
+        return pa.list_(pa.struct({**fields, "deprel": pa.string(), "score": pa.float64()}))
+
+    def conllu(self, formatted: Any) -> list[dict[str, Any]] | None:
+        return [{**word, "form": word["word"]} for word in formatted]
+
+    def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:
+        """Fit one temperature to the heads, and to the relations of words whose predicted head is right."""
+        ids = {name: i for i, name in enumerate(self.labels)}
+        logits: list[NDArray[np.floating]] = []
+        targets: list[int] = []
+        for item, words in zip(items, gold, strict=True):
+            outputs, has_token = item.outputs, _has_token(item.sequences)
+            exists = np.append(True, has_token)
+            for word in np.flatnonzero(has_token).tolist():
+                head, relation = words[word]["head"], words[word]["deprel"]
+                if exists[head]:
+                    logits.append(outputs["arcs"][0][word, : len(exists)])
+                    targets.append(head)
+                if outputs["heads"][0][word] == head and relation in ids:
+                    logits.append(outputs["relations"][0][word])
+                    targets.append(ids[relation])
+        if logits:
+            padded = np.full((len(logits), max(map(len, logits))), _NO_HEAD)
+            for row, values in zip(padded, logits, strict=True):
+                row[: len(values)] = values
+            self.temperature = fit_temperature(padded, np.array(targets))
+
+    def error_analysis(self, values: Sequence[Any], gold: Sequence[Any]) -> ErrorAnalysis | None:
+        """Return counts of words by relation."""
+        predicted, expected = ([[word["deprel"] for word in words] for words in rows] for rows in (values, gold))
+        return count_errors(self.plots[0], predicted, expected, names=list(self._label_names(expected)))
+
+    def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
+        """Compare the heads and relations of the words."""
+        wrong = [i for i, (word, label) in enumerate(zip(prediction.value, gold, strict=True)) if word != label]
+        if not wrong:
+            return None
+        gold_text, predicted_text = (_describe(words, wrong, example) for words in (gold, prediction.value))
+        return self._error(prediction, gold, gold_text, predicted_text)
+
+    def baselines(
+        self, train: Sequence[Any], gold: Sequence[Any], rng: np.random.Generator
+    ) -> Mapping[str, Sequence[Any]]:
+        """Attach each word to the next one, or to the one before, with the most frequent relation of train."""
+        roots, others = (
+            Counter(word["deprel"] for words in train for word in words if (word["head"] == 0) is is_root)
+            for is_root in (True, False)
+        )
+        root, usual = (counts.most_common(1)[0][0] if counts else ROOT for counts in (roots, others))
+        return {
+            "next word": [[*(_word(i, usual) for i in range(2, len(words) + 1)), _word(0, root)] for words in gold],
+            "word before": [[_word(0, root), *(_word(i, usual) for i in range(1, len(words)))] for words in gold],
+        }
+
+
+def _word(head: int, relation: str) -> dict[str, Any]:
+    """Return a word of a tree, as metrics compare it."""
+    return {"head": head, "deprel": relation}
+
+
+def _has_token(sequences: Sequence[TokenSequence]) -> NDArray[np.bool_]:
+    """Return whether each word of an example has a token, ``[words]``."""
+    words = sequences[0].words
+    assert words is not None, "the sequences of a text without words"
+    return words >= 0
+
+
+def _describe(tree: Sequence[Mapping[str, Any]], wrong: Sequence[int], example: Example) -> str:
+    """Return the heads and relations of some words, such as ``Ada ← lives/nsubj, lives ← ROOT/root``."""
+    names = ["ROOT", *(example.text[start:end] for start, end in example.words)]
+    return ", ".join(f"{names[i + 1]} ← {names[tree[i]['head']]}/{tree[i]['deprel']}" for i in wrong)
