@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -24,7 +24,7 @@ from nlpmtl.serving.limits import Limits
 from nlpmtl.serving.metrics import CONTENT_TYPE, Metrics
 from nlpmtl.serving.middleware import RequestMiddleware
 from nlpmtl.serving.pages import add_pages
-from nlpmtl.serving.schemas import Inputs, LabelScore, request_models, to_tei_scores
+from nlpmtl.serving.schemas import EmbedRequest, Inputs, LabelScore, cut_embedding, request_models, to_tei_scores
 from nlpmtl.tasks import Task
 
 _LOG = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def create_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[Fast
 def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, metrics: Metrics, limits: Limits) -> None:
     tasks = predictor.tasks
 
-    async def compute(request: Request, inputs: Inputs, key: _PredictKey, *, truncate: bool | None) -> list[Any]:
+    async def compute(request: Request, inputs: Inputs, key: _PredictKey, *, truncate: bool | None = None) -> list[Any]:
         if len(inputs.values) > limits.inputs:
             raise HTTPException(413, f"{len(inputs.values)} inputs: at most {limits.inputs} in one request")
         try:
@@ -111,6 +111,29 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
     predict.__annotations__["body"], predict_task.__annotations__["body"] = request_models(tasks)
     app.post("/predict", responses=ERRORS)(predict)
     app.post("/predict/{task}", responses=ERRORS)(predict_task)
+    embedding = next((name for name, task in tasks.items() if task.embeds), None)
+    if embedding is not None:
+        _add_embeddings(app, compute, predictor=predictor, task=embedding)
+
+
+def _add_embeddings(app: FastAPI, compute: Callable[..., Any], *, predictor: Predictor, task: str) -> None:
+    """Add the route of embeddings, of the first task that predicts them."""
+
+    @app.post("/embed", responses=ERRORS)
+    async def embed(body: EmbedRequest, request: Request) -> list[list[float]]:
+        """Embeddings, one for each text."""
+        texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
+        results = await compute(request, Inputs([[text] for text in texts], batch=True), _PredictKey((task,), False))
+        if body.truncate is False:
+            longest = predictor.model.config.input_length
+            for number, text in enumerate(texts, 1):
+                if len(predictor.tokenizer(text, verbose=False)["input_ids"]) > longest:
+                    raise HTTPException(413, f"input {number} exceeds the maximum length, and `truncate` is false")
+        try:
+            vectors = [cut_embedding(predictions[task], body.dimensions) for predictions in results]
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
+        return JSONResponse(vectors)  # type: ignore[return-value]
 
 
 def _add_status(
@@ -153,6 +176,7 @@ def _describe(task: Task) -> dict[str, Any]:
         "extra_inputs": sorted(task.extra_inputs),
         "required_inputs": sorted(task.extra_inputs.keys() - task.optional),
         "only_by_name": task.only_by_name,
+        "view": task.view,
     }
     return {**described, **{key: value for key, value in optional.items() if value}}
 

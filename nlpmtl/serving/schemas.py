@@ -1,7 +1,8 @@
-"""Request and response schemas. Those of a single task match `/predict` of text-embeddings-inference."""
+"""Request and response schemas. Those of a single task, and of embeddings, match text-embeddings-inference (TEI)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -148,6 +149,25 @@ class TaskRequest(_Request):
     """Only "right": long inputs are truncated at their end."""
 
 
+class EmbedRequest(BaseModel):
+    """Body of `/embed`."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    inputs: str | Annotated[list[str], Field(min_length=1, fail_fast=True)]
+    """A text, or a batch of texts."""
+    truncate: bool | None = None
+    """False: refuse inputs above the maximum length; otherwise their beginning is read."""
+    truncation_direction: Literal["right", "Right"] = "right"
+    """Only "right": long inputs are truncated at their end."""
+    normalize: Literal[True] = True
+    """Only true: embeddings have the length 1."""
+    prompt_name: None = None
+    """Only null: the model has no prompts."""
+    dimensions: int | None = Field(None, gt=0)
+    """Cut embeddings to this many numbers, and normalise them again."""
+
+
 def request_models(tasks: Mapping[str, Task]) -> tuple[type[PredictRequest], type[TaskRequest]]:
     """Return the bodies of `/predict` and `/predict/{task}`, with the further inputs of a model's tasks."""
     types = {key: name for task in tasks.values() for key, name in task.extra_inputs.items()}
@@ -174,6 +194,20 @@ class ErrorResponse(BaseModel):
 
     error: str
     error_type: Literal["Validation", "Backend", "Overloaded", "Unhealthy"]
+
+
+def cut_embedding(vector: Sequence[float], dimensions: int | None) -> list[float]:
+    """Return the first numbers of an embedding, with the length 1 again.
+
+    Raises:
+        ValueError: the embedding has fewer numbers.
+    """
+    if dimensions is None:
+        return list(vector)
+    if dimensions > len(vector):
+        raise ValueError(f"dimensions: the embeddings of this model have {len(vector)} numbers, found {dimensions}")
+    norm = math.hypot(*vector[:dimensions]) or 1.0
+    return [number / norm for number in vector[:dimensions]]
 
 
 def to_tei_scores(prediction: Any) -> Any:

@@ -99,6 +99,28 @@ function spansView(task, text, spans) {
   return [read, make("details", "", styled("quiet", make("summary", count(spans.length, "span"))), table)];
 }
 
+/* ---- Trees ---- */
+
+/* The words of a dependency tree as nested lists: each word with its relation, below its head. */
+function treeView(words) {
+  const items = words.map((word) => ({ word, inside: [] }));
+  const roots = [];
+  for (const item of items) (item.word.head ? items[item.word.head - 1].inside : roots).push(item);
+  const list = (inside) => make("ul", "", ...inside.map(entry));
+  const entry = ({ word, inside }) =>
+    make("li", "", make("b", word.word), " ", make("small", word.deprel), ...(inside.length ? [list(inside)] : []));
+  const rows = words.map((word, index) => {
+    const name = make("th", `${index + 1} ${word.word}`);
+    name.scope = "row";
+    const head = word.head ? `${word.head} ${words[word.head - 1].word}` : "—";
+    return make("tr", "", name, make("td", word.deprel), make("td", head), make("td", percent(word.score)));
+  });
+  const table = styled("spans", make("table", "", make("tbody", "", ...rows)));
+  const tree = styled("tree", list(roots));
+  tree.dir = "auto";
+  return [tree, make("details", "", styled("quiet", make("summary", count(words.length, "word"))), table)];
+}
+
 /* ---- Other predictions ---- */
 
 function bars(scores, predicted) {
@@ -125,8 +147,12 @@ function bars(scores, predicted) {
 
 const isSpan = (item) => Number.isInteger(item?.start) && Number.isInteger(item.end) && typeof item.score === "number";
 
-/* The view follows from the shape of the prediction, not from the task type; other shapes are shown as JSON. */
+/* The view is the one that the task type names, or follows from the shape of the prediction; else it is JSON. */
 function view(task, prediction, text) {
+  if (tasks[task]?.view === "tree") return treeView(prediction);
+  if (Array.isArray(prediction) && prediction.length && prediction.every((item) => typeof item === "number")) {
+    return [make("details", "", styled("quiet", make("summary", count(prediction.length, "number"))), make("pre", prediction.join(", ")))];
+  }
   if (Array.isArray(prediction) && prediction.every(isSpan)) return spansView(task, text, prediction);
   if (prediction !== null && typeof prediction === "object") {
     if ("scores" in prediction) {
