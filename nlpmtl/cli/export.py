@@ -11,7 +11,7 @@ from nlpmtl.cli.console import echo
 from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, load_predictor
 from nlpmtl.errors import ConfigError
 
-EXPORTS = ("transformers", "onnx")
+EXPORTS = ("transformers", "onnx", "sentence-transformers")
 """Formats of `Predictor.export`, repeated here because importing it imports torch."""
 
 
@@ -21,7 +21,9 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            metavar="transformers|onnx", help="Format: a transformers model of one task, or an ONNX model of several."
+            metavar="transformers|onnx|sentence-transformers",
+            help="Format: a transformers model of one task, an ONNX model of several, or a sentence-transformers model "
+            "of one task that predicts embeddings.",
         ),
     ] = "transformers",
     task: Annotated[

@@ -59,6 +59,33 @@ def _arguments(task: Task, stock: StockModel) -> str:
     return ", ".join([text, *options])
 
 
+def sentence_transformers_readme(task: Task) -> str:
+    """Return the README of one task that was exported for sentence-transformers."""
+    lines = [
+        "---",
+        "library_name: sentence-transformers",
+        f"pipeline_tag: {task.pipeline_tag}",
+        "tags:",
+        "- sentence-transformers",
+        "- nlpmtl",
+        "---",
+        "",
+        f"# {task.name}",
+        "",
+        f"The task `{task.name}` of a multi-task model trained with nlpmtl, exported for sentence-transformers: "
+        f"{task.describe_output()}.",
+        "",
+        "```python",
+        "from sentence_transformers import SentenceTransformer",
+        "",
+        'model = SentenceTransformer("this-directory-or-repository")',
+        'embeddings = model.encode(["A text.", "Another."])',
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def onnx_readme(tasks: Mapping[str, Task], *, outputs: Mapping[str, Mapping[str, str]], difference: float) -> str:
     """Return the README of an ONNX export.
 

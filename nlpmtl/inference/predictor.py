@@ -14,7 +14,7 @@ from nlpmtl.batched_inference import max_batch_tokens
 from nlpmtl.config import check_count, check_output
 from nlpmtl.data import describe_value, without_truncation
 from nlpmtl.errors import ConfigError, ModelError
-from nlpmtl.export import export_onnx, export_task
+from nlpmtl.export import export_onnx, export_sentence_transformer, export_task
 from nlpmtl.hub import PushOptions, fetch, push
 from nlpmtl.inference.backend import Backend, BackendName, Precision, load_backend
 from nlpmtl.inference.device import check_device
@@ -26,6 +26,8 @@ from nlpmtl.plugins import import_plugins
 from nlpmtl.tasks import Aggregation, OutputOptions, Task
 
 __all__ = ["Predictor", "Text"]
+
+_SINGLE_TASK_EXPORTS = {"transformers": export_task, "sentence-transformers": export_sentence_transformer}
 
 
 class Predictor:
@@ -237,7 +239,8 @@ class Predictor:
 
         Args:
             directory: output directory; must be empty or not exist.
-            to: ``"transformers"``, a model of one task for `transformers.pipeline`, or ``"onnx"``.
+            to: ``"transformers"``, a model of one task for `transformers.pipeline`; ``"onnx"``; or
+                ``"sentence-transformers"``, a model of one task that predicts embeddings.
             task: name of the task, or names of several for ONNX; default: all tasks.
 
         Returns:
@@ -245,7 +248,7 @@ class Predictor:
             that is less).
 
         Raises:
-            ConfigError: a task or the format is unknown, several tasks are given for ``"transformers"``, or the
+            ConfigError: a task or the format is unknown, several tasks are given for a format of one task, or the
                 directory is not empty.
             ModelError: the model cannot be exported in this format. Nothing is written.
         """
@@ -259,8 +262,9 @@ class Predictor:
             raise ModelError('this model was loaded with dtype="int8": load it again without a dtype to export it')
         if to == "onnx":
             return export_onnx(self.model, self.tokenizer, directory=directory, tasks=names)
-        if to != "transformers":
-            raise ConfigError(f'to: "transformers" or "onnx" was expected, found {to!r}')
+        if to not in _SINGLE_TASK_EXPORTS:
+            known = ", ".join(f'"{name}"' for name in (*_SINGLE_TASK_EXPORTS, "onnx"))
+            raise ConfigError(f"to: one of {known} was expected, found {to!r}")
         if len(tasks) != 1:
-            raise ConfigError(f"a transformers model has a single task: name one of {', '.join(tasks)}")
-        return export_task(self.model, self.tokenizer, task=tasks[0], directory=directory)
+            raise ConfigError(f"a {to} model has a single task: name one of {', '.join(tasks)}")
+        return _SINGLE_TASK_EXPORTS[to](self.model, self.tokenizer, task=tasks[0], directory=directory)
