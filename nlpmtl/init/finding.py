@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 NOT_USED = "none"
 """The kind of a column that no task and no input reads."""
 INPUTS = ("text", "pair", "words")
 """Kinds of the columns of an input; they are keys of the table `input` of a dataset file."""
+
+TAGS_OF_WORDS = ("labeling", "parsing")
+"""Task types whose label columns have an item per word."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Finding:
         separator: what separates the labels or words in a cell; None for a list.
         scheme: tagging scheme of tags of words.
         spans: whether the labels are character spans of a text.
+        columns: for a task with several label columns, the key of each in the dataset file = its column.
     """
 
     kind: str
@@ -29,6 +34,7 @@ class Finding:
     separator: str | None = None
     scheme: str | None = None
     spans: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def not_used(evidence: str) -> Finding:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from nlpmtl.init.finding import Finding
+from nlpmtl.init.finding import TAGS_OF_WORDS, Finding
 from nlpmtl.init.scalar_rules import TEXT_NAMES
 from nlpmtl.init.table import Table
 
+_SIMILAR = (
+    ("anchor", "positive"),
+    ("query", "passage"),
+    ("query", "document"),
+    ("query", "answer"),
+    ("question", "answer"),
+)
+"""Names of columns that are a pair of similar texts, which an embedding is trained on without labels."""
 _PAIRS = (
     ("premise", "hypothesis"),
     ("question", "sentence"),
     ("question", "context"),
     ("question", "passage"),
-    ("question", "answer"),
-    ("query", "passage"),
-    ("query", "document"),
-    ("query", "answer"),
+    *_SIMILAR,
     ("context", "response"),
 )
 """Names of columns that are a pair of texts, in this order."""
@@ -43,7 +48,7 @@ def find_inputs(findings: Mapping[str, Finding], table: Table) -> dict[str, str]
     by_kind: dict[str, list[str]] = {}
     for column, finding in findings.items():
         by_kind.setdefault(finding.kind, []).append(column)
-    tags = [finding for finding in findings.values() if finding.kind == "labeling"]
+    tags = [finding for finding in findings.values() if finding.kind in TAGS_OF_WORDS]
     texts, words = by_kind.get("text", []), by_kind.get("words", [])
     pair = by_kind.get("pair", [])[:1]
     if any(finding.spans for finding in tags):
@@ -57,6 +62,15 @@ def find_inputs(findings: Mapping[str, Finding], table: Table) -> dict[str, str]
     if not texts:
         texts = _longest_strings(findings, table)
     return {"text": _best_text(texts, table)} if texts else {}
+
+
+def are_similar(inputs: Mapping[str, str]) -> bool:
+    """Return whether the columns of an input are named like a pair of similar texts.
+
+    >>> are_similar({"text": "Query", "pair": "passage"})
+    True
+    """
+    return (inputs.get("text", "").strip().casefold(), inputs.get("pair", "").strip().casefold()) in _SIMILAR
 
 
 def _find_pair(columns: list[str]) -> tuple[str, str] | None:

@@ -43,14 +43,32 @@ def heads(column: Profile, table: Table) -> Finding | None:
     """For each word the number of its head in a dependency tree, 0 for the root."""
     if column.name != table.heads:
         return None
-    return not_used("the head of each word in a tree; dependency parsing is not built in")
+    return _tree(table) or not_used("the head of each word in a tree, but no column has the relations to the heads")
 
 
 def relations(column: Profile, table: Table) -> Finding | None:
     """For each word its relation to its head: the words whose head is 0 share one label, which no other word has."""
-    if table.heads is None or column.name not in table.per_word or not _marks_roots(column, table):
+    if column.name not in _relations(table):
         return None
-    return not_used(f"relations to the heads in {table.heads!r}; dependency parsing is not built in")
+    tree = _tree(table)
+    assert tree is not None, "there are heads and relations"
+    return tree if column.name in tree.columns.values() else not_used(f"relations to the heads in {table.heads!r}")
+
+
+def _tree(table: Table) -> Finding | None:
+    """Return the finding of the columns of a dependency tree; None if there are no heads or relations."""
+    names = _relations(table)
+    if table.heads is None or not names:
+        return None
+    columns = {"heads": table.heads, "deprels": names[0]}
+    return Finding("parsing", "the head of each word in a tree, and its relation to it", columns=columns)
+
+
+def _relations(table: Table) -> list[str]:
+    """Return the columns with the relation of each word to its head."""
+    if table.heads is None:
+        return []
+    return [name for name in sorted(table.per_word - {table.heads}) if _marks_roots(table.columns[name], table)]
 
 
 def word_tags(column: Profile, table: Table) -> Finding | None:
@@ -153,7 +171,7 @@ def _marks_roots(column: Profile, table: Table) -> bool:
     others: set[str] = set()
     for names, row_heads in table.rows_of(column.name, table.heads):
         for name, head in zip(names, row_heads, strict=True):
-            (others if head else roots).add(str(name))
+            (others if int(head) else roots).add(str(name))
     return len(roots) == 1 and not roots & others
 
 

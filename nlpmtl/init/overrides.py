@@ -10,11 +10,11 @@ from nlpmtl.config import NAME
 from nlpmtl.data import sort_names
 from nlpmtl.errors import ConfigError, did_you_mean, find_nearest
 from nlpmtl.init import list_rules, scalar_rules
-from nlpmtl.init.finding import INPUTS, NOT_USED, Finding, not_used
+from nlpmtl.init.finding import INPUTS, NOT_USED, TAGS_OF_WORDS, Finding, not_used
 from nlpmtl.init.profile import Profile
 from nlpmtl.init.table import Table
 
-TASK_KINDS = ("classification", "sentiment", "regression", "multilabel", "labeling")
+TASK_KINDS = ("classification", "sentiment", "regression", "multilabel", *TAGS_OF_WORDS)
 KINDS = (*TASK_KINDS, *INPUTS, NOT_USED)
 SYNTAX = "NAME=COLUMN:KIND"
 _CHOSEN = "chosen"
@@ -107,6 +107,7 @@ def apply_override(override: Override, column: Profile, table: Table) -> Finding
     check = {
         "regression": _as_numbers,
         "labeling": _as_tags,
+        "parsing": _as_tree,
         "multilabel": _as_sets,
         "words": _as_words,
         "text": _as_text,
@@ -131,6 +132,14 @@ def _as_tags(kind: str, column: Profile, table: Table) -> Finding | str:
         if finding is not None and finding.kind == kind:
             return finding
     return "it has neither one tag per word of another column nor character spans"
+
+
+def _as_tree(kind: str, column: Profile, table: Table) -> Finding | str:
+    for rule in (list_rules.heads, list_rules.relations):
+        finding = rule(column, table)
+        if finding is not None and finding.kind == kind:
+            return finding
+    return "there are no columns with the head of each word, 1-based with 0 for the root, and its relation to it"
 
 
 def _as_sets(kind: str, column: Profile, table: Table) -> Finding | str:

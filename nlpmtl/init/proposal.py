@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nlpmtl.errors import ConfigError
-from nlpmtl.init.finding import INPUTS, Finding, not_used
-from nlpmtl.init.inputs import find_inputs
+from nlpmtl.init.finding import INPUTS, TAGS_OF_WORDS, Finding, not_used
+from nlpmtl.init.inputs import are_similar, find_inputs
 from nlpmtl.init.overrides import TASK_KINDS, Override, apply_override, overrides_of
 from nlpmtl.init.rules import classify
 from nlpmtl.init.sample import Sample
@@ -27,7 +27,8 @@ class TaskProposal:
 
     Args:
         kind: the task type.
-        columns: its label column; several columns of 0 and 1 for one multilabel task.
+        columns: its label column; several columns of 0 and 1 for one multilabel task, or those of `Finding.columns`;
+            none for an embedding of similar texts.
         finding: what the columns are.
         has_flags: whether the columns have 0 and 1, one per label of a multilabel task.
         name: name that the user chose; None to derive one from the column and the dataset.
@@ -83,7 +84,7 @@ def propose(samples: Sequence[Sample], overrides: Sequence[Override] = ()) -> li
         columns = _classify_all(sample, chosen)
         inputs[name] = find_inputs(columns, table)
         findings[name] = _drop_unread(columns, inputs[name])
-        tasks[name] = _find_tasks(findings[name], chosen, table)
+        tasks[name] = _find_tasks(findings[name], chosen, table) or _without_labels(inputs[name])
     names = _name_tasks(tasks)
     proposals = []
     for sample in samples:
@@ -110,12 +111,10 @@ def _classify_all(sample: Sample, overrides: Sequence[Override]) -> dict[str, Fi
 
 
 def _select_tags(findings: Mapping[str, Finding], *, conllu: bool) -> dict[str, Finding]:
-    """Return the findings for a CoNLL file: its last column with tags is proposed, of CoNLL-U both parts of speech."""
+    """Return the findings for a CoNLL file: of its tags the last column is proposed, of CoNLL-U the parts of speech."""
     tags = [column for column, finding in findings.items() if finding.kind == "labeling"]
     kept = [column for column in tags if column in _PARTS_OF_SPEECH] if conllu else tags[-1:]
     reasons = dict.fromkeys(tags, "of CoNLL-U only the parts of speech are proposed" if conllu else "not the last tags")
-    if conllu:
-        reasons |= dict.fromkeys(("head", "deprel"), "a dependency tree; dependency parsing is not built in")
     return {
         column: not_used(reasons[column]) if column in reasons and column not in kept else finding
         for column, finding in findings.items()
@@ -133,7 +132,7 @@ def _drop_unread(findings: Mapping[str, Finding], inputs: Mapping[str, str]) -> 
             finding = replace(finding, kind=keys[column], evidence=evidence, labels=())
         elif finding.kind in INPUTS:
             finding = not_used(f"{finding.evidence}; the input is {' and '.join(map(repr, keys)) or 'missing'}")
-        elif finding.kind == "labeling" and "words" not in inputs:
+        elif finding.kind in TAGS_OF_WORDS and "words" not in inputs:
             finding = not_used(f"{finding.evidence}, but there is no column of words")
         elif finding.separator not in (None, separator):
             finding = not_used(
@@ -158,13 +157,18 @@ def _find_tasks(findings: Mapping[str, Finding], overrides: Sequence[Override], 
     done: set[str] = set()
     for column in labels:
         override = chosen.get(column)
+        finding = findings[column]
         columns = (column,) if override is None else override.columns
+        if finding.columns:
+            columns = tuple(finding.columns.values())
+            override = next((chosen[name] for name in columns if name in chosen), None)
+            if any(findings[name].kind != finding.kind for name in columns):  # the user chose another kind for one
+                continue
         if override is None and len(together) > 1 and column in together:
             columns = tuple(together)
         if column in done:
             continue
         done.update(columns)
-        finding = findings[column]
         is_flag = flags(table.columns[column], table) is not None
         has_flags = is_flag and (len(columns) > 1 or finding.kind == "multilabel")
         if has_flags:
@@ -175,6 +179,13 @@ def _find_tasks(findings: Mapping[str, Finding], overrides: Sequence[Override], 
             TaskProposal(finding.kind, columns, finding, has_flags, override.name or None if override else None)
         )
     return tasks
+
+
+def _without_labels(inputs: Mapping[str, str]) -> list[TaskProposal]:
+    """Return the task of a dataset without label columns: an embedding of similar texts, or none."""
+    if not are_similar(inputs):
+        return []
+    return [TaskProposal("embedding", (), Finding("embedding", "pairs of similar texts, without labels"))]
 
 
 def _name_tasks(tasks: Mapping[str, Sequence[TaskProposal]]) -> dict[str, list[str]]:
@@ -209,5 +220,7 @@ def _name_tasks(tasks: Mapping[str, Sequence[TaskProposal]]) -> dict[str, list[s
 
 
 def _base_name(task: TaskProposal) -> str:
+    if task.finding.columns or not task.columns:
+        return task.kind
     name = "labels" if len(task.columns) > 1 else to_name(task.columns[0])
     return name if any(map(str.isalpha, name)) else "label"

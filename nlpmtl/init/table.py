@@ -172,10 +172,11 @@ def _are_numbers(column: Profile) -> bool:
 
 
 def _are_heads(column: Profile) -> bool:
-    if column.item_type != "number":
+    if not (column.item_type == "number" or _are_numbers(column)):
         return False
-    in_range = all(0 <= head <= len(value) for value in column.values for head in value)
-    return in_range and sum(value.count(0) == 1 for value in column.values) >= _MOSTLY * len(column.values)
+    values = [[float(head) for head in value] for value in column.values]
+    in_range = all(0 <= head <= len(value) for value in values for head in value)
+    return in_range and sum(value.count(0) == 1 for value in values) >= _MOSTLY * len(values)
 
 
 def _place(values: Sequence[Any], profile: Profile) -> list[Any]:

@@ -71,7 +71,8 @@ def _relative_path(path: str, directory: Path) -> str:
 
 
 def _task_table(task: TaskProposal) -> Tables:
-    table: Tables = {"kind": task.kind, "label": list(task.columns) if task.has_flags else task.columns[0]}
+    label = {"label": list(task.columns) if task.has_flags else task.columns[0]} if task.columns else {}
+    table: Tables = {"kind": task.kind, **(task.finding.columns or label)}
     if task.finding.scheme is not None:
         table["scheme"] = task.finding.scheme
     if task.finding.labels:
@@ -118,7 +119,7 @@ def dataset_text(proposal: Proposal, verdict: Verdict, *, directory: Path) -> st
 
 def _describe_task(proposal: Proposal, task: TaskProposal) -> str:
     columns = [proposal.sample.table.columns[column] for column in task.columns]
-    missing = max(column.missing for column in columns)
+    missing = max((column.missing for column in columns), default=0)
     rows = proposal.sample.table.rows
     unlabelled = f"; {missing / rows:.1%} of the rows have no label" if missing else ""
     examples = f": {columns[0].examples}" if task.kind in ("classification", "regression") else ""

@@ -57,6 +57,26 @@ def test_inputs(columns: Any, expected: dict[str, str]) -> None:
     assert dict(proposed(sample(**columns))[0].input) == expected
 
 
+HEADS = [[0, *[1] * (len(words) - 1)] for words in WORDS]
+DEPRELS = [["root", *["obj"] * (len(words) - 1)] for words in WORDS]
+
+
+def test_heads_and_relations_are_one_task() -> None:
+    trees = sample(tokens=WORDS, heads=HEADS, deprels=DEPRELS)
+    assert tasks(trees) == {"parsing": ("parsing", "heads", "deprels")}
+    assert tasks(trees, overrides=("tree=deprels:parsing",)) == {"tree": ("parsing", "heads", "deprels")}
+    assert tasks(trees, overrides=("heads:none",)) == {}
+    assert tasks(sample(tokens=WORDS, heads=HEADS)) == {}
+    with pytest.raises(ConfigError, match="'tokens' cannot be read as parsing: there are no columns with the head"):
+        tasks(trees, overrides=("tree=tokens:parsing",))
+
+
+def test_similar_texts_without_labels_are_an_embedding() -> None:
+    assert tasks(sample(query=TEXTS, passage=OTHERS)) == {"embedding": ("embedding",)}
+    assert tasks(sample(premise=TEXTS, hypothesis=OTHERS)) == {}
+    assert tasks(sample(query=TEXTS, passage=OTHERS, topic=TOPICS)) == {"topic": ("classification", "topic")}
+
+
 def test_columns_of_0_and_1_are_one_task() -> None:
     assert tasks(sample(text=TEXTS, toxic=FLAGS, threat=FLAGS, topic=TOPICS)) == {
         "shop": ("multilabel", "toxic", "threat"),

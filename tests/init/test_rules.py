@@ -136,7 +136,7 @@ RELATED: dict[str, tuple[dict[str, list[Any]], str, str]] = {
             "deprels": [["root", *["det"] * (len(row) - 1)] for row in UNEVEN],
         },
         "deprels",
-        "none",
+        "parsing",
     ),
     "word_tags": ({"tokens": [*WORDS[:9], ["a"]], "tags": [["O"] * 4 + ["B-x"]] * 9 + [["O"]]}, "tags", "labeling"),
     "choices": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": [0, 1]}, "choices", "none"),

@@ -109,7 +109,10 @@ SETS: dict[str, tuple[Callable[[], Row], dict[str, str]]] = {
     "wnut17": (lambda: tagged(plain=False), {"tags": "labeling"}),
     "xquad_en": (answered, {}),
     "codah": (choice, {"category": "classification"}),
-    "ud_ewt_trees": (lambda: tagged(names=("upos",), trees=True), {"upos": "labeling"}),
+    "ud_ewt_trees": (
+        lambda: tagged(names=("upos",), trees=True),
+        {"upos": "labeling", "heads": "parsing", "deprels": "parsing"},
+    ),
     "tatoeba_en_zh": (translated, {}),
 }
 """Dataset = a function that makes a row, and the kinds of the columns that are proposed."""
@@ -173,7 +176,10 @@ def test_lists_with_a_separator(name: str, join: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("ud_ewt", {"upos": "labeling", "xpos": "labeling"}), ("ud_ewt_trees", {"upos": "labeling"})],
+    [
+        ("ud_ewt", {"upos": "labeling", "xpos": "labeling"}),
+        ("ud_ewt_trees", {"upos": "labeling", "head": "parsing", "deprel": "parsing"}),
+    ],
 )
 def test_conllu(name: str, expected: dict[str, str], tmp_path: Path) -> None:
     write_conllu(tmp_path / "a.conllu", [SETS[name][0]() for _ in range(ROWS)])
