@@ -308,6 +308,8 @@ def test_predictions_for_reading() -> None:
         "places": [{"entity_group": "place", "score": 0.5, "word": "New York", "start": 0, "end": 8}],
         "pos": [{"entity": "DET", "word": "the"}, {"entity": "NOUN", "word": "cat"}],
         "none": [],
+        "tree": [{"word": "York", "start": 4, "end": 8, "head": 2, "deprel": "flat", "score": 0.5}],
+        "vector": [0.25, -0.5, 0.125, 0.0625, 0.75],
     }
     assert _to_lines("New York", predictions).splitlines() == [
         "New York",
@@ -318,6 +320,8 @@ def test_predictions_for_reading() -> None:
         "  places  New York/place",
         "  pos     the/DET  cat/NOUN",
         "  none    none",
+        "  tree    York/flat:2",
+        "  vector  [0.2500, -0.5000, 0.1250, 0.0625, …] (5 numbers)",
     ]
 
 

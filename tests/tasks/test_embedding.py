@@ -336,6 +336,15 @@ def test_a_row_with_an_invalid_number_is_named(tmp_path: Path) -> None:
         nlpmtl.train(run)
 
 
+def test_a_continued_task_learns_from_its_own_data() -> None:
+    task = task_of("positive", dimensions=[2])
+    task.fit({})
+    task.continue_from(task_of("number", label_range=[0.0, 5.0]))
+    assert (task.objective, task.label_range, task.dimensions) == ("positive", (0.0, 1.0), (2,))
+    with pytest.raises(ConfigError, match="whose pooling is 'max'"):
+        task.continue_from(task_of("positive", pooling="max"))
+
+
 def test_options() -> None:
     options: Any = TASKS.parse({"kind": "embedding"})
     assert (options.label, options.label_columns, options.has_column_per_label) == (None, {}, False)
