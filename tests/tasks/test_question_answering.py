@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 import nlpmtl
 from nlpmtl import ConfigError, DataError, Predictor
 from nlpmtl.cli import app
-from nlpmtl.data import Collator, Example, Input, TokenSequence, tokenize_windows
+from nlpmtl.data import Collator, ComputedLabels, Example, Input, TokenSequence, tokenize_windows
 from nlpmtl.data_checks import check_datasets
 from nlpmtl.evaluation import Predictions
 from nlpmtl.model import batch_losses
@@ -78,6 +78,7 @@ LONG = row("the cat sleeps in rome . " * 4 + "ada lives in turin today . " + "th
 def test_targets_of_each_window(tmp_path: Path) -> None:
     loaded = load(run_of(tmp_path, [LONG, row("a cat", "cat"), row("a cat")]))
     labels, split = loaded.splits["train"]["answers"].labels["qa"], loaded.splits["train"]["answers"]
+    assert isinstance(labels, ComputedLabels)
     windows = split.sequences_of("qa")
     assert labels.counts.tolist() == [len(windows[i]) for i in range(3)]
     assert labels.counts.tolist()[1:] == [1, 1]
@@ -116,7 +117,8 @@ def test_answers_inside_tokens_and_between_windows_are_reported(tmp_path: Path) 
 
 
 def test_null_is_unlabelled_and_an_empty_list_is_no_answer(tmp_path: Path) -> None:
-    rows = [{**LONG, "answers": answers} for answers in (None, [], {"text": [], "answer_start": []}, LONG["answers"])]
+    values: list[Any] = [None, [], {"text": [], "answer_start": []}, LONG["answers"]]
+    rows = [{**LONG, "answers": answers} for answers in values]
     loaded = load(run_of(tmp_path, rows))
     split = loaded.splits["train"]["answers"]
     labels = split.labels["qa"]
@@ -295,7 +297,7 @@ def calibration_items(count: int) -> tuple[list[ExampleOutputs], list[list[str]]
 def test_calibration_fits_the_threshold_and_the_temperature() -> None:
     task = make()
     items, gold = calibration_items(200)
-    assert task.score([p.value for p in task.decode(items)], gold)["exact_match"] < 0.7
+    assert task.score([p.value for p in task.decode(items)], gold)["score"] == pytest.approx(0.5, abs=0.15)
     task.calibrate(items, gold)
     assert task.threshold == pytest.approx(2.0, abs=0.05)
     predictions = task.decode(items)
@@ -338,16 +340,20 @@ def test_reports() -> None:
 
 
 def learnable(count: int, *, seed: int) -> list[dict[str, Any]]:
-    """Return questions about the word before the answer; every fourth one has no answer."""
-    source = random.Random(seed)
+    """Return questions for the place or the colour in a text; every fourth text has none of them."""
+    source, kinds = random.Random(seed), {"in": ["turin", "rome", "paris"], "is": ["red", "blue", "green"]}
     rows = []
     for i in range(count):
-        words = source.sample(["cat", "dog", "bird", "film", "story", "book", "lamp", "kettle"], 6)
-        context = " . ".join(f"the {word} is {source.choice(['red', 'blue', 'green'])}" for word in words[:5])
-        word = words[5] if i % 4 == 0 else source.choice(words[:5])
-        start = context.find(f"{word} is ") + len(f"{word} is ")
-        answers = [] if i % 4 == 0 else [{"start": start, "end": (f"{context} ").index(" ", start)}]
-        rows.append({"question": word, "context": context, "answers": answers})
+        question, other = source.sample(list(kinds), 2)
+        words = [source.choice(["cat", "dog", "bird", "film", "story", "book", "lamp", "old"]) for _ in range(18)]
+        words.insert(source.randrange(18), source.choice(kinds[other]))
+        place, answer = source.randrange(19), source.choice(kinds[question])
+        answers = []
+        if i % 4:
+            words.insert(place, answer)
+            start = len(" ".join([*words[:place], ""]))
+            answers = [{"start": start, "end": start + len(answer)}]
+        rows.append({"question": question, "context": " ".join(words), "answers": answers})
     return rows
 
 
@@ -436,9 +442,9 @@ def test_the_stock_model_of_each_architecture(name: str, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_a_run_learns(tmp_path: Path) -> None:
-    run = run_of(tmp_path, learnable(400, seed=0), max_length=20)
+    run = run_of(tmp_path, learnable(240, seed=0), max_length=16)
     run["datasets"]["answers"]["data"]["files"]["validation"] = learnable(100, seed=1)
-    run |= {"train": {"epochs": 25, "batch_size": 16, "lr": 2e-3, "precision": "fp32"}, "eval": {"every": 100}}
+    run |= {"train": {"epochs": 60, "batch_size": 16, "lr": 2e-3, "precision": "fp32"}, "eval": {"every": 900}}
     scores = train_tiny(run).result.scores
     assert scores is not None
-    assert float(scores["qa"]["squad_f1"] or 0) > 0.6, "no answer gives 0.25"
+    assert float(scores["qa"]["squad_f1"] or 0) > 0.9, "no answer gives 0.25"
