@@ -47,6 +47,10 @@ def check_task_type(cls: type[TaskFields], *, base: type[TaskFields], keys: Set[
             f"`{attribute}` contains {key!r}, which is already {what}" for key in getattr(cls, attribute) if key in used
         ]
         problems += _unknown_types(attribute, getattr(cls, attribute).values())
+    problems += [
+        f"`any_of` contains {key!r}, which is not in `columns`"
+        for key in sorted(getattr(cls, "any_of", frozenset()) - cls.columns.keys())
+    ]
     if problems:
         raise ConfigError(f"task type {cls.__module__}.{cls.__qualname__}: {'; '.join(problems)}")
 

@@ -75,6 +75,7 @@ def make(task_type: type[Task] = Complete, **fields: Any) -> Task:
             {"columns": {"label": "class", "metrics": "class"}},
             "`columns` contains 'metrics', which is already a key of the task's config",
         ),
+        ({"any_of": frozenset({"labels"})}, "`any_of` contains 'labels', which is not in `columns`"),
         ({"extra_inputs": {"words": "class"}}, "`extra_inputs` contains 'words', which is already a key of the text"),
         (
             {"mean": 0.0, "fitted": frozenset({"means"})},
