@@ -7,7 +7,9 @@ Symbols:
 - y_t: token t of the target, the last one the end token; training gives the gold tokens before t (teacher forcing)
 
 A new decoder has the layers of mBART: layer normalization before each block, which trains stably from initial weights,
-learned positions, and tied input and output embeddings.
+learned positions, and tied input and output embeddings. Its initial weights have the standard deviation 1/√width, as in
+Vaswani et al.'s embeddings and close to Xavier's for the layers; with that of BERT, 0.02, the attention to the encoder
+of a narrow decoder learned nothing in hundreds of steps.
 
 References:
     Vaswani et al. (2017), Attention Is All You Need, NeurIPS, https://arxiv.org/abs/1706.03762
@@ -185,6 +187,7 @@ def new_decoder(context: HeadContext, tokens: TargetTokens, *, layers: int, max_
         attention_dropout=dropout,
         activation_dropout=0.0,
         scale_embedding=False,
+        init_std=width**-0.5,
         pad_token_id=tokens.pad,
         bos_token_id=tokens.start,
         eos_token_id=tokens.end,

@@ -323,7 +323,7 @@ def test_the_head_is_a_model_of_transformers_without_its_encoder(tmp_path: Path)
 
 @pytest.mark.slow
 def test_a_new_decoder_learns_to_reverse(tmp_path: Path) -> None:
-    """The last word of a text, then the first: 0.9 of the unseen texts are right."""
+    """At least 0.9 of the texts that were not trained on are right."""
     rng = random.Random(0)
     words = [word for word in WORDS if len(word) > 2][:20]
     texts = [[rng.choice(words) for _ in range(rng.randint(2, 3))] for _ in range(1500)]
@@ -337,7 +337,7 @@ def test_a_new_decoder_learns_to_reverse(tmp_path: Path) -> None:
                 "tasks": {"reverse": {"kind": "generation", "target": "target", "decoder_layers": 2, "max_target": 8}},
             }
         },
-        "train": {"epochs": 20, "batch_size": 64, "lr": 3e-3, "precision": "fp32"},
+        "train": {"epochs": 8, "batch_size": 64, "lr": 3e-3, "precision": "fp32"},
         "eval": {"every": 200},
         "output": str(tmp_path / "run"),
     }
