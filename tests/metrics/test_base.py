@@ -71,7 +71,8 @@ def test_registered_metrics() -> None:
     numbers = ["mae", "mse", "pearsonr", "spearmanr"]
     losses, ranks = ["loss", "perplexity", "soft_cross_entropy"], ["mrr", "ndcg_10"]
     of_answers, of_words = ["exact_match", "squad_f1"], ["las", "relation_f1", "span_f1", "token_accuracy", "uas"]
-    of_rows = [*classes, *means, *numbers, *losses, *ranks, *of_answers, *of_words, "recall_10"]
+    of_texts = ["bleu", "chrf", "rouge_l"]
+    of_rows = [*classes, *means, *numbers, *losses, *ranks, *of_answers, *of_words, *of_texts, "recall_10"]
     assert METRICS.names() == sorted(of_rows)
     errors = sorted(["mae", "mse", *losses])
     assert [name for name in METRICS.names() if not find(name).higher_is_better] == errors

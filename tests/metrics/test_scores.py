@@ -178,6 +178,7 @@ class TestCheckMetrics:
             "embedding": [[[1.0], [1.0]]],
             "relevances": [[0.0, 1.0]],
             "relations": [[]],
+            "text": ["a"],
         }
         passed = 0
         for reads, row in rows.items():

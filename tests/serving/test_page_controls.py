@@ -180,6 +180,19 @@ def test_nested_and_adjacent_spans(page: Page, spans: list[tuple[int, int, str]]
             assert outer[1] > inner[1] + 2
 
 
+def test_relations_between_spans(page: Page) -> None:
+    spans = [{"start": 0, "end": 3, "label": "a", "score": 0.9}, {"start": 4, "end": 8, "label": "b", "score": 0.8}]
+    code = """
+        const prediction = { entities: arguments[0], relations: arguments[1] };
+        byId("predictions").replaceChildren(card("facts", prediction, "o\u00e9e four"));
+        return [...document.querySelectorAll("#predictions > section > table tr, #predictions > section > .quiet")]
+          .map((row) => [...row.childNodes].map((cell) => cell.textContent));
+    """
+    relation = {"head": 1, "tail": 0, "label": "<b>near", "score": 0.25}
+    assert page.script(code, spans, [relation]) == [["four", "<b>near", "o\u00e9e", "25.0%"]]
+    assert page.script(code, spans, []) == [["no relations"]]
+
+
 def colours(page: Page) -> list[dict[str, Any]]:
     """Return the colours of a mark of each of 30 labels, from 0 to 1, and the style of their lines."""
     code = """
