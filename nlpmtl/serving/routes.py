@@ -24,7 +24,15 @@ from nlpmtl.serving.limits import Limits
 from nlpmtl.serving.metrics import CONTENT_TYPE, Metrics
 from nlpmtl.serving.middleware import RequestMiddleware
 from nlpmtl.serving.pages import add_pages
-from nlpmtl.serving.schemas import EmbedRequest, Inputs, LabelScore, cut_embedding, request_models, to_tei_scores
+from nlpmtl.serving.schemas import (
+    EmbedRequest,
+    Inputs,
+    LabelScore,
+    cut_embedding,
+    parse_inputs,
+    request_models,
+    to_tei_scores,
+)
 from nlpmtl.tasks import Task
 
 _LOG = logging.getLogger(__name__)
@@ -123,7 +131,8 @@ def _add_embeddings(app: FastAPI, compute: Callable[..., Any], *, predictor: Pre
     async def embed(body: EmbedRequest, request: Request) -> list[list[float]]:
         """Embeddings, one for each text."""
         texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
-        results = await compute(request, Inputs([[text] for text in texts], batch=True), _PredictKey((task,), False))
+        inputs = parse_inputs([[text] for text in texts])
+        results = await compute(request, inputs, _PredictKey((task,), False))
         if body.truncate is False:
             longest = predictor.model.config.input_length
             for number, text in enumerate(texts, 1):
