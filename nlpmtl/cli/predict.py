@@ -164,7 +164,7 @@ def _predict_texts(
             text_columns=text_columns,
             skip=options["on_bad_row"] == "skip",
         )
-    to_text = _to_lines if input is None and on_terminal else _to_json
+    to_text: Callable[[Text, Mapping[str, Any]], str] = _to_lines if input is None and on_terminal else _to_json
     if options["conllu"]:
         to_text = _conllu_writer(predictor.tasks[tasks[0]])
     with _open(output) as write, progress.open() if input is not None else nullcontext():

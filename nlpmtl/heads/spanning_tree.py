@@ -83,7 +83,7 @@ def _best_tree(graph: Scores) -> Nodes:
     """Return the head of each node in the best tree with the root 0; ``graph[d, h]`` is the score of an arc."""
     contractions: list[_Contraction] = []
     while True:
-        heads = graph.argmax(axis=1)
+        heads: Nodes = graph.argmax(axis=1)
         heads[0] = 0
         cycle = _find_cycle(heads.tolist())
         if cycle is None:

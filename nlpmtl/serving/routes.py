@@ -31,6 +31,7 @@ from nlpmtl.serving.schemas import (
     LabelScore,
     cut_embedding,
     is_text_list,
+    parse_inputs,
     request_models,
     to_tei_scores,
 )
@@ -132,7 +133,8 @@ def _add_embeddings(app: FastAPI, compute: Callable[..., Any], *, predictor: Pre
     async def embed(body: EmbedRequest, request: Request) -> list[list[float]]:
         """Embeddings, one for each text."""
         texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
-        results = await compute(request, Inputs([[text] for text in texts], batch=True), _PredictKey((task,), False))
+        inputs = parse_inputs([[text] for text in texts])
+        results = await compute(request, inputs, _PredictKey((task,), False))
         if body.truncate is False:
             longest = predictor.model.config.input_length
             for number, text in enumerate(texts, 1):

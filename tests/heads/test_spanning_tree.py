@@ -44,11 +44,11 @@ def test_no_tree_is_better(words: int, scale: float) -> None:
     trees = all_trees(words)
     source = np.random.default_rng(words)
     for round_ in range(60):
-        scores = source.normal(size=(words, words + 1)) * scale
+        scores: NDArray[np.float64] = source.normal(size=(words, words + 1)) * scale
         if round_ % 3 == 1:
             scores[:, 0] += 5 * scale  # every word wants to be the root
         elif round_ % 3 == 2:
-            scores = source.integers(0, 3, scores.shape) * scale  # many equal sums
+            scores = source.integers(0, 3, scores.shape).astype(np.float64) * scale  # many equal sums
         heads = maximum_spanning_tree(scores)
         assert is_tree(heads.tolist())
         assert total(scores, heads) == pytest.approx(total(scores, trees).max(), rel=1e-9, abs=1e-9 * scale)

@@ -78,7 +78,7 @@ ROWS = [["a", "b"], ["c", "d", "e", "f"], ["g", "b", "d"], ["h", "i"], ["b", "j"
 def batch_of(task: Embedding, rows: list[list[str]]) -> TaskBatch:
     example = torch.tensor([i for i, row in enumerate(rows) for _ in row])
     position = torch.tensor([j for row in rows for j in range(len(row))])
-    targets = []
+    targets: list[int] = []
     for text, pair, *negatives in rows:
         made = task.targets(Example(Input(text, pair), extra={"negatives": negatives}), [])
         assert made is not None
@@ -99,7 +99,7 @@ def test_info_nce_and_its_gradient_by_brute_force(dimensions: tuple[int, ...]) -
     gradients = [
         torch.autograd.grad((values * weights).sum(), z, retain_graph=True)[0] for values in (losses, expected)
     ]
-    assert torch.allclose(*gradients, rtol=1e-8, atol=1e-12)
+    assert torch.allclose(gradients[0], gradients[1], rtol=1e-8, atol=1e-12)
     assert torch.autograd.gradcheck(lambda x: task.loss({"embedding": x}, batch_of(task, ROWS)), [z])
 
 
@@ -112,7 +112,7 @@ def test_the_supervised_loss_and_its_gradient_by_brute_force(dimensions: tuple[i
     assert torch.allclose(losses, expected, rtol=1e-9)
     assert losses[3] == losses[6] == 0.0, "no other row has their class"
     gradients = [torch.autograd.grad(values.sum(), z, retain_graph=True)[0] for values in (losses, expected)]
-    assert torch.allclose(*gradients, rtol=1e-8, atol=1e-12)
+    assert torch.allclose(gradients[0], gradients[1], rtol=1e-8, atol=1e-12)
 
 
 def test_the_regression_loss_by_hand() -> None:
