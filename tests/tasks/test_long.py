@@ -145,6 +145,7 @@ def test_a_row_is_one_item_of_the_loss(trained: Trained, tmp_path: Path) -> None
     assert float(together.detach()) == pytest.approx(sum(float(loss.detach()) for loss in alone), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_micro_batches_change_nothing_and_a_resumed_run_is_equal(trained: Trained, tmp_path: Path) -> None:
     by_row = train_tiny({**trained.run, "train": {**trained.run["train"], "micro_tokens": 1}}, tmp_path / "by-row")
     assert max_weight_difference(trained.model_dir, by_row.model_dir) < 1e-10
