@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from torch.nn import functional
@@ -312,6 +314,10 @@ def test_a_model_is_trained_and_reads_the_columns_of_its_training(tmp_path: Path
     plain = predictor.predict([{"text": "a cat", "choices": ["x", "y"]}], task="quiz")
     assert predictor.predict([{"q": "a cat", "first": "x", "second": "y"}], task="quiz") == plain
     assert predictor.predict([{"q": "a cat", "first": "x", "second": "y", "third": None}], task="quiz") == plain
+    table = {"q": ["a cat"], "first": ["x"], "second": ["y"], "third": [None]}
+    assert predictor.predict(pa.table(table), task="quiz") == plain
+    for frame in (pd.DataFrame(table), pd.DataFrame(table, dtype="string")):
+        assert predictor.predict(frame, task="quiz") == plain
     path = tmp_path / "new.csv"
     path.write_text("q,first,second,third\na cat,x,y,\n", encoding="utf-8")
     nlpmtl.predict_files(trained.model_dir, path, tmp_path / "out.jsonl")
