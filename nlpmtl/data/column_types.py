@@ -112,10 +112,15 @@ def join_cells(values: Iterable[Any]) -> list[Any] | None:
     >>> join_cells(["a", "b", None])
     ['a', 'b']
     """
-    cells = [None if isinstance(value, float) and math.isnan(value) else value for value in values]
+    cells = [None if _is_missing(value) else value for value in values]
     while cells and cells[-1] is None:
         cells.pop()
     return cells or None
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a cell is null, as sources and pandas write it: None, NaN or NA."""
+    return value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ == "NAType"
 
 
 def parse_value(value: Any, example: Example, *, type: str, store: bool = False) -> Any:

@@ -114,7 +114,7 @@ class RowParser:
 def _word_columns(tasks: Iterable[Task]) -> set[str]:
     """Return the columns of words, except those that held texts in training."""
     tables = [(table, task) for task in tasks for table in (*task.input_columns, {})]
-    words = {table.get("words", "words") for table, task in tables if task.splitting != EVERY_MARK}
+    words = set(flatten_columns(table.get("words", "words") for table, task in tables if task.splitting != EVERY_MARK))
     others = (column for table, _ in tables for key, column in table.items() if key != "words")
     return words - set(flatten_columns(others))
 

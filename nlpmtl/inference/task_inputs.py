@@ -222,7 +222,10 @@ def _read(row: Mapping[str, Any], columns: Columns, *, texts: bool) -> Example:
         columns: the columns that the tasks read.
         texts: whether the column of words had texts in training, which were split.
     """
-    cells = {key: row[name] if isinstance(name, str) else join_cells(map(row.get, name)) for key, name in columns}
+    cells = {
+        key: row[name] if isinstance(name, str) else join_cells(to_plain(row.get(part)) for part in name)
+        for key, name in columns
+    }
     given = {key: cell for key, cell in cells.items() if key in _TEXT_KEYS}
     if texts and isinstance(given.get("words"), str):
         given["text"] = given.pop("words")

@@ -162,10 +162,13 @@ class Classification(PooledFields, LabelTask):
         """Return the label; if the datasets have distributions, that of the row, or all of it on its label."""
         if "soft" not in self.given_columns:
             return super().targets(example, sequences)
-        label, soft = example.labels.get("label"), example.labels.get("soft")
-        if soft is None and label not in self.labels:  # in another split than train
-            return None
-        return Targets(example={"distribution": to_array({label: 1.0} if soft is None else soft, self.labels)})
+        soft = example.labels.get("soft")
+        if soft is None:
+            label = example.labels["label"]
+            if label not in self.labels:  # in another split than train
+                return None
+            soft = {label: 1.0}
+        return Targets(example={"distribution": to_array(soft, self.labels)})
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
         logits, targets = self.example_logits(upcast(outputs["logits"]), batch), batch.targets.get("distribution")

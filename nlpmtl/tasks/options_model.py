@@ -32,7 +32,7 @@ def make_options_model(cls: type[TaskFields]) -> type[TaskOptions]:
     )
     model.renamed_keys, model.task_type = cls.renamed_keys, cls
     if any_of:
-        needed = {"anyOf": [{"required": [key]} for key in cls.columns if key in any_of]}
+        needed: dict[str, Any] = {"anyOf": [{"required": [key]} for key in cls.columns if key in any_of]}
         model.model_config = {**model.model_config, "json_schema_extra": {"allOf": [needed]}}
     if issubclass(model, LabelledOptions):
         model.takes_columns = column_type(cls.columns["label"]).flag_type is not None

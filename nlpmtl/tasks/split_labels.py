@@ -98,7 +98,8 @@ def label_splits(
 def _read_weights(split: TokenizedSplit, dataset: DatasetConfig) -> dict[str, NDArray[np.float64]]:
     """Return the weights of the rows of a train split, for the tasks that have a column of them; a missing one is 1."""
     columns = {task: options.weight for task, options in dataset.tasks.items() if options.weight is not None}
-    return {task: np.nan_to_num(split.columns[column].values, nan=1.0) for task, column in columns.items()}
+    values = {task: np.asarray(split.columns[column].values, dtype=np.float64) for task, column in columns.items()}
+    return {task: np.nan_to_num(weights, nan=1.0) for task, weights in values.items()}
 
 
 def _leave_out_rows_of_weight_0(split: TokenizedSplit) -> TokenizedSplit:
@@ -113,7 +114,7 @@ def _leave_out_rows_of_weight_0(split: TokenizedSplit) -> TokenizedSplit:
 
 def _is_vectorised(task: Task) -> bool:
     """Return whether the targets of a task are the labels of a column of a built-in type."""
-    keys = task.given_columns if "label" in task.any_of else task.columns.keys()
+    keys = set(task.given_columns if "label" in task.any_of else task.columns)
     return task.vectorised and not task.extra_inputs and keys == {"label"} and is_coded(task.columns["label"])
 
 

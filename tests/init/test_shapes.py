@@ -147,7 +147,7 @@ def write_conllu(path: Path, rows: list[Row]) -> None:
     path.write_text("".join(f"{''.join(lines(row))}\n" for row in rows), encoding="utf-8")
 
 
-def proposed(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+def proposed(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the input, and the kind of each label column."""
     (proposal,) = propose([read_sample(source) for source in find_sources([str(path)])])
     return dict(proposal.input), {column: task.kind for task in proposal.tasks.values() for column in task.columns}

@@ -21,8 +21,8 @@ def test_by_hand() -> None:
 
 
 def test_rows_without_a_relevant_item_are_left_out() -> None:
-    rows = {"predictions": [[0.1, 0.9], [0.5, 0.2]], "references": [[0.0, 0.0], [1.0, 0.0]]}
-    assert NDCG10().value(**rows) == MeanReciprocalRank().value(**rows) == 1.0
+    scores, relevances = [[0.1, 0.9], [0.5, 0.2]], [[0.0, 0.0], [1.0, 0.0]]
+    assert NDCG10().value(scores, relevances) == MeanReciprocalRank().value(scores, relevances) == 1.0
     assert NDCG10().value([[0.1, 0.9]], [[0.0, 0.0]]) is None
     assert MeanReciprocalRank().value([], []) is None
 

@@ -133,7 +133,7 @@ def test_without_soft_labels_the_labels_are_read_as_before(tmp_path: Path) -> No
 
 
 def test_an_unknown_label_is_an_error_with_its_place(tmp_path: Path) -> None:
-    options = {"label": "mood", "soft": "votes", "labels": ["a", "b"]}
+    options: dict[str, Any] = {"label": "mood", "soft": "votes", "labels": ["a", "b"]}
     with pytest.raises(DataError, match=r"d0: train, row 2: task 'mood': soft: 'c' is not in the list of labels"):
         load(tmp_path, table_of([row("a"), row("b", ["a", "c"])], **options))
     with pytest.raises(DataError, match=r"d0: train, row 2: mood: 'c' is not in the list of labels"):
@@ -181,7 +181,7 @@ def test_an_evaluation_reads_data_without_the_distributions(tmp_path: Path) -> N
     work = load(tmp_path, table_of([row("a", ["a", "b"]), row("b")], label="mood", soft="votes"))
     rows = [{"text": "a cat", "mood": "b"}, {"text": "a cat", "mood": "new"}]
     table = {**table_of(rows, label="mood", soft="votes"), "data": {"files": {"test": rows}}}
-    options = {"tokenizer": write_tokenizer(tmp_path), "max_length": 24, "split": "test"}
+    options: dict[str, Any] = {"tokenizer": write_tokenizer(tmp_path), "max_length": 24, "split": "test"}
     loaded = load_split({"d": parse_dataset(table, where="d")}, tasks=work.tasks, **options)
     assert not any("is not scored" in note for note in loaded.notes)
     split = loaded.splits["test"]["d"]
@@ -213,4 +213,4 @@ def test_certain_distributions_train_the_same_model_as_labels(tmp_path: Path) ->
     assert scores["mood"]["score"] == scores["mood"]["accuracy"]
     alone = only.result.scores
     assert alone is not None
-    assert alone["mood"]["score"] == pytest.approx(-scores["mood"]["soft_cross_entropy"], abs=1e-6)
+    assert alone["mood"]["score"] == pytest.approx(-(scores["mood"]["soft_cross_entropy"] or 0.0), abs=1e-6)
