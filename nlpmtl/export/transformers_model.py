@@ -171,8 +171,8 @@ def _verify(
         raise _export_error(task.name, "its tokenizer gives other tokens after it is saved and loaded")
     with torch.inference_mode():
         expected = _logits(model, inputs, task=task.name).cpu().double() * stock.factor + stock.shift
-        mask = inputs["attention_mask"].cpu().bool()
-        inputs |= getattr(model.head(task.name), "stock_inputs", lambda rows: {})(len(_TEST_TEXTS))
+        mask, head = inputs["attention_mask"].cpu().bool(), model.head(task.name)
+        inputs |= head.stock_inputs(len(_TEST_TEXTS)) if hasattr(head, "stock_inputs") else {}
         if stock.by_choice:  # one row, whose choices are the texts
             inputs = {name: values.unsqueeze(0) for name, values in inputs.items()}
         logits = _stock_logits(exported.eval().to(model.device)(**inputs), stock).cpu().double()
@@ -198,7 +198,7 @@ def _logits(model: MultiTaskModel, inputs: Mapping[str, Tensor], *, task: str) -
     rows = {task: torch.arange(len(_TEST_TEXTS), device=model.device)}
     head = model.head(task)
     if isinstance(head, Head):
-        logits: Tensor = model(**inputs, rows=rows)[task]  # type: ignore[assignment]  # a single output
+        logits: Tensor = model(**inputs, rows=rows)[task]
         return logits
     hidden = model.sharing(inputs, rows)[task]
     stock_logits: Tensor = head.stock_logits(HeadInputs(hidden, inputs["attention_mask"], dtype=model.dtype))

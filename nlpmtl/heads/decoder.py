@@ -134,7 +134,7 @@ class DecoderHead(nn.Module):
 
     def _encoded(self, inputs: HeadInputs) -> dict[str, Any]:
         """Return the arguments of the model that stand for its encoder, which is not computed again."""
-        hidden = BaseModelOutput(last_hidden_state=inputs.hidden)  # type: ignore[arg-type]  # a Tensor
+        hidden = BaseModelOutput(last_hidden_state=inputs.hidden)
         return {"encoder_outputs": hidden, "attention_mask": inputs.mask.long()}
 
 

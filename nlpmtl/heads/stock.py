@@ -78,7 +78,7 @@ def stock_part(context: HeadContext, auto_class: str) -> StockPart:
     device = next(encoder.parameters()).device
     if context.load_stock is None and device.type != "meta":
         model.to_empty(device=device)
-        model.initialize_weights()  # type: ignore[no-untyped-call]
+        model.initialize_weights()
     _tie(model, ties, prefix=prefix, encoder=encoder)
     if device.type != "meta" and not model.config.is_encoder_decoder:
         _check(model, width=context.width)
@@ -88,9 +88,10 @@ def stock_part(context: HeadContext, auto_class: str) -> StockPart:
 def encoder_name(model: PreTrainedModel) -> str:
     """Return the name of the encoder in a model of transformers, such as "bert" or "model.encoder"."""
     if not model.config.is_encoder_decoder:
-        return model.base_model_prefix
+        return str(model.base_model_prefix)
     encoder = model.get_encoder()
-    return next(name for name, module in model.named_modules() if module is encoder)
+    names: list[str] = [name for name, module in model.named_modules() if module is encoder]
+    return names[0]
 
 
 def _load(context: HeadContext, auto_class: str) -> tuple[PreTrainedModel, frozenset[str]]:

@@ -180,14 +180,19 @@ class Generation(Task):
         """A copy of the encoder's tokenizer for targets; threads tokenize sources with the other one."""
         tokenizer = copy.deepcopy(self.tokenizer)
         if self.target_language is not None:
-            tokenizer.tgt_lang = self.target_language  # type: ignore[attr-defined]  # of multilingual tokenizers
+            tokenizer.tgt_lang = self.target_language
         return tokenizer
 
     @cached_property
     def _end(self) -> int:
-        """Id of the token after a target, for a new decoder with the vocabulary of the encoder."""
-        tokenizer = self.tokenizer
-        return tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
+        """Id of the token after a target in the vocabulary of the encoder: its end token, else its separator."""
+        for token in (self.tokenizer.eos_token_id, self.tokenizer.sep_token_id):
+            if isinstance(token, int):
+                return token
+        raise ConfigError(
+            f"task {self.name!r}: the tokenizer of the encoder has neither an end token nor a separator: write "
+            'vocabulary = "targets"'
+        )
 
     def _encode(self, target: str) -> list[int]:
         """Return the ids of a target, with its end token."""
@@ -224,8 +229,8 @@ class Generation(Task):
         """Id of the language code that targets start with; None if they start with none."""
         if self.target_language is None:
             return None
-        code: int = self.tokenizer.convert_tokens_to_ids(self.target_language)
-        return code if self._encode("")[0] == code else None
+        code = self.tokenizer.convert_tokens_to_ids(self.target_language)
+        return code if isinstance(code, int) and self._encode("")[0] == code else None
 
     def _tokens_of_new_decoder(self, context: HeadContext) -> TargetTokens:
         from nlpmtl.heads import TargetTokens
@@ -233,8 +238,9 @@ class Generation(Task):
         if self._learned is not None:
             pad, end = self._learned.pad, self._learned.end
             return TargetTokens(len(self._learned), start=pad, end=end, pad=pad)
-        pad = self.tokenizer.pad_token_id
-        start = next(i for i in (self.tokenizer.bos_token_id, self.tokenizer.cls_token_id, pad) if i is not None)
+        tokenizer = self.tokenizer
+        pad = int(tokenizer.pad_token_id)
+        start = next((i for i in (tokenizer.bos_token_id, tokenizer.cls_token_id) if isinstance(i, int)), pad)
         return TargetTokens(context.config.vocab_size, start=start, end=self._end, pad=pad)
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
@@ -251,7 +257,7 @@ class Generation(Task):
         ids = ids[: ids.index(end)] if end in ids else ids
         if self._learned is not None:
             return self._learned.decode(ids)
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
     def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """``{"generated_text": "…"}``, ``{"translation_text": "…"}`` or ``{"summary_text": "…"}``."""

@@ -205,7 +205,7 @@ class MaskedLM(Task):
         single = len(masked) == 1
         results = [
             [self._filled(ids, place, int(token), float(score), skip_special=single) for token, score in ranked]
-            for place, ranked in zip(masked, map(zip, tokens, scores), strict=True)
+            for place, ranked in zip(masked.tolist(), map(zip, tokens, scores), strict=True)
         ]
         return results[0] if single else results
 

@@ -52,10 +52,10 @@ class TargetVocabulary:
             self._tokenizer = Tokenizer.from_str(content)
         except Exception as error:  # of the tokenizers library, without a common base class
             raise ValueError(f"the vocabulary of the targets cannot be read: {error}") from None
+        self.pad, self.end = 0, 1
         ids = [self._tokenizer.token_to_id(token) for token in (PAD, END, UNKNOWN)]
-        if ids != [0, 1, 2]:
+        if ids != [self.pad, self.end, 2]:
             raise ValueError(f"the vocabulary of the targets lacks {PAD}, {END} or {UNKNOWN}")
-        self.pad, self.end = ids[:2]
 
     def __len__(self) -> int:
         """Return the number of subwords."""

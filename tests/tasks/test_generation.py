@@ -33,7 +33,7 @@ from tests.tiny import (
     write_tokenizer,
 )
 
-CHECKPOINTS = ("t5", "bart", "mbart", "m2m_100", "marian")
+CHECKPOINTS = ("t5", "bart", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("mbart", "m2m_100", "marian")))
 ROWS = [{"text": row["text"], "target": row["other"], "topic": row["topic"]} for row in make_rows(12, seed=1)]
 
 
@@ -77,7 +77,8 @@ def load(directory: Path, **options: Any) -> tuple[MultiTaskModel, TaskDatasets,
     )
     model = MultiTaskModel.from_encoder(
         encoder, tasks=loaded.tasks.values(), sharing={"kind": "hard"}, input_length=40, seed=0
-    ).eval()
+    )
+    model.train(False)
     types = "token_type_ids" in encoder.tokenizer.model_input_names
     collate = Collator(list(loaded.splits["train"].values()), pad=encoder.tokenizer.pad_token_id, types=types)
     return model, loaded, collate([(0, row) for row in range(len(ROWS))])
@@ -130,7 +131,7 @@ def make_run(directory: Path, encoder: Path, **options: Any) -> dict[str, Any]:
         for split, count in (("train", 32), ("validation", 8))
     }
     source = {"data": {"files": files}}
-    translation = {"kind": "translation", "target": "other", "max_target": 16, "num_beams": 2, **options}
+    translation = {"kind": "translation", "target": "other", "max_target": 8, "num_beams": 2, **options}
     return {
         "output": str(directory / "out"),
         "encoder": {"name": str(encoder), "max_length": 32},
@@ -201,6 +202,7 @@ def test_an_export_is_the_stock_model(trained: Any, tmp_path: Path) -> None:
         predictor.export(tmp_path / "onnx", to="onnx", task="reverse")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_equal_bit_for_bit(trained: Any, tmp_path: Path) -> None:
     interrupt(trained.run, tmp_path / "out", step=3)
     again = train_tiny(trained.run, tmp_path / "out", resume=True)
@@ -299,6 +301,7 @@ def test_an_encoder_decoder_can_have_a_new_decoder(tmp_path: Path) -> None:
     assert task.format(Prediction("x"), Example()) == {"generated_text": "x"}
 
 
+@pytest.mark.slow
 def test_training_continues_with_the_learned_vocabulary(tmp_path: Path) -> None:
     run = make_run(tmp_path / "first", write_encoder(tmp_path / "encoder"), vocabulary="targets", decoder_layers=1)
     run["datasets"].pop("words")

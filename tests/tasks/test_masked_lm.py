@@ -27,6 +27,10 @@ from tests.tiny import make_rows, metrics, read_json, train_tiny, weights, write
 TEXTS = ["ada lives in turin.", "a good film, not a bad book.", "it", "the big cat sings in rome " * 3]
 
 
+FAST = ("bert", "modernbert", "deberta-v2")
+SLOW = tuple(name for name in ARCHITECTURES if name not in FAST)
+
+
 def make_task(**options: Any) -> MaskedLM:
     config = {"kind": "masked_lm", "labels": [], "metrics": None, "input": "text", **options}
     task = task_from_config("mlm", config)
@@ -149,7 +153,8 @@ def load_for_losses(directory: Path, **options: Any) -> tuple[MultiTaskModel, An
     loaded = load_task_datasets(run.datasets, tokenizer=encoder.tokenizer, max_length=40)
     model = MultiTaskModel.from_encoder(
         encoder, tasks=loaded.tasks.values(), sharing={"kind": "hard"}, input_length=40, seed=0
-    ).eval()
+    )
+    model.train(False)
     collate = Collator(
         list(loaded.splits["train"].values()),
         pad=encoder.tokenizer.pad_token_id,
@@ -160,7 +165,7 @@ def load_for_losses(directory: Path, **options: Any) -> tuple[MultiTaskModel, An
     return model, loaded.tasks["mlm"], collate([(0, row) for row in range(len(TEXTS))])
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_losses_and_logits_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     directory = write_checkpoint(name, tmp_path)
     model, task, batch = load_for_losses(directory)
@@ -284,7 +289,8 @@ def test_a_run_with_masked_lm_only_is_selected_by_it(tmp_path: Path) -> None:
     run["datasets"] = {"messages": {**rows, "tasks": {"mlm": {"kind": "masked_lm"}}}}
     result = train_tiny(run).result
     assert result.scores is not None
-    assert result.scores.mean == result.scores["mlm"]["score"] < 0
+    assert result.scores.mean == result.scores["mlm"]["score"]
+    assert result.scores.mean < 0
 
 
 def test_an_export_is_the_stock_model(trained: Any, tmp_path: Path) -> None:
