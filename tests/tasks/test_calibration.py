@@ -7,7 +7,13 @@ import pytest
 from sklearn.metrics import f1_score
 
 from nlpmtl.tasks import Classification, Labeling
-from nlpmtl.tasks.calibration import best_threshold, expected_calibration_error, fit_temperature
+from nlpmtl.tasks.calibration import (
+    best_threshold,
+    expected_calibration_error,
+    fit_detection,
+    fit_temperature,
+    sigmoid,
+)
 from tests.tasks.kinds import confidence, formatted, items_of, named
 
 
@@ -73,3 +79,22 @@ def test_a_labeling_is_calibrated_on_words_with_a_token() -> None:
     assert task.temperature == pytest.approx(2.0, rel=0.1)
     confidences, right = confidence(task, rows, names)
     assert len(confidences) == len(right) == 3_999
+
+
+def test_gold_items_that_are_never_predicted_lower_the_best_threshold() -> None:
+    probabilities, is_gold = np.array([0.9, 0.8, 0.7, 0.6, 0.55]), np.array([True, False, False, False, True])
+    assert best_threshold(probabilities, is_gold) == pytest.approx(0.85), "F1 of 2/3 with one prediction, 4/7 with five"
+    assert best_threshold(probabilities, is_gold, missed=3) == 0.5, "F1 of 1/3 with one prediction, 2/5 with five"
+
+
+def test_a_detector_is_fitted_on_the_scored_items_and_the_number_of_gold_ones() -> None:
+    scores, is_gold = np.array([4.0, 3.0, 2.0, 1.0, 0.5]), np.array([True, False, False, False, True])
+    fitted = fit_detection(scores, is_gold, gold=2)
+    assert fitted is not None
+    temperature, threshold = fitted
+    assert (sigmoid(scores / temperature) > threshold).sum() == 1
+    with_others = fit_detection(scores, is_gold, gold=5)
+    assert with_others is not None
+    assert with_others[0] == temperature
+    assert (sigmoid(scores / temperature) > with_others[1]).sum() == 5
+    assert fit_detection(scores, np.zeros(5, dtype=np.bool_), gold=3) is None
