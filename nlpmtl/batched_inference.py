@@ -245,7 +245,7 @@ def _row_sizes(
     split: TokenizedSplit, reads: Mapping[str, Ragged], *, tokens: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return for each row the tokens of its longest sequence, and the number of its sequences, at least 1."""
-    if not split.places.keys() & reads.keys():
+    if not split.sequence_indices.keys() & reads.keys():
         return tokens, np.ones(len(split), dtype=np.int64)
     lengths, counts = np.zeros(len(split), dtype=np.int64), np.zeros(len(split), dtype=np.int64)
     pairs = [np.stack([read.indices_2d()[0], read.values], axis=1) for read in reads.values()]
@@ -257,16 +257,16 @@ def _row_sizes(
 
 def _pad_batch(split: TokenizedSplit, indices: NDArray[np.int64], *, pad: int, types: bool) -> Batch:
     """Return a batch of token sequences, padded to the longest."""
-    tokens, places = split.tokens.take(indices), [np.arange(len(indices))]
+    tokens, positions = split.tokens.take(indices), [np.arange(len(indices))]
     lengths, words = tokens.lengths, tokens.first_tokens
     shape = len(indices), int(lengths.max())
     word_shape = len(indices), 0 if words is None else int(words.lengths.max())
     return Batch(
-        input_ids=pad_rows([tokens.ids], places, shape=shape, fill=pad),
+        input_ids=pad_rows([tokens.ids], positions, shape=shape, fill=pad),
         attention_mask=torch.from_numpy((np.arange(shape[1]) < lengths[:, None]).astype(np.int64)),
-        token_type_ids=pad_rows([tokens.types], places, shape=shape, fill=0) if types else None,
+        token_type_ids=pad_rows([tokens.types], positions, shape=shape, fill=0) if types else None,
         tasks={},
-        words=None if words is None else pad_rows([words], places, shape=word_shape, fill=NO_TOKEN),
+        words=None if words is None else pad_rows([words], positions, shape=word_shape, fill=NO_TOKEN),
     )
 
 

@@ -241,7 +241,7 @@ def predict_splits(
     gather: Gather = list,
     observe: PredictionObserver | None = None,
 ) -> dict[str, Predictions]:
-    """Compute what the metrics of tasks read: predictions for the rows with a gold label, and losses.
+    """Compute the inputs of the metrics: predictions for the rows with a gold label, and losses.
 
     The rows of a task may be in several datasets. A task without rows is left out, as are the predictions of a task
     whose only metrics are `loss` and `perplexity`.

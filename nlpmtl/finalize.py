@@ -13,7 +13,15 @@ from safetensors import SafetensorError
 
 from nlpmtl.batched_inference import LogitsCache
 from nlpmtl.calibration import CalibrationReport, calibrate
-from nlpmtl.card import DYNAMICS, LEARNING_CURVE, CardData, CardDataset, CardTask, eval_result_files, write_card
+from nlpmtl.card import (
+    DYNAMICS_PLOT,
+    LEARNING_CURVE_PLOT,
+    CardData,
+    CardDataset,
+    CardTask,
+    eval_result_files,
+    render_card,
+)
 from nlpmtl.data import TokenizedSplit
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Predictions, Scores, predict_splits, score
@@ -99,7 +107,7 @@ class _Finalizer:
         card_data = None
         with self.recording_failure("the model card is not written"):
             candidate = self._card_data()
-            write_card(candidate), eval_result_files(candidate)
+            render_card(candidate), eval_result_files(candidate)
             card_data = candidate
         incomplete = "the model directory contains the weights, but not all other files"
         with self.recording_failure(incomplete) if is_new else nullcontext():
@@ -183,10 +191,10 @@ class _Finalizer:
         if metrics:
             alt_text = plots.describe_learning_curve(evaluations, steps=step, step=best_step)
             png = plots.draw_learning_curve(metrics, evaluations, tasks=list(self.trainer.tasks), step=best_step)
-            self.plots[LEARNING_CURVE] = alt_text, png
+            self.plots[LEARNING_CURVE_PLOT] = alt_text, png
             dynamics = plots.draw_dynamics(metrics)
             if dynamics is not None:
-                self.plots[DYNAMICS] = plots.describe_dynamics(metrics), dynamics
+                self.plots[DYNAMICS_PLOT] = plots.describe_dynamics(metrics), dynamics
 
     def _report_page(self) -> RunPage:
         for name, error in self.analysis.failures.items():
@@ -200,7 +208,7 @@ class _Finalizer:
             summary=f"{_encoder_name(self.metadata['config'])}, {count} tasks, step {best_step:,} of {step:,}",
             mean=None if self.scores is None else f"{self.scores['mean']:.4f}",
             tasks=[self._task_section(name, predictions) for name, predictions in self.predictions.items()],
-            training=[Plot(*self.plots[path]) for path in (LEARNING_CURVE, DYNAMICS) if path in self.plots],
+            training=[Plot(*self.plots[path]) for path in (LEARNING_CURVE_PLOT, DYNAMICS_PLOT) if path in self.plots],
             notes=self.datasets.notes,
         )
 

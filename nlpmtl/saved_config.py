@@ -36,12 +36,12 @@ _IMPLEMENTATION = re.compile("_?(attn|experts)_implementation(_internal)?")
 """Keys that select the code of a layer. A name with a slash is a repository of kernels, whose code would run."""
 
 
-def read_table(path: Path, *, failed: str) -> dict[str, Any]:
+def read_table(path: Path, *, error_prefix: str) -> dict[str, Any]:
     """Read a JSON file that contains an object.
 
     Args:
         path: the file.
-        failed: beginning of error messages, such as ``"the model 'a/b' cannot be loaded"``.
+        error_prefix: start of error messages, such as ``"the model 'a/b' cannot be loaded"``.
 
     Raises:
         ModelError: the file is missing, not a regular file, too large, not JSON, or not an object.
@@ -49,26 +49,28 @@ def read_table(path: Path, *, failed: str) -> dict[str, Any]:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
-            raise ModelError(f"{failed}: {path.name} is not a regular file")
+            raise ModelError(f"{error_prefix}: {path.name} is not a regular file")
         size = status.st_size
         if size > _MAX_FILE_SIZE:
-            raise ModelError(f"{failed}: {path.name} has {size:,} bytes, more than the allowed {_MAX_FILE_SIZE:,}")
+            raise ModelError(
+                f"{error_prefix}: {path.name} has {size:,} bytes, more than the allowed {_MAX_FILE_SIZE:,}"
+            )
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ModelError(f"{failed}: it has no file {path.name}") from None
+        raise ModelError(f"{error_prefix}: it has no file {path.name}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{failed}: {path.name} cannot be read: {error}") from error
+        raise ModelError(f"{error_prefix}: {path.name} cannot be read: {error}") from error
     if not isinstance(value, dict):
-        raise ModelError(f"{failed}: {path.name} is not a JSON object")
+        raise ModelError(f"{error_prefix}: {path.name} is not a JSON object")
     return value
 
 
-def weight_files(directory: Path, *, failed: str) -> list[Path]:
+def weight_files(directory: Path, *, error_prefix: str) -> list[Path]:
     """Return the safetensors files that transformers reads from a directory: one, or the shards of the index."""
     single, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
     if single.is_file() or not index.is_file():
         return [single] if single.is_file() else []
-    shards = read_table(index, failed=failed).get("weight_map")
+    shards = read_table(index, error_prefix=error_prefix).get("weight_map")
     names = {str(name) for name in shards.values()} if isinstance(shards, dict) else set()
     return [path for path in sorted(directory.glob("model-?????-of-?????.safetensors")) if path.name in names]
 
@@ -78,35 +80,37 @@ def is_size(path: str) -> bool:
     return _SIZE.fullmatch(path.rpartition(".")[2]) is not None
 
 
-def check_own_config(config: Mapping[str, Any], *, failed: str, is_read: Callable[[str], bool] = is_size) -> None:
+def check_own_config(config: Mapping[str, Any], *, error_prefix: str, is_read: Callable[[str], bool] = is_size) -> None:
     """Check the config.json of a multi-task model: format version, sizes and required objects.
 
     Args:
         config: the content of the file.
-        failed: beginning of error messages, such as ``"the model 'a/b' cannot be loaded"``.
+        error_prefix: start of error messages, such as ``"the model 'a/b' cannot be loaded"``.
         is_read: as in `check_config`.
 
     Raises:
         ModelError: a value is invalid; the message has its key.
     """
-    check_format_version(config, where=f"{failed}: config.json", error=ModelError)
+    check_format_version(config, where=f"{error_prefix}: config.json", error=ModelError)
     for key in _REDIRECTIONS:
         if config.get(key) is not None:
             value = quote(config[key], limit=80)
-            raise ModelError(f"{failed}: config.json: {key}: a model of nlpmtl does not have this key, found {value}")
+            raise ModelError(
+                f"{error_prefix}: config.json: {key}: a model of nlpmtl does not have this key, found {value}"
+            )
     for key in ("encoder_config", "tasks"):
         if not isinstance(config.get(key), Mapping) or not config[key]:
             value = quote(config.get(key), limit=80)
-            raise ModelError(f"{failed}: config.json: {key}: a table with entries was expected, found {value}")
-    check_config(config, failed=failed, is_read=is_read)
-    _check_tasks(config["tasks"], failed=failed)
-    check_min_length(config.get("input_length"), failed=failed)
+            raise ModelError(f"{error_prefix}: config.json: {key}: a table with entries was expected, found {value}")
+    check_config(config, error_prefix=error_prefix, is_read=is_read)
+    _check_tasks(config["tasks"], error_prefix=error_prefix)
+    check_min_length(config.get("input_length"), error_prefix=error_prefix)
 
 
-def _check_tasks(tasks: Mapping[str, Any], *, failed: str) -> None:
+def _check_tasks(tasks: Mapping[str, Any], *, error_prefix: str) -> None:
     """Check that all numbers of the tasks are finite and temperatures positive."""
     for name, task in tasks.items():
-        where = f"{failed}: config.json: tasks.{name}"
+        where = f"{error_prefix}: config.json: tasks.{name}"
         if not isinstance(task, Mapping):
             raise ModelError(f"{where}: a table was expected, found {quote(task, limit=80)}")
         for place, _, value in _values(task):
@@ -118,7 +122,7 @@ def _check_tasks(tasks: Mapping[str, Any], *, failed: str) -> None:
             raise ModelError(f"{where}: `temperature` must be a positive number, found {value}")
 
 
-def check_min_length(length: object, *, failed: str) -> None:
+def check_min_length(length: object, *, error_prefix: str) -> None:
     """Check the maximum input length of a multi-task model.
 
     Raises:
@@ -126,17 +130,17 @@ def check_min_length(length: object, *, failed: str) -> None:
     """
     if isinstance(length, bool) or not isinstance(length, int) or length < _MIN_LENGTH:
         raise ModelError(
-            f"{failed}: config.json: input_length: an integer of at least {_MIN_LENGTH} was expected, "
+            f"{error_prefix}: config.json: input_length: an integer of at least {_MIN_LENGTH} was expected, "
             f"found {dumps(length)}"
         )
 
 
-def check_config(config: Mapping[str, Any], *, failed: str, is_read: Callable[[str], bool]) -> None:
+def check_config(config: Mapping[str, Any], *, error_prefix: str, is_read: Callable[[str], bool]) -> None:
     """Check the sizes in a config.json, configs inside it too, before anything is built from it.
 
     Args:
         config: the content of the file.
-        failed: beginning of error messages, such as ``"the model 'a/b' cannot be loaded"``.
+        error_prefix: start of error messages, such as ``"the model 'a/b' cannot be loaded"``.
         is_read: whether a model may be built from the value at a dotted key. Other integers, such as a recorded number
             of parameters, can be of any size.
 
@@ -145,7 +149,7 @@ def check_config(config: Mapping[str, Any], *, failed: str, is_read: Callable[[s
     """
     for path, key, value in _values(config):
         if _IMPLEMENTATION.fullmatch(key):
-            _check_implementation(value, failed=f"{failed}: config.json: {path}")
+            _check_implementation(value, error_prefix=f"{error_prefix}: config.json: {path}")
         size = len(value) if isinstance(value, list | Mapping) else value
         if isinstance(size, bool) or not isinstance(size, int | float):
             continue
@@ -155,15 +159,15 @@ def check_config(config: Mapping[str, Any], *, failed: str, is_read: Callable[[s
         if not (size <= limit and size >= -_MAX_SIZE):
             number = f"{size} entries" if size is not value else f"{size}"
             raise ModelError(
-                f"{failed}: config.json: {path}: {number}, at most {limit} were expected. The file is damaged"
+                f"{error_prefix}: config.json: {path}: {number}, at most {limit} were expected. The file is damaged"
             )
 
 
-def _check_implementation(value: object, *, failed: str) -> None:
+def _check_implementation(value: object, *, error_prefix: str) -> None:
     names = value.values() if isinstance(value, Mapping) else [value]
     if any("/" in str(name) for name in names):
         raise ModelError(
-            f"{failed}: {quote(value, limit=80)} is a repository of kernels. A model cannot choose code that is "
+            f"{error_prefix}: {quote(value, limit=80)} is a repository of kernels. A model cannot choose code that is "
             'downloaded and run; remove the key, or write an implementation of transformers such as "sdpa"'
         )
 

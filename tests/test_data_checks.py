@@ -201,7 +201,7 @@ def test_skipped_rows_are_no_error_if_others_are_left(tmp_path: Path) -> None:
     with pytest.raises(NlpmtlError, match="no/such-encoder"):
         nlpmtl.train(config)
     path.write_bytes(b"text,topic\ncaf\xe9,x\n")
-    with pytest.raises(DataError, match=r"a\.csv: no rows: all 1 are invalid"):
+    with pytest.raises(DataError, match=r"a\.csv: no valid rows: all 1 are invalid"):
         nlpmtl.train(config)
 
 

@@ -178,6 +178,7 @@ def test_versions_that_sum_losses_over_a_batch_are_patched(tmp_path: Path) -> No
     assert sums_losses_per_batch(tmp_path)
 
 
+@pytest.mark.slow
 def test_jobs_that_read_losses_are_registered(tmp_path: Path) -> None:
     members = Version(ROOT, tmp_path).members()
     assert {f"{table}/{name}" for table, names in members.items() for name in names} >= READ_LOSSES - {"relate"}

@@ -80,6 +80,7 @@ def other(trained: Trained, tmp_path: Path) -> Path:
     return tmp_path / "other"
 
 
+@pytest.mark.slow
 def test_a_published_model_round_trips(trained: Trained, other: Path, tmp_path: Path) -> None:
     encoder = write_encoder(tmp_path / "encoder", seed=4)
     shutil.copytree(trained.model_dir, tmp_path / "model")

@@ -33,7 +33,7 @@ def make_predictor(encoder: Path, case: str = "hard") -> Predictor:
     return Predictor(model, loaded.tokenizer)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["layers", *(pytest.param(c, marks=pytest.mark.slow) for c in CASES if c != "layers")])
 def test_threads_get_the_predictions_that_one_thread_gets(case: str, tmp_path: Path) -> None:
     check_threads(make_predictor(write_encoder(tmp_path / "encoder"), case))
 

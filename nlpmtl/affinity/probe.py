@@ -92,8 +92,8 @@ class ProbeResult:
 
     Args:
         affinity: Z_ij, the relative decrease of the loss of task j by a step on task i, ``[stepped on, tasks]``.
-        self_affinity: the effect of a step on a task on held-out rows of the same task, ``[tasks]``: to first order,
-            η ∇L_j(one half of the rows) · ∇L_j(other half) / L_j; NaN for a task with a single row.
+        self_affinity: the effect of a step on one half of the rows of a task on the other half, ``[tasks]``: to first
+            order, η ∇L_j(one half of the rows) · ∇L_j(other half) / L_j; NaN for a task with a single row.
         cosines: layer → cosines between the gradients of the tasks, ``[tasks, tasks]``.
     """
 

@@ -49,7 +49,8 @@ class Relations:
         rows: maximum number of rows per task and measurement.
         cosines: layer → cosines between the gradients of the tasks, ``[tasks, tasks]``; "all": over all layers.
         affinity: relative decrease of the loss of the column's task by a step on the row's task, ``[tasks, tasks]``.
-        self_affinity: the same for a step on a task and held-out rows of this task, ``[tasks]``.
+        self_affinity: relative decrease of the loss on one half of the rows of a task by a step on the other half,
+            ``[tasks]``.
         grouping: which tasks to train together.
         gain: value of the groups minus that of one encoder for all tasks, summed over tasks. Groups are chosen on one
             half of the measurements and evaluated on the other.
@@ -82,7 +83,7 @@ class Relations:
 
     @property
     def not_learning(self) -> tuple[str, ...]:
-        """The tasks whose steps do not significantly decrease their loss on held-out rows.
+        """The tasks whose steps do not significantly decrease their loss on the other half of their rows.
 
         They are barely trained or already overfitted, and their affinities are not meaningful.
         """

@@ -1,8 +1,8 @@
-"""Model cards: the README.md of a model directory and the Hub's files of evaluation results, from plain values."""
+"""Model cards: README.md and `.eval_results/` of a model directory."""
 
 from __future__ import annotations
 
-from nlpmtl.card.card_data import DYNAMICS, LEARNING_CURVE, CardData, CardDataset, CardTask
+from nlpmtl.card.card_data import DYNAMICS_PLOT, LEARNING_CURVE_PLOT, CardData, CardDataset, CardTask
 from nlpmtl.card.markdown import escape
 from nlpmtl.card.metadata import eval_result_files, front_matter, widget, with_repo_id
 from nlpmtl.card.scores import calibration, evaluation
@@ -10,20 +10,20 @@ from nlpmtl.card.tasks import limitations, tasks, usage
 from nlpmtl.card.training import training
 
 __all__ = [
-    "DYNAMICS",
-    "LEARNING_CURVE",
+    "DYNAMICS_PLOT",
+    "LEARNING_CURVE_PLOT",
     "CardData",
     "CardDataset",
     "CardTask",
     "eval_result_files",
+    "render_card",
     "widget",
     "with_repo_id",
-    "write_card",
 ]
 
 
-def write_card(card: CardData) -> str:
-    """Return the text of a model card."""
+def render_card(card: CardData) -> str:
+    """Return the Markdown text of a model card."""
     lines = ["---", front_matter(card), "---", "", f"# {escape(card.name)}", ""]
     for section in (tasks, usage, evaluation, calibration, training, limitations):
         lines += section(card)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nlpmtl.tasks import Task
 
-LEARNING_CURVE = "images/learning-curve.png"
-DYNAMICS = "images/choices.png"
+LEARNING_CURVE_PLOT = "images/learning-curve.png"
+DYNAMICS_PLOT = "images/choices.png"
 """Paths of the plots of the training; all other plots are of predictions."""
 
 
@@ -22,7 +22,7 @@ class CardTask:
         kind: its task type.
         input: shape of its input: "text", "pair" or "words".
         labels: names of its labels.
-        output: what it predicts, in a few words, for tasks without labels.
+        output: short description of its predictions, for tasks without labels.
         pipeline_tag: the Hub's name of the task type.
         single_label: whether it predicts exactly one of its labels for any input.
         windowed: whether it reads a long text to its end, in windows.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from nlpmtl.card.card_data import DYNAMICS, LEARNING_CURVE, CardData
+from nlpmtl.card.card_data import DYNAMICS_PLOT, LEARNING_CURVE_PLOT, CardData
 from nlpmtl.card.markdown import code, escape, table
 
 
@@ -86,5 +86,5 @@ def _selection(card: CardData) -> str:
 
 
 def _plots(card: CardData) -> list[str]:
-    plots = [(path, alt) for path, alt in card.plots.items() if path not in (LEARNING_CURVE, DYNAMICS)]
+    plots = [(path, alt) for path, alt in card.plots.items() if path not in (LEARNING_CURVE_PLOT, DYNAMICS_PLOT)]
     return [line for path, alt in plots for line in (f"![{escape(alt)}]({path})", "")]

@@ -47,7 +47,7 @@ def usage(card: CardData) -> list[str]:
 
 
 def _plugins(card: CardData) -> list[str]:
-    """Return how to load a model with task types that are not part of nlpmtl."""
+    """Return the instructions for loading a model with task types from plugins."""
     names = [name for name, task in card.tasks.items() if task.plugin is not None]
     if not names:
         return []
@@ -58,7 +58,7 @@ def _plugins(card: CardData) -> list[str]:
 
 
 def _input(task: CardTask) -> str:
-    """Return what a task reads, in a few words."""
+    """Return a short description of the input of a task."""
     return ", ".join([_INPUTS[task.input], *map(code, task.extra_inputs)])
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nlpmtl.card.card_data import DYNAMICS, LEARNING_CURVE, CardData, CardDataset
+from nlpmtl.card.card_data import DYNAMICS_PLOT, LEARNING_CURVE_PLOT, CardData, CardDataset
 from nlpmtl.card.markdown import code, escape, table
 
 
 def training(card: CardData) -> list[str]:
     """Return the section with the plots of the training, the datasets, the hyperparameters and the environment."""
-    plots = [(path, card.plots[path]) for path in (LEARNING_CURVE, DYNAMICS) if path in card.plots]
+    plots = [(path, card.plots[path]) for path in (LEARNING_CURVE_PLOT, DYNAMICS_PLOT) if path in card.plots]
     return [
         "## Training",
         "",

@@ -12,7 +12,7 @@ from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, 
 from nlpmtl.errors import ConfigError
 
 EXPORTS = ("transformers", "onnx")
-"""The formats of `Predictor.export`, repeated here so that torch need not be imported."""
+"""Formats of `Predictor.export`, repeated here because importing it imports torch."""
 
 
 def export(
@@ -27,7 +27,9 @@ def export(
     task: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="TASK", help="Task to export (repeatable for ONNX; default: all tasks).", show_default=False
+            metavar="TASK",
+            help="Task to export. transformers: required if the model has several. ONNX: repeatable (default: all).",
+            show_default=False,
         ),
     ] = None,
     device: DeviceOption = "auto",
@@ -37,7 +39,8 @@ def export(
 ) -> None:
     """Export a model for use without nlpmtl.
 
-    The exported model is run on test inputs first; if its logits differ, nothing is written.
+    First compares the logits of the exported and the original model on test inputs; if they differ by more than a
+    tolerance, nothing is written.
     """
     from nlpmtl.config import check_new_directory
 
@@ -47,4 +50,5 @@ def export(
     predictor = load_predictor(model, revision=revision, device=device, dtype=dtype, plugins=plugins)
     difference = predictor.export(output, to=to, task=task or None)
     echo(f"wrote {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
-    echo(f"verified: the logits differ by at most {difference:.1e} (relative to the largest logit if that is above 1)")
+    relative = "relative to the largest logit, or to 1 if that is larger"
+    echo(f"verified: maximum logit difference {difference:.1e} ({relative})")

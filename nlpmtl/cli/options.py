@@ -92,7 +92,7 @@ def check_files(config: RunConfig) -> None:
     if all(dataset.data.hub is None for dataset in config.datasets.values()):
         check_datasets(config.datasets)
     if not config.encoder.name.startswith("package:"):
-        find_directory(config.encoder.name, failed=f"the encoder {config.encoder.name!r} cannot be loaded")
+        find_directory(config.encoder.name, error_prefix=f"the encoder {config.encoder.name!r} cannot be loaded")
 
 
 def check_model(model: str) -> None:
@@ -103,7 +103,7 @@ def check_model(model: str) -> None:
     """
     from nlpmtl.config import find_directory
 
-    find_directory(model, failed=f"the model {model!r} cannot be loaded")
+    find_directory(model, error_prefix=f"the model {model!r} cannot be loaded")
 
 
 def load_predictor(

@@ -15,10 +15,7 @@ import typer
 from nlpmtl.cli.console import echo, quiet_libraries
 from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, check_model, load_predictor
 from nlpmtl.cli.predict_input import STDIN, BadRow, file_size, read_texts
-from nlpmtl.cli.progress import FilesProgress, PredictionProgress
 from nlpmtl.errors import ConfigError, plain, plain_line
-from nlpmtl.fs import open_atomic
-from nlpmtl.progress import is_main_process, progress_view
 from nlpmtl.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -129,6 +126,7 @@ def _predict_texts(
     model: str, texts: Sequence[str], input: str | None, output: Path | None, options: Mapping[str, Any]
 ) -> None:
     """Predict texts, or the inputs of a file or of stdin, as they are read."""
+    from nlpmtl.cli.progress import PredictionProgress
     from nlpmtl.file_prediction.request import parse_format, parse_text_columns
     from nlpmtl.file_prediction.targets import find_input
 
@@ -137,6 +135,7 @@ def _predict_texts(
     if input is not None and input != STDIN:
         find_input(input)
     from nlpmtl.inference.task_inputs import SKIPPED, InputReader
+    from nlpmtl.progress import progress_view
 
     predictor = load_predictor(model, **{key: options[key] for key in ("revision", "device", "dtype", "plugins")})
     # A bar would be drawn between the predictions on the same terminal.
@@ -174,7 +173,9 @@ def _predict_texts(
 
 def _predict_files(model: str, input: str, output: Path, options: dict[str, Any]) -> None:
     """Predict files, and say how to continue if that is interrupted."""
+    from nlpmtl.cli.progress import FilesProgress
     from nlpmtl.file_prediction import predict_files
+    from nlpmtl.progress import is_main_process, progress_view
 
     progress = FilesProgress(progress_view(visible=is_main_process()), on_predicting=quiet_libraries)
     try:
@@ -238,6 +239,8 @@ def _open(output: Path | None) -> Iterator[Write]:
     if output is None:
         yield lambda text: typer.echo(text.encode(), nl=False)  # JSON is UTF-8 in every locale
         return
+    from nlpmtl.fs import open_atomic
+
     output.parent.mkdir(parents=True, exist_ok=True)
     with open_atomic(output) as file:
         yield file.write

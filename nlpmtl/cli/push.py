@@ -21,7 +21,7 @@ def push(
     ] = None,
     message: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Commit message (default: Upload a model of nlpmtl).", show_default=False),
+        typer.Option(metavar="TEXT", help="Commit message (default: Upload nlpmtl model).", show_default=False),
     ] = None,
     pull_request: Annotated[
         bool, typer.Option("--pull-request", help="Open a pull request on an existing repository instead.")

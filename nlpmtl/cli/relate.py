@@ -10,7 +10,6 @@ import typer
 
 from nlpmtl.cli.console import echo, echo_json, print_table, quiet_libraries
 from nlpmtl.cli.options import Json, Overrides, Run, check_files, parse_overrides
-from nlpmtl.progress import display_events
 
 if TYPE_CHECKING:
     from nlpmtl.affinity import Estimate, Relations
@@ -44,6 +43,7 @@ def relate(
         check_writable(output, key="output")
     check_files(config)
     from nlpmtl.affinity import Relations, iter_relate  # after the checks: this imports torch
+    from nlpmtl.progress import display_events
 
     quiet_libraries()
     result = display_events(
@@ -92,7 +92,8 @@ def _summary(result: Relations) -> Iterator[str]:
         yield "No significant transfer between tasks; try more --steps."
     if result.not_learning:
         names = ", ".join(result.not_learning)
-        yield f"No measurable progress on held-out rows for: {names} (too few steps, or already overfitted)"
+        reasons = "too few steps, or already overfitted"
+        yield f"No measurable progress on the other half of the rows for: {names} ({reasons})"
     count = len(result.grouping.groups)
     search = "" if result.grouping.exact else " (found by local search)"
     yield f"Groups for {count} encoders{search}:" if count > 1 else "One encoder for all tasks:"
@@ -103,7 +104,7 @@ def _summary(result: Relations) -> Iterator[str]:
         yield f"  {', '.join(result.tasks[i] for i in group.serves)}{helped_by}"
     if count > 1:
         gain, error = 100 * float(result.gain.mean), 100 * float(result.gain.error)
-        size = f"{gain:+.2f} ± {error:.2f}% of a loss per step, summed over tasks"
+        size = f"the loss reduction per step differs by {gain:+.2f} ± {error:.2f} percentage points, summed over tasks"
         if not result.gain.significant:
             yield f"Not significantly better than one shared encoder: {size}."
         else:

@@ -12,7 +12,6 @@ import typer
 from nlpmtl.cli.console import echo, print_scores, quiet_libraries
 from nlpmtl.cli.options import Overrides, Run, check_files, parse_overrides
 from nlpmtl.errors import StoppedError
-from nlpmtl.progress import display_events, is_main_process
 
 
 def train(
@@ -31,6 +30,7 @@ def train(
 
     config, recorded = load_run(run, output=output, resume=resume, overrides=parse_overrides(overrides))
     check_files(config)
+    from nlpmtl.progress import display_events, is_main_process
     from nlpmtl.run import TrainResult, run_events  # after the checks: this imports torch
 
     quiet_libraries()
@@ -40,7 +40,8 @@ def train(
             ends=TrainResult,
         )
     except (KeyboardInterrupt, StoppedError):
-        _print_resume_command(run, output=output, directory=output or config.output)
+        if is_main_process():
+            _print_resume_command(run, output=output, directory=output or config.output)
         raise
     if is_main_process():
         if result.scores is None:
@@ -54,7 +55,7 @@ def train(
 
 def _print_resume_command(run: str, *, output: Path | None, directory: Path | None) -> None:
     """Print the command that resumes a stopped run, if it has a checkpoint; run.json holds the overrides."""
-    if not is_main_process() or directory is None or not any((directory / "checkpoints").glob("step-*")):
+    if directory is None or not any((directory / "checkpoints").glob("step-*")):
         return
     arguments = ["nlpmtl", "train", run, *(["--output", str(output)] if output is not None else []), "--resume"]
     launched = " (with the same launcher)" if os.environ.get("WORLD_SIZE", "1") != "1" else ""

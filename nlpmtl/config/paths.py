@@ -77,14 +77,14 @@ def check_new_directory(path: str | Path, *, key: str) -> None:
     check_writable(path, key=key)
 
 
-def find_directory(name: str | Path, *, failed: str) -> Path | None:
+def find_directory(name: str | Path, *, error_prefix: str) -> Path | None:
     """Return the directory of a model; None for a name that can be a Hub id.
 
     For the directory of a run, this is its ``model`` directory. A leading ``~`` is the home directory.
 
     Args:
         name: a directory or a Hub id.
-        failed: beginning of error messages.
+        error_prefix: start of error messages.
 
     Raises:
         ConfigError: the name is neither a string nor a path.
@@ -93,7 +93,7 @@ def find_directory(name: str | Path, *, failed: str) -> Path | None:
     if not isinstance(name, str | os.PathLike):
         raise ConfigError(f"a model directory or a Hub id was expected, as a string or a Path, found {name!r}")
     if not str(name):
-        raise ModelError(f"{failed}: the name is empty; write a directory or a Hub id")
+        raise ModelError(f"{error_prefix}: the name is empty; write a directory or a Hub id")
     path = Path(name)
     if str(name).startswith("~"):
         path = Path(os.path.expanduser(name))  # noqa: PTH111 - it leaves the name of an unknown user
@@ -101,28 +101,32 @@ def find_directory(name: str | Path, *, failed: str) -> Path | None:
         if (path / "config.json").exists():
             return path
         if not (path / "run.json").exists():
-            raise ModelError(f"{failed}: {path} is not a model directory: it has no file config.json{_nearby(path)}")
+            raise ModelError(
+                f"{error_prefix}: {path} is not a model directory: it has no file config.json{_nearby(path)}"
+            )
         if (path / "model" / "config.json").exists():
             return path / "model"
-        raise ModelError(f"{failed}: {path} is the directory of a run that has no model yet: finish it with --resume")
+        raise ModelError(
+            f"{error_prefix}: {path} is the directory of a run that has no model yet: finish it with --resume"
+        )
     if os.path.isfile(path):  # noqa: PTH113
-        raise ModelError(f"{failed}: {path} is a file; the directory of a model was expected")
+        raise ModelError(f"{error_prefix}: {path} is a file; the directory of a model was expected")
     if _is_local(str(name)):
-        raise ModelError(f'{failed}: the directory does not exist, and a Hub id looks like "name/model"')
+        raise ModelError(f'{error_prefix}: there is no such directory, and it is not a Hub id such as "name/model"')
     if "/" in str(name) and os.path.isdir(path.parent):  # noqa: PTH112 - as for runs/mine where runs is there
-        raise ModelError(f"{failed}: the directory {path} does not exist")
+        raise ModelError(f"{error_prefix}: the directory {path} does not exist")
     return None
 
 
 def _nearby(path: Path) -> str:
     """Return a hint at models inside a directory without a model, or of the run that it belongs to."""
     try:
-        places = sorted(place for place in path.iterdir() if _has_model(place))
+        models = sorted(directory for directory in path.iterdir() if _has_model(directory))
     except OSError:
-        places = []
-    if not places and (path.parent / "run.json").exists() and _has_model(path.parent):
-        places = [path.parent / "model"]
-    return f". There is a model in {', '.join(map(str, places[:_MAX_LISTED]))}" if places else ""
+        models = []
+    if not models and (path.parent / "run.json").exists() and _has_model(path.parent):
+        models = [path.parent / "model"]
+    return f". There is a model in {', '.join(map(str, models[:_MAX_LISTED]))}" if models else ""
 
 
 def _has_model(path: Path) -> bool:

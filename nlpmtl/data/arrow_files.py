@@ -17,7 +17,7 @@ from nlpmtl.errors import ConfigError, DataError
 
 _ROWS_PER_BATCH = 1000
 _METADATA_KEY = b"huggingface"
-"""Where `datasets` writes the features into the schema of a table."""
+"""Key of the features in the metadata of the schemas that `datasets` writes."""
 _STATE, _SPLITS = "state.json", "dataset_dict.json"
 """Files of a saved Dataset, and of a saved DatasetDict."""
 

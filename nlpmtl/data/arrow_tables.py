@@ -83,8 +83,8 @@ class TableRows:
         """Return the rows with the given indices, in the given order."""
         rows = np.asarray(indices, dtype=np.int64)
         batches = self._first_rows.searchsorted(rows, side="right") - 1
-        places = zip(batches.tolist(), (rows - self._first_rows[batches]).tolist(), strict=True)
-        slices = [self._batches[batch].slice(row, 1) for batch, row in places]
+        batch_and_row = zip(batches.tolist(), (rows - self._first_rows[batches]).tolist(), strict=True)
+        slices = [self._batches[batch].slice(row, 1) for batch, row in batch_and_row]
         return pa.Table.from_batches(slices, schema=self.table.schema)
 
     def row(self, index: int) -> dict[str, Any]:
@@ -123,9 +123,9 @@ class ListColumn:
         """Return the rows with the given indices, in the given order."""
         rows = np.asarray(indices, dtype=np.int64)
         chunks = self._first_rows.searchsorted(rows, side="right") - 1
-        places = self._offsets_at[chunks] + rows - self._first_rows[chunks]
-        starts = self._offsets[places].astype(np.int64)
-        return Ragged.gather(self._values, starts + self._values_at[chunks], self._offsets[places + 1] - starts)
+        positions = self._offsets_at[chunks] + rows - self._first_rows[chunks]
+        starts = self._offsets[positions].astype(np.int64)
+        return Ragged.gather(self._values, starts + self._values_at[chunks], self._offsets[positions + 1] - starts)
 
 
 def _address(array: pa.Array) -> int:

@@ -23,15 +23,15 @@ _Row = TypeVar("_Row")
 
 
 class TaskBatch:
-    """One task's part of a batch: the examples that have targets, and the sequences that they read.
+    """One task's part of a batch: the examples that have targets, and their sequences.
 
     Args:
         sequences: indices of the sequences of the batch, grouped by example, ``[sequences]``.
-        targets: what the loss reads, by name: ``[examples, ...]`` or ``[sequences, ...]``. Padding is -100 for
+        targets: targets of the loss, by name: ``[examples, ...]`` or ``[sequences, ...]``. Padding is -100 for
             integers, NaN for numbers, False for booleans.
         weight: weight of each example in the loss, ``[examples]``; None: all are 1.
         example: the example of each sequence, ascending, ``[sequences]``; default: one sequence per example.
-        position: place of each sequence among those of its example, ``[sequences]``; given together with `example`.
+        position: index of each sequence among those of its example, ``[sequences]``; given together with `example`.
         time, words: number of tokens and of words of the longest sequence: outputs by token or word are cut to them, so
             that they have the length of targets by token or word. `time` is None where targets by token have the length
             of the batch.
@@ -177,14 +177,14 @@ def to_device(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
 def pad_rows(
     parts: Sequence[Ragged | None], indices: Sequence[NDArray[np.int64]], *, shape: tuple[int, int], fill: int
 ) -> Tensor:
-    """Return the rows of ragged arrays, in the places that `indices` gives them, as one padded matrix."""
+    """Return the rows of ragged arrays, as one padded matrix; `indices` has the output row of each."""
     import torch
 
     padded = np.full(shape, fill, dtype=np.int64)
     for part, index in zip(parts, indices, strict=True):
         if part is not None:
-            row, place = part.indices_2d()
-            padded[index[row], place] = part.values
+            row, column = part.indices_2d()
+            padded[index[row], column] = part.values
     return torch.from_numpy(padded)
 
 

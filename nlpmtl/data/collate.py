@@ -1,6 +1,6 @@
 """Collation: rows of tokenized datasets to batches of padded token sequences.
 
-A row is given as (dataset, row), or as (dataset, row, pass) where a task reads changed copies of its sequences.
+A row is given as (dataset, row), or as (dataset, row, pass) if a task has `Task.corrupt`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nlpmtl.data.row_sequences import (
     DatasetRows,
     Sequences,
     TaskExamples,
-    read_sequences,
+    distinct_sequences,
     row_sizes,
 )
 from nlpmtl.data.targets import TagLabels, join_padded
@@ -43,8 +43,8 @@ class BatchStats:
         sequences: number of sequences of each row, ``[rows]``.
         longest: tokens of the longest sequence of each row, ``[rows]``.
         labelled: whether each row has targets for any task, ``[rows]``.
-        rows: for each task that has any, the number of rows with targets.
-        items: for each of these tasks the number of items of its loss, multiplied by the weights of the rows.
+        rows: number of rows with targets, of each task that has any.
+        items: number of items of the loss of each of these tasks, weighted by the weights of the rows.
     """
 
     lengths: NDArray[np.int64]
@@ -57,16 +57,16 @@ class BatchStats:
 
 @dataclass(frozen=True)
 class Collator:
-    """Makes batches of rows of several tokenized datasets.
+    """Collates rows of several tokenized datasets into batches.
 
     Args:
         datasets: the datasets, in the order that rows refer to them.
         pad: the id of the padding token.
         types: whether the encoder takes segments.
-        words: whether a head reads words.
-        corrupt: `Task.corrupt` of the tasks that read changed copies of their sequences.
-        names: names of the datasets, on which the copies depend; needed with `corrupt`.
-        seed: seed of the run, on which the copies depend.
+        words: whether a head uses words.
+        corrupt: `Task.corrupt` of the tasks that define it.
+        names: names of the datasets, which seed the modified copies; needed with `corrupt`.
+        seed: seed of the run, which seeds the modified copies.
     """
 
     datasets: Sequence[TokenizedSplit]
@@ -78,20 +78,20 @@ class Collator:
     seed: int = 0
 
     def __call__(self, rows: RowRefs, *, tasks: Collection[str] | None = None) -> Batch:
-        """Return a batch: every different sequence that an example reads, in the order of the rows.
+        """Return a batch of the distinct sequences of the examples, in the order of the rows.
 
         Args:
             rows: the rows.
             tasks: names of the tasks whose examples are in the batch; default: all.
 
         Raises:
-            RunError: a task changes the count of its targets when it makes copies.
+            RunError: `Task.corrupt` fails or returns invalid values, such as another count of targets.
         """
         import torch
 
-        groups = self._groups(rows)
-        parts = [self._sequences(group, tasks) for group in groups]
-        indices = _batch_indices(groups, parts)
+        by_dataset = self._dataset_rows(rows)
+        parts = [self._sequences(of_dataset, tasks) for of_dataset in by_dataset]
+        indices = _batch_indices(by_dataset, parts)
         total = sum(map(len, indices))
         lengths = np.empty(total, dtype=np.int64)
         for index, part in zip(indices, parts, strict=True):
@@ -108,7 +108,7 @@ class Collator:
             input_ids=pad_rows([part.tokens.ids for part in parts], indices, shape=(total, time), fill=self.pad),
             attention_mask=torch.from_numpy((np.arange(time) < lengths[:, None]).astype(np.int64)),
             token_type_ids=types,
-            tasks=_task_batches(groups, parts, indices, time=time, words=self.words),
+            tasks=_task_batches(by_dataset, parts, indices, time=time, words=self.words),
             words=words,
         )
 
@@ -117,8 +117,8 @@ class Collator:
         sizes, labelled = np.empty((3, len(rows)), dtype=np.int64), np.zeros(len(rows), dtype=np.bool_)
         row_counts: dict[str, int] = {}
         items: dict[str, float] = {}
-        for dataset, (places, indices, _) in _by_dataset(rows).items():
-            split, batch_rows = self.datasets[dataset], np.array(places)
+        for dataset, (positions, indices, _) in _by_dataset(rows).items():
+            split, batch_rows = self.datasets[dataset], np.array(positions)
             sizes[:, batch_rows] = self._row_sizes[dataset][:, indices]
             for task, labels in split.labels.items():
                 counts = labels.counts[indices]
@@ -136,65 +136,66 @@ class Collator:
     def has_label(self, rows: RowRefs, *, task: str) -> NDArray[np.bool_]:
         """Return whether each row has targets for a task, ``[rows]``."""
         has_label = np.zeros(len(rows), dtype=np.bool_)
-        for dataset, (places, indices, _) in _by_dataset(rows).items():
+        for dataset, (positions, indices, _) in _by_dataset(rows).items():
             labels = self.datasets[dataset].labels
             if task in labels:
-                has_label[places] = labels[task].counts[indices] > 0
+                has_label[positions] = labels[task].counts[indices] > 0
         return has_label
 
     @cached_property
     def _row_sizes(self) -> list[NDArray[np.int64]]:
         """The fields of `RowSizes` of the rows of each dataset, ``[3, rows]``."""
-        copied = self.corrupt.keys()
-        return [np.stack(row_sizes(split, copied=copied & split.labels.keys())) for split in self.datasets]
+        corrupted = self.corrupt.keys()
+        return [np.stack(row_sizes(split, corrupted=corrupted & split.labels.keys())) for split in self.datasets]
 
-    def _groups(self, rows: RowRefs) -> list[DatasetRows]:
+    def _dataset_rows(self, rows: RowRefs) -> list[DatasetRows]:
         """Return the rows by dataset, in the order in which the datasets appear."""
         return [
             DatasetRows(
                 self.datasets[dataset],
-                places=np.array(places),
-                rows=np.array(indices),
+                batch_positions=np.array(positions),
+                row_indices=np.array(indices),
                 passes=passes,
                 name=self.names[dataset] if self.names else "",
             )
-            for dataset, (places, indices, passes) in _by_dataset(rows).items()
+            for dataset, (positions, indices, passes) in _by_dataset(rows).items()
         ]
 
-    def _sequences(self, group: DatasetRows, tasks: Collection[str] | None) -> Sequences:
-        """Return the sequences that the rows of a group read."""
-        split = group.split
+    def _sequences(self, rows: DatasetRows, tasks: Collection[str] | None) -> Sequences:
+        """Return the sequences and examples of the rows of one dataset."""
+        split = rows.split
         examples = {}
         for task, labels in split.labels.items():
             if tasks is None or task in tasks:
-                labelled = np.flatnonzero(labels.counts[group.rows] > 0)
+                labelled = np.flatnonzero(labels.counts[rows.row_indices] > 0)
                 if len(labelled):
                     examples[task] = labelled
-        if split.places or not self.corrupt.keys().isdisjoint(examples):
-            return read_sequences(group, examples, corrupt=self.corrupt, seed=self.seed)
+        if split.sequence_indices or not self.corrupt.keys().isdisjoint(examples):
+            return distinct_sequences(rows, examples, corrupt=self.corrupt, seed=self.seed)
         by_task = {task: TaskExamples(labelled, labelled) for task, labelled in examples.items()}
-        return Sequences(split.tokens.take(group.rows), group.places, by_task)
+        return Sequences(split.tokens.take(rows.row_indices), rows.batch_positions, by_task)
 
 
 def _by_dataset(rows: RowRefs) -> dict[int, tuple[list[int], list[int], list[int]]]:
-    """Return dataset -> places in the batch, rows and passes of its rows; datasets in order of appearance."""
+    """Return dataset → positions in the batch, indices and passes of its rows; datasets in order of appearance."""
     by_dataset: dict[int, tuple[list[int], list[int], list[int]]] = {}
-    for place, row in enumerate(rows):
-        places, indices, passes = by_dataset.setdefault(row[0], ([], [], []))
-        places.append(place)
+    for position, row in enumerate(rows):
+        positions, indices, passes = by_dataset.setdefault(row[0], ([], [], []))
+        positions.append(position)
         indices.append(row[1])
         passes.append(row[2] if len(row) > 2 else 0)
     return by_dataset
 
 
-def _batch_indices(groups: Sequence[DatasetRows], parts: Sequence[Sequences]) -> list[NDArray[np.int64]]:
-    """Return the indices of the sequences of each group in the batch, which has them in the order of their rows."""
-    if all(part.place is group.places for group, part in zip(groups, parts, strict=True)):  # one sequence per row
-        return [part.place for part in parts]
-    places = np.concatenate([part.place for part in parts])
-    index = np.empty(len(places), dtype=np.int64)
-    index[places.argsort(kind="stable")] = np.arange(len(places))
-    return np.split(index, np.cumsum([len(part.place) for part in parts])[:-1])
+def _batch_indices(by_dataset: Sequence[DatasetRows], parts: Sequence[Sequences]) -> list[NDArray[np.int64]]:
+    """Return the batch indices of the sequences of each dataset; the batch has them in the order of their rows."""
+    one_per_row = (part.batch_positions is rows.batch_positions for rows, part in zip(by_dataset, parts, strict=True))
+    if all(one_per_row):
+        return [part.batch_positions for part in parts]
+    positions = np.concatenate([part.batch_positions for part in parts])
+    index = np.empty(len(positions), dtype=np.int64)
+    index[positions.argsort(kind="stable")] = np.arange(len(positions))
+    return np.split(index, np.cumsum([len(part.batch_positions) for part in parts])[:-1])
 
 
 def _longest(rows: Ragged) -> int:
@@ -205,17 +206,18 @@ class _Piece(NamedTuple):
     """The examples of a task that are from one dataset.
 
     Args:
-        place: places of their rows in the batch, ``[examples]``.
-        sequences: the sequences that they read, among those of the batch.
-        sizes: number of sequences of each example; None: 1.
-        targets: what the loss reads.
-        weight: weights of the examples; None: 1.
-        time, words: tokens and words of the longest sequence; `time` is None for targets as long as the batch.
+        batch_positions: position of each row in the batch, ``[examples]``.
+        sequences: batch indices of their sequences, example by example.
+        sequence_counts: number of sequences of each example; None: one each.
+        targets: targets of the loss, by name.
+        weight: weights of the examples; None: all are 1.
+        time, words: number of tokens and of words of the longest sequence; `time` is None for targets as long as the
+            batch.
     """
 
-    place: NDArray[np.int64]
+    batch_positions: NDArray[np.int64]
     sequences: NDArray[np.int64]
-    sizes: NDArray[np.int64] | None
+    sequence_counts: NDArray[np.int64] | None
     targets: dict[str, Tensor]
     weight: NDArray[np.float64] | None
     time: int | None
@@ -223,7 +225,7 @@ class _Piece(NamedTuple):
 
 
 def _task_batches(
-    groups: Sequence[DatasetRows],
+    by_dataset: Sequence[DatasetRows],
     parts: Sequence[Sequences],
     indices: Sequence[NDArray[np.int64]],
     *,
@@ -232,35 +234,35 @@ def _task_batches(
 ) -> dict[str, TaskBatch]:
     """Return the part of each task, joined over the datasets that have targets for it, in the order of the rows."""
     pieces: dict[str, list[_Piece]] = {}
-    for group, part, index in zip(groups, parts, indices, strict=True):
+    for rows, part, index in zip(by_dataset, parts, indices, strict=True):
         for task, examples in part.tasks.items():
-            pieces.setdefault(task, []).append(_piece(task, examples, group, part, index, time=time, words=words))
+            pieces.setdefault(task, []).append(_piece(task, examples, rows, part, index, time=time, words=words))
     return {task: _join(of_task) for task, of_task in pieces.items()}
 
 
 def _piece(
     task: str,
     examples: TaskExamples,
-    group: DatasetRows,
+    rows: DatasetRows,
     part: Sequences,
     index: NDArray[np.int64],
     *,
     time: int,
     words: bool,
 ) -> _Piece:
-    labels, rows = group.split.labels[task], group.rows[examples.examples]
-    weights = group.split.weights.get(task)
+    labels, indices = rows.split.labels[task], rows.row_indices[examples.examples]
+    weights = rows.split.weights.get(task)
     targets, first_tokens = examples.targets, part.tokens.first_tokens
     if targets is None:
         of_rows = first_tokens.take(examples.sequences) if isinstance(labels, TagLabels) and first_tokens else None
-        targets = labels.targets(rows, first_tokens=of_rows, time=time)
+        targets = labels.targets(indices, first_tokens=of_rows, time=time)
     in_batch_time = labels.padded_to_batch and examples.targets is None
     return _Piece(
-        place=group.places[examples.examples],
+        batch_positions=rows.batch_positions[examples.examples],
         sequences=index[examples.sequences],
-        sizes=examples.sizes,
+        sequence_counts=examples.sequence_counts,
         targets=targets,
-        weight=None if weights is None else weights[rows],
+        weight=None if weights is None else weights[indices],
         time=None if in_batch_time else int(part.tokens.lengths[examples.sequences].max()),
         words=0 if first_tokens is None or not words else int(first_tokens.lengths[examples.sequences].max()),
     )
@@ -271,10 +273,10 @@ def _join(pieces: Sequence[_Piece]) -> TaskBatch:
     import torch
 
     first = pieces[0]
-    if len(pieces) == 1 and first.sizes is None:
+    if len(pieces) == 1 and first.sequence_counts is None:
         weight = None if first.weight is None else torch.from_numpy(first.weight)
         return TaskBatch(torch.from_numpy(first.sequences), first.targets, weight, time=first.time, words=first.words)
-    if all(piece.sizes is None for piece in pieces) and all(piece.weight is None for piece in pieces):
+    if all(piece.sequence_counts is None for piece in pieces) and all(piece.weight is None for piece in pieces):
         sequences = np.concatenate([piece.sequences for piece in pieces])
         order = sequences.argsort()
         by_row = torch.from_numpy(order)
@@ -294,9 +296,11 @@ def _join_grouped(pieces: Sequence[_Piece]) -> TaskBatch:
     import torch
 
     first = pieces[0]
-    sizes = np.concatenate([np.ones(len(p.place), dtype=np.int64) if p.sizes is None else p.sizes for p in pieces])
-    order = np.concatenate([piece.place for piece in pieces]).argsort(kind="stable")
-    bounds = np.concatenate([[0], sizes.cumsum()])
+    counts = np.concatenate(
+        [np.ones(len(p.sequences), dtype=np.int64) if p.sequence_counts is None else p.sequence_counts for p in pieces]
+    )
+    order = np.concatenate([piece.batch_positions for piece in pieces]).argsort(kind="stable")
+    bounds = np.concatenate([[0], counts.cumsum()])
     by_example = Ragged(np.concatenate([piece.sequences for piece in pieces]), bounds).take(order)
     sequence_order = Ragged(np.arange(bounds[-1]), bounds).take(order).values
     targets = {}
@@ -306,10 +310,10 @@ def _join_grouped(pieces: Sequence[_Piece]) -> TaskBatch:
         targets[name] = values[torch.from_numpy(order if len(values) == len(order) else sequence_order)]
     weight = None
     if any(piece.weight is not None for piece in pieces):
-        weights = [np.ones(len(piece.place)) if piece.weight is None else piece.weight for piece in pieces]
+        weights = [np.ones(len(piece.batch_positions)) if piece.weight is None else piece.weight for piece in pieces]
         weight = torch.from_numpy(np.concatenate(weights)[order])
     example, position = by_example.indices_2d()
-    grouped = bool((sizes != 1).any())
+    grouped = bool((counts != 1).any())
     return TaskBatch(
         torch.from_numpy(by_example.values),
         targets,

@@ -33,14 +33,14 @@ class ColumnType:
     """
 
     arrow: ClassVar[pa.DataType] = pa.string()
-    """How Arrow stores values; strings are JSON, except in built-in types."""
+    """Arrow type of stored values; strings are JSON, except in built-in types."""
     coding: ClassVar[Literal["parsed", "number", "name", "names"]] = "parsed"
-    """How values are kept: "parsed", as Arrow stores them; or in arrays, on which vectorised code works: "number" and,
-    for a label name or a list of them, "name" and "names"."""
+    """Representation of values: "parsed", as Arrow stores them; or arrays, on which vectorised code works: "number",
+    "name" for a label name, "names" for a list of them."""
     per_word: ClassVar[bool] = False
     """Whether a list has a label name per word."""
     min_labels: ClassVar[int] = 0
-    """Minimum number of labels of a task that reads such a column."""
+    """Minimum number of labels of a task with such a column."""
     json_schema: ClassVar[Mapping[str, Any]] = {}
     """JSON Schema of a value, for the requests of the server; default: any value."""
     flag_type: ClassVar[str | None] = None
@@ -66,7 +66,7 @@ class ColumnType:
 
     @classmethod
     def target(cls, value: Any, labels: Sequence[str]) -> Any:
-        """Return what a loss reads of a parsed value, a number or an array; None leaves the row out of the loss.
+        """Return the target of a parsed value, a number or an array; None excludes the row from the loss.
 
         Default: the value itself.
 
@@ -106,7 +106,7 @@ def parse_value(value: Any, example: Example, *, type: str, store: bool = False)
 
     Args:
         value: the raw value.
-        example: what the column type sees of the row.
+        example: the part of the row that is available to the column type.
         type: the name of the column type.
         store: return it as Arrow stores it.
 

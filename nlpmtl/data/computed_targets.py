@@ -33,7 +33,7 @@ class ParsedColumns:
     """The label columns of a task, and which rows have a value in all that it requires.
 
     Args:
-        columns: key in `Task.columns` -> the column, as the task reads it.
+        columns: key in `Task.columns` → label column of the task.
         names: key -> the name of the column in the rows.
         rows: the rows; values of column types that are not built in are read from them.
         labelled: whether each row has a value in every column and further input that is not optional, ``[rows]``.
@@ -89,7 +89,7 @@ class ComputedLabels(Labels):
         return self.parsed.read(row, stored)
 
     def example_targets(self, row: int, *, first_tokens: Ragged | None = None, time: int = 0) -> Targets:
-        """Return what `Task.targets` returned for a row, as arrays."""
+        """Return the targets that `Task.targets` computed for a row, as arrays."""
         return self._read([row])[0]
 
     def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:

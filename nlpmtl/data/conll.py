@@ -42,7 +42,7 @@ class Layout(NamedTuple):
 
     @property
     def columns(self) -> dict[str, int]:
-        """Default name of each column = its index."""
+        """Default index of each column, by name."""
         if self.conllu:
             return {name: index for index, name in enumerate(CONLLU_COLUMNS[: self.width])}
         names = [str(index) for index in range(self.width)]
@@ -83,8 +83,8 @@ def looks_like_conll(head: Sequence[str]) -> bool:
     words = [fields for line, fields in lines if fields and not layout.is_comment(line, fields)]
     if not all(len(fields) == layout.width for fields in words):
         return False
-    places = [i for i, (_, fields) in enumerate(lines) if fields]
-    adjacent = [second - first == 1 for first, second in pairwise(places)]
+    indices = [i for i, (_, fields) in enumerate(lines) if fields]
+    adjacent = [second - first == 1 for first, second in pairwise(indices)]
     return (any(adjacent) and not all(adjacent)) or all(_SPAN_TAG.fullmatch(fields[-1]) for fields in words)
 
 
@@ -103,7 +103,7 @@ def read_conll(
 
     Args:
         lines: the lines.
-        columns: name of each column = its index; a negative one counts from the end. Default: `Layout.columns`.
+        columns: index of each column, by name; a negative index counts from the end. Default: `Layout.columns`.
         conllu: whether the file is CoNLL-U by its name.
         encoding: the name of the codec, for messages.
         where: the file's name in errors.

@@ -23,7 +23,7 @@ _MANIFEST = "manifest.json"
 _KEY = re.compile("[0-9a-f]{64}")
 _SCRATCH = ".half-made-"
 _MAX_UNUSED = 30 * 24 * 3600
-"""Seconds after which an unused entry is removed, when another one is written."""
+"""Seconds after which an unused entry is removed, when a `Cache` writes its first one."""
 _MAX_INCOMPLETE = 3 * 24 * 3600
 """Seconds after which an incomplete entry of a killed process is removed."""
 _LOCK_TIMEOUT = 600
@@ -55,6 +55,7 @@ class Cache:
 
     def __init__(self, root: Path | None) -> None:
         self._known_root = root
+        self._is_cleared = False
 
     @property
     def _root(self) -> Path:
@@ -93,8 +94,10 @@ class Cache:
             OSError: it cannot be created.
         """
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with suppress(OSError):  # another process may remove the same entries
-            self._clear()
+        if not self._is_cleared:  # once, since it reads every entry
+            self._is_cleared = True
+            with suppress(OSError):  # another process may remove the same entries
+                self._clear()
         path = Path(tempfile.mkdtemp(dir=self._root, prefix=_SCRATCH))
         try:
             yield path

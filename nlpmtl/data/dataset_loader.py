@@ -32,7 +32,7 @@ _FORMAT = 12
 """The version of the cache format; increase it when files or the processing of rows change."""
 _PACKAGES = ("nlpmtl", "tokenizers", "transformers")
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
-"""What reading a damaged cache entry raises."""
+"""Exceptions that a damaged cache entry raises."""
 
 
 class DatasetLoader:
@@ -180,7 +180,7 @@ class DatasetLoader:
             key_parts = {
                 "split": split,
                 "source": fingerprints[id(source)],
-                "share": reader.held_out,
+                "share": reader.validation_fraction,
                 "limit": reader.limit.get(split),
                 "input": reader.input.model_dump(),
                 "columns": list(reader.columns.items()),

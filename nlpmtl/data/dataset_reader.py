@@ -21,13 +21,13 @@ class DatasetReader:
 
     Args:
         name: the dataset's name in messages.
-        data: where rows come from, and what to do with an invalid row.
+        data: source of the rows, and handling of invalid rows.
         input: the columns of the input.
-        columns: label column = its type. Each column must be in some row of the train split.
-        limit: split = the number of rows to use.
-        sources: split = its source.
+        columns: type of each label column. Each column must be in some row of the train split.
+        limit: maximum number of rows of each split.
+        sources: source of each split.
         splits: the requested splits that exist.
-        context: what else is known of the columns.
+        context: further column types, dependencies and optional columns.
     """
 
     name: str
@@ -40,16 +40,16 @@ class DatasetReader:
     context: ParseContext = field(default_factory=ParseContext)
 
     @property
-    def held_out(self) -> float | None:
-        """The fraction of the train split that becomes the validation split; None if the source has one."""
+    def validation_fraction(self) -> float | None:
+        """Fraction of train that is held out for validation; None: nothing is held out."""
         return None if "validation" in self.sources else self.data.validation
 
     def source_of(self, split: str) -> SplitSource:
-        """Return the source of a split's rows: that of train for a held-out validation split."""
+        """Return the source of a split; a held-out validation split is read from train."""
         return self.sources[split if split in self.sources else "train"]
 
     def required_columns(self, split: str) -> list[str]:
-        """Return the columns that must be in some row of a split: of train also the label columns."""
+        """Return the columns that must occur in a split: the input columns, and for train also the label columns."""
         columns = [*self.input.columns, *self.columns] if split == "train" else self.input.columns
         return [column for column in columns if column not in self.context.optional]
 
@@ -67,8 +67,8 @@ class DatasetReader:
         """
         names = dict.fromkeys(split if split in self.sources else "train" for split in splits)
         examples = self._validate(list(names), directory=directory)
-        if self.held_out is not None and "train" in examples:
-            examples["train"], examples["validation"] = _hold_out(examples["train"], share=self.held_out)
+        if self.validation_fraction is not None and "train" in examples:
+            examples["train"], examples["validation"] = _hold_out(examples["train"], fraction=self.validation_fraction)
         for split, limit in self.limit.items():
             if split in splits:
                 examples[split] = examples[split].select(subsample(len(examples[split]), limit=limit))
@@ -92,14 +92,15 @@ class DatasetReader:
         if issues.total and self.data.on_bad_row == "stop":
             count = f"{issues.total} problem(s) in {issues.rows} row(s)"
             total = sum(len(rows) + rows.skipped for rows in examples.values() if rows.skipped)
-            share = f"{issues.rows:,} of {total:,} ({issues.rows / total:.1%})"
+            share = f"{issues.rows:,} of {total:,}, {issues.rows / total:.1%}"
             raise DataError(
-                f'{self.name}: {count}:\n{issues}\nwrite `data.on_bad_row = "skip"` to drop these rows, {share}'
+                f'{self.name}: {count}:\n{issues}\nto drop these rows ({share}), set data.on_bad_row = "skip"'
             )
         for split_examples in examples.values():
             if not len(split_examples):
-                skipped = f": all {split_examples.skipped} are invalid" if split_examples.skipped else ""
-                raise DataError(f"{split_examples.where}: no rows{skipped}")
+                skipped = split_examples.skipped
+                reason = f"no valid rows: all {skipped} are invalid" if skipped else "no rows"
+                raise DataError(f"{split_examples.where}: {reason}")
         return examples
 
 
@@ -131,10 +132,9 @@ def open_reader(
     return DatasetReader(name, data, input, columns, limit, sources, requested, context or ParseContext())
 
 
-def _hold_out(examples: Examples, *, share: float) -> tuple[Examples, Examples]:
-    kept, held = hold_out(len(examples), share=share)
+def _hold_out(examples: Examples, *, fraction: float) -> tuple[Examples, Examples]:
+    kept, held = hold_out(len(examples), share=fraction)
     if not len(kept):
-        raise DataError(
-            f"{examples.where}: holding out {share} of {len(examples)} rows for validation leaves no rows to train on"
-        )
+        count = f"{fraction} of {len(examples)} rows"
+        raise DataError(f"{examples.where}: holding out {count} for validation leaves no rows to train on")
     return examples.select(kept), replace(examples.select(held), skipped=0)

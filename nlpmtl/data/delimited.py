@@ -26,14 +26,14 @@ class TextFormat:
     """The format of text files, and of the exports of annotation tools.
 
     Args:
-        delimiter: the field separator; default: a comma in .csv files, a tab in .tsv files.
+        delimiter: field separator; default: a comma in .csv files, a tab in .tsv files.
         quoting: "minimal": a field may be in double quotes; "none": quotes are ordinary characters; default: "minimal"
             for .csv files, "none" for .tsv files.
-        encoding: the name of a codec.
-        header: True if the first line has the column names; else the names, or False for "0", "1", ….
-        columns: name of each column of CoNLL files = its index; None: see `nlpmtl.data.conll.Layout`.
-        tool: the annotation tool that exported the files, or "auto"; None: JSON values are read as they are.
-        separator: what separates the items of a list in one cell; None: such a cell is a JSON list.
+        encoding: name of a codec.
+        header: True: the first line has the column names. A list: the names. False: columns are named "0", "1", …
+        columns: CoNLL files: index of each column; None: see `nlpmtl.data.conll.Layout`.
+        tool: the annotation tool that exported the files, or "auto"; None: JSON values are not converted.
+        separator: separator of the items of a list in one cell; None: such a cell is a JSON list.
     """
 
     delimiter: str | None = None
@@ -86,8 +86,8 @@ def open_table(
     """
     assert format.delimiter is not None
     quoted = format.quoting != "none"
-    split = _quoted if quoted else _unquoted
-    records = skip_empty(split(_Lines(lines), format.delimiter, format.encoding), where=where)
+    parse = _quoted if quoted else _unquoted
+    records = skip_empty(parse(_Lines(lines), format.delimiter, format.encoding), where=where)
     columns: _Columns | None = None
     if format.header is True:
         _, header = next(records, (1, []))
@@ -115,13 +115,13 @@ def open_table(
 
 
 class _Columns:
-    """The columns of a table. A record may end before columns without a name, which spreadsheets append.
+    """The columns of a table. Trailing columns without a name, which spreadsheets append, may be missing from a record.
 
     Args:
         names: the column names, in the order of the fields.
         labels: the columns whose empty or blank cells are null.
         where: the file's name in errors.
-        name_all: whether columns without a name get one, instead of being left out.
+        name_all: whether unnamed columns are read as "Unnamed: 0", …; otherwise they are not read.
 
     Raises:
         DataError: two columns have the same name.
@@ -131,14 +131,15 @@ class _Columns:
         unnamed = "Unnamed: {}" if name_all else ""
         self.names = [name if name.strip() else unnamed.format(index) for index, name in enumerate(names)]
         check_distinct([name for name in self.names if name], where=where)
-        self._needed = max((place for place, name in enumerate(names, 1) if name.strip()), default=0)
+        self._needed = max((number for number, name in enumerate(names, 1) if name.strip()), default=0)
         self._labels = labels
 
     def row(self, fields: Sequence[str], *, quoted: bool) -> RawRow:
-        """Return a record as column = field. Missing or additional empty fields at the end are accepted."""
-        if not self._needed <= len(fields) <= len(self.names) and (
-            len(fields) < self._needed or any(fields[len(self.names) :])
-        ):
+        """Return a record as column → field, or a malformed row.
+
+        Fields of trailing unnamed columns may be missing; extra fields must be empty.
+        """
+        if len(fields) < self._needed or any(fields[len(self.names) :]):
             hint = _MAYBE_QUOTED if not quoted and any(field.startswith('"') for field in fields) else ""
             return MalformedRow(fields, f"{len(fields)} field(s), but the header has {len(self.names)}{hint}")
         cells = zip(self.names, fields, strict=False)
@@ -146,23 +147,23 @@ class _Columns:
 
 
 class _Lines:
-    """An iterator over lines that counts them and accepts lines back."""
+    """An iterator over lines that counts them and can push lines back."""
 
     def __init__(self, lines: Iterator[str]) -> None:
-        self._lines, self._held = lines, deque[str]()
+        self._lines, self._pushed_back = lines, deque[str]()
         self.number = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line = self._held.popleft() if self._held else next(self._lines)
+        line = self._pushed_back.popleft() if self._pushed_back else next(self._lines)
         self.number += 1
         return line
 
-    def put_back(self, lines: Sequence[str]) -> None:
-        """Return lines to the iterator."""
-        self._held.extendleft(reversed(lines))
+    def push_back(self, lines: Sequence[str]) -> None:
+        """Push lines back, so that they are read again."""
+        self._pushed_back.extendleft(reversed(lines))
         self.number -= len(lines)
 
 
@@ -172,27 +173,27 @@ _Records = Iterator[tuple[int, list[str] | MalformedRow | None]]
 def _unquoted(lines: _Lines, delimiter: str, encoding: str) -> _Records:
     for line in lines:
         text = strip_line_end(line)
-        yield lines.number, _checked(text.split(delimiter), encoding) if text else None
+        yield lines.number, _validate_record(text.split(delimiter), encoding) if text else None
 
 
 def _quoted(lines: _Lines, delimiter: str, encoding: str) -> _Records:
-    """Parse quoted records. After a malformed one, each of its lines is parsed again as a record of one line."""
-    single_lines = 0
+    """Parse quoted records. If a record is malformed, each of its lines is parsed again as a separate record."""
+    single_lines = 0  # lines still to be parsed separately
     for line in lines:
         number, text = lines.number, strip_line_end(line)
         if '"' not in text:
-            if "\r" in text and not has_surrogate(text):  # in UTF-16, a NUL is between it and the line feed
+            if "\r" in text and not has_surrogate(text):  # surrogates: UTF-16, which `_validate_record` reports
                 yield number, MalformedRow(text, "not valid csv: a carriage return outside of quotes")
             else:
-                yield number, _checked(text.split(delimiter), encoding) if text else None
+                yield number, _validate_record(text.split(delimiter), encoding) if text else None
             single_lines = max(0, single_lines - 1)
             continue
         record, taken = _quoted_record(line, lines if not single_lines else iter(()), delimiter)
         if isinstance(record, MalformedRow):
-            lines.put_back(taken)
+            lines.push_back(taken)
             single_lines = max(single_lines, len(taken) + 1)
         single_lines = max(0, single_lines - 1)
-        yield number, record if isinstance(record, MalformedRow) else _checked(record, encoding)
+        yield number, record if isinstance(record, MalformedRow) else _validate_record(record, encoding)
 
 
 def _quoted_record(line: str, lines: Iterator[str], delimiter: str) -> tuple[list[str] | MalformedRow, list[str]]:
@@ -210,7 +211,8 @@ def _quoted_record(line: str, lines: Iterator[str], delimiter: str) -> tuple[lis
             yield next_line
 
     reader = csv.reader(following(), delimiter=delimiter, strict=True)
-    # Python's limit on the size of a field is too small for long texts and is global, so it is restored each time.
+    # The limit on the size of a field is too small for long texts and global, so it is raised for this record and then
+    # restored.
     with _FIELD_LIMIT:
         before = csv.field_size_limit(_LONGEST_FIELD)
         try:
@@ -221,9 +223,9 @@ def _quoted_record(line: str, lines: Iterator[str], delimiter: str) -> tuple[lis
             csv.field_size_limit(before)
 
 
-def _checked(record: list[str], encoding: str) -> list[str] | MalformedRow:
+def _validate_record(record: list[str], encoding: str) -> list[str] | MalformedRow:
     if any(map(has_surrogate, record)):
         return MalformedRow(record, undecodable(encoding, record[0]))
     if any("\0" in field for field in record):
-        return MalformedRow(record, "a NUL character")
+        return MalformedRow(record, "contains a NUL character")
     return record

@@ -23,7 +23,7 @@ _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _REPLACEMENT = "\ufffd"
 _OUTSIDE_ASCII = re.compile(r"[^\x00-\x7f\ufffd]")
 _WESTERN = "cp1252"
-"""What Excel writes on many computers if the file is not UTF-8."""
+"""The encoding that Excel uses on many computers if the file is not UTF-8."""
 
 
 def detect_format(path: str) -> TextFormat:

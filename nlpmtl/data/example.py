@@ -128,7 +128,7 @@ class Input:
     def text_input(
         self, *, words: bool = False, stride: int | Literal["half"] | None = None, offsets: bool = False
     ) -> TextInput:
-        """Return what is to be tokenized; see `TextInput`."""
+        """Return the text input to tokenize; see `TextInput` for the arguments."""
         return TextInput(self.encoded_text, self.pair, _EncodedWords(self) if words else None, stride, offsets)
 
     @property

@@ -20,7 +20,7 @@ class Examples:
         stored: the table. Columns: the input as ``text``, as ``text`` and ``pair``, or as ``words``; each
             label column as ``label:<column>``, null where a row is unlabelled.
         where: the name of the source in error messages.
-        separator: what separates that name from a row's number, such as ``":"``.
+        separator: separator between that name and the number of a row, such as ``":"``.
         numbers: the number of each example in its source, ``[examples]``.
         class_names: the label names of each ClassLabel column, in the source's order.
         skipped: the number of invalid rows that were dropped.
@@ -45,7 +45,7 @@ class Examples:
         return len(self.numbers)
 
     def place(self, row: int) -> str:
-        """Return where an example is in its source, such as ``data/train.jsonl:17`` or ``sst2: train, row 17``."""
+        """Return the location of an example, such as ``data/train.jsonl:17`` or ``sst2: train, row 17``."""
         return location(int(self.numbers[row]), where=self.where, separator=self.separator, files=self.files)
 
     def select(self, indices: Sequence[int] | NDArray[np.int64]) -> Examples:

@@ -73,13 +73,13 @@ _SUPPORTED = (
 
 
 class FileDescription(NamedTuple):
-    """What a file is.
+    """Description of a file: its type, annotation tool and columns.
 
     Args:
         type: "csv", "tsv", "jsonl", "json" (an array), "parquet", "conll", "conllu", "brat" or "datasets" (a directory
             that `datasets` saved).
         tool: the annotation tool that exported it, a value of `data.format`; None for other files.
-        columns: name of each column of a CoNLL file = its index, as in `data.columns`.
+        columns: CoNLL files: index of each column, as in `data.columns`.
     """
 
     type: str
@@ -88,7 +88,7 @@ class FileDescription(NamedTuple):
 
 
 def describe_file(path: str, *, encoding: str = "utf-8") -> FileDescription:
-    """Return what a file is, by its name and its beginning.
+    """Return the description of a file, from its name and its beginning.
 
     Args:
         path: a file, a directory, or a path in a zip archive, such as ``RTE.zip/RTE/train.jsonl``.
@@ -124,7 +124,7 @@ def open_file(
     Args:
         path: a file, a directory, or a path in a zip archive; see `describe_file`.
         inputs: the columns of the input; default: all columns are read.
-        labels: label column = its type.
+        labels: type of each label column.
         format: the format of a text file.
         progress: is called with the number of bytes read (for Parquet, in proportion to the rows).
 

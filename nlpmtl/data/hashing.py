@@ -62,8 +62,8 @@ def combine(items: Hashes, bounds: NDArray[np.int64], *, ordered: bool) -> Hashe
     """Combine the hashes of the items of each row, ``[rows]``."""
     lengths = np.diff(bounds)
     if ordered:
-        places = np.arange(len(items)) - bounds[:-1].repeat(lengths)
-        items = items + mix(places.astype(np.uint64) + _STEP)
+        positions = np.arange(len(items)) - bounds[:-1].repeat(lengths)
+        items = items + mix(positions.astype(np.uint64) + _STEP)
     sums = np.zeros(len(items) + 1, dtype=np.uint64)
     np.cumsum(mix(items), out=sums[1:])
     return mix(sums[bounds[1:]] - sums[bounds[:-1]] + lengths.astype(np.uint64) + _STEP)

@@ -98,7 +98,7 @@ class _Text:
         self._position += count
 
     def next_value(self) -> str:
-        """Move behind the next value, and return its text.
+        """Move past the next value, and return its text.
 
         Raises:
             DataError: it is not JSON, or longer than `LONGEST_LINE`.

@@ -42,7 +42,7 @@ def read_list_cells(
         rows: the rows.
         words: the column of the words; a text stays a string in a row with character spans.
         lists: the label columns that have lists.
-        separator: what separates the items in a cell; None: only JSON lists are read.
+        separator: separator of the items in a cell; None: only JSON lists are read.
     """
     columns = [*lists, words] if words is not None else list(lists)
     for number, row in rows:

@@ -62,16 +62,16 @@ def near_duplicates(rows: Ragged, *, unknown: int | None = None) -> NDArray[np.i
 def _trigrams(rows: Ragged, unknown: int | None) -> Ragged:
     """Return the hashes of the trigrams of each row; a shorter row has one."""
     row, tokens = rows.indices_2d()[0], mix(rows.values.astype(np.uint64) + np.uint64(1))  # 0 is "no token"
-    places, ends = np.arange(len(tokens)), rows.bounds[1:].repeat(rows.lengths)
+    positions, ends = np.arange(len(tokens)), rows.bounds[1:].repeat(rows.lengths)
     if unknown is not None:
-        tokens = np.where(rows.values == unknown, mix(places.astype(np.uint64) + _AFTER_TOKENS), tokens)
+        tokens = np.where(rows.values == unknown, mix(positions.astype(np.uint64) + _AFTER_TOKENS), tokens)
     hashes = tokens
     for offset in (1, 2):
-        inside = places + offset < ends
+        inside = positions + offset < ends
         following = np.zeros_like(tokens)
-        following[inside] = tokens[places[inside] + offset]
+        following[inside] = tokens[positions[inside] + offset]
         hashes = mix(hashes + following)
-    kept = (places + 2 < ends) | (places == rows.bounds[:-1].repeat(rows.lengths))
+    kept = (positions + 2 < ends) | (positions == rows.bounds[:-1].repeat(rows.lengths))
     bounds = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum(np.bincount(row[kept], minlength=len(rows)), out=bounds[1:])
     return Ragged(hashes[kept], bounds)

@@ -1,4 +1,4 @@
-"""Raw rows: what each source yields before validation, one mapping per row, with the row's location."""
+"""Raw rows: the rows of a source before validation, one mapping per row, with the row's location."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class MalformedRow(NamedTuple):
 
 
 RawRow = Mapping[str, Any] | MalformedRow
-"""Column = value, as the source has it."""
+"""Column → value, as the source has it."""
 
 _CONVERSION_ERRORS = (ValueError, OverflowError, KeyError, pa.ArrowException)
-"""What Arrow raises for values that Python cannot represent: invalid UTF-8, out-of-range times, unknown time zones."""
+"""Arrow's exceptions for values that Python cannot represent: invalid UTF-8, out-of-range times, unknown time zones."""
 
 NumberedRows = Iterator[tuple[int, RawRow]]
 """Raw rows with their numbers: line numbers in text files, else row numbers from 1."""
@@ -42,7 +42,7 @@ class FilePart(NamedTuple):
 
     Args:
         before: the last row number of the previous file.
-        prefix: what precedes a line number in errors, such as ``"a.jsonl:"``.
+        prefix: prefix of a line number in errors, such as ``"a.jsonl:"``.
     """
 
     before: int
@@ -50,7 +50,7 @@ class FilePart(NamedTuple):
 
 
 def location(number: int, *, where: str, separator: str, files: Sequence[FilePart]) -> str:
-    """Return where a row is in its source, such as ``data/train.jsonl:17`` or ``sst2: train, row 17``."""
+    """Return the location of a row in its source, such as ``data/train.jsonl:17`` or ``sst2: train, row 17``."""
     if not files:
         return f"{where}{separator}{number}"
     file = files[bisect_left(files, number, key=lambda part: part.before) - 1]
@@ -63,7 +63,7 @@ class RawRows:
 
     Args:
         where: the name of the source in error messages.
-        separator: what separates that name from a row's number, such as ``":"`` before line numbers.
+        separator: separator between that name and the number of a row, such as ``":"`` before line numbers.
         rows: the rows; they may have more columns than needed.
         columns: the columns of the source if it declares them before its rows, else empty.
         class_names: the label names of each ClassLabel column.
@@ -80,7 +80,7 @@ class RawRows:
     uniform: bool = False
 
     def place(self, number: int) -> str:
-        """Return where a row that has been read is in its source."""
+        """Return the location of a row that has been read in its source."""
         return location(number, where=self.where, separator=self.separator, files=self.files)
 
 

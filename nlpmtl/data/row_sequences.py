@@ -1,4 +1,4 @@
-"""The token sequences that rows read: equal ones once for all tasks, and the changed copies of single tasks."""
+"""Token sequences of a batch, deduplicated over tasks. A task with `Task.corrupt` gets modified copies of its own."""
 
 from __future__ import annotations
 
@@ -21,59 +21,59 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Corrupt = Callable[[Sequence[TokenSequence], Targets, np.random.Generator], tuple[Sequence[TokenSequence], Targets]]
-"""`Task.corrupt`."""
+"""Signature of `Task.corrupt`."""
 
 
 class DatasetRows(NamedTuple):
     """The rows of a batch that are from one dataset.
 
     Args:
-        split: the dataset.
-        places: their places in the batch, ``[rows]``.
-        rows: their indices in the dataset, ``[rows]``.
-        passes: the pass over the dataset in which each is trained on, ``[rows]``.
+        split: the tokenized split that the rows are from.
+        batch_positions: position of each row in the batch, ``[rows]``.
+        row_indices: index of each row in the split, ``[rows]``.
+        passes: index of the pass (epoch) over the dataset in which each row is trained on, ``[rows]``.
         name: name of the dataset.
     """
 
     split: TokenizedSplit
-    places: NDArray[np.int64]
-    rows: NDArray[np.int64]
+    batch_positions: NDArray[np.int64]
+    row_indices: NDArray[np.int64]
     passes: Sequence[int]
     name: str
 
 
 class TaskExamples(NamedTuple):
-    """The examples of a task in a group.
+    """The examples of a task among the rows of one dataset.
 
     Args:
-        examples: their places among the rows of the group, ``[examples]``.
-        sequences: the sequences that they read, among those of the group, grouped by example, ``[sequences]``.
-        sizes: number of sequences of each example, ``[examples]``; None: 1.
-        targets: targets of changed copies; None: those of the labels.
+        examples: indices into the rows, ``[examples]``.
+        sequences: indices into `Sequences.tokens`, example by example, ``[sequences]``.
+        sequence_counts: number of sequences of each example, ``[examples]``; None: one each.
+        targets: targets that `Task.corrupt` returned; None: the targets come from the labels.
     """
 
     examples: NDArray[np.int64]
     sequences: NDArray[np.int64]
-    sizes: NDArray[np.int64] | None = None
+    sequence_counts: NDArray[np.int64] | None = None
     targets: dict[str, Tensor] | None = None
 
 
 class Sequences(NamedTuple):
-    """The different sequences that the rows of a group read.
+    """The distinct token sequences of each row of one dataset, followed by the copies of tasks with `Task.corrupt`.
 
     Args:
         tokens: the sequences.
-        place: place in the batch of the row of each, ``[sequences]``.
+        batch_positions: position in the batch of each sequence's row, ``[sequences]``.
         tasks: the examples of each task.
     """
 
     tokens: Tokens
-    place: NDArray[np.int64]
+    batch_positions: NDArray[np.int64]
     tasks: dict[str, TaskExamples]
 
 
 class RowSizes(NamedTuple):
-    """The sizes of rows, over all sequences that the tasks read; each ``[rows]``.
+    """Sizes of rows, over all sequences of each row; arrays of shape ``[rows]``.
 
     Args:
         tokens: number of tokens.
@@ -86,93 +86,96 @@ class RowSizes(NamedTuple):
     longest: NDArray[np.int64]
 
 
-def row_sizes(split: TokenizedSplit, *, copied: Collection[str]) -> RowSizes:
-    """Return the sizes of the rows of a split: equal sequences of a row count once, changed copies by themselves.
+def row_sizes(split: TokenizedSplit, *, corrupted: Collection[str]) -> RowSizes:
+    """Return the sizes of the rows of a split.
+
+    A sequence that several tasks use unmodified counts once. Each task with `Task.corrupt` adds the lengths of its
+    original sequences, as an estimate of those of the copies.
 
     Args:
         split: the rows.
-        copied: names of the tasks that read copies of their sequences.
+        corrupted: names of the tasks with `Task.corrupt`.
     """
     lengths = split.tokens.lengths
-    if not copied and not split.places:
+    if not corrupted and not split.sequence_indices:
         return RowSizes(lengths, np.ones(len(split), dtype=np.int64), lengths)
     sizes = RowSizes(*np.zeros((3, len(split)), dtype=np.int64))
-    row_of = np.full(len(lengths), -1, dtype=np.int64)  # of each sequence that a task reads unchanged
+    row_of = np.full(len(lengths), -1, dtype=np.int64)  # row of each sequence that is used unmodified; -1: none
     for task in split.labels:
-        read = split.sequences_of(task)
-        row, _ = read.indices_2d()
-        if task in copied:
-            _add_sizes(sizes, row, lengths[read.values])
+        indices = split.sequences_of(task)
+        row, _ = indices.indices_2d()
+        if task in corrupted:
+            _add_sizes(sizes, row, lengths[indices.values])
         else:
-            row_of[read.values] = row
+            row_of[indices.values] = row
     _add_sizes(sizes, row_of[row_of >= 0], lengths[row_of >= 0])
     return sizes
 
 
 def _add_sizes(sizes: RowSizes, row: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
-    """Add sequences, given the row and the length of each."""
+    """Add sequences to the sizes of their rows, given the row and length of each."""
     np.add.at(sizes.tokens, row, lengths)
     np.add.at(sizes.sequences, row, 1)
     np.maximum.at(sizes.longest, row, lengths)
 
 
-def read_sequences(
-    group: DatasetRows, examples: Mapping[str, NDArray[np.int64]], *, corrupt: Mapping[str, Corrupt], seed: int
+def distinct_sequences(
+    rows: DatasetRows, examples: Mapping[str, NDArray[np.int64]], *, corrupt: Mapping[str, Corrupt], seed: int
 ) -> Sequences:
-    """Return the sequences that the rows of a group read: equal ones of a row once, then the changed copies.
+    """Return the distinct sequences of each row, followed by the modified copies.
 
     Args:
-        group: the rows.
-        examples: task -> places of the rows with targets for it.
-        corrupt: `Task.corrupt` of the tasks that read changed copies.
+        rows: the rows.
+        examples: task → indices into the rows of those with targets for it.
+        corrupt: `Task.corrupt` of the tasks that define it.
         seed: seed of the run.
     """
-    split = group.split
-    size = max(1, len(split.tokens.lengths))  # sequence s of the row at place p has the key p · size + s
-    keys, sizes = {}, {}
-    for task, rows in examples.items():
+    split = rows.split
+    size = max(1, len(split.tokens.lengths))  # sequence s of the row with index r in `rows` has the key r · size + s
+    keys, counts = {}, {}
+    for task, labelled in examples.items():
         if task not in corrupt:
-            read = split.sequences_of(task).take(group.rows[rows])
-            keys[task], sizes[task] = rows.repeat(read.lengths) * size + read.values, read.lengths
+            indices = split.sequences_of(task).take(rows.row_indices[labelled])
+            keys[task], counts[task] = labelled.repeat(indices.lengths) * size + indices.values, indices.lengths
     distinct = np.unique(np.concatenate(list(keys.values()))) if keys else np.zeros(0, dtype=np.int64)
-    tasks = {task: TaskExamples(examples[task], np.searchsorted(distinct, keys[task]), sizes[task]) for task in keys}
-    sequences = Sequences(split.tokens.take(distinct % size), group.places[distinct // size], tasks)
-    for task, rows in examples.items():
+    tasks = {task: TaskExamples(examples[task], np.searchsorted(distinct, keys[task]), counts[task]) for task in keys}
+    sequences = Sequences(split.tokens.take(distinct % size), rows.batch_positions[distinct // size], tasks)
+    for task, labelled in examples.items():
         if task in corrupt:
-            sequences = _add_copies(sequences, task, rows, group=group, corrupt=corrupt[task], seed=seed)
+            sequences = _add_copies(sequences, task, labelled, rows=rows, corrupt=corrupt[task], seed=seed)
     return sequences
 
 
 def _add_copies(
-    sequences: Sequences, task: str, rows: NDArray[np.int64], *, group: DatasetRows, corrupt: Corrupt, seed: int
+    sequences: Sequences, task: str, labelled: NDArray[np.int64], *, rows: DatasetRows, corrupt: Corrupt, seed: int
 ) -> Sequences:
-    """Add the changed copies that a task reads."""
-    split, labels = group.split, group.split.labels[task]
-    read = split.sequences_of(task).take(group.rows[rows])
-    sequences_read = split.tokens.sequences(read.values)
+    """Add the modified copies of the sequences of a task."""
+    split, labels = rows.split, rows.split.labels[task]
+    indices = split.sequences_of(task).take(rows.row_indices[labelled])
+    all_originals = split.tokens.sequences(indices.values)
     copies: list[TokenSequence] = []
-    sizes, all_targets = np.empty(len(rows), dtype=np.int64), []
-    for i, place in enumerate(rows.tolist()):
-        row = int(group.rows[place])
-        originals = sequences_read[read.bounds[i] : read.bounds[i + 1]]
-        words = None if originals[0].words is None else Ragged.pack([originals[0].words])
-        targets = labels.example_targets(row, first_tokens=words, time=len(originals[0].ids))
-        rng = _generator(seed, task=task, dataset=group.name, row=row, pass_=group.passes[place])
+    counts, all_targets = np.empty(len(labelled), dtype=np.int64), []
+    for i, index in enumerate(labelled.tolist()):
+        row = int(rows.row_indices[index])
+        originals = all_originals[indices.bounds[i] : indices.bounds[i + 1]]
+        first_tokens = None if originals[0].words is None else Ragged.pack([originals[0].words])
+        targets = labels.example_targets(row, first_tokens=first_tokens, time=len(originals[0].ids))
+        rng = _generator(seed, task=task, dataset=rows.name, row=row, pass_=rows.passes[index])
         where = f"{split.place(row)}: task {task!r}: corrupt()"
         try:
-            changed, targets = corrupt(originals, targets, rng)
+            modified, targets = corrupt(originals, targets, rng)
         except Exception as error:
             raise RunError(f"{where} failed: {type(error).__name__}: {error}") from error
-        problem = _find_problem(changed, targets, count=int(labels.counts[row]))
+        problem = _find_problem(modified, targets, count=int(labels.counts[row]))
         if problem:
             raise RunError(f"{where} {problem}")
-        copies.extend(changed)
+        copies.extend(modified)
         all_targets.append(targets)
-        sizes[i] = len(changed)
-    indices = np.arange(len(copies)) + len(sequences.place)
-    tasks = {**sequences.tasks, task: TaskExamples(rows, indices, sizes, stack_targets(all_targets))}
-    place = np.concatenate([sequences.place, group.places[rows].repeat(sizes)])
-    return Sequences(_append(sequences.tokens, copies), place, tasks)
+        counts[i] = len(modified)
+    new = np.arange(len(copies)) + len(sequences.batch_positions)
+    tasks = {**sequences.tasks, task: TaskExamples(labelled, new, counts, stack_targets(all_targets))}
+    batch_positions = np.concatenate([sequences.batch_positions, rows.batch_positions[labelled].repeat(counts)])
+    return Sequences(_append(sequences.tokens, copies), batch_positions, tasks)
 
 
 def _find_problem(copies: Sequence[TokenSequence], targets: Targets, *, count: int) -> str | None:
@@ -180,7 +183,7 @@ def _find_problem(copies: Sequence[TokenSequence], targets: Targets, *, count: i
     if targets.count != count:
         return f"changed the count of the targets from {count} to {targets.count}: return targets with the same count"
     if not copies:
-        return "returned no sequences: return at least one changed copy"
+        return "returned no sequences: return at least one modified copy"
     for copy in copies:
         ids = np.asarray(copy.ids)
         if ids.ndim != 1 or not ids.size or ids.dtype.kind not in "iu":
@@ -202,6 +205,6 @@ def _append(tokens: Tokens, copies: Sequence[TokenSequence]) -> Tokens:
 
 
 def _generator(seed: int, *, task: str, dataset: str, row: int, pass_: int) -> np.random.Generator:
-    """Return the generator of the copies that a task reads of a row in a pass."""
-    words = struct.unpack(">8I", hashlib.sha256(f"{task}\0{dataset}".encode()).digest())
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *words, row, pass_])))
+    """Return the random generator of `Task.corrupt` for one task, row and pass."""
+    digest = struct.unpack(">8I", hashlib.sha256(f"{task}\0{dataset}".encode()).digest())
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *digest, row, pass_])))

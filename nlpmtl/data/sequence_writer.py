@@ -26,7 +26,7 @@ class SequenceWriter:
 
     Args:
         rows: the number of rows of the split.
-        directory: where to write the sequences; None keeps them in memory.
+        directory: output directory; None: the sequences stay in memory.
         stack: closes the files.
     """
 
@@ -110,7 +110,7 @@ def _flatten(value: NDArray[np.integer] | None, type_: pa.ListType) -> NDArray[n
 
 
 def _key(sequence: TokenSequence) -> tuple[bytes, bytes]:
-    """Return what an encoder reads of a sequence."""
+    """Return a key that is equal for sequences with the same encoder input: token ids and segments."""
     types = sequence.type_ids
     return sequence.ids.tobytes(), b"" if types is None or not types.any() else types.tobytes()
 

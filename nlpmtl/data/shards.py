@@ -27,7 +27,7 @@ class Shards:
     Args:
         names: paths and patterns; the files that match a pattern are sorted by path.
         inputs: the columns of the input.
-        labels: label column = its type.
+        labels: type of each label column.
         format: the format of text files.
 
     Raises:

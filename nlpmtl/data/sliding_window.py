@@ -185,9 +185,9 @@ def _assign_words(
     text, word, token = text[kept], word[kept], token[kept]
     window = first[text] + layout.choose(text, token)
     order = np.argsort(window, kind="stable")
-    places = (layout.before[text] + token - starts[window]).astype(np.int32)
+    positions = (layout.before[text] + token - starts[window]).astype(np.int32)
     bounds = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(np.bincount(window, minlength=len(starts)))])
-    return Ragged(places[order], bounds), Ragged(word[order], bounds)
+    return Ragged(positions[order], bounds), Ragged(word[order], bounds)
 
 
 def _pack(rows: Sequence[NDArray[Any]], *, dtype: DTypeLike = np.int32, width: int | None = None) -> Ragged:

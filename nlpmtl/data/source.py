@@ -47,9 +47,9 @@ def find_splits(
     """Return the sources of a dataset's splits, without reading them.
 
     Args:
-        data: where rows come from.
+        data: the source of the rows.
         inputs: the columns of the input.
-        columns: label column = its type.
+        columns: type of each label column.
         name: the dataset's name in messages.
 
     Raises:

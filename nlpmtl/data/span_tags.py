@@ -40,13 +40,13 @@ def tag_spans(row: Mapping[str, Any], *, words: str, tags: Collection[str]) -> M
     text = row.get(words)
     if not isinstance(text, str) or not tags or not all(_may_be_spans(row.get(column)) for column in tags):
         return row
-    places = split_at_marks(text)
-    tagged = dict(row) | {words: [text[start:end] for start, end in places]}
+    word_spans = split_at_marks(text)
+    tagged = dict(row) | {words: [text[start:end] for start, end in word_spans]}
     for column in tags:
         spans = row.get(column)
         if spans is not None:
             try:
-                tagged[column] = spans_to_tags(text, places, spans)
+                tagged[column] = spans_to_tags(text, word_spans, spans)
             except SpanError as error:
                 raise ColumnError(column, str(error)) from None
     return tagged

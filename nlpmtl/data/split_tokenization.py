@@ -51,11 +51,11 @@ def tokenize_split(
 
     Args:
         examples: the examples.
-        columns: label column = its type.
+        columns: type of each label column.
         tokenizer: a fast tokenizer.
         max_length: the maximum number of tokens of a row, special tokens included.
         directory: where to write the rows, which are then memory-mapped; default: in memory.
-        extra: key of each further input = its type.
+        extra: type of each further input, by key.
 
     Raises:
         DataError: the tokenizer fails for a row, such as by a panic of its Rust code.
@@ -206,7 +206,7 @@ def _result(
 
 
 def _word_spans(words: pa.Array) -> Spans:
-    """Return where the words of each row are in the text that joins them with spaces."""
+    """Return the spans of the words of each row in the text that joins them with spaces."""
     bounds = np.zeros(len(words) + 1, dtype=np.int64)
     np.cumsum(pc.list_value_length(words).to_numpy(), out=bounds[1:])
     return Spans.joined(pc.utf8_length(words.flatten()).to_numpy().astype(np.int64), bounds)

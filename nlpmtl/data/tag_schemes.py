@@ -135,7 +135,7 @@ def find_notation(column: LabelColumn) -> str | None:
 
 
 def find_spans_in_plain(column: LabelColumn) -> str | None:
-    """Return how the tags of a column that is read as "plain" mark spans; None for tags without spans."""
+    """Return a hint on the notation of the spans in a column of "plain" tags; None for tags without spans."""
     fitting = next((scheme for scheme in SPANS if _fits(column, scheme, bare=True)), None)
     if any(_split(name)[0] for name in column.names):
         return f'the tags fit scheme = "{fitting}"' if fitting else None

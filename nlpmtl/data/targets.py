@@ -26,7 +26,7 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Targets:
-    """What the loss of a task reads for one example.
+    """Targets of the loss of a task for one example.
 
     Args:
         count: number of items over which the loss is summed, such as tokens. It depends on the data only, never on
@@ -141,7 +141,7 @@ class Labels(ABC):
         return np.zeros(len(self.labelled), dtype=np.bool_)
 
     def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
-        """Return what the loss reads, by name, for labelled rows of a batch that is ``time`` tokens long.
+        """Return the targets of the loss, by name, for labelled rows of a batch that is ``time`` tokens long.
 
         Args:
             rows: their indices in the split.
@@ -151,7 +151,7 @@ class Labels(ABC):
         return {"label": self.tensor(rows, first_tokens=first_tokens, time=time)}
 
     def example_targets(self, row: int, *, first_tokens: Ragged | None, time: int) -> Targets:
-        """Return what the loss reads for a labelled row, before it is changed by `Task.corrupt`."""
+        """Return the targets of a labelled row, before `Task.corrupt` modifies them."""
         values = self.targets([row], first_tokens=first_tokens, time=time)
         return Targets(int(self.counts[row]), {name: value[0].numpy() for name, value in values.items()})
 
@@ -166,7 +166,7 @@ class Labels(ABC):
 
     @abstractmethod
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
-        """Return what the loss reads, for labelled rows of a batch that is ``time`` tokens long."""
+        """Return the targets as a tensor, for labelled rows of a batch that is ``time`` tokens long."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ class TagLabels(_ListLabels):
 
 @dataclass(frozen=True)
 class LabelMapping:
-    """How a task reads a label column of a built-in type.
+    """Mapping of a label column of a built-in type to the labels of a task.
 
     Args:
         column: the column, as messages name it.
@@ -284,7 +284,7 @@ def map_labels(
 
     Args:
         column: the column.
-        mapping: how the task reads it.
+        mapping: mapping to the label names of the task.
         train: whether an unknown label is an error; otherwise it becomes an id past the known ones.
         first_token_counts: the number of tokens that are the first of a word, ``[rows]``; only tags need it.
         place: returns the location of a row for messages.
@@ -301,8 +301,8 @@ def map_labels(
     known_names = set(mapping.names)
     unknown = [name for name in column.names if name not in known_names]
     if train and unknown:
-        places = {name: place(column.first_row(name)) for name in unknown[:_SHOWN]}
-        raise DataError(describe_unknown(places, count=len(unknown), column=mapping.column, known=mapping.names))
+        locations = {name: place(column.first_row(name)) for name in unknown[:_SHOWN]}
+        raise DataError(describe_unknown(locations, count=len(unknown), column=mapping.column, known=mapping.names))
     names, known = (*mapping.names, *unknown), len(mapping.names)
     if not isinstance(values, Ragged):
         return ClassLabels(names, known, labelled, counts, _translate(values, column.names, names))
@@ -313,21 +313,21 @@ def map_labels(
     return TagLabels(names, known, labelled, np.where(labelled, first_token_counts, 0), lists)
 
 
-def describe_unknown(places: Mapping[str, str], *, count: int, column: str, known: Sequence[str]) -> str:
+def describe_unknown(locations: Mapping[str, str], *, count: int, column: str, known: Sequence[str]) -> str:
     """Return the message about labels of a train split that are not in a task's list of labels.
 
     Args:
-        places: the first few unknown labels, each with the location of its first row.
+        locations: the first few unknown labels, each with the location of its first row.
         count: the number of unknown labels.
         column: their column.
         known: the task's labels.
     """
-    (first, place), *others = places.items()
+    (first, location), *others = locations.items()
     hint = did_you_mean(first, known)
-    message = f"{place}: {column}: {first!r} is not in the list of labels; {hint}"
+    message = f"{location}: {column}: {first!r} is not in the list of labels; {hint}"
     if not others:
         return message
-    more = f"\n  and {count - len(places)} more" if count > len(places) else ""
+    more = f"\n  and {count - len(locations)} more" if count > len(locations) else ""
     listed = "".join(f"\n  {where}: {quote(label, limit=_SHOWN_CHARACTERS)}" for label, where in others)
     return f"{message}\n{count} labels are not in the list, the others are:{listed}{more}"
 

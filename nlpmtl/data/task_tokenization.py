@@ -37,11 +37,11 @@ _METADATA = "tasks.json"
 
 
 class TaskMethods(NamedTuple):
-    """What a task type defines itself.
+    """Methods that a task type overrides.
 
     Args:
-        sequences: `Task.sequences`; None: the task reads its own input, truncated.
-        targets: `Task.targets`; None: they are those of the label column.
+        sequences: `Task.sequences`; None: one sequence per row, its truncated input.
+        targets: `Task.targets`; None: those of the label column.
     """
 
     sequences: Callable[..., Sequence[TextInput]] | None
@@ -55,7 +55,7 @@ def parse_columns(
 
     Args:
         split: the rows.
-        columns: key in `Task.columns` -> the column, as the task reads it.
+        columns: key in `Task.columns` → label column of the task.
         names: key -> the name of the column in the split.
         needed: the keys of columns and further inputs without which a row is unlabelled.
     """
@@ -102,7 +102,7 @@ def compute_targets(
         methods: task -> the methods that its type defines.
         tokenizer: a fast tokenizer from `without_truncation`.
         max_length: the maximum number of tokens of a sequence, special tokens included.
-        directory: where to write the tables, which are then memory-mapped; default: in memory.
+        directory: output directory of the tables, which are then memory-mapped; default: in memory.
 
     Raises:
         DataError: a method or the tokenizer fails for a row; the message has its location.
@@ -138,15 +138,15 @@ def read_targets_of_tasks(split: TokenizedSplit, directory: Path) -> TokenizedSp
 def _with_targets(
     split: TokenizedSplit, tables: Mapping[str, pa.Table], *, tokens: TokenStore, truncated: int
 ) -> TokenizedSplit:
-    """Return a split with the targets of tasks, and the sequences that they read."""
-    labels, places = dict(split.labels), dict(split.places)
+    """Return a split with the computed targets of tasks, and their sequences."""
+    labels, sequence_indices = dict(split.labels), dict(split.sequence_indices)
     for task, table in tables.items():
         parsed = labels[task]
         if isinstance(parsed, ComputedLabels):
             labels[task] = parsed.with_targets(table)
         if SEQUENCES in table.column_names:
-            places[task] = Ragged.from_arrow(table[SEQUENCES])
-    return replace(split, tokens=tokens, truncated=truncated, labels=labels, places=places)
+            sequence_indices[task] = Ragged.from_arrow(table[SEQUENCES])
+    return replace(split, tokens=tokens, truncated=truncated, labels=labels, sequence_indices=sequence_indices)
 
 
 @dataclass
@@ -255,11 +255,11 @@ class _TaskWriter:
         """Add the rows of a chunk."""
         rows = range(chunk.start, chunk.start + len(next(iter(chunk.examples.values()))))
         of_rows = self._split.tokens.sequences(rows)
-        places = {} if self._sequences is None else self._add_sequences(self._sequences, chunk, tokenized, of_rows)
+        indices = {} if self._sequences is None else self._add_sequences(self._sequences, chunk, tokenized, of_rows)
         for task, examples in chunk.examples.items():
             writer, compute = self._targets[task], self._methods[task].targets
             for row, example, sequence in zip(rows, examples, of_rows, strict=True):
-                read = places[task][row - chunk.start] if task in places else [row]
+                read = indices[task][row - chunk.start] if task in indices else [row]
                 if example is None or compute is None:
                     writer.append(None, hash=0, sequences=read)
                     continue
@@ -281,7 +281,8 @@ class _TaskWriter:
         """Return the split with everything that was added, when the files are closed."""
         split = self._split
         defined = {task for task, method in self._methods.items() if method.sequences is not None}
-        truncated = self._truncated if split.labels.keys() <= defined | split.places.keys() else split.truncated
+        all_defined = split.labels.keys() <= defined | split.sequence_indices.keys()
+        truncated = self._truncated if all_defined else split.truncated
         if self._directory is not None:
             metadata = {"tasks": [*self._targets], "sequences": self._sequences is not None, "truncated": truncated}
             (self._directory / _METADATA).write_text(dumps(metadata), encoding="utf-8")

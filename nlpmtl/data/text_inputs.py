@@ -1,4 +1,4 @@
-"""Tokenization of text inputs: what task types have tokenized for an example, each text once."""
+"""Tokenization of the text inputs that task types define for an example; each text is tokenized once."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class TextRead(NamedTuple):
 
 
 class TextTable:
-    """The different text inputs of some rows. Each is tokenized once for all tasks that read it.
+    """The distinct text inputs of some rows. Each is tokenized once for all tasks that read it.
 
     A text that is truncated for one task and cut into windows for another is tokenized once: its first window is the
     truncated text.
@@ -99,7 +99,7 @@ class TextTable:
         self._singles: dict[str, int] = {}  # of the first input of each text without a pair
 
     def add(self, texts: Sequence[Sequence[TextInput]]) -> list[list[TextRead]]:
-        """Add a row, given the text inputs of each task; return which texts each task reads."""
+        """Add a row, given the text inputs of each task; return the texts of each task."""
         self._row += 1
         self._indices, self._singles = {}, {}
         for text in chain.from_iterable(texts):
@@ -133,7 +133,7 @@ def _is_truncated_text(text: TextInput) -> bool:
 
 
 def check_text_inputs(texts: Iterable[TextInput]) -> list[TextInput]:
-    """Return what `Task.sequences` returned, as a list.
+    """Check the return value of `Task.sequences`, and return it as a list.
 
     Raises:
         ValueError: it is empty, or a value is not a TextInput of strings with a stride of at least 0.

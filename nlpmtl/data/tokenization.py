@@ -82,7 +82,7 @@ def name_failing_row(
     """Return an error that names the row that the tokenizer cannot encode; None if it can encode each of them.
 
     Args:
-        error: what tokenizing the rows together raised.
+        error: the exception that tokenizing the rows together raised.
         tokenizer: a fast tokenizer from `without_truncation`.
         rows: the text of each row, or its two texts.
         place: returns the location of a row, given its index.
@@ -186,13 +186,13 @@ def kept_tokens(sequences: NDArray[np.floating], *, max_length: int, side: str) 
     kept = special.copy()
     texts = [np.flatnonzero(sequences == number) for number in (0, 1)]
     available = max(0, max_length - int(special.sum()))
-    for places, length in zip(texts, _longest_first(len(texts[0]), len(texts[1]), available=available), strict=True):
-        kept[places[:length] if side == "right" else places[len(places) - length :]] = True
+    for positions, length in zip(texts, _longest_first(len(texts[0]), len(texts[1]), available=available), strict=True):
+        kept[positions[:length] if side == "right" else positions[len(positions) - length :]] = True
     return np.flatnonzero(kept)
 
 
 def _longest_first(first: int, second: int, *, available: int) -> tuple[int, int]:
-    """Return how many tokens each text of a pair keeps."""
+    """Return the number of tokens that each text of a pair keeps."""
     if first + second <= available:
         return first, second
     short, long = sorted((first, second))
@@ -203,7 +203,7 @@ def _longest_first(first: int, second: int, *, available: int) -> tuple[int, int
 
 
 def _take(values: Sequence[Any], kept: NDArray[np.int64] | None) -> Sequence[Any]:
-    return values if kept is None else [values[place] for place in kept.tolist()]
+    return values if kept is None else [values[index] for index in kept.tolist()]
 
 
 def _pack(lists: Sequence[Sequence[int]], *, dtype: DTypeLike) -> Ragged:

@@ -32,25 +32,25 @@ METADATA = "metadata.json"
 """The file of the attributes of the split as a whole, such as its class names."""
 NUMBER, INPUT_HASH, WORD_TOKENS = "number", "input_hash", "word_tokens"
 """Columns of the rows in addition to those of `Examples`: the number of a row in its source, a hash of its input
-before tokenization, and how many tokens are the first of a word (only with words)."""
+before tokenization, and the number of tokens that are the first of a word (only with words)."""
 
 
 @dataclass(frozen=True, eq=False)
 class TokenizedSplit:
-    """A tokenized split: its token sequences, and its labels as the source has them and as tasks read them.
+    """A tokenized split: its token sequences, and its labels as the source has them and as the tasks use them.
 
     Args:
         tokens: the token sequences.
         rows: the validated rows, with the columns of `Examples`, `NUMBER`, `INPUT_HASH` and `WORD_TOKENS`; None for
             rows that were not read from a source. They are in a memory map, unless no file could be written.
         labels: the labels of each task; see `attach_labels`.
-        places: task -> for each row the indices of the sequences that it reads. A task without an entry reads
-            sequence ``i`` for row ``i``.
-        weights: task -> the weight of each row in the loss, ``[rows]``. A task without an entry weights all rows by 1.
+        sequence_indices: task → indices of the sequences of each row. A task without an entry has sequence
+            ``i`` for row ``i``.
+        weights: task → the weight of each row in the loss, ``[rows]``. A task without an entry weights all rows by 1.
         columns: the label columns.
         extra: the types of the further inputs of task types, by key.
         where: the name of the source in error messages.
-        separator: what separates that name from a row's number.
+        separator: separator between that name and the number of a row.
         class_names: the label names of each ClassLabel column, in the source's order.
         skipped: the number of invalid rows that were dropped.
         truncated: the number of rows that were longer than the limit.
@@ -64,7 +64,7 @@ class TokenizedSplit:
     tokens: TokenStore
     rows: TableRows | None = None
     labels: Mapping[str, Labels] = field(default_factory=dict)
-    places: Mapping[str, Ragged] = field(default_factory=dict)
+    sequence_indices: Mapping[str, Ragged] = field(default_factory=dict)
     weights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     columns: Mapping[str, LabelColumn] = field(default_factory=dict)
     extra: Mapping[str, LabelType] = field(default_factory=dict)
@@ -102,31 +102,31 @@ class TokenizedSplit:
         """Return the number of rows."""
         if self.rows is not None:
             return len(self.rows)
-        return len(next(iter(self.places.values()), self.tokens.lengths))
+        return len(next(iter(self.sequence_indices.values()), self.tokens.lengths))
 
     @cached_property
     def row_lengths(self) -> NDArray[np.int64]:
-        """The number of tokens of each row, ``[rows]``: those of the different sequences that any task reads."""
+        """The number of tokens of each row, ``[rows]``: those of the distinct sequences of all tasks."""
         lengths = self.tokens.lengths
-        if not self.places:
+        if not self.sequence_indices:
             return lengths
         row_of = np.full(len(lengths), -1, dtype=np.int64)  # a sequence belongs to one row
-        if not self.labels.keys() <= self.places.keys():
+        if not self.labels.keys() <= self.sequence_indices.keys():
             row_of[: len(self)] = np.arange(len(self))
-        for places in self.places.values():
-            row_of[places.values] = places.indices_2d()[0]
+        for indices in self.sequence_indices.values():
+            row_of[indices.values] = indices.indices_2d()[0]
         read = row_of >= 0
         return np.bincount(row_of[read], weights=lengths[read], minlength=len(self)).astype(np.int64)
 
     def place(self, row: int) -> str:
-        """Return where a row is in its source, such as ``data/train.jsonl:17``."""
+        """Return the location of a row in its source, such as ``data/train.jsonl:17``."""
         number = row if self.rows is None else self.rows.take([row])[NUMBER][0].as_py()
         return location(number, where=self.where, separator=self.separator, files=self.files)
 
     def sequences_of(self, task: str) -> Ragged:
-        """Return for each row the indices of the sequences that a task reads."""
-        if task in self.places:
-            return self.places[task]
+        """Return the indices of the sequences of each row for a task."""
+        if task in self.sequence_indices:
+            return self.sequence_indices[task]
         return self._one_per_row
 
     def example(self, row: int, task: str, *, stored: Mapping[str, Any] | None = None) -> Example:
@@ -223,7 +223,7 @@ def attach_labels(
 
     Args:
         split: the rows.
-        mappings: how each task reads its label column.
+        mappings: mapping of the label column of each task.
         train: whether it is the train split.
         columns: the label column of each task, as `resolve_labels` returns them; default: the columns of the split.
 

@@ -66,12 +66,12 @@ class ValidationIssues:
 
 @dataclass(frozen=True)
 class ParseContext:
-    """What is known of the columns of a dataset besides the types of its label columns.
+    """Context of parsing in addition to the types of the label columns.
 
     Args:
-        extra: key of each further input = its column type; its column is in the table `input` of the config.
-        earlier: label column = {key: column} of the columns before it in its task, whose values its type sees.
-        needed: label column = the canonical columns without which its value is not parsed but null: every task that
+        extra: column type of each further input, by key; its column is in the table `input` of the config.
+        earlier: label column → {key: column} of the columns before it in its task; its type has access to their values.
+        needed: label column → the canonical columns without which its value is not parsed but null: every task that
             reads it is unlabelled there.
         optional: columns that need not exist.
     """
@@ -111,11 +111,11 @@ def validate_rows(
     Args:
         rows: raw rows.
         inputs: the columns of the input.
-        labels: label column = its type.
+        labels: type of each label column.
         required: the columns that must be in some row.
-        issues: what is wrong with invalid rows is added here.
+        issues: the problems of invalid rows are added to it.
         directory: where to store the examples in a file; default: in memory.
-        context: what else is known of the columns.
+        context: further column types, dependencies and optional columns.
 
     Raises:
         ConfigError: required columns are in no row.
@@ -226,7 +226,7 @@ def _columns(
 def _example(
     row: _Values, extra: Mapping[str, LabelType], labels: Mapping[str, LabelType], earlier: Mapping[str, str]
 ) -> Example:
-    """Return what a column type sees of a row: its values so far. Those that are invalid are left out."""
+    """Return the part of a row that is available to a column type: its values so far, without invalid ones."""
     inputs = {key: read_stored(row.get(f"input:{key}"), type=type_) for key, type_ in extra.items()}
     columns = {key: read_stored(row.get(f"label:{column}"), type=labels[column]) for key, column in earlier.items()}
     return Example(

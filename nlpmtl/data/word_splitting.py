@@ -70,7 +70,7 @@ class WordSplitting:
 
     @property
     def joins(self) -> bool:
-        """Whether the encoder reads the words joined with spaces, as in training, instead of the raw text."""
+        """Whether the input of the encoder is the words joined with spaces, as in training, instead of the raw text."""
         return self.method != "whitespace"
 
     def split(self, text: str) -> list[Span]:

@@ -131,7 +131,7 @@ def report_split(
 def _untruncated_lengths(rows: TokenizedSplit, *, tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int64]:
     """Return the number of tokens of each row before truncation: the longest rows are tokenized again."""
     lengths = rows.row_lengths
-    if not rows.truncated or rows.places or rows.rows is None:
+    if not rows.truncated or rows.sequence_indices or rows.rows is None:
         return lengths
     lengths, longest = lengths.copy(), np.flatnonzero(lengths == lengths.max())
     for start in range(0, len(longest), _ROWS_AT_ONCE):

@@ -114,26 +114,26 @@ def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrai
         ModelError: the model does not exist, is invalid, or was not written by nlpmtl.
     """
     session = _open(Path(directory) / GRAPH, device)
-    failed = f"the model {str(directory)!r} cannot be loaded"
+    error_prefix = f"the model {str(directory)!r} cannot be loaded"
     try:
-        check_files(str(directory), failed=failed)
+        check_files(str(directory), error_prefix=error_prefix)
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
         if not isinstance(config, MultiTaskConfig):
             raise ModelError(
-                f"{failed}: its config.json is not that of an nlpmtl model: model_type is {config.model_type!r}"
+                f"{error_prefix}: its config.json is not that of an nlpmtl model: model_type is {config.model_type!r}"
             )
         assert config.encoder_config is not None, "`check_files` refuses a config without it"
         tokenizer = load_tokenizer(str(directory), config=config.encoder_config)
     except NlpmtlError:
         raise
     except Exception as error:  # the errors of transformers and tokenizers have no common base class
-        raise ModelError(f"{failed}: {explain_load_error(error)}") from error
+        raise ModelError(f"{error_prefix}: {explain_load_error(error)}") from error
     model = OnnxModel(session, config)
     for task in model.tasks.values():
         task.tokenizer = without_truncation(tokenizer)
-    check_length(config, positions=None, failed=failed)
-    check_tokenizer(tokenizer, owner=f"{failed}: it", rows=None)
-    check_logits(model.compute, tokenizer, length=min(config.input_length, 16), failed=failed)
+    check_length(config, positions=None, error_prefix=error_prefix)
+    check_tokenizer(tokenizer, owner=f"{error_prefix}: it", rows=None)
+    check_logits(model.compute, tokenizer, length=min(config.input_length, 16), error_prefix=error_prefix)
     return model, tokenizer
 
 
@@ -163,16 +163,16 @@ def _open(graph: Path, device: str) -> Any:
             f"the installed onnxruntime does not support the device {device!r}: {advice}; "
             f"it supports {', '.join(available)}"
         )
-    failed = f"the model {str(graph.parent)!r} cannot be loaded"
+    error_prefix = f"the model {str(graph.parent)!r} cannot be loaded"
     if not graph.is_file():
-        raise ModelError(f"{failed}: it has no file {graph.name}")
+        raise ModelError(f"{error_prefix}: it has no file {graph.name}")
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = torch.get_num_threads()
     settings.log_severity_level = _NO_LOGGING
     try:
         session = onnxruntime.InferenceSession(str(graph), settings, providers=[(provider, options)])
     except Exception as error:  # the errors of onnxruntime have no common base class
-        raise ModelError(f"{failed}: {error}") from error
+        raise ModelError(f"{error_prefix}: {error}") from error
     # Without the driver or a library of CUDA, onnxruntime falls back to the CPU.
     if provider not in session.get_providers() and device != _AUTO:
         raise ConfigError(f"onnxruntime found no working device {device!r}")

@@ -122,8 +122,8 @@ def read_tasks(request: Request) -> dict[str, Task]:
     Raises:
         ModelError: the model does not exist or is invalid.
     """
-    failed = f"the model {str(request.model)!r} cannot be loaded"
+    error_prefix = f"the model {str(request.model)!r} cannot be loaded"
     directory = fetch(request.model, revision=request.options.get("revision"))
-    config = read_table(directory / "config.json", failed=failed)
-    check_own_config(config, failed=failed)
+    config = read_table(directory / "config.json", error_prefix=error_prefix)
+    check_own_config(config, error_prefix=error_prefix)
     return {task: task_from_config(task, values) for task, values in config["tasks"].items()}

@@ -1,6 +1,7 @@
 """Head configs: the layers of the head that transformers uses for each architecture.
 
-A head has the same layers as transformers' own, so that it can be exported to a stock model.
+A head has the same layers as that of `…ForSequenceClassification` or `…ForTokenClassification`, so that one task can be
+exported as such a model.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ class HeadConfig:
     Order: pool → dropout → dense → activation → normalization → dropout → out. Without ``dense``: pool → dropout → out.
 
     Args:
-        pooling: pooled hidden state of a text: that of the first token, the mean or the maximum of each dimension over
-            tokens, or `AttentionPooling`. Token-level heads do not pool.
+        pooling: how a text is pooled: first token, mean or maximum over tokens, or `AttentionPooling`. Token-level
+            heads do not pool.
         dense: whether there is a dense layer.
         bias: whether the dense layer has a bias.
         activation: activation after the dense layer, by its name in transformers.
         norm: epsilon of the layer normalization after the activation; None: no normalization.
         norm_bias: whether the normalization has a bias.
         dropout_in: dropout probability before the dense layer.
-        dropout_out: dropout probability before the last layer.
-        hf_modules: names of the dense layer, the normalization and the last layer in the model of transformers.
+        dropout_out: dropout probability before the output layer.
+        hf_modules: names of the dense layer, the normalization and the output layer in the transformers model.
         dense_std: standard deviation of the initial weights of the dense layer; None: that of the encoder.
-        out_std: standard deviation of the initial weights of the last layer; None: that of the encoder.
+        out_std: standard deviation of the initial weights of the output layer; None: that of the encoder.
         cutoff: number of standard deviations at which the normal distribution of the initial weights is truncated;
             None: no truncation.
     """
@@ -52,13 +53,18 @@ class HeadConfig:
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers in `Head`, in the order of ``hf_modules``."""
-        return (*("dense",) * self.dense, *("norm",) * (self.dense and self.norm is not None), "out")
+        names = []
+        if self.dense:
+            names.append("dense")
+            if self.norm is not None:
+                names.append("norm")
+        return (*names, "out")
 
 
 def sequence_head_config(config: PretrainedConfig) -> HeadConfig:
     """Return the config of the head of ``…ForSequenceClassification`` for the architecture of an encoder.
 
-    The default for other architectures is the head of RoBERTa: dense and tanh over the first token.
+    Other architectures get RoBERTa's head: a dense layer and tanh on the first token.
     """
     drop = _classifier_dropout(config)
     roberta = HeadConfig(dropout_in=drop, dropout_out=drop, hf_modules=("classifier.dense", "classifier.out_proj"))

@@ -25,15 +25,15 @@ _OFFLINE_HINT = "; with HF_HUB_OFFLINE=1 it is loaded from the cache, if it was 
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 
-def download(name: str, *, revision: str | None, token: str | None, failed: str) -> Path:
+def download(name: str, *, revision: str | None, token: str | None, error_prefix: str) -> Path:
     """Download a model, all files from one commit, and return its directory in the cache."""
     commit = revision
     if commit is None or not _COMMIT.fullmatch(commit):
         get_info = partial(HfApi(token=token).model_info, name, revision=revision, timeout=retry.TIMEOUT)
-        commit = str(call_with_retry(get_info, failed=failed, hint=_OFFLINE_HINT).sha)
+        commit = str(call_with_retry(get_info, error_prefix=error_prefix, hint=_OFFLINE_HINT).sha)
     directory = call_with_retry(
         partial(_snapshot, name, commit=commit, token=token),
-        failed=failed,
+        error_prefix=error_prefix,
         retry_on=is_interrupted_download,
         hint=_OFFLINE_HINT,
     )
@@ -58,9 +58,9 @@ def _snapshot(name: str, *, commit: str, token: str | None) -> Path:
     return directory
 
 
-def cached(name: str, *, revision: str | None, failed: str) -> Path:
+def cached(name: str, *, revision: str | None, error_prefix: str) -> Path:
     """Return the directory of a model in the cache, without a request to the Hub."""
-    offline = f"{failed}: HF_HUB_OFFLINE is set, and {constants.HF_HUB_CACHE}"
+    offline = f"{error_prefix}: HF_HUB_OFFLINE is set, and {constants.HF_HUB_CACHE}"
     try:
         directory = Path(snapshot_download(name, revision=revision, local_files_only=True, **_PATTERNS))
     except LocalEntryNotFoundError as error:
@@ -70,7 +70,7 @@ def cached(name: str, *, revision: str | None, failed: str) -> Path:
     try:
         check_inside_cache(directory)
     except UntrustedResponseError as error:
-        raise ModelError(f"{failed}: {error}") from error
+        raise ModelError(f"{error_prefix}: {error}") from error
     if corrupt := _corrupt_files(directory):
         raise ModelError(f"{offline} holds a corrupt {corrupt[0].name}. Load it once online (unset HF_HUB_OFFLINE)")
     return directory

@@ -13,7 +13,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from nlpmtl import fs
-from nlpmtl.card import CardData, eval_result_files, write_card
+from nlpmtl.card import CardData, eval_result_files, render_card
 from nlpmtl.config import check_new_directory
 from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
@@ -35,7 +35,7 @@ from nlpmtl.model import (
 from nlpmtl.strict_json import dumps
 
 _TEMPORARY = ".tmp"
-"""Prefix of the unfinished files that safetensors leaves behind when a process is killed."""
+"""Prefix of the unfinished files that safetensors leaves when a process is killed."""
 
 
 def save_model(
@@ -52,7 +52,7 @@ def save_model(
     not part of a model are kept.
 
     Args:
-        directory: where to write; created if it does not exist.
+        directory: output directory; created if it does not exist.
         model: the model.
         tokenizer: its tokenizer.
         card_data: contents of the card; None: no card, scores or evaluation results are written.
@@ -75,7 +75,7 @@ def save_model(
 def _metadata_files(card_data: CardData) -> dict[str, bytes]:
     """Return the files that describe a model, by their paths."""
     files = {
-        CARD: write_card(card_data),
+        CARD: render_card(card_data),
         **{f".eval_results/{name}": text for name, text in eval_result_files(card_data).items()},
     }
     if card_data.scores is not None:
@@ -126,32 +126,32 @@ def load_model(
         ModelError: the model does not exist, is invalid, or was not written by nlpmtl.
     """
     directory = fetch(name, revision=revision, token=token)
-    failed = f"the model {name!r} cannot be loaded"
+    error_prefix = f"the model {name!r} cannot be loaded"
     if (directory / GRAPH).is_file() and not any(directory.glob("*.safetensors")):
-        raise ModelError(f"{failed}: it holds an ONNX graph only; use the directory that it was exported from")
+        raise ModelError(f"{error_prefix}: it holds an ONNX graph only; use the directory that it was exported from")
     try:
-        check_files(str(directory), failed=failed)
+        check_files(str(directory), error_prefix=error_prefix)
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
         if not isinstance(config, MultiTaskConfig):
             raise ModelError(
-                f"{failed}: its config.json is not that of an nlpmtl model: model_type is {config.model_type!r}"
+                f"{error_prefix}: its config.json is not that of an nlpmtl model: model_type is {config.model_type!r}"
             )
         options: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True, "output_loading_info": True}
         assert config.encoder_config is not None, "`check_files` refuses a config without it"
         tokenizer = load_tokenizer(str(directory), config=config.encoder_config)
         untruncated = without_truncation(tokenizer)
-        check_shapes(directory, config, tokenizer=untruncated, failed=failed)
+        check_shapes(directory, config, tokenizer=untruncated, error_prefix=error_prefix)
         with without_progress_bars():
             loaded: Any = MultiTaskModel.from_pretrained(directory, tokenizer=untruncated, **options)
         model: MultiTaskModel = loaded[0]
     except NlpmtlError:
         raise
     except Exception as error:  # the errors of transformers, tokenizers and torch have no common base class
-        raise ModelError(f"{failed}: {explain_load_error(error)}") from error
+        raise ModelError(f"{error_prefix}: {explain_load_error(error)}") from error
     missing = loaded[1]["missing_keys"]
     if missing:  # transformers would continue with uninitialised weights
         raise ModelError(f"the model {name!r} is missing weights: {', '.join(sorted(missing)[:5])}")
-    check_finite(model.state_dict(), failed=failed)
-    check_tokenizer(tokenizer, owner=f"{failed}: it", rows=None)  # `check_loaded` tests the largest id
-    check_loaded(model, tokenizer, failed=failed)
+    check_finite(model.state_dict(), error_prefix=error_prefix)
+    check_tokenizer(tokenizer, owner=f"{error_prefix}: it", rows=None)  # `check_loaded` tests the largest id
+    check_loaded(model, tokenizer, error_prefix=error_prefix)
     return model.eval(), tokenizer  # type: ignore[no-untyped-call]

@@ -29,25 +29,25 @@ _GIT = re.compile("[0-9a-f]{40}")
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def check_complete(directory: Path, *, failed: str) -> dict[str, Path]:
+def check_complete(directory: Path, *, error_prefix: str) -> dict[str, Path]:
     """Return the files of a model directory by their names in a repository.
 
     Raises:
         ModelError: it is not a directory, or does not hold a complete model of nlpmtl.
     """
     if not directory.is_dir():
-        raise ModelError(f"{failed}: the directory {directory} does not exist")
-    config = read_table(directory / "config.json", failed=failed)
+        raise ModelError(f"{error_prefix}: the directory {directory} does not exist")
+    config = read_table(directory / "config.json", error_prefix=error_prefix)
     kind = config.get("model_type")
     if kind != OWN_TYPE:
-        raise ModelError(f"{failed}: its config.json is not that of an nlpmtl model: model_type is {kind!r}")
-    check_own_config(config, failed=failed)
-    weights = _weights(directory, failed=failed)
+        raise ModelError(f"{error_prefix}: its config.json is not that of an nlpmtl model: model_type is {kind!r}")
+    check_own_config(config, error_prefix=error_prefix)
+    weights = _weights(directory, error_prefix=error_prefix)
     for name in (*weights, "tokenizer.json"):
         if not (directory / name).is_file():
-            raise ModelError(f"{failed}: it has no file {name}")
+            raise ModelError(f"{error_prefix}: it has no file {name}")
         if name.endswith(".safetensors"):
-            _check_weights(directory / name, failed=failed)
+            _check_weights(directory / name, error_prefix=error_prefix)
     others = (path for pattern in FILES for path in directory.glob(pattern) if path.is_file())
     files = {path.relative_to(directory).as_posix(): path for path in others}
     return {name: path for name, path in files.items() if not name.startswith("model-") or name in weights}
@@ -65,33 +65,34 @@ def digest_model(directory: Path) -> str:
     return digest.hexdigest()
 
 
-def _weights(directory: Path, *, failed: str) -> list[str]:
+def _weights(directory: Path, *, error_prefix: str) -> list[str]:
     """Return the names of the weight files: a single one, shards and their index, or an ONNX graph."""
     if not (directory / _WEIGHTS).exists():
         if (directory / _INDEX).exists():
-            return [_INDEX, *_shards(read_table(directory / _INDEX, failed=failed).get("weight_map"), failed=failed)]
+            index = read_table(directory / _INDEX, error_prefix=error_prefix)
+            return [_INDEX, *_shards(index.get("weight_map"), error_prefix=error_prefix)]
         if (directory / GRAPH).exists():
             return [GRAPH]
     return [_WEIGHTS]
 
 
-def _shards(names: object, *, failed: str) -> list[str]:
+def _shards(names: object, *, error_prefix: str) -> list[str]:
     """Return the shards in an index."""
     values = list(names.values()) if isinstance(names, dict) else []
     files = set(values) if all(isinstance(name, str) for name in values) else set()
     wrong = next((name for name in files if not fnmatchcase(name, _SHARD) or PurePath(name).name != name), None)
     if not files or wrong is not None:
         shown = quote(names if wrong is None else wrong, limit=80)
-        raise ModelError(f"{failed}: {_INDEX}: weight_map: expected file names such as {_EXAMPLE}, found {shown}")
+        raise ModelError(f"{error_prefix}: {_INDEX}: weight_map: expected file names such as {_EXAMPLE}, found {shown}")
     return sorted(files)
 
 
-def _check_weights(path: Path, *, failed: str) -> None:
+def _check_weights(path: Path, *, error_prefix: str) -> None:
     try:
         with safe_open(path, framework="numpy"):
             pass  # opening checks that the header covers every byte of the file
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{failed}: {path.name} is damaged: {error}") from error
+        raise ModelError(f"{error_prefix}: {path.name} is damaged: {error}") from error
 
 
 def matches_digest(path: Path, digest: str) -> bool:

@@ -60,7 +60,7 @@ def push(directory: str | Path, repo_id: str, **options: Unpack[PushOptions]) ->
 
     Raises:
         TypeError: an option is unknown.
-        ConfigError: an argument is invalid, no access token is set, or HF_HUB_OFFLINE is set. Nothing was sent.
+        ConfigError: an argument is invalid, no access token is set, or HF_HUB_OFFLINE is set. No file was uploaded.
         ModelError: the directory does not hold a complete model, it links to files outside of it, or a request to the
             Hub failed. The branch is unchanged.
     """
@@ -69,31 +69,31 @@ def push(directory: str | Path, repo_id: str, **options: Unpack[PushOptions]) ->
         raise TypeError(f"push() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
     _check_strings(repo_id=repo_id, **{key: options.get(key) for key in ("revision", "message", "token")})
     private, revision, create_pr = options.get("private"), options.get("revision"), options.get("create_pr", False)
-    failed = f"{directory} cannot be pushed"
-    directory = find_directory(directory, failed=failed) or Path(directory)
-    files = check_complete(directory, failed=failed)
+    error_prefix = f"{directory} cannot be pushed"
+    directory = find_directory(directory, error_prefix=error_prefix) or Path(directory)
+    files = check_complete(directory, error_prefix=error_prefix)
     _check_links(Path(directory), files)
-    failed = f"the model cannot be pushed to {repo_id!r}"
-    _check_target(repo_id, revision=revision, failed=failed)
+    error_prefix = f"the model cannot be pushed to {repo_id!r}"
+    _check_target(repo_id, revision=revision, error_prefix=error_prefix)
     token = options.get("token") or get_token()
     if token is None:
-        raise ConfigError(f"{failed}: no access token is set. Log in with `hf auth login`, or set HF_TOKEN")
+        raise ConfigError(f"{error_prefix}: no access token is set. Log in with `hf auth login`, or set HF_TOKEN")
     api = HfApi(token=_check_token(token), library_name=OWN_TYPE)
     if not create_pr:
         repo_id = call_with_retry(
-            partial(api.create_repo, repo_id, private=private, exist_ok=True), failed=failed
+            partial(api.create_repo, repo_id, private=private, exist_ok=True), error_prefix=error_prefix
         ).repo_id
     with TemporaryDirectory() as scratch:
         return _upload(
             api,
             repo_id,
-            files={**files, **_card_for_repo(files, repo_id=repo_id, scratch=Path(scratch), failed=failed)},
+            files={**files, **_card_for_repo(files, repo_id=repo_id, scratch=Path(scratch), error_prefix=error_prefix)},
             private=private,
             branch=revision or constants.DEFAULT_REVISION,
-            message=options.get("message") or f"Upload a model of nlpmtl ({len(files)} files)",
+            message=options.get("message") or f"Upload nlpmtl model ({len(files)} files)",
             create_pr=create_pr,
-            failed=failed,
-            check=partial(_check_links, Path(directory), files),
+            error_prefix=error_prefix,
+            check_links=partial(_check_links, Path(directory), files),
         )
 
 
@@ -108,28 +108,33 @@ def fetch(name: str | Path, *, revision: str | None = None, token: str | None = 
         token: access token; None: that of `hf auth login`, or HF_TOKEN.
 
     Raises:
-        ConfigError: a revision of a directory, or an invalid token.
+        ConfigError: a revision is given for a directory, or the token is invalid.
         ModelError: the model does not exist or was not written by nlpmtl, access is denied, or the request failed.
     """
-    failed = f"the model {str(name)!r} cannot be loaded"
+    error_prefix = f"the model {str(name)!r} cannot be loaded"
     _check_strings(revision=revision, token=token)
-    local = find_directory(name, failed=failed)
+    local = find_directory(name, error_prefix=error_prefix)
     if local is not None:
         if revision is not None:
-            raise ConfigError(f"{failed}: it is a directory, which has no revision {revision!r}")
+            raise ConfigError(
+                f"{error_prefix}: a revision applies only to a Hub model, and this is a local directory: remove "
+                f"revision={revision!r}"
+            )
         return local
     try:
         validate_repo_id(str(name))
     except HFValidationError as error:
-        raise ModelError(f'{failed}: the directory does not exist, and a Hub id looks like "name/model"') from error
+        raise ModelError(
+            f'{error_prefix}: there is no such directory, and it is not a Hub id such as "name/model"'
+        ) from error
     if "/" not in str(name) or is_offline_mode():  # perhaps meant as a directory, not as a Hub id
-        failed = f"{failed} (no directory of that name exists)"
+        error_prefix = f"{error_prefix} (no directory of that name exists)"
     if is_offline_mode():
-        directory = cached(str(name), revision=revision, failed=failed)
+        directory = cached(str(name), revision=revision, error_prefix=error_prefix)
     else:
         _check_token(token or get_token())
-        directory = download(str(name), revision=revision, token=token, failed=failed)
-    check_complete(directory, failed=failed)
+        directory = download(str(name), revision=revision, token=token, error_prefix=error_prefix)
+    check_complete(directory, error_prefix=error_prefix)
     return directory
 
 
@@ -142,7 +147,7 @@ def _check_strings(**arguments: object) -> None:
 
 
 def _check_links(directory: Path, files: Mapping[str, Path]) -> None:
-    """Raise ModelError if a file is a link out of the directory, which could publish a private file.
+    """Raise ModelError if a file is a link to outside of the directory, which could publish a private file.
 
     In the Hub cache, a model consists of links to the folder of its repository.
     """
@@ -158,15 +163,18 @@ def _check_links(directory: Path, files: Mapping[str, Path]) -> None:
             )
 
 
-def _card_for_repo(files: Mapping[str, Path], *, repo_id: str, scratch: Path, failed: str) -> dict[str, Path]:
-    """Return the model card with the repository id in place of its directory; empty if nothing changes."""
+def _card_for_repo(files: Mapping[str, Path], *, repo_id: str, scratch: Path, error_prefix: str) -> dict[str, Path]:
+    """Return the model card with its repository id instead of ``from_pretrained(".")``, as {file name: path}.
+
+    Empty if the card is unchanged.
+    """
     if CARD not in files:
         return {}
     card = files[CARD].read_bytes().decode("utf-8", "replace")
     try:
         text = with_repo_id(card, repo=repo_id)
     except (ValueError, yaml.YAMLError) as error:
-        raise ModelError(f"{failed}: the front matter of its {CARD} cannot be read: {error}") from error
+        raise ModelError(f"{error_prefix}: the front matter of its {CARD} cannot be read: {error}") from error
     if text == card:
         return {}
     (scratch / CARD).write_text(text, encoding="utf-8", newline="\n")
@@ -182,18 +190,21 @@ def _upload(
     branch: str,
     message: str,
     create_pr: bool,
-    failed: str,
-    check: Callable[[], None],
+    error_prefix: str,
+    check_links: Callable[[], None],
 ) -> str:
     """Upload the files to an existing repository, and create one commit."""
-    head = call_with_retry(partial(_head, api, repo_id, branch, make=not create_pr), failed=failed)
+    head = call_with_retry(partial(_head, api, repo_id, branch, create_branch=not create_pr), error_prefix=error_prefix)
     if private is not None and head.private is not private:
         actual, requested = ("private", "public") if head.private else ("public", "private")
-        raise ConfigError(f"{failed}: it is {actual}, not {requested}. Change this in its settings first")
-    operations = call_with_retry(partial(_read_files, files), failed=failed, retry_on=None)
-    check()  # again: a file may have been replaced by a link meanwhile
+        raise ConfigError(
+            f"{error_prefix}: the repository is {actual}, but a {requested} one was requested. Change its visibility "
+            "in its settings first"
+        )
+    operations = call_with_retry(partial(_read_files, files), error_prefix=error_prefix, retry_on=None)
+    check_links()  # again: a file may have been replaced by a link meanwhile
     preupload = partial(api.preupload_lfs_files, repo_id, operations, revision=branch, create_pr=create_pr)
-    call_with_retry(preupload, failed=failed, retry_on=None)
+    call_with_retry(preupload, error_prefix=error_prefix, retry_on=None)
     commit = partial(
         _commit,
         api,
@@ -204,46 +215,47 @@ def _upload(
         branch=branch,
         message=message,
         create_pr=create_pr,
-        failed=failed,
+        error_prefix=error_prefix,
     )
-    # `_commit` finds its own commit if the response was lost; a pull request would be created twice.
-    return call_with_retry(commit, failed=failed, retry_on=None if create_pr else is_transient)
+    # A retry of `_commit` recognises a commit whose response was lost. A pull request would be created twice, so it is
+    # not retried.
+    return call_with_retry(commit, error_prefix=error_prefix, retry_on=None if create_pr else is_transient)
 
 
 def _read_files(files: Mapping[str, Path]) -> list[CommitOperationAdd]:
-    """Read small files, and the digests of large ones, which their upload must match."""
+    """Read small files into memory, and compute the digests of large files, which their uploads must match."""
     large = (".safetensors", GRAPH, f"{GRAPH}.data")
     return [
         CommitOperationAdd(name, path if name.endswith(large) else path.read_bytes()) for name, path in files.items()
     ]
 
 
-def _check_target(repo_id: str, *, revision: str | None, failed: str) -> None:
-    """Raise ConfigError if the repository id or the revision is invalid, or the Hub is offline."""
+def _check_target(repo_id: str, *, revision: str | None, error_prefix: str) -> None:
+    """Raise ConfigError if the repository id or the revision is invalid, or HF_HUB_OFFLINE is set."""
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise ConfigError(f'{failed}: write "name/model". {error}') from error
+        raise ConfigError(f'{error_prefix}: write "name/model". {error}') from error
     if revision is not None and _COMMIT.fullmatch(revision):
-        raise ConfigError(f"{failed}: {revision} is a commit, and commits are immutable. Give a branch")
+        raise ConfigError(f"{error_prefix}: {revision} is a commit, and commits are immutable. Pass a branch name")
     if is_offline_mode():
-        raise ConfigError(f"{failed}: HF_HUB_OFFLINE is set. Unset it to push")
+        raise ConfigError(f"{error_prefix}: HF_HUB_OFFLINE is set. Unset it to push")
 
 
 def _check_token(token: str | None) -> str | None:
-    """Return the token if it fits in a header: the error of the HTTP client would print it."""
+    """Return the token; ConfigError if it is not a valid header value, because the HTTP client would print it."""
     if token is not None and not re.fullmatch("[!-~]+", token):
         raise ConfigError("the access token has a space or an invalid character. Copy it again")
     return token
 
 
-def _head(api: HfApi, repo_id: str, branch: str, *, make: bool = False) -> ModelInfo:
-    """Return the metadata of a branch; `make`: create it if it does not exist."""
+def _head(api: HfApi, repo_id: str, branch: str, *, create_branch: bool = False) -> ModelInfo:
+    """Return the metadata of a branch; with `create_branch`, create it if it does not exist."""
     get_info = partial(api.model_info, repo_id, revision=branch, files_metadata=True, timeout=retry.TIMEOUT)
     try:
         return get_info()
     except RevisionNotFoundError:
-        if not make:
+        if not create_branch:
             raise
     api.create_branch(repo_id, branch=branch, exist_ok=True)
     return get_info()
@@ -259,15 +271,18 @@ def _commit(
     branch: str,
     message: str,
     create_pr: bool,
-    failed: str,
+    error_prefix: str,
 ) -> str:
-    """Create the commit on top of `head`, and return its URL; if the branch has the files, that of its head."""
+    """Create the commit on top of `head`, and return its URL.
+
+    If the branch already has these files, return the URL of its latest commit.
+    """
     current = _head(api, repo_id, branch)
     obsolete = sorted(_obsolete_files(current, files))
-    if not obsolete and _already_there(current, files):
+    if not obsolete and _has_same_files(current, files):
         return f"{api.endpoint}/{repo_id}/commit/{current.sha}"
     if current.sha != head.sha:
-        raise ModelError(f"{failed}: the branch {branch!r} changed during the upload. Push again")
+        raise ModelError(f"{error_prefix}: the branch {branch!r} changed during the upload. Push again")
     created = api.create_commit(
         repo_id,
         [*operations, *map(CommitOperationDelete, obsolete)],
@@ -280,7 +295,7 @@ def _commit(
 
 
 def _obsolete_files(head: ModelInfo, files: Mapping[str, Path]) -> Iterator[str]:
-    """Yield model files in the repository that are not part of this model; the model card is never one of them."""
+    """Yield the model files in the repository that are not part of this model, except the model card."""
     for sibling in head.siblings or ():
         name = sibling.rfilename
         patterns = (pattern for pattern in FILES if pattern != CARD and pattern.count("/") == name.count("/"))
@@ -288,7 +303,7 @@ def _obsolete_files(head: ModelInfo, files: Mapping[str, Path]) -> Iterator[str]
             yield name
 
 
-def _already_there(head: ModelInfo, files: Mapping[str, Path]) -> bool:
+def _has_same_files(head: ModelInfo, files: Mapping[str, Path]) -> bool:
     """Return whether the repository has all of the files with the same content."""
     remote = {sibling.rfilename: sibling for sibling in head.siblings or ()}
     if any(name not in remote or remote[name].size != path.stat().st_size for name, path in files.items()):

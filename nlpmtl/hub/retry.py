@@ -65,13 +65,17 @@ def is_interrupted_download(error: Exception) -> bool:
 
 
 def call_with_retry(
-    call: Callable[[], T], *, failed: str, retry_on: Callable[[Exception], bool] | None = is_transient, hint: str = ""
+    call: Callable[[], T],
+    *,
+    error_prefix: str,
+    retry_on: Callable[[Exception], bool] | None = is_transient,
+    hint: str = "",
 ) -> T:
     """Return the result of a call to the Hub.
 
     Args:
         call: the call; it may be made several times.
-        failed: start of the error message, such as ``"the model 'a/b' cannot be loaded"``.
+        error_prefix: start of the error message, such as ``"the model 'a/b' cannot be loaded"``.
         retry_on: whether to retry after an error; None: never.
         hint: end of the error message if the error is transient.
 
@@ -88,8 +92,8 @@ def call_with_retry(
             wait = None if pause is None else max(pause, _retry_after(error))
             if wait is None or wait > _MAX_WAIT or retry_on is None or not retry_on(error):
                 end = hint if is_transient(_root_cause(error)) else ""
-                raise ModelError(f"{failed}: {describe_error(error)}{end}") from error
-            _logger.warning("%s: %s. Retrying in %g s", failed, describe_error(error).partition(". ")[0], wait)
+                raise ModelError(f"{error_prefix}: {describe_error(error)}{end}") from error
+            _logger.warning("%s: %s. Retrying in %g s", error_prefix, describe_error(error).partition(". ")[0], wait)
             time.sleep(wait)
     raise AssertionError("the last attempt returns or raises")
 

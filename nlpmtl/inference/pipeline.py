@@ -144,16 +144,16 @@ class InferencePipeline:
         tasks = {name: self.model.tasks[name] for name in names}
         texts, reads = collect_texts(examples, tasks)
         tokenized = tokenize_text_inputs(self.tokenizer, texts.inputs, max_length=self.model.config.input_length)
-        places: dict[str, Ragged] = {}
+        sequence_indices: dict[str, Ragged] = {}
         truncated: dict[str, list[bool]] = {}
         for group, rows in reads.items():
-            places |= dict.fromkeys(group, Ragged.pack(map(tokenized.read, rows), dtype="int64"))
+            sequence_indices |= dict.fromkeys(group, Ragged.pack(map(tokenized.read, rows), dtype="int64"))
             is_cut = list(map(tokenized.is_cut, rows))
             truncated |= dict.fromkeys(group, is_cut)
         is_long = sum(len(text.text) for text in texts.inputs) > _LONG
         if is_long:
             release_freed_memory()
-        split = TokenizedSplit(tokenized.tokens, places=places)
+        split = TokenizedSplit(tokenized.tokens, sequence_indices=sequence_indices)
         outputs: dict[str, dict[int, NumpyOutputs]] = {name: {} for name in tasks}
         rows_of = dict.fromkeys(tasks, np.ones(len(examples), dtype=np.bool_))
         for row, name, values in self._inference.run(split, rows_of=rows_of, consume=_identity):
@@ -162,7 +162,7 @@ class InferencePipeline:
         for name, task in tasks.items():
             task_outputs = outputs.pop(name)
             items = [
-                ExampleOutputs(example, tokenized.sequences(places[name][row]), task_outputs.pop(row))
+                ExampleOutputs(example, tokenized.sequences(sequence_indices[name][row]), task_outputs.pop(row))
                 for row, example in enumerate(examples)
             ]
             predictions = decode_all(task, items)

@@ -110,7 +110,7 @@ class Predictor:
             repo_id: the repository, as ``"name/model"``; created if missing.
             private: visibility of the repository; default: unchanged, or the owner's setting for a new one.
             revision: the branch, created if missing; default: ``"main"``.
-            message: commit message; default: "Upload a model of nlpmtl", with the number of files.
+            message: commit message; default: "Upload nlpmtl model", with the number of files.
             create_pr: whether to open a pull request on an existing repository instead; default: False.
             token: a token with write access; default: that of `hf auth login`, or HF_TOKEN.
 
@@ -118,7 +118,7 @@ class Predictor:
             The URL of the commit, or of the pull request.
 
         Raises:
-            ConfigError: an argument is invalid, no access token is set, or HF_HUB_OFFLINE is set. Nothing was sent.
+            ConfigError: an argument is invalid, no access token is set, or HF_HUB_OFFLINE is set. No file was uploaded.
             ModelError: the directory does not hold a complete model, or a request to the Hub failed. The branch is
                 unchanged.
         """

@@ -120,12 +120,12 @@ def positions(column: Profile, table: Table) -> Finding | None:
 
 
 def ordered_names(column: Profile, table: Table) -> Finding | None:
-    """At least three names of a scale, such as negative, neutral and positive."""
+    """At least three labels of an ordered scale, such as negative, neutral and positive."""
     names = {_plain(value): str(value) for value in column.counts}
     for scale in _SCALES:
         if len(names) >= 3 and set(names) <= set(scale):
             labels = tuple(names[name] for name in scale if name in names)
-            return Finding("sentiment", f"a scale of {len(labels)} names", labels=labels)
+            return Finding("sentiment", f"{len(labels)} labels of an ordered scale", labels=labels)
     return None
 
 

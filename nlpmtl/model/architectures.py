@@ -16,30 +16,31 @@ class ArchitectureSpec(NamedTuple):
     """Names of the submodules of an architecture.
 
     Args:
-        layers: list of layers, in the encoder.
-        attention: last linear layer of the attention block, in a layer.
-        feed_forward: last linear layer of the feed-forward block, in a layer.
-        row_independent: suffixes of the names of linear layers whose input is not only hidden states of rows.
-        after: modules that are computed after a layer, with the index of the layer; -1 is the last.
+        layers: name of the list of layers, relative to the encoder.
+        attention: name of the last linear layer of the attention block, relative to the layer.
+        feed_forward: name of the last linear layer of the feed-forward block, relative to the layer.
+        position_projections: suffixes of linear layers that are also applied to relative position embeddings (without a
+            batch dimension).
+        modules_after: (module name, index of the layer after which it is applied); -1: the last layer.
     """
 
     layers: str
     attention: str
     feed_forward: str
-    row_independent: tuple[str, ...] = ()
-    after: tuple[tuple[str, int], ...] = ()
+    position_projections: tuple[str, ...] = ()
+    modules_after: tuple[tuple[str, int], ...] = ()
 
 
 _BERT = ArchitectureSpec("encoder.layer", "attention.output.dense", "output.dense")
 _SPECS = {
     "bert": _BERT,
     "deberta-v2": _BERT._replace(
-        row_independent=("query_proj", "key_proj"),  # they project relative positions too
-        after=(("encoder.conv", 0),),
+        position_projections=("query_proj", "key_proj"),
+        modules_after=(("encoder.conv", 0),),
     ),
     "distilbert": ArchitectureSpec("transformer.layer", "attention.out_lin", "ffn.lin2"),
     "electra": _BERT,
-    "modernbert": ArchitectureSpec("layers", "attn.Wo", "mlp.Wo", after=(("final_norm", -1),)),
+    "modernbert": ArchitectureSpec("layers", "attn.Wo", "mlp.Wo", modules_after=(("final_norm", -1),)),
     "mpnet": _BERT._replace(attention="attention.attn.o"),
     "roberta": _BERT,
     "xlm-roberta": _BERT,
@@ -50,22 +51,22 @@ def architecture_spec(encoder: PreTrainedModel) -> ArchitectureSpec:
     """Return the names of the submodules of an encoder.
 
     Raises:
-        ModelError: the layers of this architecture cannot be adapted one by one.
+        ModelError: the architecture is not supported (see `_SPECS`).
     """
-    kind = encoder.config.model_type
-    if kind not in _SPECS:
+    model_type = encoder.config.model_type
+    if model_type not in _SPECS:
         raise ModelError(
-            f'sharing.kind: the architecture {kind!r} supports only hard sharing: write "hard". The other schemes '
-            f"support {', '.join(_SPECS)}"
+            f'sharing.kind: the architecture {model_type!r} supports only hard sharing: write "hard". The other '
+            f"schemes support {', '.join(_SPECS)}"
         )
-    return _SPECS[kind]
+    return _SPECS[model_type]
 
 
 def find_layers(encoder: PreTrainedModel) -> nn.ModuleList:
     """Return the list of an encoder's layers; replacing an element replaces the layer.
 
     Raises:
-        ModelError: the layers of this architecture cannot be adapted one by one.
+        ModelError: the architecture is not supported (see `_SPECS`).
     """
     return cast(nn.ModuleList, encoder.get_submodule(architecture_spec(encoder).layers))
 
@@ -73,25 +74,24 @@ def find_layers(encoder: PreTrainedModel) -> nn.ModuleList:
 def parameter_depths(encoder: PreTrainedModel, *, key: str) -> dict[str, int]:
     """Return the depth of each parameter of an encoder, by its name.
 
-    The depth is l in layer l, counted from 1, and in modules that are computed after it; and 0 in the embeddings, to
-    which tables of relative positions belong.
+    Parameters of layer l (from 1), and of modules applied after it, have depth l. Embeddings, including relative
+    position embeddings, have depth 0.
 
     Args:
         encoder: the encoder.
         key: the config key that needs the depths, for the error.
 
     Raises:
-        ConfigError: the layers of this architecture are not known.
+        ConfigError: the architecture is not supported (see `_SPECS`).
     """
-    kind = encoder.config.model_type
-    if kind not in _SPECS:
+    model_type = encoder.config.model_type
+    if model_type not in _SPECS:
         raise ConfigError(
-            f"{key}: the layers of the architecture {kind!r} are not known: remove this key. It is supported for "
-            f"{', '.join(_SPECS)}"
+            f"{key}: not supported for the architecture {model_type!r}: remove this key. Supported: {', '.join(_SPECS)}"
         )
-    spec, count = _SPECS[kind], len(find_layers(encoder))
+    spec, count = _SPECS[model_type], len(find_layers(encoder))
     depths = {f"{spec.layers}.{index}": index + 1 for index in range(count)}
-    depths |= {module: index % count + 1 for module, index in spec.after}
+    depths |= {module: index % count + 1 for module, index in spec.modules_after}
     return {
         name: next((depth for module, depth in depths.items() if name.startswith(f"{module}.")), 0)
         for name, _ in encoder.named_parameters()
@@ -105,7 +105,7 @@ def clone_layer(layer: nn.Module) -> nn.Module:
 
 
 def replace_layers(encoder: PreTrainedModel, layers: Iterable[nn.Module]) -> PreTrainedModel:
-    """Return an encoder with other layers, which shares all other modules with the given one."""
+    """Return a copy of an encoder with the given layers; all other modules are shared with the original."""
     *path, last = architecture_spec(encoder).layers.split(".")
     replaced = _shallow_copy(encoder)
     inner: nn.Module = replaced
@@ -117,7 +117,7 @@ def replace_layers(encoder: PreTrainedModel, layers: Iterable[nn.Module]) -> Pre
 
 
 def matmul_parameters(module: nn.Module) -> int:
-    """Return the number of parameters in matrices: the multiplications per token, except those between tokens."""
+    """Return the number of weight-matrix parameters: multiplications per token, without attention scores."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.dim() > 1)
 
 

@@ -27,27 +27,27 @@ _UNLIMITED = 10**9
 _ADDED_TOKENS = 100_000
 
 
-def check_files(name: str, *, failed: str, revision: str | None = None) -> None:
+def check_files(name: str, *, error_prefix: str, revision: str | None = None) -> None:
     """Check the config and the tokenizer's files of a model before anything is built from them.
 
     Args:
         name: directory or Hub id.
-        failed: beginning of the error message, such as ``"the model 'a/b' cannot be loaded"``.
+        error_prefix: start of the error message, such as ``"the model 'a/b' cannot be loaded"``.
         revision: commit on the Hub.
 
     Raises:
         ModelError: a size in config.json is too large, or too many tokens are added.
     """
     path = find_file(name, "config.json", revision)
-    config = {} if path is None else read_table(path, failed=failed)
+    config = {} if path is None else read_table(path, error_prefix=error_prefix)
     if config.get("model_type") == OWN_TYPE:
-        check_own_config(config, failed=failed, is_read=partial(_is_read, config))
+        check_own_config(config, error_prefix=error_prefix, is_read=partial(_is_read, config))
     else:
         config, _ = PretrainedConfig.get_config_dict(name, revision=revision)
-        check_config(config, failed=failed, is_read=partial(_is_read, config))
+        check_config(config, error_prefix=error_prefix, is_read=partial(_is_read, config))
     inner = config.get("encoder_config", config)
     rows = inner.get("vocab_size") if isinstance(inner, Mapping) else None
-    check_added_tokens(name, revision=revision, rows=rows, failed=failed)
+    check_added_tokens(name, revision=revision, rows=rows, error_prefix=error_prefix)
 
 
 def _is_read(config: Mapping[str, Any], path: str) -> bool:
@@ -93,14 +93,14 @@ def explain_load_error(error: Exception) -> str:
     )
 
 
-def check_added_tokens(name: str, *, revision: str | None, rows: object, failed: str) -> None:
+def check_added_tokens(name: str, *, revision: str | None, rows: object, error_prefix: str) -> None:
     """Check the number of added tokens before a tokenizer is built, which takes quadratic time in it.
 
     Args:
         name: directory or Hub id.
         revision: commit on the Hub.
         rows: size of the vocabulary in the model's config.
-        failed: beginning of the error message.
+        error_prefix: start of the error message.
 
     Raises:
         ModelError: there are more added tokens than rows in the vocabulary, or more than 100,000.
@@ -115,12 +115,12 @@ def check_added_tokens(name: str, *, revision: str | None, rows: object, failed:
         path = find_file(name, file, revision)
         if path is None:
             continue
-        content = read_table(path, failed=failed)
+        content = read_table(path, error_prefix=error_prefix)
         lists = [content.get(key) for key in keys] if keys else [content]
         count = max((len(tokens) for tokens in lists if isinstance(tokens, list | Mapping)), default=0)
         if count > limit:
             raise ModelError(
-                f"{failed}: {file} adds {count} tokens, at most {limit} were expected. The file is damaged"
+                f"{error_prefix}: {file} adds {count} tokens, at most {limit} were expected. The file is damaged"
             )
 
 
@@ -135,40 +135,40 @@ def find_file(name: str, file: str, revision: str | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-def check_length(config: PretrainedConfig, *, positions: int | None, failed: str) -> None:
+def check_length(config: PretrainedConfig, *, positions: int | None, error_prefix: str) -> None:
     """Check the maximum input length of a multi-task model.
 
     Args:
         config: config of the model.
         positions: maximum input length that its position tables allow; None if unknown.
-        failed: beginning of the error message.
+        error_prefix: start of the error message.
 
     Raises:
         ModelError: the length is not an integer, or is outside the range that the encoder supports.
     """
     length = config.input_length
-    check_min_length(length, failed=failed)
+    check_min_length(length, error_prefix=error_prefix)
     declared = getattr(config.encoder_config, "max_position_embeddings", None)
     limits = [limit for limit in (declared, positions) if isinstance(limit, int) and limit > 0]
     if length > min(limits, default=_UNLIMITED):
         raise ModelError(
-            f"{failed}: config.json: input_length is {length}, but the encoder reads at most "
+            f"{error_prefix}: config.json: input_length is {length}, but the encoder reads at most "
             f"{min(limits, default=_UNLIMITED)} tokens"
         )
 
 
-def check_loaded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, failed: str) -> None:
+def check_loaded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, error_prefix: str) -> None:
     """Check that a multi-task model computes finite logits for short rows of the largest token id.
 
     Args:
         model: the model, in single precision on the CPU.
         tokenizer: its tokenizer.
-        failed: beginning of the error message.
+        error_prefix: start of the error message.
 
     Raises:
         ModelError: the model fails, its logits are not finite, or its input length exceeds its position tables.
     """
-    check_length(model.config, positions=None, failed=failed)
+    check_length(model.config, positions=None, error_prefix=error_prefix)
     copied, recorder = eval_copy(model), EmbeddingLookups()
 
     def compute(ids: Tensor) -> Mapping[str, Tensor | Outputs]:
@@ -180,9 +180,9 @@ def check_loaded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
     lookups = []
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         for length in LENGTHS:
-            check_logits(compute, tokenizer, length=length, failed=failed)
+            check_logits(compute, tokenizer, length=length, error_prefix=error_prefix)
             lookups.append(recorder.take())
-    check_length(model.config, positions=find_position_limit(lookups), failed=failed)
+    check_length(model.config, positions=find_position_limit(lookups), error_prefix=error_prefix)
 
 
 def check_logits(
@@ -190,7 +190,7 @@ def check_logits(
     tokenizer: PreTrainedTokenizerBase,
     *,
     length: int,
-    failed: str,
+    error_prefix: str,
 ) -> None:
     """Check that a model computes finite logits for a row of the largest token id.
 
@@ -198,7 +198,7 @@ def check_logits(
         compute: returns the logits of token ids, ``[1, length]``, by task.
         tokenizer: tokenizer of the model.
         length: number of tokens in the row.
-        failed: beginning of the error message.
+        error_prefix: start of the error message.
 
     Raises:
         ModelError: the model fails, or a logit is not finite.
@@ -209,11 +209,12 @@ def check_logits(
     except Exception as error:  # errors of models and onnxruntime have no common base class
         text = " ".join(str(error).split()) or type(error).__name__
         raise ModelError(
-            f"{failed}: {length} tokens with the id {largest}, the largest of its tokenizer, cannot be computed: {text}"
-            ". Its config.json or its tokenizer does not match its weights"
+            f"{error_prefix}: {length} tokens with the id {largest}, the largest of its tokenizer, cannot be computed: "
+            f"{text}. Its config.json or its tokenizer does not match its weights"
         ) from error
     for task, outputs in logits.items():
         if not all(bool(values.isfinite().all()) for values in named_outputs(outputs).values()):
             raise ModelError(
-                f"{failed}: the logits of the task {task!r} are not finite. Its config.json or its weights are damaged"
+                f"{error_prefix}: the logits of the task {task!r} are not finite. Its config.json or its "
+                "weights are damaged"
             )

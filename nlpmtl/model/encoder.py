@@ -136,7 +136,7 @@ def load_encoder(
         with _quiet(), without_progress_bars(), validated_responses():
             # Resolved once, so that config, tokenizer and weights are of the same commit even if the branch moves.
             options: dict[str, Any] = {"revision": resolve_revision(path, revision), "trust_remote_code": False}
-            check_files(path, failed=f"the encoder {name!r} cannot be loaded", revision=options["revision"])
+            check_files(path, error_prefix=f"the encoder {name!r} cannot be loaded", revision=options["revision"])
             config = AutoConfig.from_pretrained(path, **options)
             if sha256 is not None:
                 options["use_safetensors"] = True
@@ -187,7 +187,7 @@ def resolve_encoder_path(name: str) -> str:
         ModelError: the directory or the package does not exist.
     """
     if not name.startswith(_PACKAGE):
-        directory = find_directory(name, failed=f"the encoder {name!r} cannot be loaded")
+        directory = find_directory(name, error_prefix=f"the encoder {name!r} cannot be loaded")
         return name if directory is None else str(directory.absolute())
     package, _, inner = name.removeprefix(_PACKAGE).partition("/")
     spec = _find_package(package)
@@ -275,7 +275,7 @@ def _load_multitask(path: str, *, tokenizer: PreTrainedTokenizerBase, **options:
             f"the model {path!r} has the sharing scheme {model.config.sharing['kind']!r}, so it has no encoder that "
             "all tasks share. If a task can be exported (nlpmtl export … --to transformers), start from the export"
         )
-    check_finite(model.state_dict(), failed=f"the model {path!r} cannot be used")
+    check_finite(model.state_dict(), error_prefix=f"the model {path!r} cannot be used")
     heads = {name: model.head(name) for name in model.tasks}
     return Encoder(
         model.sharing.encoder,
@@ -298,7 +298,7 @@ def _load_pretrained(
     classifier, info = AutoModelForSequenceClassification.from_pretrained(path, **options)
     head_init = _pretrained_layers(classifier, sequence_head_config(config), missing=set(info["missing_keys"]))
     check_finite(
-        {f"head.{key}": value for key, value in head_init.items()}, failed=f"the encoder {path!r} cannot be used"
+        {f"head.{key}": value for key, value in head_init.items()}, error_prefix=f"the encoder {path!r} cannot be used"
     )
     model = init_encoder(classifier.config)
     weights = classifier.base_model.state_dict()

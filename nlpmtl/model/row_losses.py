@@ -23,8 +23,8 @@ class RowLosses:
     """Computes the loss of each row of a split in batches, without gradients.
 
     The loss of a row does not depend on the batch, the process, the step, the seed of the run or the name of the
-    dataset: a task that trains on changed copies of its sequences reads the same copies in each evaluation. Options for
-    training only, such as class weights, are left out, as in a saved model.
+    dataset: a task with `Task.corrupt` gets the same modified copies in each evaluation. Options for training only,
+    such as class weights, are not applied, as in a saved model.
 
     Args:
         model: the model, in evaluation mode when it is used.

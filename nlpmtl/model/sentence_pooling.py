@@ -58,7 +58,7 @@ def read_sentence_pooling(name: str, *, revision: str | None) -> SentencePooling
         path = find_file(name, file, revision)
         if path is None:
             return SentencePooling(file, None, "the file is missing")
-        modes = _modes(read_table(path, failed="the pooling cannot be read"))
+        modes = _modes(read_table(path, error_prefix="the pooling cannot be read"))
     except (ModelError, OSError, ValueError, RecursionError) as error:
         return SentencePooling("modules.json", None, str(error))
     pooling = _MODES.get(modes[0]) if len(modes) == 1 else None

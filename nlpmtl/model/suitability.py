@@ -75,7 +75,7 @@ def check_encoder(
             depend on the batch.
     """
     kind = model.config.model_type
-    check_finite(model.state_dict(), failed=f"the encoder {name!r} cannot be used")
+    check_finite(model.state_dict(), error_prefix=f"the encoder {name!r} cannot be used")
     pad, special = tokenizer.pad_token_id, tokenizer.all_special_ids
     try:
         measured = measure(model, pad=0 if pad is None else int(pad), special=special)

@@ -71,7 +71,7 @@ def to_png(figure: Figure) -> bytes:
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     buffer = BytesIO()
-    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(buffer, format="png")
+    image.quantize(_COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(buffer, format="png")
     return buffer.getvalue()
 
 

@@ -207,7 +207,7 @@ class Task(ReportedTask, ABC):
         return [example.text_input(stride=self.window_stride)]
 
     def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
-        """Return what the loss reads; None leaves the row out of the loss.
+        """Return the targets of the loss; None excludes the row from the loss.
 
         It is called once per row, when a split is tokenized, and the result is cached by `to_config()` and the source
         of the module that defines the type. Default: the column ``label`` as "label", in the form of its column type:
@@ -223,7 +223,7 @@ class Task(ReportedTask, ABC):
     def corrupt(
         self, sequences: Sequence[TokenSequence], targets: Targets, rng: np.random.Generator
     ) -> tuple[Sequence[TokenSequence], Targets]:
-        """Return changed copies of the sequences, and their targets, each time a row is trained on.
+        """Return modified copies of the sequences, and their targets, each time a row is trained on.
 
         It is for masked language modelling and data augmentation. Other tasks and predictions do not use the copies;
         the metrics `loss` and `perplexity` read the same ones in each evaluation. Default: nothing changes.

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from nlpmtl.deprecation import RenamedAttribute
 
-NOTHING = "(no answer)"
+NO_PREDICTION = "(no prediction)"
 """Label of a word without a prediction."""
-
-
 _MAX_DENSE = 1000
 """Maximum number of labels for which a confusion matrix is stored with its zeros."""
 
@@ -105,7 +103,8 @@ def count_errors(plot: str, values: Sequence[Any], gold: Sequence[Any], *, names
     rows = zip(gold, values, strict=True)
     if all(isinstance(label, str) for label in gold):
         return _confusion(list(rows), names, unit="rows")
-    pairs = [(label, NOTHING if value is None else value) for row in rows for label, value in zip(*row, strict=True)]
+    items = (item for row in rows for item in zip(*row, strict=True))
+    pairs = [(label, NO_PREDICTION if value is None else value) for label, value in items]
     return _confusion(pairs, names, unit="words")
 
 

@@ -19,7 +19,7 @@ from nlpmtl.metrics import PredictionType, spans
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.calibration import fit_temperature
 from nlpmtl.tasks.classification import LabelTask, entropy, upcast
-from nlpmtl.tasks.error_analysis import NOTHING, ErrorAnalysis, count_errors
+from nlpmtl.tasks.error_analysis import NO_PREDICTION, ErrorAnalysis, count_errors
 from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
     Confidence,
@@ -259,7 +259,7 @@ class Labeling(LabelTask):
         if self.scheme == "bio":
             parts = self._spans(tags, by_word=False)
         else:
-            parts = ((tags[i] or NOTHING, i, i + 1) for i in wrong)
+            parts = ((tags[i] or NO_PREDICTION, i, i + 1) for i in wrong)
         text, words = example.text, example.words
         return ", ".join(f"{text[words[a][0] : words[b - 1][1]]}/{name}" for name, a, b in parts) or "(none)"
 

@@ -104,7 +104,7 @@ def build_optimizer(
 
     Raises:
         TypeError: the registered class is not a `torch.optim.Optimizer`.
-        ConfigError: `layer_decay` is below 1, and the layers of the encoder are not known.
+        ConfigError: `layer_decay` is below 1, and the architecture of the encoder is not supported.
     """
     encoder_rate = layer_learning_rates(model, lr=lr, decay=layer_decay)
     head_rates = {id(p): rate for task, rate in task_lrs.items() for p in model.head(task).parameters()}  # type: ignore[operator]
@@ -155,7 +155,7 @@ def layer_learning_rates(model: nn.Module, *, lr: float, decay: float) -> Callab
         decay: ξ.
 
     Raises:
-        ConfigError: the layers of the encoder are not known.
+        ConfigError: the architecture of the encoder is not supported.
     """
     rates: dict[str, float] = {}
     if decay < 1:

@@ -12,7 +12,7 @@ Symbols:
 - w: weights of the tasks, ``[K]``
 
 Departures from the paper:
-- The weights are multiplied by K, as for all methods that average.
+- The weights are multiplied by K, as in all methods whose weights sum to 1 in the paper.
 - As many components are left as the gradients' cosine matrix has eigenvalues above 5e-6: two gradients at an angle
   below 0.0032 count as parallel, so that rounding does not decide.
 
@@ -46,5 +46,5 @@ from nlpmtl.weighting.gradients import SolvedMethod
 class AlignedMtl(SolvedMethod):
     """Aligned-MTL: principal components of the gradients, scaled to equal size (Senushkin et al., 2023)."""
 
-    def make(self) -> Any:
+    def make_solver(self) -> Any:
         return solvers.align_components

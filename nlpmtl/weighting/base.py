@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Requirement = Literal["nothing", "losses", "gradients"]
-"""What a weighting requires of a step before it computes weights."""
+"""Requirement of a weighting: values that must be computed before the weights of a step."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Weighting(ABC):
     """
 
     requires: ClassVar[Requirement] = "nothing"
-    """What `compute_weights` requires: "nothing", "losses" (one extra forward pass per step) or "gradients" (one
+    """Requirement of `compute_weights`: "nothing", "losses" (one extra forward pass per step) or "gradients" (one
     backward pass per task)."""
     is_adaptive: ClassVar[bool] = False
     """Whether `update` is called after each optimizer step."""

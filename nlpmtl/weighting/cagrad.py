@@ -12,7 +12,8 @@ Symbols:
 - w_t: weight of task t
 
 Departures from the paper:
-- d is multiplied by K, as for all methods that average. For orthogonal gradients of equal norm the weights are 1 + c.
+- d is multiplied by K, as in all methods whose weights sum to 1 in the paper. For orthogonal gradients of equal norm
+  the weights are 1 + c.
 - The dual problem is solved by TorchJD's `CAGradWeighting`, a cone program.
 
 References:
@@ -64,7 +65,7 @@ class CaGrad(GradientMethod):
 
     c: float
 
-    def make(self) -> Any:
+    def make_solver(self) -> Any:
         from torchjd.aggregation import CAGradWeighting
 
         return CAGradWeighting(c=self.c, norm_eps=0.0)

@@ -13,7 +13,7 @@ Symbols:
 Departures from the paper:
 - Gradient Episodic Memory projects the gradient of the current task in continual learning, with the gradients of
   earlier tasks as constraints. Here all tasks are learned at once, and the mean gradient is projected, as in TorchJD.
-- The weights are multiplied by K, as for all methods that average.
+- The weights are multiplied by K, as in all methods whose weights sum to 1 in the paper.
 - The quadratic program is solved by an active-set method. Eigenvalues of the gradients' cosine matrix below 1e-6 are
   raised to 1e-6.
 
@@ -49,5 +49,5 @@ from nlpmtl.weighting.gradients import SolvedMethod
 class DualProj(SolvedMethod):
     """DualProj: the mean gradient projected onto the dual cone (Lopez-Paz and Ranzato, 2017)."""
 
-    def make(self) -> Any:
+    def make_solver(self) -> Any:
         return lambda gramian: solvers.project_to_dual_cone(gramian, np.full((1, len(gramian)), 1 / len(gramian)))[0]

@@ -65,5 +65,5 @@ class FairGrad(SolvedMethod):
 
     alpha: float
 
-    def make(self) -> Any:
+    def make_solver(self) -> Any:
         return lambda gramian: solvers.nash_bargaining(gramian, power=1 / self.alpha)

@@ -80,10 +80,10 @@ class GradientMethod(Weighting):
     def __post_init__(self) -> None:
         if not all(importlib.util.find_spec(package) for package in _REQUIRED_PACKAGES):
             raise ConfigError("weighting.kind: gradient methods need more packages: pip install 'nlpmtl[gradients]'")
-        self._method = self.make()
+        self._method = self.make_solver()
 
     @abstractmethod
-    def make(self) -> Any:
+    def make_solver(self) -> Any:
         """Return a function that maps a Gramian, ``[tasks, tasks]``, to the weights of the paper, ``[tasks]``."""
 
     def compute_weights(self, observation: StepObservation) -> dict[str, float]:

@@ -75,7 +75,7 @@ class GradVac(GradientMethod):
 
     beta: float
 
-    def make(self) -> Any:
+    def make_solver(self) -> Any:
         from torchjd.aggregation import GradVacWeighting
 
         return GradVacWeighting(beta=self.beta)

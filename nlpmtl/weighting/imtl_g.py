@@ -1,20 +1,21 @@
 """IMTL-G: the gradient part of Impartial Multi-Task Learning (Liu et al., 2021).
 
-The step has a projection of equal length onto the gradient of each task.
+The weights are chosen so that d has projections of equal length onto all task gradients.
 
     ⟨d, u_t⟩ is equal for all t        d = Σ_t v_t · g_t        Σ_t v_t = 1        w = K · v
 
 Symbols:
+- K: number of tasks
 - g_t: gradient of task t, scaled as in `nlpmtl.weighting.gradients`; G: Gramian of the K gradients, G_tk = ⟨g_t, g_k⟩
 - d: gradient of the optimizer step
 - u_t: g_t / ‖g_t‖
 - v_t: weight of task t in the paper; w_t: weight of task t here
 
 Departures from the paper:
-- The weights are multiplied by K, as for all methods that average.
-- Eigenvalues of the gradients' cosine matrix up to 5e-6 are left out, so that gradients which are parallel up to
-  rounding count as parallel.
-- If no such step exists (opposite gradients), all weights are 0.
+- The weights are multiplied by K, as in all methods whose weights sum to 1 in the paper.
+- Eigenvalues of the gradients' cosine matrix up to 5e-6 are treated as 0 in the pseudo-inverse, so that gradients
+  which are parallel up to rounding count as parallel.
+- If no such d exists (for example, opposite gradients), all weights are 0.
 
 References:
     Liu, Li, Kuang, Xue, Chen, Yang, Liao and Zhang (2021), Towards Impartial Multi-task Learning, ICLR,
@@ -48,5 +49,5 @@ class ImtlG(SolvedMethod):
 
     other_names = "imtl"
 
-    def make(self) -> Any:
+    def make_solver(self) -> Any:
         return solvers.equal_projections

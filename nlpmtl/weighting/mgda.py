@@ -9,7 +9,7 @@ Symbols:
 - v_t: weight of task t in the papers; w_t: weight of task t here
 
 Departures from the papers:
-- The weights are multiplied by K, as for all methods that average.
+- The weights are multiplied by K, as in all methods whose weights sum to 1 in the paper.
 - The quadratic program is solved exactly, by an active-set method; the papers' Frank-Wolfe algorithm needs many
   iterations. Eigenvalues of the gradients' cosine matrix below 1e-6 are raised to 1e-6.
 - Gradients of 0 share all the weight equally.
@@ -48,5 +48,5 @@ class Mgda(SolvedMethod):
 
     other_names = "mgda_ub multiple_gradient_descent"
 
-    def make(self) -> Any:
+    def make_solver(self) -> Any:
         return solvers.min_norm_combination

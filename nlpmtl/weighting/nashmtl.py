@@ -44,5 +44,5 @@ class NashMtl(SolvedMethod):
 
     averages: ClassVar[bool] = False
 
-    def make(self) -> Any:
+    def make_solver(self) -> Any:
         return solvers.nash_bargaining

@@ -47,7 +47,7 @@ class PcGrad(GradientMethod):
 
     averages: ClassVar[bool] = False
 
-    def make(self) -> Any:
+    def make_solver(self) -> Any:
         from torchjd.aggregation import PCGradWeighting
 
         return PCGradWeighting()

@@ -6,7 +6,7 @@ error of about 1e-7 in C, so small eigenvalues of C cannot be distinguished from
 
 - The optimisation problems raise eigenvalues to at least 1e-6. Solutions are unique then, and parallel gradients
   share a weight equally.
-- The methods that invert C leave out eigenvalues up to 5e-6. Two gradients at an angle below 0.0032 count as parallel.
+- The methods that invert C treat eigenvalues up to 5e-6 as 0. Two gradients at an angle below 0.0032 count as parallel.
 
 A gradient of 0 has no cosines; each function says which weight it gets.
 
@@ -31,7 +31,7 @@ Matrix = NDArray[np.float64]
 _MIN_EIGENVALUE = 1e-6
 """The optimisation problems raise eigenvalues of the cosine matrix, whose mean is 1, to at least this value."""
 _MIN_INVERTED = 5e-6
-"""The methods that invert the cosine matrix leave out eigenvalues up to this value."""
+"""The methods that invert the cosine matrix treat eigenvalues up to this value as 0."""
 _TARGET_RESIDUAL = 1e-8
 """The relative residual at which `nash_bargaining` stops …"""
 _MAX_RESIDUAL = 1e-4
@@ -183,7 +183,7 @@ def align_components(gramian: Matrix) -> Vector:
 
 
 def _cosines(gramian: Matrix) -> tuple[NDArray[np.bool_], Vector, Vector, Matrix]:
-    """Return which gradients are not 0, their norms, and the eigenvalues and eigenvectors of their cosine matrix."""
+    """Return a mask of nonzero gradients, their norms, and the eigenvalues and eigenvectors of their cosine matrix."""
     squares = np.diag(gramian).clip(0)
     nonzero = squares > _MIN_NORM**2 * squares.max()
     norms = np.sqrt(squares[nonzero])

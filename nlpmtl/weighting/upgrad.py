@@ -13,7 +13,8 @@ Symbols:
 - dual cone: the vectors that have no negative inner product with any task gradient
 
 Departures from the paper:
-- The projections are added instead of averaged: the weights are multiplied by K, as for all methods that average.
+- The projections are added instead of averaged: the weights are multiplied by K, as in all methods whose weights sum
+  to 1 in the paper.
 - The quadratic programs are solved by an active-set method. Eigenvalues of the gradients' cosine matrix below 1e-6 are
   raised to 1e-6.
 
@@ -48,5 +49,5 @@ from nlpmtl.weighting.gradients import SolvedMethod
 class UpGrad(SolvedMethod):
     """UPGrad: mean of the task gradients, each projected onto the dual cone (Quinton and Rey, 2024)."""
 
-    def make(self) -> Any:
+    def make_solver(self) -> Any:
         return lambda gramian: solvers.project_to_dual_cone(gramian, np.eye(len(gramian)) / len(gramian)).sum(axis=0)

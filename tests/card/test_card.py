@@ -10,7 +10,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from nlpmtl.card import eval_result_files, write_card
+from nlpmtl.card import eval_result_files, render_card
 from tests.card.example import CONFIG, RUN, SCORES, TASKS, card_data, dataset
 
 HOSTILE = ["a|b", "a\\|b", "`x`", "two\nlines", "<b>x</b>", "---", "key: value", "# head", "\x00", "é", "新闻"]
@@ -22,7 +22,7 @@ def section(text: str, title: str) -> str:
 
 
 def test_a_card_starts_with_the_tasks() -> None:
-    text = write_card(card_data())
+    text = render_card(card_data())
     head = text.split("---\n")[2].split("## ")[0]
     assert head == (
         "\n# demo\n\n"
@@ -38,22 +38,22 @@ def test_a_card_starts_with_the_tasks() -> None:
 
 def test_task_types_of_plugins() -> None:
     span = replace(TASKS["topic"], kind="span", plugin="my_kinds", extra_inputs=["start"])
-    text = write_card(card_data(tasks={**TASKS, "topic": span}))
+    text = render_card(card_data(tasks={**TASKS, "topic": span}))
     assert "| `topic` | `span` | a text, `start` | `a`, `b` | 400 |" in text
     assert section(text, "Usage").endswith(
         '```\n\nThe task type of `topic` is from a plugin: `Predictor.from_pretrained(…, plugins=["my_kinds"])`.\n'
     )
-    assert "plugin" not in write_card(card_data())
+    assert "plugin" not in render_card(card_data())
 
 
 def test_order_of_the_sections() -> None:
-    titles = re.findall(r"^## (.+)$", write_card(card_data()), re.MULTILINE)
+    titles = re.findall(r"^## (.+)$", render_card(card_data()), re.MULTILINE)
     assert titles == ["Usage", "Evaluation", "Calibration", "Training", "Limitations"]
-    assert "Calibration" not in write_card(card_data(calibration={}))
+    assert "Calibration" not in render_card(card_data(calibration={}))
 
 
 def test_accuracies_have_a_standard_error() -> None:
-    text_of_section = section(write_card(card_data()), "Evaluation")
+    text_of_section = section(render_card(card_data()), "Evaluation")
     assert "| `topic` | `accuracy` | 0.9000 ± 0.0300 | 100 | `messages` |" in text_of_section, "√(0.9 · 0.1 / 100)"
     assert "| `mood` | `accuracy` | 1.0000 | 100 | `messages` |" in text_of_section, (
         "at 1 the formula gives 0, which is no estimate"
@@ -61,7 +61,7 @@ def test_accuracies_have_a_standard_error() -> None:
     assert "| `mood` | `macro_f1` | 0.7500 | 100 | `messages` |" in text_of_section
     assert "| `grade` | `pearsonr` | undefined | 50 | `messages` |" in text_of_section
     assert "binomial standard error" in text_of_section
-    without = write_card(card_data(scores={**SCORES, "tasks": {"places": SCORES["tasks"]["places"]}}))
+    without = render_card(card_data(scores={**SCORES, "tasks": {"places": SCORES["tasks"]["places"]}}))
     assert "standard error" not in without
 
 
@@ -79,19 +79,19 @@ def test_accuracies_have_a_standard_error() -> None:
     ],
 )
 def test_selection_on_the_scored_rows_is_reported(changes: dict[str, Any], expected: str) -> None:
-    assert expected in section(write_card(card_data(**changes)), "Evaluation")
+    assert expected in section(render_card(card_data(**changes)), "Evaluation")
 
 
 def test_calibration_table() -> None:
     line = "| `topic` | 1.500 | 0.1000 | 0.0200 | 0.9000 | 0.9100 | 50 |"
-    assert line in section(write_card(card_data()), "Calibration")
+    assert line in section(render_card(card_data()), "Calibration")
 
 
 def test_plots_are_in_their_sections_with_alt_text() -> None:
-    text = write_card(card_data())
+    text = render_card(card_data())
     assert "![A matrix &#91;of&#93; topic.](images/answers-topic.png)" in section(text, "Evaluation")
     assert "![A curve.](images/learning-curve.png)" in section(text, "Training")
-    assert "![" not in write_card(card_data(plots={}))
+    assert "![" not in render_card(card_data(plots={}))
 
 
 def test_training_section() -> None:
@@ -99,7 +99,7 @@ def test_training_section() -> None:
         "trec", data={"hub": "SetFit/TREC-QC", "validation": 0.1, "license": "cc-by-4.0", "revision": "abc"}
     )
     subsampled = dataset(rows={"train": 1430}, subsampled=frozenset({"train"}))
-    text_of_section = section(write_card(card_data(datasets=[held_out, subsampled])), "Training")
+    text_of_section = section(render_card(card_data(datasets=[held_out, subsampled])), "Training")
     tasks = "`topic`, `mood`, `places`, `grade`"
     assert (
         f"| `trec` | `SetFit/TREC-QC` `abc` | cc-by-4.0 | 430 | 100 (held out of train) | {tasks} |" in text_of_section
@@ -121,7 +121,7 @@ def test_the_recipe_of_a_run() -> None:
     datasets = {"messages": {"tasks": {"topic": {"lr": 0.002}, "mood": {"lr": None}}}}
     encoder = {**CONFIG["encoder"], "freeze_layers": 2}
     config = {**CONFIG, "train": train, "datasets": datasets, "encoder": encoder}
-    text = section(write_card(card_data(run={**RUN, "config": config})), "Training")
+    text = section(render_card(card_data(run={**RUN, "config": config})), "Training")
     assert (
         "learning rate 0.0001 (heads: 0.0001; `topic`: 0.002; times 0.8 from a layer to the one below it), weight"
         in text
@@ -131,7 +131,7 @@ def test_the_recipe_of_a_run() -> None:
 
 
 def test_limitations_depend_on_the_tasks() -> None:
-    text_of_section = section(write_card(card_data()), "Limitations")
+    text_of_section = section(render_card(card_data()), "Limitations")
     assert "The maximum input length is 64 tokens." in text_of_section
     assert (
         "`topic`, `mood`, `grade` read the beginning of a longer text only and mark the prediction as `truncated`."
@@ -140,31 +140,31 @@ def test_limitations_depend_on_the_tasks() -> None:
     assert "`places` reads longer texts in overlapping windows." in text_of_section
     assert "`topic`, `mood` can only predict the labels listed above, and always return one of them" in text_of_section
     assert "- messages, train: 3 of 430 rows are longer than max&#95;length and were truncated." in text_of_section
-    grade = section(write_card(card_data(tasks={"grade": TASKS["grade"]}, scores=None)), "Limitations")
+    grade = section(render_card(card_data(tasks={"grade": TASKS["grade"]}, scores=None)), "Limitations")
     assert "windows" not in grade
     assert "always return" not in grade
 
 
 def test_tasks_without_scores_are_listed() -> None:
     scores = {**SCORES, "tasks": {"topic": SCORES["tasks"]["topic"]}}
-    assert "Not evaluated in this run: `mood`, `places`, `grade`." in write_card(card_data(scores=scores))
+    assert "Not evaluated in this run: `mood`, `places`, `grade`." in render_card(card_data(scores=scores))
 
 
 def test_a_card_without_scores() -> None:
-    text = write_card(card_data(scores=None, plots={}, evaluations=0, calibration={}))
+    text = render_card(card_data(scores=None, plots={}, evaluations=0, calibration={}))
     assert "Not evaluated" in section(text, "Evaluation")
     assert not re.search(r"0\.\d{4}(?! after)", section(text, "Evaluation"))
 
 
 def test_the_usage_example_depends_on_the_inputs() -> None:
-    assert 'model.predict_all("A text.")' in write_card(card_data())
+    assert 'model.predict_all("A text.")' in render_card(card_data())
     pairs = card_data(tasks={"grade": TASKS["grade"]}, scores=None)
-    assert 'model.predict_all(("A text.", "Another text."))' in write_card(pairs)
+    assert 'model.predict_all(("A text.", "Another text."))' in render_card(pairs)
 
 
 def test_long_lists_of_labels_are_shortened() -> None:
     task = replace(TASKS["topic"], labels=[f"l{i}" for i in range(77)])
-    text = write_card(card_data(tasks={"topic": task}, scores=None))
+    text = render_card(card_data(tasks={"topic": task}, scores=None))
     assert "`l9`, … (77, all in config.json)" in text
     assert "`l10`" not in text
 
@@ -181,7 +181,7 @@ def test_no_name_breaks_a_table_or_the_front_matter(name: str) -> None:
         notes=[name],
         plots=dict.fromkeys(plain.plots, name),
     )
-    expected, text = write_card(plain), write_card(hostile)
+    expected, text = render_card(plain), render_card(hostile)
     assert ModelCard(text).data.to_dict()["model-index"][0]["name"] == f"n{name}"
     assert [line.count("|") for line in body(expected) if line.startswith("|")] == [
         line.count("|") for line in body(text) if line.startswith("|")

@@ -10,7 +10,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, parse_eval_result_entries
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
-from nlpmtl.card import eval_result_files, with_repo_id, write_card
+from nlpmtl.card import eval_result_files, render_card, with_repo_id
 from tests.card.example import SCORES, TASKS, card_data, dataset
 
 GLUE = {"hub": "nyu-mll/glue", "subset": "sst2", "splits": {"train": "train", "validation": "validation_matched"}}
@@ -31,7 +31,7 @@ def results_of(text: str) -> list[EvalResult]:
 
 
 def test_huggingface_hub_parses_the_front_matter() -> None:
-    text = write_card(card_data())
+    text = render_card(card_data())
     data = data_of(text)
     assert (data.library_name, data.base_model, data.model_name) == ("nlpmtl", "org/encoder", "demo")
     assert data.tags == ["multi-task", "text-classification", "token-classification"]
@@ -48,7 +48,7 @@ def test_huggingface_hub_parses_the_front_matter() -> None:
 
 
 def test_a_card_is_unchanged_when_loaded_and_saved() -> None:
-    text = write_card(card_data())
+    text = render_card(card_data())
     assert str(ModelCard(text)) == text
 
 
@@ -56,7 +56,7 @@ def test_the_model_index_follows_the_specification() -> None:
     """The specification: each result has a task type, the id and name of its dataset, and values."""
     glue = dataset("glue", data=GLUE)
     for datasets in ([dataset()], [glue], [glue, dataset("more")]):
-        front = yaml.safe_load(write_card(card_data(datasets=datasets)).split("---\n")[1])
+        front = yaml.safe_load(render_card(card_data(datasets=datasets)).split("---\n")[1])
         (index,) = front["model-index"]
         assert index["name"]
         for result in index["results"]:
@@ -72,7 +72,7 @@ def test_the_model_index_follows_the_specification() -> None:
 
 
 def test_hub_datasets_have_their_id() -> None:
-    text = write_card(card_data(datasets=[dataset("sst2", data=GLUE)]))
+    text = render_card(card_data(datasets=[dataset("sst2", data=GLUE)]))
     assert data_of(text).datasets == ["nyu-mll/glue"]
     first = results_of(text)[0]
     assert (first.dataset_type, first.dataset_config, first.dataset_split) == (
@@ -89,7 +89,7 @@ def test_local_datasets_are_separate_results() -> None:
         dataset(name, label_counts={"validation": {task: 9 for task, names in split.items() if name in names}})
         for name in ("one", "two")
     ]
-    results = results_of(write_card(card_data(datasets=datasets, scores=scores_of("topic", "mood"))))
+    results = results_of(render_card(card_data(datasets=datasets, scores=scores_of("topic", "mood"))))
     assert {(result.dataset_type, result.dataset_name, result.metric_name) for result in results} == {
         ("local", "one", "topic: accuracy"),
         ("local", "two", "mood: accuracy"),
@@ -104,13 +104,13 @@ def scores_of(*tasks: str) -> dict[str, Any]:
 def test_the_pipeline_tag_is_that_of_all_tasks() -> None:
     tasks = {task: TASKS[task] for task in ("topic", "mood")}
     assert (
-        data_of(write_card(card_data(tasks=tasks, scores=scores_of("topic", "mood")))).pipeline_tag
+        data_of(render_card(card_data(tasks=tasks, scores=scores_of("topic", "mood")))).pipeline_tag
         == "text-classification"
     )
 
 
 def test_a_model_without_scores_has_no_results() -> None:
-    front = yaml.safe_load(write_card(card_data(scores=None, base_model=None)).split("---\n")[1])
+    front = yaml.safe_load(render_card(card_data(scores=None, base_model=None)).split("---\n")[1])
     assert set(front) == {"library_name", "tags"}
     assert eval_result_files(card_data(scores=None)) == {}
 
@@ -142,20 +142,20 @@ def test_only_scores_on_a_complete_hub_split_are_results_of_it(datasets: Any) ->
 def test_a_subset_of_a_split_is_in_the_dataset_name() -> None:
     held_out = dataset("trec", data={"hub": "SetFit/TREC-QC", "validation": 0.1})
     assert (
-        results_of(write_card(card_data(datasets=[held_out])))[0].dataset_name
+        results_of(render_card(card_data(datasets=[held_out])))[0].dataset_name
         == "SetFit/TREC-QC (100 rows held out of train)"
     )
     subsampled = dataset("sst2", data=GLUE, subsampled=frozenset({"validation"}))
-    assert results_of(write_card(card_data(datasets=[subsampled])))[0].dataset_name == "nyu-mll/glue, sst2 (100 rows)"
+    assert results_of(render_card(card_data(datasets=[subsampled])))[0].dataset_name == "nyu-mll/glue, sst2 (100 rows)"
 
 
 def test_a_pushed_card_names_its_repository() -> None:
-    text = with_repo_id(write_card(card_data()), repo="me/my-model")
+    text = with_repo_id(render_card(card_data()), repo="me/my-model")
     assert 'nlpmtl.Predictor.from_pretrained("me/my-model")' in text
     assert data_of(text).model_name == "my-model"
-    assert results_of(text) == results_of(write_card(card_data()))
+    assert results_of(text) == results_of(render_card(card_data()))
     assert with_repo_id(text, repo="me/my-model") == text
     edited = text.replace("library_name: nlpmtl", "library_name: nlpmtl\nlicense: mit")
     assert data_of(with_repo_id(edited, repo="me/other")).license == "mit", "the user's edits are kept"
-    bare = with_repo_id(write_card(card_data(scores=None)), repo="me/my-model")
+    bare = with_repo_id(render_card(card_data(scores=None)), repo="me/my-model")
     assert "model-index" not in bare

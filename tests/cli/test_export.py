@@ -19,7 +19,7 @@ def test_one_task_is_written(trained: Trained, run_cli: RunCli, tmp_path: Path) 
     wrote, compared = result.stdout.splitlines()
     assert wrote.startswith(f"wrote {output}: README.md, config.json, model.safetensors, ")
     assert {path.name for path in output.iterdir()} == set(wrote.partition(": ")[2].split(", "))
-    match = re.fullmatch(r"verified: the logits differ by at most (\S+) \(relative to .*\)", compared)
+    match = re.fullmatch(r"verified: maximum logit difference (\S+) \(relative to .*\)", compared)
     assert match is not None
     assert float(match[1]) < 1e-5
 

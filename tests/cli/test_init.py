@@ -200,7 +200,22 @@ def test_errors(directory: Path, run_cli: RunCli, arguments: list[str], message:
     assert not list(Path().glob("*.toml"))
 
 
-def test_torch_is_not_imported(directory: Path) -> None:
+SETTINGS = "datasets.reviews."
+WITHOUT_TORCH = [
+    ["train", "run.toml", "--set", f'{SETTINGS}tasks.category.labels=["kitchen", "office"]'],
+    ["predict", "./no-such-model", "a text"],
+    ["evaluate", "./no-such-model", "--data", "run.toml", "--split", "train"],
+]
+MORE_WITHOUT_TORCH = [
+    ["check", "run.toml", "--set", f"{SETTINGS}data.files.train=reviws.csv"],
+    ["train", "run.toml", "--set", f"{SETTINGS}tasks.category.label=categry"],
+    ["compare", "run.toml", "--set", f'{SETTINGS}tasks.category.metrics=["acuracy"]'],
+    ["relate", "run.toml", "--set", "encoder.name=./no-such-model"],
+]
+
+
+@pytest.mark.parametrize("commands", [WITHOUT_TORCH, pytest.param(MORE_WITHOUT_TORCH, marks=pytest.mark.slow)])
+def test_torch_is_not_imported(directory: Path, commands: list[list[str]]) -> None:
     """By a run of the command, and by a mistake in the files of a run."""
     write_csv(Path("reviews.csv"))
     code = (
@@ -210,17 +225,7 @@ def test_torch_is_not_imported(directory: Path) -> None:
         "try:\n    main()\nexcept SystemExit as end:\n    print('exit', end.code)\n"
         "print('loaded', *sorted({'torch', 'transformers', 'datasets'} & sys.modules.keys()))\n"
     )
-    settings = "datasets.reviews."
-    for arguments in (
-        ["init", "reviews.csv"],
-        ["check", "run.toml", "--set", f"{settings}data.files.train=reviws.csv"],
-        ["train", "run.toml", "--set", f"{settings}tasks.category.label=categry"],
-        ["train", "run.toml", "--set", f'{settings}tasks.category.labels=["kitchen", "office"]'],
-        ["compare", "run.toml", "--set", f'{settings}tasks.category.metrics=["acuracy"]'],
-        ["relate", "run.toml", "--set", "encoder.name=./no-such-model"],
-        ["predict", "./no-such-model", "a text"],
-        ["evaluate", "./no-such-model", "--data", "run.toml", "--split", "train"],
-    ):
+    for arguments in [["init", "reviews.csv"], *commands]:
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         command = [sys.executable, "-c", code, *arguments]
         result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, input="")
@@ -261,6 +266,7 @@ def test_questions_on_a_terminal(directory: Path, monkeypatch: pytest.MonkeyPatc
     assert load(Path("reviews.toml"))["tasks"]["rating"] == {"kind": "regression", "label": "stars"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["\x03", "\x04"])  # Ctrl-C, Ctrl-D
 def test_an_interrupted_question_writes_nothing(directory: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))

@@ -194,7 +194,7 @@ def test_revision_on_every_command_that_reads_a_model(run_cli: RunCli, trained: 
     for command in ("show", "serve", "evaluate", "predict", "export", "submit"):
         result = run_cli(command, trained.model_dir, *options.get(command, []), "--revision", "v1")
         assert result.exit_code == 2, command
-        assert "it is a directory, which has no revision 'v1'" in result.output
+        assert "remove revision='v1'" in result.output
 
 
 def test_set_on_show_and_check(run_cli: RunCli, run_file: Path) -> None:

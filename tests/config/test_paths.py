@@ -80,7 +80,7 @@ def test_a_directory_without_a_model(tmp_path: Path) -> None:
         (run / folder).mkdir(parents=True)
     (run / "run.json").write_text("{}")
     (run / "model" / "config.json").write_text("{}")
-    assert find_directory(run, failed="failed") == run / "model"
+    assert find_directory(run, error_prefix="failed") == run / "model"
     for path, rule in (
         (tmp_path, f"failed: {tmp_path} is not a model directory: it has no file config.json$"),
         (run.parent, f"failed: .* is not a model directory: .* config.json. There is a model in {run}$"),
@@ -88,7 +88,7 @@ def test_a_directory_without_a_model(tmp_path: Path) -> None:
         ("", "failed: the name is empty; write a directory or a Hub id"),
     ):
         with pytest.raises(ModelError, match=rule):
-            find_directory(path, failed="failed")
+            find_directory(path, error_prefix="failed")
 
 
 @pytest.mark.parametrize("name", ["mymodel", "my/model"])
@@ -110,4 +110,4 @@ def test_a_relative_path_inside_a_directory(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     with pytest.raises(ModelError, match=r"^failed: the directory runs/absent does not exist$"):
-        find_directory("runs/absent", failed="failed")
+        find_directory("runs/absent", error_prefix="failed")

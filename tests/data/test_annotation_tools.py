@@ -386,9 +386,7 @@ class TestConfig:
         bad = {"text": TEXT, "label": [[13, 18, "city"]]}
         path = write(tmp_path / "a.jsonl", *[good] * 300, bad)
         table: dict[str, Any] = {"input": InputConfig(words="text"), "columns": {"label": "tags"}}
-        message = (
-            r"(?s)a\.jsonl:301: label: the span 13 to 18 \(city\), 'New Y', cuts the word 'York'.*1 of 301 \(0\.3%\)"
-        )
+        message = r"(?s)a\.jsonl:301: label: the span 13 to 18 \(city\), 'New Y', cuts the word 'York'.*1 of 301, 0\.3%"
         with pytest.raises(DataError, match=message):
             load_rows(DataConfig(files={"train": path}), **table)
         rows = load_rows(DataConfig(files={"train": path}, on_bad_row="skip"), **table)["train"]

@@ -138,7 +138,7 @@ def test_bad_lines_are_reported_with_file_and_line_and_can_be_skipped(tmp_path: 
         (tmp_path / name).write_text("in O\n\nNew B-LOC\nYork\n\nend O\n")
     data: dict[str, Any] = {"files": {"train": str(tmp_path / "?.conll")}}
     table: dict[str, Any] = {"input": InputConfig(words="words"), "columns": {"tags": "tags"}}
-    with pytest.raises(DataError, match=r"(?s)a\.conll:4: 1 column.*b\.conll:4: 1 column.*drop these rows, 2 of 6"):
+    with pytest.raises(DataError, match=r"(?s)a\.conll:4: 1 column.*b\.conll:4: 1 column.*drop these rows \(2 of 6,"):
         load_rows(DataConfig(**data), **table)
     rows = load_rows(DataConfig(**data, on_bad_row="skip"), **table)["train"]
     places = [rows.place(i) for i in range(4)]

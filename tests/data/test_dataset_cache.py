@@ -232,16 +232,24 @@ class TestExpiry:
         set_age(old / "manifest.json", 31)
         set_age(young / "manifest.json", 29)
         set_age(young, 31)
-        write_entry(cache, "2c" * 32)
+        write_entry(Cache(root), "2c" * 32)
         assert not old.exists()
         assert young.exists()
+
+    def test_all_entries_are_read_once_per_cache(self, root: Path) -> None:
+        """Reading them for each new entry takes quadratic time in the datasets of a run."""
+        cache = Cache(root)
+        old = write_entry(cache, KEY)
+        set_age(old / "manifest.json", 31)
+        write_entry(cache, OTHER)
+        assert old.exists()
 
     def test_a_cache_hit_counts_as_use(self, root: Path) -> None:
         cache = Cache(root)
         entry = write_entry(cache)
         set_age(entry / "manifest.json", 31)
         assert cache.find(KEY) == entry
-        write_entry(cache, OTHER)
+        write_entry(Cache(root), OTHER)
         assert entry.exists()
 
     def test_incomplete_entries_are_removed_after_three_days(self, root: Path) -> None:

@@ -91,7 +91,7 @@ def test_bad_rows_of_all_splits_are_reported_with_their_locations(tmp_path: Path
         "  d: test, row 2: label: a label name was expected: a string, a number, true or false (found {})",
         "  d: test, row 3: text: missing or null (found None)",
         "  and 3 more",
-        'write `data.on_bad_row = "skip"` to drop these rows, 7 of 8 (87.5%)',
+        'to drop these rows (7 of 8, 87.5%), set data.on_bad_row = "skip"',
     ]
 
 
@@ -104,7 +104,7 @@ def test_skipped_rows_are_counted() -> None:
 def test_no_rows() -> None:
     with pytest.raises(DataError, match=r"d: test: no rows$"):
         load({"train": GOOD, "test": []})
-    with pytest.raises(DataError, match=r"d: train: no rows: all 2 are invalid"):
+    with pytest.raises(DataError, match=r"d: train: no valid rows: all 2 are invalid"):
         load({"train": [{"text": None, "label": 1}, {"text": 1}]}, on_bad_row="skip")
 
 

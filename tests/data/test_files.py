@@ -218,7 +218,7 @@ class TestCsv:
             (b"te\xffxt,label", "the header: not valid UTF-8"),
             ("text,label\n".encode("utf-16"), "the header: not valid UTF-8"),
             (b'"text"s,label', "the header: not valid csv"),
-            (b"te\0xt", "the header: a NUL"),
+            (b"te\0xt", "the header: contains a NUL"),
         ],
     )
     def test_a_bad_header_is_an_error_of_the_file(self, tmp_path: Path, header: bytes, rule: str) -> None:

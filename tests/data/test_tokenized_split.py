@@ -55,15 +55,15 @@ class TestRowLengths:
         assert TokenizedSplit(self.TOKENS).row_lengths.tolist() == [1, 2, 4, 8, 16]
 
     def test_a_sequence_of_several_tasks_counts_once(self) -> None:
-        places = {"a": Ragged.pack([[0, 2], [1], []]), "b": Ragged.pack([[2, 3], [], [4]])}
-        split = TokenizedSplit(self.TOKENS, places=places)
+        sequence_indices = {"a": Ragged.pack([[0, 2], [1], []]), "b": Ragged.pack([[2, 3], [], [4]])}
+        split = TokenizedSplit(self.TOKENS, sequence_indices=sequence_indices)
         assert len(split) == 3
         assert split.row_lengths.tolist() == [1 + 4 + 8, 2, 16]
 
-    def test_a_task_without_places_reads_the_sequence_of_the_same_number(self) -> None:
+    def test_a_task_without_sequence_indices_has_one_sequence_per_row(self) -> None:
         ones = np.ones(3, dtype=np.int8)
         labels = {task: ClassLabels(("x",), 1, ones > 0, ones, 0 * ones) for task in "ab"}
-        split = TokenizedSplit(self.TOKENS, labels=labels, places={"a": Ragged.pack([[3], [], [4]])})
+        split = TokenizedSplit(self.TOKENS, labels=labels, sequence_indices={"a": Ragged.pack([[3], [], [4]])})
         assert split.row_lengths.tolist() == [1 + 8, 2, 4 + 16]
 
 

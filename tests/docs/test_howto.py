@@ -40,6 +40,7 @@ PAGES = [
     DOCS / "reference" / "formats.md",
     DOCS / "reference" / "python.md",
 ]
+SLOW = {DOCS / "howto" / "comparing.md", DOCS / "howto" / "onnx.md"}
 ENCODER = "answerdotai/ModernBERT-base"
 BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<reason>.+?) -->\n+)?```(?P<tag>\w*|\{eval-rst\})\n(?P<text>.*?)^```$",
@@ -123,7 +124,13 @@ def working_directory(reader_files: Path, tmp_path: Path, monkeypatch: pytest.Mo
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS.parent)))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else [], id=str(page.relative_to(DOCS.parent)))
+        for page in PAGES
+    ],
+)
 def test_page(page: Path, working_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(working_directory)
     names: dict[str, Any] = {"__name__": "__page__"}

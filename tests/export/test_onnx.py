@@ -101,6 +101,7 @@ def test_any_runtime_gets_the_logits_of_every_task(exported: Exported) -> None:
             np.testing.assert_allclose(actual, reference.numpy(), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_exports_are_deterministic_and_leave_the_model_unchanged(
     exported: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -148,6 +148,7 @@ def logits_of(predictor: Predictor, task: str, given: Any) -> np.ndarray:
     return scaled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", list(SPECS))
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_stock_model_gives_the_same_logits(name: str, task: str, exports: dict[str, Exports], stock: Stock) -> None:
@@ -160,6 +161,7 @@ def test_the_stock_model_gives_the_same_logits(name: str, task: str, exports: di
     assert exports[name].max_logit_difference[task] < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_pipeline_gives_the_predictions_of_the_predictor(
     name: str, exports: dict[str, Exports], stock: Stock
@@ -185,6 +187,7 @@ def test_the_pipeline_gives_the_predictions_of_the_predictor(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_words_are_tagged_by_their_first_token(name: str, exports: dict[str, Exports], stock: Stock) -> None:
     words = 0
@@ -200,6 +203,7 @@ def test_words_are_tagged_by_their_first_token(name: str, exports: dict[str, Exp
     assert words > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "model", "problem"),
     [

@@ -13,6 +13,7 @@ import torch
 from tests.faults import attacks
 
 
+@pytest.mark.slow
 def test_pickles_are_not_unpickled(tmp_path: Path) -> None:
     count = attacks.pickles(tmp_path, every=False)
     assert count.failures == []
@@ -37,12 +38,14 @@ def test_code_in_model_directories_is_not_imported(tmp_path: Path) -> None:
     assert count.attempts >= 30
 
 
+@pytest.mark.slow
 def test_names_that_look_like_paths_are_not_followed(tmp_path: Path) -> None:
     count = attacks.names(tmp_path, every=False)
     assert count.failures == []
     assert count.attempts >= 80
 
 
+@pytest.mark.slow
 def test_links_are_not_followed_when_writing(tmp_path: Path) -> None:
     count = attacks.links(tmp_path, every=False)
     assert count.failures == []

@@ -37,6 +37,7 @@ def test_every_pair_of_settings_is_covered() -> None:
         }
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     """With all stateful components at once, and with each sharing scheme; three micro-batches per step."""
     settings = [setting for setting in resume.settings() if setting[:3] == (1, 3, "mixed")]
@@ -50,6 +51,7 @@ def test_resuming_with_each_pair_of_settings(tmp_path: Path) -> None:
     assert_all_passed(resume.from_every_step(tmp_path, chosen, every=13), min_attempts=3 * len(chosen))
 
 
+@pytest.mark.slow
 def test_the_latest_checkpoint_loads_after_kills_at_random_times(tmp_path: Path) -> None:
     assert_all_passed(kills.at_random(tmp_path, repetitions=4, finished=1), min_attempts=4)
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 import nlpmtl
-from nlpmtl.card import write_card
+from nlpmtl.card import render_card
 from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.export import export_task
 from nlpmtl.hub import atomic_directory, load_model, save_model
@@ -56,7 +56,7 @@ def test_files_next_to_the_weights_are_saved_and_kept(trained: Trained, tmp_path
     data = card_data(datasets=[dataset("sst2", data={"hub": "nyu-mll/glue", "subset": "sst2"})])
     pictures = {"images/learning-curve.png": b"a", "images/answers-topic.png": b"b"}
     save_model(tmp_path, model=model, tokenizer=tokenizer, card_data=data, plots=pictures)
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == write_card(data)
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == render_card(data)
     assert read_json(tmp_path / "scores.json") == data.scores
     assert {path.name for path in (tmp_path / ".eval_results").iterdir()} == {"topic.yaml", "mood.yaml", "places.yaml"}
     assert {name: (tmp_path / name).read_bytes() for name in pictures} == pictures

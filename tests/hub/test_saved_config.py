@@ -131,4 +131,4 @@ def test_sizes_that_the_config_class_declares_are_bounded(
     config = {"model_type": model_type, "num_params": 10**12, **changes}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=rf"config.json: {key}: {10**12}, at most"):
-        check_files(str(tmp_path), failed="it cannot be loaded")
+        check_files(str(tmp_path), error_prefix="it cannot be loaded")

@@ -42,8 +42,8 @@ CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
         ("spam", ["True", "False"], "classification", "true and false"),
     ],
     "ordered_names": [
-        ("mood", ["positive", "negative", "neutral"] * 3, "sentiment", "a scale of 3 names"),
-        ("mood", ["Very_Bad", "bad", "good"] * 3, "sentiment", "a scale of 3 names"),
+        ("mood", ["positive", "negative", "neutral"] * 3, "sentiment", "3 labels of an ordered scale"),
+        ("mood", ["Very_Bad", "bad", "good"] * 3, "sentiment", "3 labels of an ordered scale"),
     ],
     "ordered_numbers": [
         ("stars", ["1", "2", "3", "4", "5"] * 2, "sentiment", "from 1 to 5"),

@@ -62,7 +62,7 @@ def test_a_parameter_changes_no_hidden_states_below_its_depth(
             assert min(changed[0], 3) == depths[name], name
 
 
-def test_an_architecture_without_known_layers_is_refused(tmp_path: Path) -> None:
+def test_an_unsupported_architecture_is_an_error(tmp_path: Path) -> None:
     encoder = load_encoder(str(write_architecture("albert", tmp_path))).model
-    with pytest.raises(ConfigError, match=r"train\.layer_decay: the layers of the architecture 'albert' are not known"):
+    with pytest.raises(ConfigError, match=r"train\.layer_decay: not supported for the architecture 'albert'"):
         parameter_depths(encoder, key=KEY)

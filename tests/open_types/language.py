@@ -1,4 +1,4 @@
-"""Masked language modelling, with changed copies, and generation, with a decoder as the head."""
+"""Masked language modelling, with modified copies, and generation, with a decoder as the head."""
 
 from __future__ import annotations
 

@@ -106,8 +106,8 @@ def test_an_incomplete_body_gives_408(port: int) -> None:
     [
         (b"", b"\r\n"),
         (HEADER, b"X-A: b\r\n"),
-        (HEADER + b"Content-Length: 9000\r\n\r\n", b" "),
-        (HEADER + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        pytest.param(HEADER + b"Content-Length: 9000\r\n\r\n", b" ", marks=pytest.mark.slow),
+        pytest.param(HEADER + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", marks=pytest.mark.slow),
         (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n"),  # a second header, after a request that was answered
         (b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n", b" "),  # answered before its body ends
     ],

@@ -251,13 +251,13 @@ class TestCache:
             memory = load(rows, tables, max_length=8, files=False)
             assert entries(tmp_path) == written
             splits = [work.splits["train"]["d"] for work in (first, second, memory)]
-            for name in ("tokens", "places", "row_lengths", "truncated"):
+            for name in ("tokens", "sequence_indices", "row_lengths", "truncated"):
                 assert (
                     plain(getattr(splits[0], name))
                     == plain(getattr(splits[1], name))
                     == plain(getattr(splits[2], name))
                 )
-            for task in splits[0].places:
+            for task in splits[0].sequence_indices:
                 labels = [split.labels[task] for split in splits]
                 assert all(isinstance(computed, ComputedLabels) for computed in labels)
                 assert [plain(computed.counts) for computed in labels] == [plain(labels[0].counts)] * 3
@@ -314,7 +314,7 @@ class TestUnlabelled:
     def test_every_row_has_targets(self, load: Load) -> None:
         split = load(UNLABELLED_ROWS, UNLABELLED).splits["train"]["d"]
         assert split.labels["t"].counts.tolist() == [1, 1]
-        assert split.places == {}
+        assert split.sequence_indices == {}
         assert split.labels["t"].targets([0, 1], first_tokens=None, time=8)["length"].tolist() == [4, 3]
 
     @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nlpmtl.tasks import Confusion, LabelCounts, Labeling, RegressionPairs
-from nlpmtl.tasks.error_analysis import NOTHING, ErrorAnalysis, count_errors
+from nlpmtl.tasks.error_analysis import NO_PREDICTION, ErrorAnalysis, count_errors
 from tests.tasks.kinds import analyse, named
 
 
@@ -26,7 +26,7 @@ def test_classes_are_counted_true_by_predicted() -> None:
 def test_tags_are_counted_by_word_including_unpredicted_words() -> None:
     analysis = compare("confusion_matrix", gold=[[0, 1], [1]], predicted=[[0, -1], [1]], names=["N", "V"])
     assert isinstance(analysis, Confusion)
-    assert analysis.labels == ("N", "V", NOTHING)
+    assert analysis.labels == ("N", "V", NO_PREDICTION)
     assert np.asarray(analysis.counts).tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
     assert analysis.unit == "words"
 

@@ -70,6 +70,7 @@ def test_thousands_of_rows_and_labels_are_scored() -> None:
     assert (scores["micro_f1"], scores["accuracy"]) == (1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_a_class_of_20000_labels_is_scored_and_analysed_in_little_memory() -> None:
     """A confusion matrix with its zeros would take 3.2 GB."""
     labels = [f"label {i}" for i in range(20_000)]

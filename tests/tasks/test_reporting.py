@@ -90,7 +90,7 @@ def test_plain_tags_are_listed_where_they_differ() -> None:
     task = labeling("plain", ["N", "V", "P"])
     error = task.row_error(words_prediction(["N", "V", None, "N", "P"]), ["N", "N", "P", "N", "P"], EXAMPLE)
     assert error is not None
-    assert (error.gold, error.predicted) == ("lives/N, in/P", "lives/V, in/(no answer)")
+    assert (error.gold, error.predicted) == ("lives/N, in/P", "lives/V, in/(no prediction)")
 
 
 @pytest.mark.parametrize("kind", SPECS)

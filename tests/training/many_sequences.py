@@ -107,7 +107,7 @@ class Words(Toy):
 
 
 class Masked(Toy):
-    """The ids of two masked tokens of each sequence, of changed copies."""
+    """The ids of two masked tokens of each sequence, of modified copies."""
 
     kind = "toy_masked"
 
@@ -206,11 +206,14 @@ def make_splits(seed: int = 0) -> dict[str, TokenizedSplit]:
         "masked": Listed([Targets(2 * len(w)) for w in windows]),
         "contrast": Listed([None if i % 5 == 2 else Targets() for i in range(ROWS)]),
     }
-    places = {"choice": Ragged.pack(choices), "mean": Ragged.pack(windows), "masked": Ragged.pack(windows)}
-    places["contrast"] = Ragged.pack(pairs)
+    sequence_indices = {"choice": Ragged.pack(choices), "mean": Ragged.pack(windows), "masked": Ragged.pack(windows)}
+    sequence_indices["contrast"] = Ragged.pack(pairs)
     weights = {"mean": rng.random(ROWS) + 0.5, "contrast": rng.random(ROWS) + 0.5}
     several = TokenizedSplit(
-        Tokens(Ragged.pack(ids), first_tokens=first_tokens), labels=labels, places=places, weights=weights
+        Tokens(Ragged.pack(ids), first_tokens=first_tokens),
+        labels=labels,
+        sequence_indices=sequence_indices,
+        weights=weights,
     )
     plain_ids = [sequence() for _ in range(ROWS)]
     numbers = [Targets(example={"number": float(rng.random())}) for _ in range(ROWS)]

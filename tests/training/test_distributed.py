@@ -1,11 +1,13 @@
-"""Two processes give the results of one. Starting them is slow, so configurations share a start."""
+"""Two processes give the results of one. Starting them is slow, so configurations share a start.
+
+The fast tests compare two processes with one for every task type: see tests/tasks/test_contract_in_runs.py.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,30 +52,20 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "gradnorm": {"train": BASE, "sampling": {"kind": "uncertainty"}, "weighting": {"kind": "gradnorm"}},
     "famo": {"train": {**BASE, "micro_tokens": 30}, "sampling": {"kind": "loss_ratio"}, "weighting": {"kind": "famo"}},
 }
-QUICK = ("mixed", "single", "one row", "upgrad")
 Outputs = dict[str, tuple[Path, Path]]
 
 
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
-    return train_both(QUICK, tmp_path_factory.mktemp("quick"))
-
-
-@pytest.fixture(scope="module")
-def rest(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
-    return train_both([name for name in CONFIGS if name not in QUICK], tmp_path_factory.mktemp("rest"))
-
-
-def train_both(names: Sequence[str], root: Path) -> Outputs:
-    """Return the output of each configuration, with one process and with two."""
-    configs = {name: CONFIGS[name] for name in names}
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+    """The output of each configuration, with one process and with two."""
+    root = tmp_path_factory.mktemp("outputs")
     run = make_run(root, rows=20, dropout=0.0, eval={"every": 20})
     run["datasets"]["words"]["tasks"]["topic"]["metrics"] = ["accuracy", "loss"]
     run["datasets"]["words"]["tasks"]["places"]["metrics"] = ["perplexity"]
-    one_process = {name: train_tiny({**run, **config}, root / "one" / name).output for name, config in configs.items()}
-    two_processes = {name: root / "two" / name for name in configs}
+    one_process = {name: train_tiny({**run, **config}, root / "one" / name).output for name, config in CONFIGS.items()}
+    two_processes = {name: root / "two" / name for name in CONFIGS}
     (root / "script.py").write_text(SCRIPT, encoding="utf-8")
-    runs = [{**run, **config, "output": str(two_processes[name])} for name, config in configs.items()]
+    runs = [{**run, **config, "output": str(two_processes[name])} for name, config in CONFIGS.items()]
     (root / "runs.json").write_text(json.dumps(runs), encoding="utf-8")
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     process = subprocess.run(
@@ -85,13 +77,12 @@ def train_both(names: Sequence[str], root: Path) -> Outputs:
     assert process.returncode == 0, process.stderr[-4000:]
     at_exit = [(root / f"group-of-{rank}").read_text(encoding="utf-8") for rank in range(2)]
     assert at_exit == ["False", "False"], "a process group that is not destroyed may abort the process"
-    return {name: (one_process[name], two_processes[name]) for name in configs}
+    return {name: (one_process[name], two_processes[name]) for name in CONFIGS}
 
 
-@pytest.fixture(params=[pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in CONFIGS])
-def pair(request: pytest.FixtureRequest) -> tuple[str, Path, Path]:
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS])
+def pair(request: pytest.FixtureRequest, outputs: Outputs) -> tuple[str, Path, Path]:
     name = str(request.param)
-    outputs: Outputs = request.getfixturevalue("quick" if name in QUICK else "rest")
     return name, *outputs[name]
 
 
@@ -137,5 +128,6 @@ def test_two_processes_evaluate_the_losses_of_one(pair: tuple[str, Path, Path]) 
         assert values[0] == pytest.approx(values[1], rel=1e-5 if name == "fp32" else 1e-9)
 
 
-def test_a_head_without_rows_is_unchanged_bit_for_bit_in_two_processes(quick: Outputs) -> None:
-    assert_heads_without_rows_unchanged(quick["single"][1])
+@pytest.mark.slow
+def test_a_head_without_rows_is_unchanged_bit_for_bit_in_two_processes(outputs: Outputs) -> None:
+    assert_heads_without_rows_unchanged(outputs["single"][1])

@@ -168,7 +168,7 @@ def test_a_step_is_repeated_in_smaller_micro_batches_when_memory_runs_out(
 
 
 def test_a_run_that_continues_gives_the_same_weights_bit_for_bit(tmp_path: Path, accelerator: Accelerator) -> None:
-    """Dropout, changed copies and coupled losses depend on the parameters and the plan only."""
+    """Dropout, modified copies and coupled losses depend on the parameters and the plan only."""
     weights = []
     for stop in (4, 2):
         toys = make_toys(tmp_path, accelerator, dropout=0.2)
@@ -212,7 +212,7 @@ class TestCopies:
         for task in ("choice", "mean", "contrast"):
             if task in batch.tasks:
                 assert ids_of(batch, task) == [
-                    sequence.ids.tolist() for sequence in split.tokens.sequences(split.places[task][3])
+                    sequence.ids.tolist() for sequence in split.tokens.sequences(split.sequence_indices[task][3])
                 ]
         assert all(MASK in sequence for sequence in ids_of(batch, "masked"))
         shared = {i for task in batch.tasks if task != "masked" for i in batch.tasks[task].sequences.tolist()}

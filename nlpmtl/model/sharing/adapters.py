@@ -83,7 +83,7 @@ class Adapters(RoutedSharing):
         size: hidden size of the adapters, ≥ 1.
 
     Raises:
-        ModelError: the encoder has no list of layers that can be adapted one by one.
+        ModelError: the architecture is not supported (see `nlpmtl.model.architectures`).
     """
 
     def __init__(

@@ -121,8 +121,8 @@ class Sharing(nn.Module, ABC):
             count: number of layers; 0: only the embeddings.
 
         Raises:
-            ConfigError: the encoder has no further layer, its layers are not known, or the scheme has task-specific or
-                added parameters in the frozen layers.
+            ConfigError: the encoder has no further layer, its architecture is not supported, or the scheme has
+                task-specific or added parameters in the frozen layers.
         """
         key = "encoder.freeze_layers"
         depths, parameters = parameter_depths(self.encoder, key=key), dict(self.encoder.named_parameters())

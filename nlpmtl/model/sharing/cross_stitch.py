@@ -120,7 +120,7 @@ class CrossStitch(RoutedSharing):
         speed: factor on the learning rate of the coefficients, > 0.
 
     Raises:
-        ModelError: all layers would be shared, or the encoder's layers cannot be copied one by one.
+        ModelError: all layers would be shared, or the architecture is not supported.
     """
 
     def __init__(self, *, encoder: PreTrainedModel, tasks: tuple[str, ...], shared: int, speed: float) -> None:

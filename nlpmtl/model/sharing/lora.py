@@ -1,24 +1,25 @@
 """LoRA (Hu et al., 2022) with a shared and a task-specific adapter (after MTL-LoRA; Yang et al., 2024).
 
-The encoder is frozen. Two low-rank adapters are added to each linear layer, one that all tasks share and one per task.
+The encoder is frozen. Each linear layer gets a shared adapter and one adapter per task; a row uses the shared one and
+that of its task.
 
     y = W x + b + α/r · B A x + α/r_t · B_t A_t x
 
 Symbols:
 - x, y: input and output of a linear layer, for a row of task t
 - W, b: pretrained weight and bias, frozen
-- A, ``[r, inputs]``, and B, ``[outputs, r]``: shared adapter of rank r (option `rank`)
-- A_t, ``[r_t, inputs]``, and B_t, ``[outputs, r_t]``: adapter of task t of rank r_t (option `task_rank`)
+- A, ``[r, in_features]``, and B, ``[out_features, r]``: shared adapter of rank r (option `rank`)
+- A_t, ``[r_t, in_features]``, and B_t, ``[out_features, r_t]``: adapter of task t of rank r_t (option `task_rank`)
 - α: option `alpha`
 
-A is drawn uniformly from ±1/√inputs, as in LoRA's code, and B is 0, so that training starts from the pretrained
-encoder.
+A and A_t are drawn from U(−1/√in_features, 1/√in_features), as in LoRA's code; B and B_t are 0, so that training starts
+from the pretrained encoder.
 
 Departures from the papers:
 - In MTL-LoRA the task-specific part is a matrix between a shared down-projection and a weighted sum of shared
   up-projections. Here it is a complete adapter, so that it can be merged and saved in PEFT's format like any LoRA.
-- All linear layers of the encoder's layers are adapted, except in DeBERTa the projections of queries and keys: they
-  also project relative positions, which belong to no task.
+- All linear layers of the encoder layers get adapters, except DeBERTa's query and key projections: these are also
+  applied to relative position embeddings, which are not task-specific.
 
 References:
     Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang and Chen (2022), LoRA: Low-Rank Adaptation of Large Language Models,
@@ -58,15 +59,16 @@ class LowRank(nn.Module):
     """Low-rank adapter x ↦ scale · B A x.
 
     Args:
-        inputs: size of x.
-        outputs: size of the result.
+        in_features: size of x.
+        out_features: size of the result.
         rank: rank of B A, ≥ 1.
         scale: factor of the result.
     """
 
-    def __init__(self, *, inputs: int, outputs: int, rank: int, scale: float) -> None:
+    def __init__(self, *, in_features: int, out_features: int, rank: int, scale: float) -> None:
         super().__init__()
-        self.down, self.up = nn.Parameter(torch.empty(rank, inputs)), nn.Parameter(torch.zeros(outputs, rank))
+        self.down = nn.Parameter(torch.empty(rank, in_features))
+        self.up = nn.Parameter(torch.zeros(out_features, rank))
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
@@ -74,10 +76,10 @@ class LowRank(nn.Module):
 
     @torch.no_grad()
     def reset(self, seed: int) -> None:
-        """Draw A uniformly from ±1/√inputs, as in LoRA's code.
+        """Draw A from U(−1/√in_features, 1/√in_features), as in LoRA's code.
 
         Args:
-            seed: seed of the draw, ≥ 0.
+            seed: random seed, ≥ 0.
         """
         bound = 1 / math.sqrt(self.down.shape[1])
         self.down.uniform_(-bound, bound, generator=torch.Generator().manual_seed(seed))
@@ -92,7 +94,7 @@ class LoraLinear(nn.Module):
         rank: rank r of the shared adapter.
         task_rank: rank r_t of each task's adapter.
         alpha: scaling α of the adapters.
-        route: routing context of the encoder, which says to which task a row belongs.
+        route: routing context of the encoder, which has the task of each row.
     """
 
     def __init__(
@@ -100,11 +102,11 @@ class LoraLinear(nn.Module):
     ) -> None:
         super().__init__()
 
-        def make(rank: int) -> LowRank:
-            return LowRank(inputs=base.in_features, outputs=base.out_features, rank=rank, scale=alpha / rank)
+        def new_adapter(rank: int) -> LowRank:
+            return LowRank(in_features=base.in_features, out_features=base.out_features, rank=rank, scale=alpha / rank)
 
-        self.base, self.shared = base, make(rank)
-        self.by_task = TaskRouted(TaskModuleDict(tasks, lambda: make(task_rank)), route=route)
+        self.base, self.shared = base, new_adapter(rank)
+        self.by_task = TaskRouted(TaskModuleDict(tasks, lambda: new_adapter(task_rank)), route=route)
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.base(x) + self.shared(x) + self.by_task(x)
@@ -117,13 +119,13 @@ class LoraLinear(nn.Module):
         return self.shared, adapter
 
     def combined(self, task: str) -> tuple[Tensor, Tensor]:
-        """Return both adapters of a task as one of rank r + r_t.
+        """Return the shared and the task-specific adapter as a single adapter of rank r + r_t.
 
         Args:
             task: name of the task.
 
         Returns:
-            A, ``[r + r_t, inputs]``, and B with the scale included, ``[outputs, r + r_t]``.
+            A, ``[r + r_t, in_features]``, and B with the scale included, ``[out_features, r + r_t]``.
         """
         adapters = self.adapters(task)
         down = torch.cat([adapter.down for adapter in adapters])
@@ -133,10 +135,10 @@ class LoraLinear(nn.Module):
     def merged(self, task: str) -> nn.Linear:
         """Return a linear layer with the adapters of a task merged into its weight."""
         down, up = self.combined(task)
-        plain = nn.Linear(self.base.in_features, self.base.out_features, bias=False, device="meta")
+        merged = nn.Linear(self.base.in_features, self.base.out_features, bias=False, device="meta")
         added = (up.double() @ down.double()).to(self.base.weight.dtype)
-        plain.weight, plain.bias = nn.Parameter(self.base.weight + added), self.base.bias
-        return plain
+        merged.weight, merged.bias = nn.Parameter(self.base.weight + added), self.base.bias
+        return merged
 
 
 @SHARINGS.register("lora", LoraOptions)
@@ -151,7 +153,7 @@ class Lora(RoutedSharing):
         alpha: scaling; the output of an adapter is multiplied by alpha / rank, > 0.
 
     Raises:
-        ModelError: the encoder has no list of layers that can be adapted one by one.
+        ModelError: the architecture is not supported (see `nlpmtl.model.architectures`).
     """
 
     def __init__(
@@ -163,7 +165,7 @@ class Lora(RoutedSharing):
         check_shared(0, layers=len(layers), encoder=encoder)
         for index, layer in enumerate(layers):
             for name, linear in list(layer.named_modules()):
-                if isinstance(linear, nn.Linear) and not name.endswith(self.architecture.row_independent):
+                if isinstance(linear, nn.Linear) and not name.endswith(self.architecture.position_projections):
                     adapted = LoraLinear(
                         linear, tasks=tasks, rank=rank, task_rank=task_rank, alpha=alpha, route=self.route
                     )
@@ -177,11 +179,11 @@ class Lora(RoutedSharing):
                 return
             linear.shared.reset(init_seed(seed, 2 * number))
             for task in self.tasks:
-                # The same values for all tasks, so that their order does not matter.
+                # The same values for all tasks, so that the result does not depend on the order of the tasks.
                 linear.adapters(task)[1].reset(init_seed(seed, 2 * number + 1))
 
     def adapted(self) -> Iterator[tuple[str, LoraLinear]]:
-        """Yield each linear layer with adapters, after its name in the original encoder."""
+        """Yield the name in the original encoder and the module of each layer with adapters."""
         for name, module in self.encoder.named_modules():
             if isinstance(module, LoraLinear):
                 yield _original_name(name, self.architecture.layers), module
@@ -204,14 +206,14 @@ class Lora(RoutedSharing):
 def _merge(layer: nn.Module, task: str) -> nn.Module:
     """Return a copy of the original layer with the adapters of a task merged into its weights."""
     assert isinstance(layer, SharedLayer)
-    plain = clone_layer(layer.layer)
-    for name, module in list(plain.named_modules()):
+    merged = clone_layer(layer.layer)
+    for name, module in list(merged.named_modules()):
         if isinstance(module, LoraLinear):
-            plain.set_submodule(name, module.merged(task))
-    return plain
+            merged.set_submodule(name, module.merged(task))
+    return merged
 
 
 def _original_name(name: str, layers: str) -> str:
-    """Return the name of a module in the original encoder, whose layers are not wrapped."""
+    """Return a module's name in the encoder before its layers were wrapped."""
     number, _, inside = name.removeprefix(f"{layers}.").partition(".layer.")
     return f"{layers}.{number}.{inside}"

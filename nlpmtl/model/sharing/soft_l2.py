@@ -51,7 +51,7 @@ class SoftL2(Layers):
         strength: weight λ of the penalty, ≥ 0.
 
     Raises:
-        ModelError: all layers would be shared, or the encoder's layers cannot be copied one by one.
+        ModelError: all layers would be shared, or the architecture is not supported.
     """
 
     def __init__(self, *, encoder: PreTrainedModel, tasks: tuple[str, ...], shared: int, strength: float) -> None:

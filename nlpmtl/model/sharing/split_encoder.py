@@ -51,7 +51,7 @@ class Layers(RoutedSharing):
         shared: number of shared layers, from 0 to all but one; None: half of the layers.
 
     Raises:
-        ModelError: all layers would be shared, or the encoder's layers cannot be copied one by one.
+        ModelError: all layers would be shared, or the architecture is not supported.
     """
 
     def __init__(self, *, encoder: PreTrainedModel, tasks: tuple[str, ...], shared: int | None) -> None:

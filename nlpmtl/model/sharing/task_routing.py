@@ -32,12 +32,12 @@ class TaskModuleDict(nn.ModuleDict):
 
     Args:
         tasks: names of the tasks.
-        make: returns a new module; called once per task.
+        new_module: returns a new module; called once per task.
     """
 
-    def __init__(self, tasks: Iterable[str], make: Callable[[], nn.Module]) -> None:
+    def __init__(self, tasks: Iterable[str], new_module: Callable[[], nn.Module]) -> None:
         # The suffix allows tasks with names that ModuleDict reserves, such as `type`.
-        super().__init__({f"{task}_own": make() for task in tasks})
+        super().__init__({f"{task}_own": new_module() for task in tasks})
 
     def of(self, task: str) -> nn.Module:
         """Return the module of a task."""

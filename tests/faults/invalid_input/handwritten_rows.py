@@ -82,7 +82,7 @@ def _deep(levels: int) -> bytes:
 
 _TEXT = b'{"label": "x", "text": '
 _LABEL = b'{"text": "a", "label": '
-_NO_ROW = ": no rows: all"
+_NO_ROW = ": no valid rows: all"
 _NOTHING = parquet(text=pa.array([], pa.string()), label=pa.array([], pa.string()))
 
 
