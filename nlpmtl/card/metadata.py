@@ -13,7 +13,7 @@ from nlpmtl.card.card_data import CardData, CardDataset
 
 LOAD_FROM_DIRECTORY = 'from_pretrained(".")'
 """The code in a card that loads the model; the id of its repository replaces the directory when it is pushed."""
-_METRICS = {"macro_f1": "f1", "micro_f1": "f1", "span_f1": "f1", "token_accuracy": "accuracy"}
+_METRICS = {"macro_f1": "f1", "micro_f1": "f1", "span_f1": "f1", "squad_f1": "f1", "token_accuracy": "accuracy"}
 """Names of our metrics on the Hub, where they differ."""
 _LOCAL = "local"
 """Dataset id of data that are not from the Hub."""

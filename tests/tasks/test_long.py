@@ -79,11 +79,11 @@ def window_logits(predictor: Predictor, task: str, text: str, pair: str | None =
         ids, segments = inputs
         with torch.no_grad():
             logits.append(predictor.model(ids, token_type_ids=segments)[task][0].double().numpy())  # type: ignore[operator]
-    assert len(logits) > 2
     return np.stack(logits)
 
 
 def test_predictions_combine_the_logits_of_the_windows(predictor: Predictor) -> None:
+    assert len(window_logits(predictor, "topic", LONG)) > 2
     predicted = predictor.predict_all(LONG, all_scores=True)
     assert {"truncated" in predicted[task] for task in TASKS if task != "short"} == {False}
     assert predicted["short"]["truncated"] is True
@@ -143,6 +143,23 @@ def test_a_row_is_one_item_of_the_loss(trained: Trained, tmp_path: Path) -> None
     together = batch_losses(model, batch, loaded.tasks)["topic"].loss
     alone = [batch_losses(model, collate([row], tasks=["topic"]), loaded.tasks)["topic"].loss for row in picked]
     assert float(together.detach()) == pytest.approx(sum(float(loss.detach()) for loss in alone), rel=1e-9)
+
+
+@pytest.mark.parametrize(("task", "combine"), [("topic", np.mean), ("mood", np.max)])
+def test_the_loss_is_that_of_the_combined_logits(task: str, combine: Any, trained: Trained) -> None:
+    predictor = Predictor.from_pretrained(trained.model_dir, dtype=torch.float64)
+    model = predictor.model
+    assert isinstance(model, MultiTaskModel)
+    loaded = load_task_datasets(load_config(trained.run).datasets, tokenizer=predictor.tokenizer, max_length=LENGTH)
+    datasets = list(loaded.splits["train"].values())
+    collate = Collator(datasets, pad=predictor.tokenizer.pad_token_id, types=True)
+    lengths = np.where(datasets[0].labels[task].labelled, datasets[0].sequences_of(task).lengths, 0)
+    row = int(lengths.argmax())
+    example = datasets[0].example(row, task)
+    probabilities = softmax(combine(window_logits(predictor, task, example.text), axis=0))
+    expected = -np.log(probabilities[loaded.tasks[task].labels.index(example.labels["label"])])
+    loss = batch_losses(model, collate([(0, row)], tasks=[task]), loaded.tasks)[task].loss
+    assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-6)
 
 
 @pytest.mark.slow

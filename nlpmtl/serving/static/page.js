@@ -329,8 +329,8 @@ async function predict() {
   const milliseconds = performance.now() - start;
   const predictions = Object.assign({}, ...results);
   const predicted = Object.keys(tasks).filter((task) => task in predictions);
-  const shown = (task) => (tasks[task].input === "pair" ? byId("pair").value : text);
-  byId("predictions").replaceChildren(...predicted.map((task) => card(task, predictions[task], shown(task))));
+  const lastText = (task) => (tasks[task].input === "pair" ? byId("pair").value : text);
+  byId("predictions").replaceChildren(...predicted.map((task) => card(task, predictions[task], lastText(task))));
   const time = milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
   const requests = sent.length > 1 ? `${count(sent.length, "request")}, ` : "";
   byId("summary").textContent = `${count(predicted.length, "task")}, ${requests}${time} from request to response`;
