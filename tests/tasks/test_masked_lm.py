@@ -16,11 +16,13 @@ import nlpmtl
 from nlpmtl import ConfigError, Predictor
 from nlpmtl.config import parse_run
 from nlpmtl.data import Collator, Example, Input, Targets, TokenSequence
+from nlpmtl.evaluation import Predictions
 from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, batch_losses, load_encoder
 from nlpmtl.task_datasets import load_task_datasets
 from nlpmtl.tasks import MaskedLM, task_from_config
 from nlpmtl.training import build_optimizer
+from nlpmtl.training.fsdp import apply_fsdp
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.tiny import make_rows, metrics, read_json, train_tiny, weights, write_encoder, write_rows, write_tokenizer
 
@@ -328,6 +330,17 @@ def test_a_frozen_head_does_not_freeze_the_encoder(trained: Any, tmp_path: Path)
     model = MultiTaskModel.from_encoder(encoder, tasks=[topic], sharing={"kind": "hard"}, input_length=24, seed=0)
     assert model.sharing.encoder.get_input_embeddings().weight.requires_grad
     assert not model.head("mlm").model.get_parameter("cls.predictions.bias").requires_grad
+
+
+def test_a_head_that_shares_parameters_with_the_encoder_is_refused_with_fsdp(trained: Any) -> None:
+    model, _ = load_model(str(trained.model_dir))
+    with pytest.raises(ConfigError, match="the head of its type, 'masked_lm', shares parameters with it"):
+        apply_fsdp(model, device=torch.device("cpu"))
+
+
+def test_losses_without_predictions_go_through_json() -> None:
+    predictions = Predictions([], predicted=[None, None], gold=[None, None], losses=[1.5, 2.0], items=[1.0, 2.0])
+    assert Predictions.from_json(predictions.to_json()) == predictions
 
 
 def test_an_architecture_without_masked_lm_in_transformers_is_refused(tmp_path: Path) -> None:
