@@ -256,12 +256,11 @@ class PartialTags(Tags):
         cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None
     ) -> list[str | None]:
         if not isinstance(value, list | tuple):
-            return list(_to_tags(value, names, words))
-        known = [i for i, tag in enumerate(value) if tag is not None and tag != UNKNOWN_TAG]
-        tags = dict(zip(known, _to_tags([value[i] for i in known], names, None), strict=True))
-        if words is not None and len(value) != len(words):
-            raise ValueError(f"one tag per word was expected: {len(value)} tags for {len(words)} words")
-        return [tags.get(i) for i in range(len(value))]
+            raise ValueError("a list of tags was expected")
+        is_known = [tag is not None and tag != UNKNOWN_TAG for tag in value]
+        filler = next((tag for tag, known in zip(value, is_known, strict=True) if known), "O" if names is None else 0)
+        tags = _to_tags([tag if known else filler for tag, known in zip(value, is_known, strict=True)], names, words)
+        return [tag if known else None for tag, known in zip(tags, is_known, strict=True)]
 
 
 @COLUMN_TYPES.register("flag")

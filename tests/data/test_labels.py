@@ -128,3 +128,20 @@ def test_tags() -> None:
 def test_invalid_tags(value: Any, names: Any, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         to_label(value, type="tags", names=names, words=["Ada", "sings"])
+
+
+def test_tags_that_may_be_missing() -> None:
+    words = ["Ada", "sings", "here"]
+    assert to_label(["B-PER", None, "_"], type="partial_tags", words=words) == ["B-PER", None, None]
+    assert to_label(["_", None, "_"], type="partial_tags", words=words) == [None, None, None]
+    assert to_label([None, 1, 0], type="partial_tags", names=NAMES, words=words) == [None, "yes", "no"]
+    assert to_label([None] * 3, type="partial_tags", names=NAMES, words=words) == [None] * 3
+    assert to_label(None, type="partial_tags", words=words) is None
+    for value, rule in (
+        ("O", "a list of tags was expected"),
+        ([None, "O"], "one tag per word was expected: 2 tags for 3"),
+        ([None, "O", 1], "tag 3 is not a string"),
+        ([None, "O", "\ud800"], "tag 3: not valid Unicode"),
+    ):
+        with pytest.raises(ValueError, match=rule):
+            to_label(value, type="partial_tags", words=words)

@@ -10,6 +10,7 @@ import pytest
 from nlpmtl.data import Example, TokenSequence, WordSplitting, to_input, tokenize_text_inputs, without_truncation
 from nlpmtl.tasks.span_units import Units, find_units
 from tests.tiny import write_tokenizer
+from tests.tiny_tokenizers import TOKENIZERS
 
 
 def sequence(offsets: list[list[int]]) -> TokenSequence:
@@ -64,3 +65,34 @@ def test_no_token(offsets: list[list[int]]) -> None:
     for by_word in (False, True):
         assert as_lists(find_units(Example(to_input("")), sequence(offsets), by_word=by_word)) == [[]] * 4
     assert as_lists(find_units(Example(to_input("")), TokenSequence(np.arange(2)), by_word=False)) == [[]] * 4
+
+
+TEXTS = ["ada's lamp, in  turin: good!", "a😀b été naïve", "  good film ", "ada lives in turin and rome " * 3]
+
+
+@pytest.mark.parametrize("name", sorted(TOKENIZERS))
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("stride", [None, "half"])
+def test_units_of_real_tokenizers(name: str, text: str, stride: Any) -> None:
+    """Units of tokens follow each other, without spaces at their ends; a word has all of its tokens."""
+    tokenizer = without_truncation(TOKENIZERS[name]())
+    words = text.split()
+    inputs = {False: to_input(text), True: to_input({"words": words})}
+    for by_word, value in inputs.items():
+        example = Example(value)
+        requested = example.text_input(words=by_word, stride=stride, offsets=True)
+        tokenized = tokenize_text_inputs(tokenizer, [requested], max_length=12 if stride else 200)
+        found: set[tuple[int, int]] = set()
+        for sequence in tokenized.sequences(np.arange(len(tokenized.tokens.ids))):
+            units = find_units(example, sequence, by_word=by_word)
+            assert (units.start[1:] >= units.end[:-1]).all()
+            assert (units.first <= units.last).all()
+            parts = [example.text[start:end] for start, end in zip(units.start, units.end, strict=True)]
+            assert all(part and part == part.strip() for part in parts)
+            assert not by_word or set(parts) <= set(words)
+            for index, (start, end) in enumerate(zip(units.start.tolist(), units.end.tolist(), strict=True)):
+                assert units.locate(start, end) == (index, index)
+            found.update(zip(units.start.tolist(), units.end.tolist(), strict=True))
+        covered = {place for start, end in found for place in range(start, end)}
+        unknown = {place for place, mark in enumerate(example.text) if mark.isspace()}
+        assert covered | unknown == set(range(len(example.text))), "every character is in a unit"
