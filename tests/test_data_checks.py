@@ -76,7 +76,7 @@ def test_valid_data_passes(tmp_path: Path) -> None:
             lambda path: ROWS,
             topic(metrics=["span_f1"]),
             ConfigError,
-            "'span_f1' scores predictions of type tags, found label",
+            "'span_f1' scores predictions of type spans or tags, found label",
         ),
         (
             lambda path: ROWS,

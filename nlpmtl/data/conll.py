@@ -134,11 +134,9 @@ def format_conllu(words: Sequence[Mapping[str, Any]], *, number: int) -> str:
         number: number of the sentence.
 
     Example:
-        >>> print(format_conllu([{"form": "Go", "start": 0, "end": 2, "head": 0, "deprel": "root"}], number=1), end="")
-        # sent_id = 1
-        # text = Go
-        1	Go	_	_	_	_	0	root	_	_
-        <BLANKLINE>
+        >>> word = {"form": "Go", "start": 0, "end": 2, "head": 0, "deprel": "root"}
+        >>> format_conllu([word], number=1).splitlines()[2].split()
+        ['1', 'Go', '_', '_', '_', '_', '0', 'root', '_', '_']
     """
     lines, text = [], ""
     for index, word in enumerate(words, 1):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,6 +18,7 @@ from nlpmtl.data.source import SplitSource, find_splits
 from nlpmtl.data.splitting import hold_out, subsample
 from nlpmtl.data.validation import ParseContext, ValidationIssues, validate_rows
 from nlpmtl.errors import ConfigError, DataError, did_you_mean
+from nlpmtl.strict_json import dumps
 
 _ROWS_PER_BATCH = 1000
 
@@ -194,7 +194,7 @@ def _fingerprint_texts(readers: Sequence[DatasetReader], split: str) -> str | No
         parts.append(
             [fingerprint, reader.validation_fraction, reader.limit.get(split), reader.input.model_dump(), settings]
         )
-    return json.dumps(parts)
+    return dumps(parts)
 
 
 def _hold_out(examples: Examples, *, fraction: float) -> tuple[Examples, Examples]:

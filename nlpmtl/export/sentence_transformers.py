@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from nlpmtl.fs import apply_umask, write_json
 from nlpmtl.heads import EmbeddingHead, HeadInputs
 from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.model import MultiTaskModel
+from nlpmtl.strict_json import dumps
 
 _TOLERANCE = 1e-5
 _MODULES = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
@@ -75,7 +75,7 @@ def _write_modules(directory: Path, *, width: int, mode: str, length: int) -> No
         {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{name}"}
         for i, (path, name) in enumerate(_MODULES)
     ]
-    (directory / "modules.json").write_text(json.dumps(modules, indent=2) + "\n", encoding="utf-8")
+    (directory / "modules.json").write_text(dumps(modules, indent=2) + "\n", encoding="utf-8")
     for path, _ in _MODULES[1:]:
         (directory / path).mkdir()
     modes = {f"pooling_mode_{other}": other == mode for other in _MODES.values()}

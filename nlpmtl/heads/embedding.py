@@ -10,8 +10,8 @@ Example:
     >>> import torch
     >>> from nlpmtl.heads import EmbeddingHead, HeadInputs
     >>> hidden, mask = torch.tensor([[[0.0, 3.0], [6.0, 5.0]]]), torch.ones(1, 2)
-    >>> EmbeddingHead(width=2, pooling="mean")(HeadInputs(hidden, mask))["embedding"].round(decimals=1).tolist()
-    [[0.6, 0.8]]
+    >>> EmbeddingHead(width=2, pooling="mean")(HeadInputs(hidden, mask))["embedding"]
+    tensor([[0.6000, 0.8000]])
 """
 
 from __future__ import annotations

@@ -83,13 +83,13 @@ def _find_texts(findings: Mapping[str, Finding], table: Table) -> dict[str, str]
     return {"text": _best_text(texts, table)} if texts else {}
 
 
-def are_similar(inputs: Mapping[str, str]) -> bool:
+def are_similar(inputs: Mapping[str, ColumnNames]) -> bool:
     """Return whether the columns of an input are named like a pair of similar texts.
 
     >>> are_similar({"text": "Query", "pair": "passage"})
     True
     """
-    return (inputs.get("text", "").strip().casefold(), inputs.get("pair", "").strip().casefold()) in _SIMILAR
+    return (str(inputs.get("text")).strip().casefold(), str(inputs.get("pair")).strip().casefold()) in _SIMILAR
 
 
 def _find_pair(columns: list[str]) -> tuple[str, str] | None:

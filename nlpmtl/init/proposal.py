@@ -186,7 +186,7 @@ def _find_tasks(findings: Mapping[str, Finding], overrides: Sequence[Override], 
     return tasks
 
 
-def _without_labels(inputs: Mapping[str, str]) -> list[TaskProposal]:
+def _without_labels(inputs: Mapping[str, ColumnNames]) -> list[TaskProposal]:
     """Return the task of a dataset without label columns: an embedding of similar texts, or none."""
     if not are_similar(inputs):
         return []

@@ -8,7 +8,7 @@ Example:
     >>> from nlpmtl.metrics import PearsonSpearman
     >>> predictions, references = [1.0, 2.0, 3.0, 10.0], [1.0, 2.0, 3.0, 4.0]
     >>> round(PearsonSpearman().compute(predictions=predictions, references=references)["pearson_spearman"], 3)
-    0.942
+    0.943
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ COMMAND_LINE = {
         "--encoding NAME",
         "--header NAME,…",
         "--all-scores",
+        "--conllu",
         "--output F.csv|F.tsv|F.jsonl|F.parquet",
         "--overwrite",
         "--revision REVISION",
@@ -71,7 +72,7 @@ COMMAND_LINE = {
     "export": [
         "MODEL",
         "--output DIR",
-        "--to transformers|onnx",
+        "--to transformers|onnx|sentence-transformers",
         "--task TASK...",
         "--device auto|cpu|cuda|cuda:N|mps",
         "--dtype fp32|bf16|int8",

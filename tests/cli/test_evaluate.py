@@ -35,6 +35,7 @@ def test_a_table_of_a_dataset_file(
     assert result.exit_code == 0
     rows = [line.split() for line in result.stdout.splitlines()]
     assert [row[:2] + row[3:] for row in rows if row[:1] == ["kinds"]] == [
+        ["kinds", "micro_macro_f1", "20"],
         ["kinds", "micro_f1", "20"],
         ["kinds", "macro_f1", "20"],
         ["kinds", "score", "20"],

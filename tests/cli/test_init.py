@@ -188,13 +188,12 @@ def test_existing_files_are_kept(directory: Path, run_cli: RunCli) -> None:
 
 def test_a_dataset_without_labels_is_left_out(directory: Path, run_cli: RunCli) -> None:
     write_csv(Path("reviews.csv"))
-    Path("pairs.csv").write_text("source,target\n" + "".join(f"a text {n},ein Text {n}\n" for n in range(9)))
-    result = run_cli("init", "reviews.csv", "pairs.csv")
+    Path("texts.csv").write_text("text\n" + "".join(f"This is text number {n}.\n" for n in range(9)))
+    result = run_cli("init", "reviews.csv", "texts.csv")
     assert result.exit_code == 0
-    assert "pairs: no column can be a label, so no dataset file is written" in result.stderr
-    assert "text generation is not built in" in result.stdout
-    assert not Path("pairs.toml").exists()
-    result = run_cli("init", "pairs.csv", "--force")
+    assert "texts: no column can be a label, so no dataset file is written" in result.stderr
+    assert not Path("texts.toml").exists()
+    result = run_cli("init", "texts.csv", "--force")
     assert result.exit_code == 2
     assert "nothing to train on: choose a column with --task NAME=COLUMN:KIND" in result.stderr
 

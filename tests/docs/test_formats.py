@@ -170,6 +170,8 @@ def _predictions(model: Path, root: Path) -> dict[str, list[dict[str, Any]]]:
             task.threshold = task.relation_threshold = 0.0  # so that there are spans and relations
     texts = ["Ada lives in Turin.", "Ada " * 100]
     predictions = [*predictor.predict_all(texts, all_scores=True), predictor.predict_all(("a cat", "a dog"))]
+    choices = {"text": "a cat", "choices": ["a lamp", "the kettle sings"]}
+    by_name = [predictor.predict_all(choices, tasks=["multiple_choice", "ranking"], all_scores=True)]
     spans = [span for row in predictions for span in row.get("places", [])]
     spans += predictor.predict(texts[0], task="places", aggregation_strategy="none")
     rows = write_rows(root / "rows.jsonl", [{"text": texts[0]}, {"text": "a cat", "pair": "a dog"}, {"text": None}])
@@ -178,14 +180,19 @@ def _predictions(model: Path, root: Path) -> dict[str, list[dict[str, Any]]]:
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     return {
-        **{heading: _of_kinds(heading.split(", "), predictions, predictor) for heading in (LABELS, *KINDS)},
+        **{
+            heading: _of_kinds(heading.split(", "), [*predictions, *by_name], predictor)
+            for heading in (LABELS, *(KINDS.keys() - {"embedding"}))
+        },
         "labeling": spans,
         "nlpmtl predict": _read_lines(output),
     }
 
 
 def _of_kinds(kinds: list[str], predictions: list[dict[str, Any]], predictor: nlpmtl.Predictor) -> list[Any]:
-    return [value for row in predictions for task, value in row.items() if predictor.tasks[task].kind in kinds]
+    """Return the predictions of these types; of a list, its objects."""
+    values = [value for row in predictions for task, value in row.items() if predictor.tasks[task].kind in kinds]
+    return [item for value in values for item in (value if isinstance(value, list) else [value])]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def test_predictions_of_both(client: Client, predictor: Predictor) -> None:
         "input": "text",
         "labels": [],
         "extra_inputs": ["negatives"],
+        "text_lists": ["negatives"],
     }
 
 
