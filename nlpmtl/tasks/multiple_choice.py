@@ -16,6 +16,7 @@ References:
 from __future__ import annotations
 
 import math
+import string
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -122,8 +123,8 @@ def find_choice(value: Any, choices: Sequence[str]) -> int:
     index = None
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         index = whole_number(str(value))
-    if index is None and isinstance(value, str) and len(value) == 1 and "A" <= value.upper() <= "Z":
-        index = ord(value.upper()) - ord("A")
+    if index is None and isinstance(value, str) and len(value) == 1 and value in string.ascii_letters:
+        index = string.ascii_lowercase.index(value.lower())
     if index is None or not 0 <= index < len(choices):
         raise ValueError(
             f"the text of one of the {len(choices)} choices, or its index, counted from 0 to {len(choices) - 1}, was "

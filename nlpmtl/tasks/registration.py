@@ -49,7 +49,7 @@ def check_task_type(cls: type[TaskFields], *, base: type[TaskFields], keys: Set[
         problems += _unknown_types(attribute, getattr(cls, attribute).values())
     problems += [
         f"`any_of` contains {key!r}, which is not in `columns`"
-        for key in sorted(getattr(cls, "any_of", frozenset()) - cls.columns.keys())
+        for key in sorted(vars(cls).get("any_of", frozenset()) - cls.columns.keys())
     ]
     if problems:
         raise ConfigError(f"task type {cls.__module__}.{cls.__qualname__}: {'; '.join(problems)}")

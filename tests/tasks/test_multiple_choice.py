@@ -68,7 +68,7 @@ def test_a_label_is_a_text_or_an_index_or_a_letter(value: object, index: int) ->
     assert find_choice(value, CHOICES) == index
 
 
-@pytest.mark.parametrize("value", [4, -1, "E", "a fish", "", True, 1.5, None, ["a cat"], "AB"])
+@pytest.mark.parametrize("value", [4, -1, "E", "ß", "a fish", "", True, 1.5, None, ["a cat"], "AB"])
 def test_other_labels_are_refused(value: object) -> None:
     with pytest.raises(ValueError, match="the text of one of the 4 choices, or its index, counted from 0 to 3"):
         find_choice(value, CHOICES)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,7 +24,7 @@ from nlpmtl.inference.task_inputs import InputReader
 from nlpmtl.model import weighted_losses
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
 from nlpmtl.task_datasets import load_task_datasets
-from nlpmtl.tasks import ExampleOutputs, OutputOptions, Prediction, Task, decode_all
+from nlpmtl.tasks import Classification, ExampleOutputs, OutputOptions, Prediction, Task, decode_all
 from tests.tiny_tokenizers import token
 
 
@@ -95,6 +96,21 @@ def test_a_broken_class_is_refused_when_it_is_registered(members: dict[str, Any]
     values = {"kind": "broken", "__module__": __name__, "__annotations__": annotations, **members}
     with pytest.raises(ConfigError, match=message):
         TASKS.register("broken")(type("Broken", (Complete,), values))
+
+
+def test_a_subclass_may_read_other_columns_than_its_base() -> None:
+    """It inherits `any_of`, some of whose keys it does not have."""
+
+    class Fewer(Classification):
+        kind = "fewer"
+        columns: ClassVar[Mapping[str, str]] = {"label": "class"}
+
+    assert Fewer.any_of == {"label", "soft"}
+    options = Fewer.options_model()
+    assert "soft" not in options.model_fields
+    assert options.model_validate({"kind": "fewer", "label": "y"}).label_columns == {"label": ("y",)}
+    with pytest.raises(ValidationError, match='label\n  this key is missing; write label = "…"'):
+        options.model_validate({"kind": "fewer"})
 
 
 def test_missing_methods_are_named_when_it_is_registered() -> None:
