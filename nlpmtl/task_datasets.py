@@ -343,7 +343,10 @@ def _input_columns(task: str, datasets: Mapping[str, DatasetConfig]) -> list[dic
     inputs = []
     for dataset in datasets.values():
         if task in dataset.tasks:
-            others = dataset.input.extra.keys() - dataset.tasks[task].task_type.extra_inputs.keys()
+            type_ = dataset.tasks[task].task_type
+            others = dataset.input.extra.keys() - type_.extra_inputs.keys()
+            if type_.embeds:  # it predicts for the text alone
+                others |= {"pair", *type_.extra_inputs}
             columns = dataset.input.model_dump(exclude_none=True)
             inputs.append({key: column for key, column in columns.items() if key not in others})
     return [columns for i, columns in enumerate(inputs) if columns not in inputs[:i]]

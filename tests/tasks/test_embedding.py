@@ -204,7 +204,7 @@ def run_of(directory: Path, objective: str, **options: Any) -> dict[str, Any]:
         "tasks": {"vector": {"kind": "embedding", **keys, **options}},
     }
     encoder = {"name": str(write_encoder(directory / "encoder", dropout=0.0)), "max_length": 24}
-    train = {"steps": 30, "batch_size": 10, "lr": 2e-3, "micro_tokens": 64}
+    train = {"steps": 24, "batch_size": 10, "lr": 2e-3, "micro_tokens": 64}
     return {"output": str(directory / objective), "encoder": encoder, "datasets": {"rows": dataset}, "train": train}
 
 
@@ -245,6 +245,13 @@ def test_predictions_are_unit_vectors_of_single_texts(models: dict[str, tuple[Pa
         assert predictor.predict_all("ada")["vector"] == pytest.approx(predictor.predict("ada", task="vector"))
         with pytest.raises(ConfigError, match="task 'vector' reads a single text, and was given a pair"):
             predictor.predict(("ada", "turin"), task="vector")
+
+
+def test_a_row_of_the_training_data_is_read_as_its_text(models: dict[str, tuple[Path, dict[str, Any]]]) -> None:
+    for objective, (directory, _) in models.items():
+        predictor, row = Predictor.from_pretrained(directory), rows_of(objective)[0]
+        assert predictor.tasks["vector"].input_columns == ({"text": "text"},), "neither its pair nor its negatives"
+        assert predictor.predict(row, task="vector") == pytest.approx(predictor.predict(row["text"], task="vector"))
 
 
 def test_the_export_for_sentence_transformers(models: dict[str, tuple[Path, dict[str, Any]]], tmp_path: Path) -> None:

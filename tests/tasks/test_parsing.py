@@ -248,7 +248,7 @@ def run_of(directory: Path, rows: Any, **options: Any) -> dict[str, Any]:
         "tasks": {"tree": {"kind": "parsing", "heads": "heads", "deprels": "deprels", **options}},
     }
     encoder = {"name": str(write_encoder(directory / "encoder", dropout=0.0)), "max_length": 24}
-    train = {"steps": 60, "batch_size": 8, "lr": 3e-3, "head_lr": 3e-3}
+    train = {"steps": 50, "batch_size": 8, "lr": 3e-3, "head_lr": 3e-3}
     return {"output": str(directory / "out"), "encoder": encoder, "datasets": {"trees": dataset}, "train": train}
 
 
