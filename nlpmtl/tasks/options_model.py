@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def make_options_model(cls: type[TaskFields]) -> type[TaskOptions]:
     """Return the model of the tables of a task type in config files, made from the fields of its class."""
-    any_of = getattr(cls, "any_of", frozenset()) & cls.columns.keys()
+    any_of: frozenset[str] = getattr(cls, "any_of", frozenset()) & cls.columns.keys()
     optional = getattr(cls, "optional", frozenset()) | any_of
     base = LabelledOptions if "label" in cls.columns else TaskOptions
     keys: dict[str, Any] = {}
