@@ -13,12 +13,14 @@ import transformers
 from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
 import nlpmtl
+from benchmarks.identity_jobs import member_table
 from nlpmtl import ConfigError, Predictor
 from nlpmtl.config import parse_run
 from nlpmtl.data import Collator, Example, Input, Targets, TokenSequence
 from nlpmtl.evaluation import Predictions
 from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, batch_losses, load_encoder
+from nlpmtl.registry import SHARINGS
 from nlpmtl.task_datasets import load_task_datasets
 from nlpmtl.tasks import MaskedLM, task_from_config
 from nlpmtl.training import build_optimizer
@@ -336,6 +338,18 @@ def test_a_head_that_shares_parameters_with_the_encoder_is_refused_with_fsdp(tra
     model, _ = load_model(str(trained.model_dir))
     with pytest.raises(ConfigError, match="the head of its type, 'masked_lm', shares parameters with it"):
         apply_fsdp(model, device=torch.device("cpu"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", SHARINGS.names())
+def test_the_tied_weight_is_saved_once_with_every_sharing_scheme(scheme: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path, sharing=member_table("sharing", scheme))
+    run["train"] |= {"steps": 2, "save_every": 2}
+    trained = train_tiny(run)
+    assert not any(name.startswith("heads.") and name.endswith("decoder.weight") for name in weights(trained.model_dir))
+    model, _ = load_model(str(trained.model_dir))
+    embeddings = model.sharing.encoder.get_input_embeddings().weight
+    assert model.head("mlm").model.get_output_embeddings().weight is embeddings
 
 
 def test_losses_without_predictions_go_through_json() -> None:
