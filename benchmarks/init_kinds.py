@@ -26,14 +26,15 @@ LABELS: dict[str, dict[str, str]] = {
     "trec": {**CLASS, "label_fine": "classification"},
     "ud_ewt": {"tags": "labeling", "xpos": "labeling"},
     "wnut17": {"tags": "labeling"},
-    "ud_ewt_trees": {"upos": "labeling"},
+    "ud_ewt_trees": {"upos": "labeling", "heads": "parsing", "deprels": "parsing"},
     "xquad_en": {"answers": "question_answering"},
-    **{name: {} for name in ("codah", "tatoeba_en_zh")},
+    "codah": {"label": "multiple_choice"},
+    "tatoeba_en_zh": {"target": "generation"},
 }
-"""Dataset = its label columns with their kinds; of two datasets no kind is built in."""
+"""Dataset = its label columns with their kinds."""
 OPTIONAL = {"cola": {"source"}, "stsb": {"genre", "source"}, "codah": {"category"}}
 """Further columns that may be proposed as classes."""
-CONLLU = {"tags": "upos"}
+CONLLU = {"tags": "upos", "heads": "head", "deprels": "deprel"}
 """Columns that CoNLL-U calls otherwise."""
 
 
