@@ -13,7 +13,8 @@ train the same runs on this machine, on the CPU with one thread, each version in
 - `quickstart`: the shipped run file, if its encoder's package is installed.
 
 Compared are the dtype, shape and bytes of every tensor in the model directory and in the last checkpoint, the JSON of
-all predictions with all scores, and the values in `scores.json`. Each difference is listed, and the exit code is 1.
+all predictions with all scores, and the values in `scores.json` of BASE, since later versions have more metrics. Each
+difference is listed, and the exit code is 1.
 
 A BASE that sums losses over a batch instead of per example is patched (`identity_losses.patch`) in the jobs whose
 weighting or sampler reads losses, `identity_jobs.READ_LOSSES`: a sum in another order may differ in its last bit.

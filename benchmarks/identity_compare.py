@@ -64,10 +64,12 @@ def compare_runs(job: str, base: Path, current: Path, *, renamed: Mapping[str, s
         return Comparison(job, (), tuple(f"{n}: {f}" for n, f in zip(names, failures, strict=True) if f))
     counts: list[Count] = []
     differences: list[str] = []
+    scores = _scores(base)
+    known = {key: value for key, value in _scores(current).items() if key in scores}  # later versions have more metrics
     for sort, (count, lines) in {
         "tensors": _compare_tensors(base, current, renamed=renamed),
         "predictions": _compare_texts(_predictions(base), _predictions(current)),
-        "scores": _compare_texts(_scores(base), _scores(current)),
+        "scores": _compare_texts(scores, known),
     }.items():
         counts.append(count)
         expected = has_model or sort == "scores"

@@ -105,6 +105,11 @@ def test_predictions_and_scores_that_differ_are_reported(tmp_path: Path) -> None
     )
 
 
+def test_further_metrics_of_a_later_version_are_no_difference(tmp_path: Path) -> None:
+    scores = {"step": 2, "tasks": {"topic": {"accuracy": 0.5, "macro_f1": 0.25}}}
+    assert compare(tmp_path, scores=scores).differences == ()
+
+
 def test_a_job_that_failed_in_one_version_or_both_is_a_difference(tmp_path: Path) -> None:
     current = write_run(tmp_path / "current")
     (current / "error.txt").write_text("Traceback\nValueError: no\n")
