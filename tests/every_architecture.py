@@ -31,14 +31,14 @@ CAUSAL: frozenset[str] = frozenset((
     "stablelm", "starcoder2", "zamba", "zamba2",
 ))
 # fmt: on
-ENCODER_DECODER = frozenset(
-    ("bart", "bigbird_pegasus", "mbart", "mt5", "mvp", "plbart", "t5", "t5gemma", "t5gemma2", "umt5")
-)
+WITHOUT_POSITION_TABLE = frozenset(("mt5", "t5", "umt5", "xlnet"))
+"""Architectures with relative positions, whose input may have any length."""
 DEPENDS_ON_BATCH = frozenset(("canine", "convbert", "fnet", "funnel", "mobilebert", "nystromformer", "yoso"))
 """Architectures whose padding leaks into other tokens."""
 NOT_OF_TOKENS: dict[str, str] = {
     "gemma3": "has no hidden_size",
     "modernvbert": "has no hidden_size",
+    "t5gemma2": "has no hidden_size",
     "perceiver": "takes inputs, not token ids",
     "qwen3_5": "has no hidden_size",
     "reformer": "does not return one hidden state per token",
