@@ -16,7 +16,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from nlpmtl.data.annotation_tools.spans import parse_span
@@ -36,13 +36,7 @@ class Spans(ColumnType):
 
     @staticmethod
     def parse(value: Any, example: Example) -> list[list[Any]]:
-        spans = []
-        for number, item in enumerate(_to_list(value, of="spans"), 1):
-            try:
-                spans.append(_parse_span(item, example))
-            except ValueError as error:
-                raise ValueError(f"span {number}: {error}") from None
-        return spans
+        return _parse_each(value, lambda item: _parse_span(item, example), name="span")
 
     @staticmethod
     def names(value: Any) -> Iterable[str]:
@@ -73,13 +67,8 @@ class Relations(ColumnType):
     @staticmethod
     def parse(value: Any, example: Example) -> list[list[Any]]:
         spans = example.labels.get("label")
-        relations = []
-        for number, item in enumerate(_to_list(value, of="relations"), 1):
-            try:
-                relations.append(_parse_relation(item, None if spans is None else len(spans)))
-            except ValueError as error:
-                raise ValueError(f"relation {number}: {error}") from None
-        return relations
+        count = None if spans is None else len(spans)
+        return _parse_each(value, lambda item: _parse_relation(item, count), name="relation")
 
     @staticmethod
     def names(value: Any) -> Iterable[str]:
@@ -104,10 +93,17 @@ def _parse_relation(item: Any, count: int | None) -> list[Any]:
     return [head, tail, label]
 
 
-def _to_list(value: Any, *, of: str) -> list[Any]:
+def _parse_each(value: Any, parse: Callable[[Any], list[Any]], *, name: str) -> list[list[Any]]:
+    """Return the parsed items of a list; an error names the item, counted from 1."""
     if not isinstance(value, list):
-        raise ValueError(f"a list of {of} was expected")
-    return value
+        raise ValueError(f"a list of {name}s was expected")
+    parsed = []
+    for number, item in enumerate(value, 1):
+        try:
+            parsed.append(parse(item))
+        except ValueError as error:
+            raise ValueError(f"{name} {number}: {error}") from None
+    return parsed
 
 
 def _check_keys(item: Any, keys: Collection[str]) -> None:

@@ -8,8 +8,8 @@ import torch
 import transformers
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
-from nlpmtl.data import without_truncation
-from nlpmtl.errors import ConfigError, ModelError, did_you_mean
+from nlpmtl.errors import ModelError
+from nlpmtl.export.parts import check_task, transformers_encoder, with_max_length
 from nlpmtl.export.readme import sentence_transformers_readme
 from nlpmtl.fs import apply_umask, write_json
 from nlpmtl.heads import EmbeddingHead, HeadInputs
@@ -47,18 +47,14 @@ def export_sentence_transformer(
         ConfigError: the model has no such task, or the directory is not empty.
         ModelError: the task has no embeddings, or no transformers encoder computes its hidden states.
     """
-    if task not in model.tasks:
-        raise ConfigError(f"this model has no task {task!r}; {did_you_mean(task, model.tasks)}")
-    encoder, head = model.sharing.standalone_encoder(task), model.head(task)
+    check_task(model, task)
+    head = model.head(task)
     if not isinstance(head, EmbeddingHead):
         raise _error(task, f"its task type, {model.tasks[task].kind!r}, does not predict embeddings")
-    if encoder is None:
-        kind = model.config.sharing["kind"]
-        raise _error(task, f"no transformers encoder computes the hidden states of sharing.kind = {kind!r}")
+    encoder = transformers_encoder(model, task=task, to_error=_error)
     if head.mode not in _MODES:
         raise _error(task, f"sentence-transformers has no pooling {head.mode!r}: train it with another `pooling`")
-    tokenizer = without_truncation(tokenizer)
-    tokenizer.model_max_length = model.config.input_length
+    tokenizer = with_max_length(tokenizer, model.config.input_length)
     with atomic_directory(directory) as part:
         encoder.save_pretrained(part)
         apply_umask(part)

@@ -12,8 +12,8 @@ import transformers
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from nlpmtl.data import without_truncation
-from nlpmtl.errors import ConfigError, ModelError, did_you_mean
+from nlpmtl.errors import ModelError
+from nlpmtl.export.parts import check_task, transformers_encoder, with_max_length
 from nlpmtl.export.readme import transformers_readme
 from nlpmtl.fs import apply_umask
 from nlpmtl.heads import Head, HeadInputs, choice_head_modules, encoder_name, sequence_head_config
@@ -53,13 +53,12 @@ def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, ta
         ConfigError: the model has no such task, or the directory is not empty.
         ModelError: no transformers model has this encoder with this head.
     """
-    if task not in model.tasks:
-        raise ConfigError(f"this model has no task {task!r}; {did_you_mean(task, model.tasks)}")
+    check_task(model, task)
     stock = model.tasks[task].stock_model()
     if stock is None:
         raise _export_error(task, model.tasks[task].stock_refusal)
     exported = _build(model, task=task, stock=stock)
-    tokenizer = _with_max_length(tokenizer, model.config.input_length)
+    tokenizer = with_max_length(tokenizer, model.config.input_length)
     with atomic_directory(directory) as part:
         exported.save_pretrained(part)
         apply_umask(part)
@@ -71,10 +70,7 @@ def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, ta
 
 def _build(model: MultiTaskModel, *, task: str, stock: StockModel) -> PreTrainedModel:
     """Return the transformers model; except for the last layer, it shares the weights of `model`."""
-    encoder, head = model.sharing.standalone_encoder(task), model.head(task)
-    if encoder is None:
-        kind = model.config.sharing["kind"]
-        raise _export_error(task, f"no transformers encoder computes the hidden states of sharing.kind = {kind!r}")
+    encoder, head = transformers_encoder(model, task=task, to_error=_export_error), model.head(task)
     _check_head(head, encoder, task=task)
     config = copy.deepcopy(encoder.config)
     config.update(_config(model.tasks[task], stock))
@@ -144,12 +140,6 @@ def _head_weights(head: Head, *, stock: StockModel, config: PretrainedConfig, pr
 
 def _shape(weights: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
     return tuple(weights[name].shape) if name in weights else None
-
-
-def _with_max_length(tokenizer: PreTrainedTokenizerBase, max_length: int) -> PreTrainedTokenizerBase:
-    tokenizer = without_truncation(tokenizer)
-    tokenizer.model_max_length = max_length
-    return tokenizer
 
 
 def _verify(
