@@ -13,7 +13,7 @@ SPHINX := $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all test-minimum lint format schemas reference docs docs-release docs-external notebooks bench bench-init bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-speed bench-exports bench-serving faults identity extras two-machines package publish clean
+.PHONY: help quickstart test test-all test-minimum lint format schemas reference docs docs-release docs-external notebooks bench bench-init bench-kinds bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-speed bench-exports bench-serving faults identity extras two-machines package publish clean
 
 help:            ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -99,6 +99,9 @@ bench-init: $(VENV)/ready   ## Kinds that nlpmtl init proposes for public datase
 
 bench-eleven: $(VENV)/ready  ## Eleven tasks in one model, compared with eleven fine-tunes (hours; DATA=folder)
 	$(BIN)/python -m benchmarks.eleven $(DATA)
+
+bench-kinds: $(VENV)/ready  ## Every task type alone, and all of them in one model (hours; DATA=folder)
+	$(BIN)/python -m benchmarks.kinds $(DATA)
 
 bench-training: $(VENV)/ready  ## Training throughput compared with the stock Trainer (minutes; DATA=folder)
 	$(BIN)/python -m benchmarks.throughput $(DATA)
