@@ -39,6 +39,7 @@ def load_inputs(
             revision=config.encoder.revision,
             sha256=config.encoder.sha256,
             attention=config.encoder.attn_implementation,
+            bidirectional=config.encoder.direction == "both",
         )
     if checkpoint is not None:  # earlier versions did not record it, and used the pooling of the architecture
         encoder = replace(encoder, pooling=read_state(checkpoint).get("pooling"))

@@ -51,6 +51,9 @@ class EncoderConfig(StrictModel):
     """Attention implementation of transformers: "sdpa", "eager", "flash_attention_2", …; default: packed attention
     without padding for training on a CPU or in bf16 on a GPU, if the architecture supports it, otherwise the default
     of transformers."""
+    direction: Literal["both"] | None = None
+    """"both": each token of a decoder-only checkpoint, such as Qwen or Llama, attends to all tokens of its text, and
+    the default pooling of heads is "mean". Default: the attention of the checkpoint; a decoder-only one is refused."""
     freeze: bool = False
     """Freeze the encoder: only the heads, and parameters that the sharing scheme adds, are trained."""
     freeze_layers: int | None = Field(None, ge=0)

@@ -110,7 +110,12 @@ class Encoder:
 
 
 def load_encoder(
-    name: str, *, revision: str | None = None, sha256: str | None = None, attention: str | None = None
+    name: str,
+    *,
+    revision: str | None = None,
+    sha256: str | None = None,
+    attention: str | None = None,
+    bidirectional: bool = False,
 ) -> Encoder:
     """Load an encoder in single precision; from a multi-task model, with its tasks and heads.
 
@@ -120,6 +125,7 @@ def load_encoder(
         revision: commit, tag or branch on the Hub.
         sha256: expected SHA-256 of ``model.safetensors``, for a directory or a package.
         attention: transformers' ``attn_implementation``; None for its choice.
+        bidirectional: turn off the causal mask of a decoder-only model; its default pooling is then "mean".
 
     Raises:
         ConfigError: it cannot be loaded with this attention implementation.
@@ -144,6 +150,8 @@ def load_encoder(
                 check_pinned(path, config)
             inner = config.encoder_config if config.model_type == OWN_TYPE else config
             check_architecture(inner, name=name)
+            if bidirectional:
+                inner.is_causal = False  # it is saved with the model, and transformers reads it
             tokenizer = load_tokenizer(path, config=inner, revision=options["revision"])
             options |= {"config": config, "dtype": torch.float32}
             if attention is not None:
@@ -153,12 +161,12 @@ def load_encoder(
             check = partial(_check_pin, path, config, verified)
             check()
             if config.model_type != OWN_TYPE:
-                declared = read_sentence_pooling(path, revision=options["revision"])
+                declared = None if bidirectional else read_sentence_pooling(path, revision=options["revision"])
                 pinned = {key: options[key] for key in _PINNED if key in options}
                 encoder = replace(
                     encoder,
                     sentence_pooling=declared,
-                    pooling=declared and declared.pooling,
+                    pooling="mean" if bidirectional else declared and declared.pooling,
                     load_stock=stock_loader(path, name=name, check=check, **pinned),
                 )
     except NlpmtlError:

@@ -84,9 +84,13 @@ def check_encoder(
     except ModelError as error:
         raise ModelError(f"the encoder {name!r} ({kind}) cannot be used: {error}. {_INSTEAD}") from error
     if measured.causal:
+        if getattr(model.config, "is_causal", True):
+            advice = f'{_INSTEAD}; or write direction = "both" in [encoder], for attention to all tokens of a text'
+        else:
+            advice = f'{_INSTEAD}: direction = "both" has no effect on this architecture'
         raise ModelError(
             f"the encoder {name!r} ({kind}) has causal attention, as decoder-only language models do: no token attends "
-            f"to later tokens, so a head on the first token cannot learn. {_INSTEAD}"
+            f"to later tokens, so a head on the first token cannot learn. {advice}"
         )
     check_tokenizer(tokenizer, owner=f"the encoder {name!r}", rows=embedding_size(model))
     return measured.positions, (*_check_batches(measured, name=name, kind=kind), *_report_changes(measured, name=name))
@@ -114,7 +118,10 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, owner: str, rows: int
             "AutoTokenizer.from_pretrained(…).save_pretrained(directory)"
         )
     if tokenizer.pad_token_id is None:
-        raise ModelError(f"{owner} has no padding token in its tokenizer; batches need one")
+        raise ModelError(
+            f"{owner} has no padding token in its tokenizer, which batches need: set tokenizer.pad_token, for example "
+            "to tokenizer.eos_token, and save the tokenizer with the checkpoint (save_pretrained)"
+        )
     largest = max(vocabulary, key=vocabulary.__getitem__)
     if rows is not None and vocabulary[largest] >= rows:
         beyond = sum(i >= rows for i in vocabulary.values())

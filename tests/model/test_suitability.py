@@ -26,8 +26,11 @@ from transformers import (
     ViTModel,
 )
 
+from nlpmtl import train
 from nlpmtl.errors import ModelError
+from nlpmtl.hub import load_model
 from nlpmtl.model import load_encoder
+from nlpmtl.model.probe import measure
 from nlpmtl.preflight import check
 from tests.architectures import ARCHITECTURES, LONGEST, write_architecture
 from tests.every_architecture import (
@@ -104,6 +107,22 @@ def test_causal_attention_is_refused(name: str, config: dict[str, Any], tmp_path
 def test_bidirectional_attention_is_accepted(name: str, config: dict[str, Any], tmp_path: Path) -> None:
     encoder = load_encoder(str(write_any_architecture(name, tmp_path, **config)))
     assert encoder.notes == ()
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2", "mistral", "gemma3_text"])
+def test_a_decoder_only_model_can_attend_in_both_directions(name: str, tmp_path: Path) -> None:
+    directory = write_any_architecture(name, tmp_path)
+    with pytest.raises(ModelError, match='write direction = "both" in'):
+        load_encoder(str(directory))
+    encoder = load_encoder(str(directory), bidirectional=True)
+    assert encoder.notes == ()
+    assert encoder.default_pooling == "mean"
+
+
+def test_a_model_without_attention_remains_causal(tmp_path: Path) -> None:
+    directory = write_any_architecture("mamba", tmp_path, state_size=4)
+    with pytest.raises(ModelError, match='direction = "both" has no effect on this architecture'):
+        load_encoder(str(directory), bidirectional=True)
 
 
 @pytest.mark.parametrize("name", ["t5", "bart", "mbart", "led", "pegasus", "marian", "m2m_100"])
@@ -353,3 +372,19 @@ def test_every_architecture_works_at_its_longest_input_or_is_refused(name: str, 
     if encoder.position_limit is not None and name != "tapas":  # all later positions equal the last one
         with pytest.raises((IndexError, RuntimeError)):
             hidden(encoder, encoder.position_limit + 1)
+
+
+@pytest.mark.slow
+def test_a_decoder_only_model_is_trained_in_both_directions_and_reloaded(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run["encoder"] = {
+        "name": str(write_any_architecture("qwen3", tmp_path / "qwen3")),
+        "direction": "both",
+        "max_length": 16,
+    }
+    result = train({**run, "train": {"steps": 1}}, output=tmp_path / "run")
+    saved = json.loads((result.model_dir / "config.json").read_text())
+    assert saved["encoder_config"]["is_causal"] is False
+    assert saved["pooling"] == "mean"
+    model, tokenizer = load_model(str(result.model_dir))
+    assert not measure(model.sharing.encoder, pad=tokenizer.pad_token_id, special=tokenizer.all_special_ids).causal
