@@ -35,6 +35,7 @@ from nlpmtl.tasks.split_labels import (
     label_splits,
     target_notes,
     train_values,
+    unscored_notes,
 )
 
 TRUNCATED = "rows are longer than max_length and were truncated"
@@ -124,7 +125,7 @@ def load_task_datasets(
     encoded = compute_targets(datasets, encoded, tasks=tasks, load=load)
     check_targets(tasks, encoded.get("train", {}))
     _check_validation(tasks, encoded.get("validation", {}))
-    notes = (*load.notes, *columns.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
+    notes = (*load.notes, *columns.notes, *_notes(rows, encoded), *unscored_notes(tasks, encoded.get("validation", {})))
     notes = (*notes, *_segmented(tasks, datasets, rows), *target_notes(tasks, encoded.get("train", {})))
     notes = (*notes, *(note for task in tasks.values() for note in task.notes))
     return TaskDatasets(tasks, encoded, notes)
@@ -246,12 +247,6 @@ def _check_validation(tasks: Mapping[str, Task], validation: Mapping[str, Tokeni
                 f"{place}: task {name!r}: no label of the validation rows is in the task's list of labels, so they "
                 f"cannot be scored; found {listed}{more}; {did_you_mean(first, task.labels)}"
             )
-
-
-def _unscored(tasks: Mapping[str, Task], validation: Mapping[str, TokenizedSplit]) -> Iterator[str]:
-    for name in tasks:
-        if not any(name in rows.labels and rows.labels[name].labelled.any() for rows in validation.values()):
-            yield f"task {name!r} has no labelled validation rows: it is trained, but not scored"
 
 
 def _load(

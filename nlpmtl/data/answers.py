@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.column_types import ColumnType
-from nlpmtl.data.example import Example, TokenSequence
+from nlpmtl.data.example import Example, TokenSequence, describe_value
 from nlpmtl.data.word_alignment import Span
 from nlpmtl.errors import quote
 from nlpmtl.registry import COLUMN_TYPES
 
 _RULE = (
-    'answers were expected, as {"text": ["…"], "answer_start": [3]} or [{"start": 3, "end": 8}, …]; an empty list for '
-    "no answer, null for an unlabelled row"
+    'answers were expected, as {"text": ["…"], "answer_start": [3]}, [{"text": "…", "answer_start": 3}, …] or '
+    '[{"start": 3, "end": 8}, …]; an empty list for no answer, null for an unlabelled row'
 )
 
 
@@ -25,8 +25,8 @@ _RULE = (
 class Answers(ColumnType):
     """Answers in the second text of a pair: start and end of each in characters, ``[[start, end], …]``.
 
-    A raw value has the form of SQuAD, ``{"text": […], "answer_start": […]}``, or is a list of ``{"start", "end"}``;
-    either may be JSON text, as in the cells of a table.
+    A raw value has the form of SQuAD, ``{"text": […], "answer_start": […]}`` or a list of ``{"text",
+    "answer_start"}``, or is a list of ``{"start", "end"}``; each may be JSON text, as in the cells of a table.
     """
 
     @staticmethod
@@ -34,11 +34,11 @@ class Answers(ColumnType):
         if isinstance(value, str):
             try:
                 value = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise ValueError(_RULE) from None
         context = example.pair or ""
         if not isinstance(value, Mapping):
-            return [_check_span(item, context) for item in _to_list(value)]
+            return [_read_item(item, context) for item in _to_list(value)]
         texts, starts = (_to_list(value.get(key)) for key in ("text", "answer_start"))
         if len(texts) != len(starts):
             raise ValueError(f"`text` has {len(texts)} answers, `answer_start` has {len(starts)}")
@@ -53,12 +53,31 @@ def _to_list(value: Any) -> list[Any]:
     return list(value)
 
 
+def _to_position(value: Any, key: str) -> int:
+    """Return a position in a context; a float is one that a table with missing values had as an integer."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if type(value) is not int:
+        raise ValueError(f"{key}: a whole number was expected, found {describe_value(value)}")
+    return value
+
+
+def _read_item(item: Any, context: str) -> list[int]:
+    """Return the start and end of an answer of a list."""
+    if isinstance(item, Mapping) and {"start", "end"} <= item.keys():
+        return _check_span(item["start"], item["end"], context)
+    if isinstance(item, Mapping) and {"text", "answer_start"} <= item.keys():
+        return _find(item["text"], item["answer_start"], context)
+    raise ValueError(_RULE)
+
+
 def _find(text: Any, start: Any, context: str) -> list[int]:
     """Return the start and end of an answer, given its text and start."""
-    if not isinstance(text, str) or type(start) is not int:
+    if not isinstance(text, str):
         raise ValueError(_RULE)
     if not text.strip():
         raise ValueError("an answer is empty: write an empty list for a question without an answer")
+    start = _to_position(start, "answer_start")
     end = start + len(text)
     if start < 0 or context[start:end] != text:
         place = context.find(text)
@@ -68,13 +87,9 @@ def _find(text: Any, start: Any, context: str) -> list[int]:
     return [start, end]
 
 
-def _check_span(item: Any, context: str) -> list[int]:
+def _check_span(start: Any, end: Any, context: str) -> list[int]:
     """Return the start and end of an answer, given as ``{"start", "end"}``."""
-    if not isinstance(item, Mapping) or not {"start", "end"} <= item.keys():
-        raise ValueError(_RULE)
-    start, end = item["start"], item["end"]
-    if type(start) is not int or type(end) is not int:
-        raise ValueError(_RULE)
+    start, end = _to_position(start, "start"), _to_position(end, "end")
     if not 0 <= start < end <= len(context):
         raise ValueError(
             f"0 ≤ start < end ≤ {len(context)}, the characters of the context, was expected for an answer, found "

@@ -112,19 +112,19 @@ def join_cells(values: Iterable[Any]) -> list[Any] | None:
     >>> join_cells(["a", "b", None])
     ['a', 'b']
     """
-    cells = [None if _is_missing(value) else value for value in values]
+    cells = [None if is_missing(value) else value for value in values]
     while cells and cells[-1] is None:
         cells.pop()
     return cells or None
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """Return whether a cell is null, as sources and pandas write it: None, NaN or NA."""
     return value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ == "NAType"
 
 
 def parse_value(value: Any, example: Example, *, type: str, store: bool = False) -> Any:
-    """Return the parsed value of a raw one, for a column type by its name.
+    """Return the parsed value of a raw one, for a column type by its name; None for the JSON text "null".
 
     Args:
         value: the raw value.
@@ -140,6 +140,8 @@ def parse_value(value: Any, example: Example, *, type: str, store: bool = False)
         parsed = kind.parse(_to_lists(value), example)
         return kind.store(parsed) if store else parsed
     except ValueError:
+        if isinstance(value, str) and value.strip() == "null":  # in a cell of a table
+            return None
         raise
     except Exception as error:  # a mistake in a plugin; the caller names the row
         reason = f"{error.__class__.__name__}: {error}"

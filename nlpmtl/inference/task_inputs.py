@@ -18,6 +18,7 @@ from nlpmtl.data import (
     Example,
     WordSplitting,
     describe_value,
+    is_missing,
     join_cells,
     parse_value,
     to_input,
@@ -249,12 +250,14 @@ def _parse_extra(example: Example, types: Sequence[tuple[str, str]], *, columns:
     parsed = Example(example.input)
     for key, name in types:
         value = to_plain(example.extra[key])
-        if value is None:
+        if is_missing(value):
             continue
         try:
-            parsed = replace(parsed, extra={**parsed.extra, key: parse_value(value, parsed, type=name)})
+            value = parse_value(value, parsed, type=name)
         except ValueError as error:
             raise ValueError(f"{columns.get(key, key)}: {error}") from None
+        if value is not None:
+            parsed = replace(parsed, extra={**parsed.extra, key: value})
     return parsed
 
 

@@ -21,7 +21,7 @@ from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.multiple_choice import MultipleChoice
 from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction, decode_all
 from nlpmtl.tasks.parsing import Parsing
-from nlpmtl.tasks.pooling import PooledFields, pooling_argument
+from nlpmtl.tasks.pooling import LongTextFields, PooledFields, pooling_argument
 from nlpmtl.tasks.question_answering import QuestionAnswering
 from nlpmtl.tasks.ranking import Ranking
 from nlpmtl.tasks.regression import Regression
@@ -47,6 +47,7 @@ __all__ = [
     "LabelTask",
     "Labeling",
     "Logits",
+    "LongTextFields",
     "MaskedLM",
     "Multilabel",
     "MultipleChoice",

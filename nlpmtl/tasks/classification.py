@@ -31,7 +31,7 @@ from nlpmtl.tasks.outputs import (
     scores_type,
     softmax,
 )
-from nlpmtl.tasks.pooling import PooledFields
+from nlpmtl.tasks.pooling import LongTextFields
 from nlpmtl.tasks.reporting import ItemProbabilities
 from nlpmtl.tasks.soft_labels import to_array
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
@@ -109,7 +109,7 @@ class LabelTask(Task):
 
 
 @TASKS.register("classification")
-class Classification(PooledFields, LabelTask):
+class Classification(LongTextFields, LabelTask):
     """Single-label classification: one of several labels, by cross-entropy (label smoothing: Szegedy et al., 2016)."""
 
     kind = "classification"
@@ -129,7 +129,7 @@ class Classification(PooledFields, LabelTask):
     prediction_types: ClassVar[tuple[PredictionType, ...]] = ("label",)
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
 
-    changeable = PooledFields.changeable | {"pos_label"}
+    changeable = LongTextFields.changeable | {"pos_label"}
     renamed_keys: ClassVar[Mapping[str, str]] = {"positive": "pos_label"}
 
     pos_label: LabelName | None = None

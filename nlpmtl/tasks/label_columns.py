@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nlpmtl.config import DatasetConfig, TaskOptions, flatten_columns
@@ -28,6 +28,7 @@ from nlpmtl.data import (
 from nlpmtl.errors import ConfigError
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.fields import task_type
+from nlpmtl.tasks.further_names import check_indices, names_of_further_columns, soft_names
 from nlpmtl.tasks.label_notes import label_notes, missing_names
 
 SplitsByDataset = Mapping[str, Mapping[str, TokenizedSplit]]
@@ -129,7 +130,8 @@ def read_columns(
     declared = {task: _declared(task, datasets) or (model[task].labels if model else None) for task in tasks}
     named = {name: _name(datasets, name, splits, known=declared) for name, splits in rows.items()}
     raw = LabelColumns(named, {}, ())
-    spellings = {task: _spelling(raw, task, declared=declared[task], model=model) for task in tasks}
+    soft = {task: soft_names(task, datasets, rows) for task in tasks}
+    spellings = {task: _spelling(raw, task, soft=soft[task], declared=declared[task], model=model) for task in tasks}
     columns = {
         dataset: {
             split: {
@@ -189,12 +191,26 @@ def _declared(task: str, datasets: Mapping[str, DatasetConfig]) -> tuple[str, ..
 
 
 def _spelling(
-    columns: LabelColumns, task: str, *, declared: Sequence[str] | None, model: Mapping[str, Task] | None
+    columns: LabelColumns,
+    task: str,
+    *,
+    soft: Collection[str],
+    declared: Sequence[str] | None,
+    model: Mapping[str, Task] | None,
 ) -> Spelling:
-    """Return the spelling of the label names in the data; in an evaluation, that of the model's or the data's names."""
+    """Return the spelling of the label names in the data; in an evaluation, that of the model's or the data's names.
+
+    Args:
+        columns: the label columns.
+        task: the name of the task.
+        soft: the names in soft labels, in the train splits.
+        declared: the labels that are declared.
+        model: the tasks of the model that is evaluated; None where one is trained.
+    """
     coded = [(split, column) for _, split, column in columns.of(task) if is_coded(column.type)]
-    train = [column.names for split, column in coded if split == "train"]
-    every = [column.names for _, column in coded]
+    further = [tuple(soft)] if soft else []
+    train = [*(column.names for split, column in coded if split == "train"), *further]
+    every = [*(column.names for _, column in coded), *further]
     spelling = Spelling.of(*(train if any(train) else every), others={name for names in every for name in names})
     if model is None:
         return replace(spelling, number=spelling.number and not equal_codes(declared or ()))
@@ -297,25 +313,9 @@ def find_labels(
             return names_to_bio(list(dict.fromkeys(map(spell, names))), _scheme(dataset_options, None))
         if split == "train":
             train_names.update(column.names)
-    further = _names_of_further_columns(task, datasets, rows)
-    return sort_names(train_names | further if task_type(options.kind).any_of else train_names or further)
-
-
-def _names_of_further_columns(task: str, datasets: Mapping[str, DatasetConfig], rows: SplitsByDataset) -> set[str]:
-    """Return the label names in all columns of a task but `label`, in the train splits."""
-    names: set[str] = set()
-    for dataset, config in datasets.items():
-        options, split = config.tasks.get(task), rows[dataset].get("train")
-        if options is None or split is None:
-            continue
-        types = task_type(options.kind).column_types(options)
-        for key, columns in options.label_columns.items():
-            if key == "label":
-                continue
-            type_ = column_type(types[key])
-            for name in columns:
-                if is_coded(types[key]):
-                    names.update(split.columns[name].names)
-                else:
-                    names.update(label for value in split.stored_values(name) for label in type_.names(value))
-    return names
+    further = names_of_further_columns(task, datasets, rows)
+    if not task_type(options.kind).any_of:
+        return sort_names(train_names or further)
+    further = {spell(name) for name in further}
+    check_indices(task, train_names, further)
+    return sort_names(train_names | further)

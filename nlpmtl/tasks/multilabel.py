@@ -30,7 +30,7 @@ from nlpmtl.tasks.outputs import (
     label_scores,
     scores_type,
 )
-from nlpmtl.tasks.pooling import PooledFields
+from nlpmtl.tasks.pooling import LongTextFields
 from nlpmtl.tasks.reporting import ItemProbabilities, RowError, as_text
 from nlpmtl.tasks.soft_labels import to_array
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
@@ -50,7 +50,7 @@ _ROWS = 256
 
 
 @TASKS.register("multilabel")
-class Multilabel(PooledFields, LabelTask):
+class Multilabel(LongTextFields, LabelTask):
     """Multi-label classification: any number of labels per row, by binary cross-entropy averaged over the labels.
 
     `label_smoothing` ε replaces the targets 0 and 1 by ε / 2 and 1 − ε / 2.

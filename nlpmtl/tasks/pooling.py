@@ -1,4 +1,4 @@
-"""Config keys of the task types that predict from one vector for a text, or a pair of texts: `pooling` and `long`."""
+"""Config keys of the task types that predict from one vector for a sequence: `pooling` and `long`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,19 @@ _OMITTED = (
 
 
 class PooledFields(TaskFields):
-    """Fields of the task types that predict from one vector for a text, or a pair of texts."""
-
-    changeable: ClassVar[frozenset[str]] = frozenset({"long"})
+    """Fields of the task types that predict from one vector for a sequence."""
 
     pooling: Pooling | None = None
     """Pooling, how the hidden states of the tokens become one vector: that of the "first" token, the "mean" or "max" of
     each dimension over all tokens, or "attention", a mean with learned weights. Default: that of the encoder, which is
     in `1_Pooling` of a sentence-transformers model, otherwise that of the architecture, the first token for most."""
+
+
+class LongTextFields(PooledFields):
+    """Fields of the task types that predict from one vector for a text, or a pair of texts, or from several windows."""
+
+    changeable: ClassVar[frozenset[str]] = frozenset({"long"})
+
     long: Literal["truncate", "mean", "max"] = "truncate"
     """What is read of a text of more than `encoder.max_length` tokens, of a pair with a second text that is too long:
     its beginning ("truncate"), or all of it, in overlapping windows whose logits are combined by their "mean" or "max",

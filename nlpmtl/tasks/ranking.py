@@ -24,6 +24,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from nlpmtl.data import ColumnType, Example, LabelType, Targets, TokenSequence, column_type
 from nlpmtl.data.list_cells import split_cell
@@ -100,6 +101,9 @@ class Ranking(ChoiceTask):
         distribution = np.zeros(len(example.extra["choices"]))
         distribution[clicks] = 1 / len(clicks)
         return Targets(example={"distribution": distribution})
+
+    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, left_out: int) -> list[str]:
+        return [f"{left_out} rows have no clicks, and are not trained on"] if left_out else []
 
     def gold(self, example: Example) -> Any:
         """Return the relevance of each choice; 1 for those that were clicked, 0 for the others."""

@@ -16,7 +16,7 @@ from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import upcast
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
-from nlpmtl.tasks.pooling import PooledFields
+from nlpmtl.tasks.pooling import LongTextFields
 from nlpmtl.tasks.reporting import RowError, as_text
 from nlpmtl.tasks.split_labels import Untrainable
 from nlpmtl.tasks.stock_model import StockModel
@@ -31,7 +31,7 @@ _FARTHEST = 1e15
 
 
 @TASKS.register("regression")
-class Regression(PooledFields, Task):
+class Regression(LongTextFields, Task):
     """Regression: a number, by squared error on standardised targets.
 
     Targets are standardised with the mean and the standard deviation of train, so that tasks of any scale learn at the

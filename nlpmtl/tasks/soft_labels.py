@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data import ColumnType, Example, column_type
+from nlpmtl.data import ColumnType, Example, Spelling, column_type
 from nlpmtl.data.label_spelling import is_number, whole_number
 from nlpmtl.errors import DataError, did_you_mean
 from nlpmtl.registry import COLUMN_TYPES
@@ -74,6 +75,11 @@ def parse_distribution(value: Any, *, read: Callable[[Any], K]) -> dict[K, float
     """
     value = _from_json(value)
     if isinstance(value, list) and value:
+        if _are_probabilities(value):
+            raise ValueError(
+                "a list has the label of each annotator: write probabilities as a mapping, such as "
+                '{"a": 0.25, "b": 0.75}, and labels that are numbers as integers or strings'
+            )
         counts = Counter(map(read, value))
         return {label: count / len(value) for label, count in counts.items()}
     if not isinstance(value, Mapping) or not value:
@@ -88,20 +94,39 @@ def parse_distribution(value: Any, *, read: Callable[[Any], K]) -> dict[K, float
 
 
 def to_array(probabilities: Mapping[str, float], labels: Sequence[str]) -> NDArray[np.float32]:
-    """Return the probability of each label of a task, ``[labels]``.
+    """Return the probability of each label of a task, ``[labels]``; names are compared as those of `label`.
 
     A name that is not a label is an index into the labels if it is a whole number and no label is a number.
 
     Raises:
-        DataError: a name is neither a label nor such an index.
+        DataError: a name is neither a label nor such an index, or names of one label have a probability above 1.
     """
+    spelling, indices = _indices(tuple(labels))
     array = np.zeros(len(labels), dtype=np.float32)
     for name, probability in probabilities.items():
-        index = None if name in labels or any(map(is_number, labels)) else whole_number(name)
-        if name not in labels and (index is None or not 0 <= index < len(labels)):
+        index = indices.get(spelling(name))
+        if index is None and not any(map(is_number, labels)):
+            index = whole_number(name)
+        if index is None or not 0 <= index < len(labels):
             raise DataError(f"soft: {name!r} is not in the list of labels; {did_you_mean(name, labels)}")
-        array[labels.index(name) if index is None else index] = probability
+        array[index] += probability
+    if (array > 1 + _TOLERANCE).any():
+        raise DataError(f"soft: two names are the label {labels[int(array.argmax())]!r}, found {list(probabilities)}")
     return array
+
+
+@lru_cache(maxsize=16)
+def _indices(labels: tuple[str, ...]) -> tuple[Spelling, Mapping[str, int]]:
+    """Return the spelling of labels, and the index of each by its spelling."""
+    spelling = Spelling.of(labels)
+    return spelling, {spelling(label): index for index, label in enumerate(labels)}
+
+
+def _are_probabilities(values: Sequence[Any]) -> bool:
+    """Return whether values are a distribution rather than labels: several numbers, with a float, that sum to 1."""
+    numbers = [value for value in values if type(value) in (int, float) and 0 <= value <= 1]
+    has_float = len(values) > 1 and any(isinstance(value, float) for value in values)
+    return has_float and len(numbers) == len(values) and abs(sum(numbers) - 1) <= _TOLERANCE
 
 
 def _to_name(value: Any) -> str:

@@ -227,6 +227,13 @@ def test_keys_of_other_tools_are_recognised_in_every_table(key: str, ours: str) 
             )
 
 
+@pytest.mark.parametrize("key", ["class_weights", "scheme", "long", "pooling"])
+def test_a_key_of_other_task_types_is_not_its_own_hint(key: str) -> None:
+    place = f"datasets.news.tasks.topic.{key}"
+    message = problem({"datasets.news.tasks.topic.kind": "question_answering", place: 1})
+    assert re.search(rf"{place}: unknown key; (known: kind, label, labels, lr|did you mean 'weight')", message)
+
+
 @pytest.mark.parametrize(
     ("key", "ours"),
     [

@@ -225,7 +225,7 @@ class TestWindows:
         }
         tables["tasks"].pop("quiz")
         rows = [{"text": LONG, "n": 2, "topic": "x"}, {"text": "a", "n": 1, "topic": "y"}]
-        with pytest.raises(ConfigError, match=r"task 'w': no train row in .* has a target"):
+        with pytest.raises(ConfigError, match=r"task 'w': no labelled train row in .* is trained on: targets"):
             load(rows, tables)
 
     @pytest.mark.parametrize(("column", "noted"), [("r", False), ("n", True)])

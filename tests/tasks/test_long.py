@@ -14,6 +14,7 @@ import nlpmtl
 from nlpmtl import MultiTaskModel, Predictor
 from nlpmtl.data import Collator, TaskBatch, tokenize_windows, without_truncation
 from nlpmtl.model import batch_losses
+from nlpmtl.registry import TASKS as TASK_TYPES
 from nlpmtl.run import load_config
 from nlpmtl.task_datasets import load_task_datasets
 from nlpmtl.tasks import task_from_config
@@ -205,3 +206,8 @@ def test_the_end_of_a_text_is_learned(long: str, epochs: int, learns: bool, tmp_
     scores = train_tiny(run).result.scores
     assert scores is not None
     assert (float(scores["animal"]["accuracy"] or 0) > 0.75) is learns
+
+
+@pytest.mark.parametrize("kind", ["multiple_choice", "ranking", "embedding"])
+def test_task_types_that_read_several_texts_of_a_row_have_no_long(kind: str) -> None:
+    assert {"pooling", "long"} & TASK_TYPES.options(kind).model_fields.keys() == {"pooling"}

@@ -220,6 +220,8 @@ def predictor_of(directory: Path) -> Predictor:
 def test_only_rows_with_choices_are_predicted(tmp_path: Path) -> None:
     predictor = predictor_of(write_encoder(tmp_path))
     row = {"text": "ada lives in", "choices": ["turin", "a book", "rome"]}
+    for missing in (None, float("nan"), pd.NA, "null"):  # as sources and pandas write it
+        assert predictor.predict_all({"text": "ada", "choices": missing}).keys() == {"topic"}
     assert predictor.predict_all("ada").keys() == {"topic"}
     assert predictor.predict_all(row).keys() == {"quiz", "topic"}
     prediction = predictor.predict(row, task="quiz", all_scores=True)

@@ -102,6 +102,17 @@ def test_answers_inside_tokens_and_between_windows_are_reported(tmp_path: Path) 
     counts = loaded.splits["train"]["answers"].labels["qa"].counts
     assert counts[2] == 0
     assert counts[0] == 1
+    rows = [{**value, "w": weight} for weight, value in enumerate([LONG, LONG, too_long])]
+    weighted = load(run_of(tmp_path, rows, weight="w"))
+    assert [note for note in weighted.notes if "1 rows have an answer that is in no window" in note], (
+        "not the other row"
+    )
+    for rows, reason in [
+        ([(1, too_long)], "1 rows have an answer that is in no window"),
+        ([(0, LONG)], "the weight 0"),
+    ]:
+        with pytest.raises(ConfigError, match=rf"no labelled train row in .* is trained on: .*{reason}"):
+            load(run_of(tmp_path, [{**r, "w": weight} for weight, r in rows], weight="w"))
     report = check(run_of(tmp_path, [inside, inside, too_long, LONG] * 3))
     assert any("6 answers begin or end inside a token" in note for note in report.notes)
     (baseline,) = [baseline for baseline in report.data.baselines if baseline.metric == "exact_match"]
@@ -109,7 +120,7 @@ def test_answers_inside_tokens_and_between_windows_are_reported(tmp_path: Path) 
 
 
 def test_null_is_unlabelled_and_an_empty_list_is_no_answer(tmp_path: Path) -> None:
-    values: list[Any] = [None, [], {"text": [], "answer_start": []}, LONG["answers"]]
+    values: list[Any] = ["null", [], {"text": [], "answer_start": []}, LONG["answers"]]
     rows = [{**LONG, "answers": answers} for answers in values]
     loaded = load(run_of(tmp_path, rows))
     split = loaded.splits["train"]["answers"]

@@ -69,8 +69,18 @@ def test_clicks_are_indices_or_texts(tmp_path: Path) -> None:
     assert labels.targets([0, 1], first_tokens=None, time=0)["distribution"].tolist() == [[0.5, 0.0, 0.5], [0, 1, 0]]
     gold = [task.gold(split.example(index, "relevance")) for index in range(4)]
     assert gold == [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], None, None]
+    assert "shop, train: task 'relevance': 1 rows have no clicks, and are not trained on" in work.notes
+    with pytest.raises(ConfigError, match="is trained on: 1 rows have no clicks"):
+        load(tmp_path, table_of([row(clicks=[])], clicks="clicks"))
     with pytest.raises(DataError, match="row 1: clicks: the text of one of the 3 choices, or its index"):
         load(tmp_path, table_of([row(clicks=[3])], clicks="clicks"))
+
+
+def test_validation_rows_without_clicks_are_reported(tmp_path: Path) -> None:
+    table = table_of([row(clicks=[0])], clicks="clicks")
+    table["data"]["files"]["validation"] = [row(clicks=[]), row(clicks=[])]
+    note = "task 'relevance': no validation row has a gold label, so these metrics are undefined: ndcg_10, mrr"
+    assert note in load(tmp_path, table).notes
 
 
 def test_one_of_label_and_clicks_is_needed() -> None:

@@ -62,6 +62,8 @@ def test_the_examples_run() -> None:
         ("distribution", ["a", "b", "a", "a"], {"a": 0.75, "b": 0.25}),
         ("distribution", [1, 1.0, "0", 0], {"1": 0.5, "0": 0.5}),
         ("distribution", '["a", "b"]', {"a": 0.5, "b": 0.5}),
+        ("distribution", [0, 1], {"0": 0.5, "1": 0.5}),
+        ("distribution", [3.5, 4.0], {"3.5": 0.5, "4": 0.5}),
         ("label_probabilities", {"a": 0.9, "b": 0.8}, {"a": 0.9, "b": 0.8}),
         ("label_probabilities", [["a", "b"], ["a"], [], ["a", "a"]], {"a": 0.75, "b": 0.25}),
         ("choice_distribution", {"x": 0.5, "z": 0.5}, [0.5, 0.0, 0.5]),
@@ -86,6 +88,9 @@ def test_values(type_: str, value: Any, parsed: Any) -> None:
         ("label_probabilities", [], "a list with the list of labels of each annotator"),
         ("choice_distribution", {"x": 0.5, "0": 0.5}, "0: two keys name this label"),
         ("choice_distribution", ["w"], "the text of one of the 3 choices"),
+        ("choice_distribution", [1.0, 0.0, 0.0], "write probabilities as a mapping"),
+        ("distribution", [0.25, 0.75], "write probabilities as a mapping"),
+        ("distribution", "[0, 1.0]", "write probabilities as a mapping"),
     ],
 )
 def test_wrong_values_are_refused(type_: str, value: Any, rule: str) -> None:
@@ -99,6 +104,42 @@ def test_a_name_may_be_an_index_unless_labels_are_numbers() -> None:
     for name in ("2", "c", "-1"):
         with pytest.raises(DataError, match=f"soft: '{name}' is not in the list of labels"):
             to_array({name: 1.0}, ["a", "b"])
+
+
+def test_names_of_one_label_are_added() -> None:
+    assert to_array({"a": 0.25, "0": 0.5, " a": 0.25}, ["a", "b"]).tolist() == [1.0, 0.0]
+    with pytest.raises(DataError, match="soft: two names are the label 'a'"):
+        to_array({"a": 0.75, "0": 0.75}, ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "soft", "expected"),
+    [
+        (["a ", "b"], {" a": 0.25, "b": 0.75}, ["a", "b"]),
+        (["\u00e9", "b"], {"e\u0301": 0.25, "b": 0.75}, ["b", "\u00e9"]),
+        ([True, False], {"True": 0.25, "False": 0.75}, ["false", "true"]),
+        ([1.0, 2], {"1.0": 0.25, "2": 0.75}, ["1", "2"]),
+        ([None, None], {"1.0": 0.25, "+2": 0.75}, ["1", "2"]),
+    ],
+)
+def test_names_are_compared_as_in_the_label_column(
+    labels: list[Any], soft: Any, expected: list[str], tmp_path: Path
+) -> None:
+    work = load(tmp_path, table_of([row(label, soft) for label in labels], label="mood", soft="votes"))
+    assert work.tasks["mood"].labels == tuple(expected)
+    first = [0.25, 0.75] if expected[0] != "b" and expected[0] != "false" else [0.75, 0.25]
+    assert distributions(work) == [pytest.approx(first)] * 2
+
+
+@pytest.mark.parametrize("names", [(["a", "b"], [0, 1]), (["a", "b"], ["a", 1]), ([0, 1], ["a", "b"])])
+def test_numbers_and_names_of_labels_without_a_list_are_refused(names: Any, tmp_path: Path) -> None:
+    labels, votes = names
+    rows = [row(label, votes) for label in labels]
+    with pytest.raises(ConfigError, match=r"task 'mood': `label` has the labels .*, `soft` has .*: write the names"):
+        load(tmp_path, table_of(rows, label="mood", soft="votes"))
+    if labels == ["a", "b"]:
+        work = load(tmp_path, table_of(rows, label="mood", soft="votes", labels=["a", "b"]))
+        assert distributions(work) == [[0.5, 0.5]] * 2
 
 
 def test_rows_have_their_distribution_or_all_of_it_on_their_label(tmp_path: Path) -> None:
