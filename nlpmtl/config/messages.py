@@ -249,6 +249,8 @@ def instead(path: Sequence[str]) -> str | None:
         ours = _BY_OTHER.get(candidate) or _elsewhere(candidate)
         if ours is not None:
             ours = _fill(ours, path)
+            if ours.split(".") == list(path):  # a key of other kinds of task
+                return None
             near = candidate not in _BY_OTHER and ours.split(".")[:-1] == list(
                 path[:-1]
             )  # a misspelt key of this table
