@@ -92,6 +92,15 @@ def test_missing_tags_are_refused_without_the_option(tmp_path: Path) -> None:
         nlpmtl.train(run)
 
 
+def test_a_missing_tag_is_not_rewritten_as_itself(tmp_path: Path) -> None:
+    run = make_run(tmp_path, crf=True)
+    path = Path(run["datasets"]["names"]["data"]["files"]["train"])
+    write_rows(path, [{"tokens": ["ada", "is"], "tags": ["B-name", "_"]}] * 4)
+    with pytest.raises(ConfigError, match="spans contradict scheme") as caught:
+        check(run)
+    assert "write 'B-name' instead of 'B-name'" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("tags", "is_valid"), [(["O", "I-name"], False), ([None, "I-name"], True)])
 def test_known_tags_that_contradict_the_scheme(tmp_path: Path, tags: list[str | None], is_valid: bool) -> None:
     run = make_run(tmp_path, crf="partial")

@@ -15,7 +15,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 import nlpmtl
-from nlpmtl import DataError, Predictor
+from nlpmtl import ConfigError, DataError, Predictor
 from nlpmtl.cli import app
 from nlpmtl.data import Example, Input, TaskBatch, TokenSequence, join_words, parse_value
 from nlpmtl.data.conll import format_conllu
@@ -371,6 +371,18 @@ def test_conllu_needs_a_task_that_predicts_trees(trained: Trained) -> None:
     result = run_command("predict", trained.model_dir, "ada", "--conllu")
     assert result.exit_code == 2
     assert "--conllu writes the trees of one task: no task of this model predicts trees" in result.stderr
+
+
+def test_exports_name_what_is_possible(model: Path, tmp_path: Path) -> None:
+    result = run_command("export", model, "--output", tmp_path / "stock", "--to", "transformers", "--task", "tree")
+    assert result.exit_code != 0
+    assert "has no equivalent in transformers" in result.stderr
+    assert "onnx" not in result.stderr, "its head cannot be traced"
+
+
+def test_a_key_of_other_kinds_of_task_is_not_advised(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="class_weights: unknown key; did you mean 'weight'"):
+        check(run_of(tmp_path, "trees.jsonl", class_weights="balanced"))
 
 
 def test_files_of_universal_dependencies(tmp_path: Path) -> None:
