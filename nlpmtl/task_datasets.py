@@ -35,6 +35,7 @@ from nlpmtl.tasks.split_labels import (
     label_splits,
     target_notes,
     train_values,
+    unknown_labels,
     unscored_notes,
 )
 
@@ -125,7 +126,12 @@ def load_task_datasets(
     encoded = compute_targets(datasets, encoded, tasks=tasks, load=load)
     check_targets(tasks, encoded.get("train", {}))
     _check_validation(tasks, encoded.get("validation", {}))
-    notes = (*load.notes, *columns.notes, *_notes(rows, encoded), *unscored_notes(tasks, encoded.get("validation", {})))
+    notes = (
+        *load.notes,
+        *columns.notes,
+        *_notes(rows, encoded, tasks),
+        *unscored_notes(tasks, encoded.get("validation", {})),
+    )
     notes = (*notes, *_segmented(tasks, datasets, rows), *target_notes(tasks, encoded.get("train", {})))
     notes = (*notes, *(note for task in tasks.values() for note in task.notes))
     return TaskDatasets(tasks, encoded, notes)
@@ -163,7 +169,7 @@ def load_split(
         raise ConfigError(f"no dataset has a split {split!r}")
     encoded = compute_targets(datasets, encoded, tasks=tasks, load=load)
     notes = _check_label_columns(datasets, {name: splits[split] for name, splits in rows.items() if splits})
-    return TaskDatasets(dict(tasks), encoded, (*load.notes, *columns.notes, *notes, *_notes(rows, encoded)))
+    return TaskDatasets(dict(tasks), encoded, (*load.notes, *columns.notes, *notes, *_notes(rows, encoded, tasks)))
 
 
 def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[str, TokenizedSplit]) -> list[str]:
@@ -211,7 +217,7 @@ def _check_foreign(task: Task, named: Sequence[str]) -> None:
             )
 
 
-def _notes(rows: Mapping[str, dict[str, TokenizedSplit]], encoded: Splits) -> Iterator[str]:
+def _notes(rows: Mapping[str, dict[str, TokenizedSplit]], encoded: Splits, tasks: Mapping[str, Task]) -> Iterator[str]:
     for split, datasets in encoded.items():
         for name, dataset in datasets.items():
             skipped = rows[name][split].skipped
@@ -220,8 +226,8 @@ def _notes(rows: Mapping[str, dict[str, TokenizedSplit]], encoded: Splits) -> It
             if dataset.truncated:
                 count = f"{dataset.truncated} of {len(dataset)}"
                 yield f"{name}, {split}: {count} {TRUNCATED}"
-            for task, labels in dataset.labels.items():
-                extra = labels.names[labels.known :]
+            for task in dataset.labels:
+                extra = unknown_labels(tasks[task], dataset)
                 if extra:
                     shown = ", ".join(map(plain, extra[:5])) + (", …" if len(extra) > 5 else "")
                     yield f"{name}, {split}: labels unknown to task {task!r}, scored as errors: {shown}"

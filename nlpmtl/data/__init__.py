@@ -27,13 +27,13 @@ from nlpmtl.data.example import (
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.label_resolution import is_multi_hot, resolve_labels
-from nlpmtl.data.label_spelling import Spelling, equal_codes, merged_names, sort_names
-from nlpmtl.data.labels import LabelType
+from nlpmtl.data.label_spelling import Spelling, equal_codes, merged_names, sort_names, whole_number
+from nlpmtl.data.labels import LabelType, Tags
 from nlpmtl.data.missing_labels import drop_names, is_missing_value, split_missing
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sliding_window import Windows, tokenize_windows
 from nlpmtl.data.span_columns import Relations, Spans
-from nlpmtl.data.tag_schemes import Scheme, find_contradiction, find_spans_in_plain, names_to_bio, to_bio
+from nlpmtl.data.tag_schemes import Scheme, fill_gaps, find_contradiction, find_spans_in_plain, names_to_bio, to_bio
 from nlpmtl.data.targets import (
     IGNORED,
     ClassLabels,
@@ -85,6 +85,7 @@ __all__ = [
     "Spelling",
     "SplittingMethod",
     "TagLabels",
+    "Tags",
     "Targets",
     "TaskBatch",
     "TaskMethods",
@@ -108,6 +109,7 @@ __all__ = [
     "digest_source",
     "drop_names",
     "equal_codes",
+    "fill_gaps",
     "find_contradiction",
     "find_first_tokens",
     "find_spans_in_plain",
@@ -137,5 +139,6 @@ __all__ = [
     "tokenize",
     "tokenize_text_inputs",
     "tokenize_windows",
+    "whole_number",
     "without_truncation",
 ]

@@ -44,6 +44,8 @@ class ColumnType:
     """Whether a word may have no label, which is null in the list."""
     min_labels: ClassVar[int] = 0
     """Minimum number of labels of a task with such a column."""
+    in_list: ClassVar[bool] = False
+    """Whether a value is a list, which a cell of a table has as JSON or, with `data.separator`, as its items."""
     json_schema: ClassVar[Mapping[str, Any]] = {}
     """JSON Schema of a value, for the requests of the server; default: any value."""
     joins_columns: ClassVar[bool] = False
@@ -149,10 +151,12 @@ def parse_value(value: Any, example: Example, *, type: str, store: bool = False)
 
 
 def _to_lists(value: Any) -> Any:
-    """Return a NumPy value as a Python value, and a tuple as a list: every source then gives the same values."""
+    """Return NumPy values as Python values, and tuples as lists: every source then gives the same values."""
     if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return list(value) if isinstance(value, tuple) else value
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _to_lists(item) for key, item in value.items()}
+    return [_to_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def read_stored(value: Any, *, type: str) -> Any:

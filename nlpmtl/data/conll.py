@@ -149,8 +149,9 @@ def format_conllu(words: Sequence[Mapping[str, Any]], *, number: int) -> str:
 
 
 def _to_field(value: Any) -> str:
-    """Return a field; line ends and tabs in it become spaces, and a missing value ``_``."""
-    return "_" if value in (None, "") else re.sub(r"[\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", " ", str(value))
+    """Return a field; white space in it becomes single spaces, without those at its ends, and a missing value ``_``."""
+    text = "" if value is None else re.sub(r"[ \t\n\r\x0b\x0c\x1c-\x1f\x85\u2028\u2029]+", " ", str(value)).strip()
+    return text or "_"
 
 
 def _check_columns(columns: Mapping[str, int], width: int, *, where: str) -> None:

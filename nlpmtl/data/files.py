@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nlpmtl.config.dataset import AUTO, BRAT
-from nlpmtl.data.annotation_tools import CONVERTERS, detect_tool, single_labels
+from nlpmtl.data.annotation_tools import CONVERTERS, detect_tool, keep_columns, single_labels
 from nlpmtl.data.annotation_tools.brat import is_brat, open_brat
 from nlpmtl.data.arrow_files import is_saved_dataset, open_parquet, open_saved_dataset
 from nlpmtl.data.binary_files import (
@@ -343,6 +343,6 @@ def _to_rows(values: NumberedValues, *, tool: str | None, labels: Mapping[str, L
             yield number, value
         elif convert is not None:
             for row in convert(value):
-                yield number, single_labels(row, single)
+                yield number, single_labels(keep_columns(row, value, labels), single)
         else:
             yield number, value if isinstance(value, dict) else MalformedRow(value, "a JSON object was expected")

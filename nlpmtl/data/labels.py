@@ -133,14 +133,21 @@ def _may_be_multi_hot(value: Sequence[Any], labels: Sequence[str]) -> bool:
 def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | None) -> list[str]:
     if not isinstance(value, list | tuple):
         raise ValueError("a list of tags was expected")
-    if words is None and value and isinstance(value[0], list | tuple | Mapping):
-        raise ValueError("spans are tags of words: write `words` instead of `text` for the column in [input]")
+    if value and isinstance(value[0], list | tuple | Mapping):
+        raise ValueError(
+            "spans are tags of words: write `words` instead of `text` for the column in [input]"
+            if words is None
+            else 'a tag per word was expected; kind = "spans" reads spans of words'
+        )
     if words is not None and len(value) != len(words):
         raise ValueError(f"one tag per word was expected: {len(value)} tags for {len(words)} words")
     if names is None and are_strings(value):
         return list(value)
     if None in value:
-        raise ValueError(f'tag {value.index(None) + 1} is missing: crf = "partial" reads a missing tag as any tag')
+        raise ValueError(
+            f"tag {value.index(None) + 1} is missing: write null instead of the list for a row without tags; only "
+            'labeling with crf = "partial" reads rows with some of the tags'
+        )
     strings = [isinstance(tag, str) for tag in value]
     if any(strings) and not all(strings):
         raise ValueError(f"tag {strings.index(False) + 1} is not a string")
@@ -203,6 +210,7 @@ class LabelSet(ColumnType):
 
     arrow = pa.list_(pa.string())
     coding = "names"
+    in_list = True
     min_labels = 1
     flag_type = "flag"
 
@@ -227,6 +235,7 @@ class Tags(ColumnType):
 
     arrow = pa.list_(pa.string())
     coding = "names"
+    in_list = True
     per_word = True
     min_labels = 2
 

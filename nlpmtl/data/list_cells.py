@@ -34,14 +34,15 @@ def split_cell(text: str, *, separator: str | None) -> list[Any] | None:
 
 
 def read_list_cells(
-    rows: NumberedRows, *, words: str | None, lists: Collection[str], separator: str | None
+    rows: NumberedRows, *, words: str | None, lists: Collection[str], tags: Collection[str], separator: str | None
 ) -> NumberedRows:
     """Yield rows with lists instead of the strings in some columns; a string without a list is a `MalformedRow`.
 
     Args:
         rows: the rows.
-        words: the column of the words; a text stays a string in a row with character spans.
+        words: the column of the words; a text stays a string in a row with character spans instead of tags.
         lists: the label columns that have lists.
+        tags: those of them that have a tag per word.
         separator: separator of the items in a cell; None: only JSON lists are read.
     """
     columns = [*lists, words] if words is not None else list(lists)
@@ -49,17 +50,19 @@ def read_list_cells(
         if isinstance(row, MalformedRow) or not any(isinstance(row.get(column), str) for column in columns):
             yield number, row
         else:
-            yield number, _read_row(row, words=words, lists=lists, separator=separator)
+            yield number, _read_row(row, words=words, lists=lists, tags=tags, separator=separator)
 
 
-def _read_row(row: Any, *, words: str | None, lists: Collection[str], separator: str | None) -> RawRow:
+def _read_row(
+    row: Any, *, words: str | None, lists: Collection[str], tags: Collection[str], separator: str | None
+) -> RawRow:
     parsed = dict(row)
     for column in lists:
         if isinstance(row.get(column), str):
             parsed[column] = split_cell(row[column], separator=separator)
             if parsed[column] is None:
                 return MalformedRow(row[column], f"{column}: {_RULE}")
-    has_spans = any(isinstance(item, list | dict) for column in lists for item in parsed.get(column) or ())
+    has_spans = any(isinstance(item, list | dict) for column in tags for item in parsed.get(column) or ())
     if words is not None and isinstance(row.get(words), str) and not has_spans:
         items = split_cell(row[words], separator=separator)
         if items is None and all(parsed.get(column) for column in lists):

@@ -82,10 +82,15 @@ class Shards:
         separator = self._format.separator
         if separator is None and not is_table(path):
             return opened
-        lists = [column for column, type_ in labels.items() if column_type(type_).coding == "names"]
-        return replace(
-            opened, rows=read_list_cells(opened.rows, words=self._inputs.words, lists=lists, separator=separator)
+        types = {column: column_type(type_) for column, type_ in labels.items()}
+        rows = read_list_cells(
+            opened.rows,
+            words=self._inputs.words,
+            lists=[column for column, type_ in types.items() if type_.in_list],
+            tags=[column for column, type_ in types.items() if type_.per_word],
+            separator=separator,
         )
+        return replace(opened, rows=rows)
 
     def fingerprint(self) -> str | None:
         """Return the paths, which errors contain, and the digests of all files; None if a file is missing."""

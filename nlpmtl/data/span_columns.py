@@ -16,10 +16,10 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from nlpmtl.data.annotation_tools.spans import parse_span
+from nlpmtl.data.annotation_tools.spans import parse_name, parse_span
 from nlpmtl.data.column_types import ColumnType
 from nlpmtl.data.example import Example, has_surrogate
 from nlpmtl.registry import COLUMN_TYPES
@@ -32,6 +32,7 @@ class Spans(ColumnType):
     A parsed value is a list of ``[start, end, label]``, in the order of the data, to which relations refer.
     """
 
+    in_list = True
     min_labels = 1
 
     @staticmethod
@@ -48,7 +49,9 @@ def _parse_span(item: Any, example: Example) -> list[Any]:
     start, end, label = parse_span(item)
     if has_surrogate(label):
         raise ValueError("the label is not valid Unicode")
-    if start >= end:
+    if start > end:
+        raise ValueError(f"it ends before it starts: start {start}, end {end}")
+    if start == end:
         raise ValueError(f"it is empty, because its end is exclusive: start {start}, end {end}")
     by_word = example.input is not None and example.input.given is not None
     size, unit = (len(example.words), "words") if by_word else (len(example.text), "characters")
@@ -63,6 +66,8 @@ class Relations(ColumnType):
 
     A parsed value is a list of ``[head, tail, label]``.
     """
+
+    in_list = True
 
     @staticmethod
     def parse(value: Any, example: Example) -> list[list[Any]]:
@@ -80,9 +85,10 @@ def _parse_relation(item: Any, count: int | None) -> list[Any]:
     if not isinstance(item, Mapping):
         raise ValueError('an object was expected: {"head": 0, "tail": 1, "label": "…"}')
     _check_keys(item, ("head", "tail", "label"))
-    head, tail, label = (item.get(key) for key in ("head", "tail", "label"))
-    if not isinstance(label, str) or not label or has_surrogate(label):
-        raise ValueError(f"its label must be a name, found {label!r}")
+    head, tail = item["head"], item["tail"]
+    label = parse_name(item["label"])
+    if has_surrogate(label):
+        raise ValueError("the label is not valid Unicode")
     for key, index in (("head", head), ("tail", tail)):
         if type(index) is not int or index < 0:
             raise ValueError(f"`{key}` must be the index of a span, from 0, found {index!r}")
@@ -106,7 +112,8 @@ def _parse_each(value: Any, parse: Callable[[Any], list[Any]], *, name: str) -> 
     return parsed
 
 
-def _check_keys(item: Any, keys: Collection[str]) -> None:
-    unknown = [key for key in item if key not in keys] if isinstance(item, Mapping) else []
-    if unknown:
-        raise ValueError(f"unknown key {unknown[0]!r}; the keys are {', '.join(keys)}")
+def _check_keys(item: Any, keys: Sequence[str]) -> None:
+    """Check that an object has the keys; others, such as the text of a span, are not read."""
+    missing = [key for key in keys if key not in item] if isinstance(item, Mapping) else []
+    if missing:
+        raise ValueError(f"no key {missing[0]!r}; the keys are {', '.join(keys)}")

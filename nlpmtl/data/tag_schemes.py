@@ -119,6 +119,18 @@ def find_contradiction(column: LabelColumn, scheme: Scheme, *, train: bool) -> C
     )
 
 
+def fill_gaps(column: LabelColumn) -> LabelColumn:
+    """Return a column in which words without a tag have one that fits the next word: B-x before I-x, otherwise O."""
+    assert isinstance(column.values, Ragged)
+    codes, bounds = column.values.values, column.values.bounds
+    following = np.append(codes[1:], -1)
+    following[bounds[1:][np.diff(bounds) > 0] - 1] = -1
+    before = [f"B-{kind}" if letter == "I" else _OUTSIDE for letter, kind in map(_split, column.names)]
+    names = tuple(dict.fromkeys([*column.names, *before, _OUTSIDE]))
+    table = np.array([names.index(name) for name in (*before, _OUTSIDE)], dtype=np.int32)
+    return replace(column, names=names, values=Ragged(np.where(codes < 0, table[following], codes), bounds))
+
+
 def find_notation(column: LabelColumn) -> str | None:
     """Return what to write instead of tags that are spans in another notation; None for other tags."""
     if in_brackets(column.names):
@@ -129,7 +141,7 @@ def find_notation(column: LabelColumn) -> str | None:
     if _fraction(column, [name is not None for name in rewritten], outside=OUTSIDE) < 1 - _TOLERANCE:
         return None
     for old, new in zip(column.names, rewritten, strict=True):
-        if new is not None and old not in OUTSIDE:
+        if new not in (None, old) and old not in OUTSIDE:
             return f"Tags of spans are a capital letter, a hyphen and a type: write {new!r} instead of {old!r}"
     return None
 

@@ -207,14 +207,15 @@ def _columns(
             value = _nan_to_none(value)
             if is_coded(type_):
                 return to_label(value, type=type_, names=names, words=row.get("words"))
-            if value is None or any(row.get(other) is None for other in needed):
-                return None
+            if value is None or any(row.get(other) is None for other in needed) or not texts_read.issubset(row):
+                return None  # a problem of the input is reported itself
             example = _example(row, context.extra, labels, earlier)
             return parse_value(value, example, type=type_, store=True)
 
         return _Column(name, raw, kind.arrow, convert)
 
     texts = {"text": inputs.text, "pair": inputs.pair}
+    texts_read = {name for name, raw in {**texts, "words": inputs.words}.items() if raw is not None}
     columns = [
         _Column(name, raw, pa.string(), lambda value, _: to_text(value))
         for name, raw in texts.items()

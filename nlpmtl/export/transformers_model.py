@@ -56,6 +56,8 @@ def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, ta
     check_task(model, task)
     stock = model.tasks[task].stock_model()
     if stock is None:
+        if not model.tasks[task].exportable:
+            raise ModelError(f"task {task!r} cannot be exported to transformers: {model.tasks[task].stock_refusal}")
         raise _export_error(task, model.tasks[task].stock_refusal)
     exported = _build(model, task=task, stock=stock)
     tokenizer = with_max_length(tokenizer, model.config.input_length)

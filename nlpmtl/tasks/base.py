@@ -219,6 +219,14 @@ class Task(ScoredTask, ABC):
         """Return a label that the task cannot be trained on. Called after `fit`, with its arguments. Default: None."""
         return None
 
+    def unknown_labels(self, values: Mapping[str, Sequence[Any]]) -> set[str]:
+        """Return the names in gold labels that are never predicted, for a note on a split. Default: none.
+
+        Args:
+            values: as for `fit`.
+        """
+        return set()
+
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
         """Return the texts of an example that the encoder reads. Default: its input, truncated or in windows.
 

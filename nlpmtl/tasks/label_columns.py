@@ -17,6 +17,7 @@ from nlpmtl.data import (
     column_type,
     drop_names,
     equal_codes,
+    fill_gaps,
     find_contradiction,
     is_coded,
     is_multi_hot,
@@ -229,11 +230,11 @@ def _scheme(options: TaskOptions, task: Task | None) -> Scheme:
 
 def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: TokenizedSplit, train: bool) -> LabelColumn:
     type_ = column_type(column.type)
-    if not type_.per_word or type_.has_gaps or scheme == "plain":
+    if not type_.per_word or scheme == "plain":
         return column
-    contradiction = find_contradiction(column, scheme, train=train)
+    contradiction = find_contradiction(fill_gaps(column) if type_.has_gaps else column, scheme, train=train)
     if contradiction is None:
-        return to_bio(column, scheme)
+        return column if type_.has_gaps else to_bio(column, scheme)
     if all(name.isdecimal() for name in column.names):
         advice = f'The tags are integers: write their names, in order, as labels = ["O", "B-…", …] in [tasks.{task}]'
     elif contradiction.notation:
@@ -243,6 +244,8 @@ def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: Tokenized
             "No tag has the prefix of a span: write the tags of spans as B-x and I-x. For tags without spans, such as "
             f'parts of speech, write scheme = "plain" in [tasks.{task}]'
         )
+    elif contradiction.fitting and type_.has_gaps:
+        advice = f'The tags fit scheme = "{contradiction.fitting}": convert them, so that every span begins with B-x'
     elif contradiction.fitting:
         advice = f'The tags fit scheme = "{contradiction.fitting}": write that in [tasks.{task}]'
     else:

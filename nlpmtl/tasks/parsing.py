@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nlpmtl.data import IGNORED, ColumnType, Example, LabelType, Targets, TaskBatch, TextInput, TokenSequence
+from nlpmtl.data import (
+    IGNORED,
+    ColumnType,
+    Example,
+    LabelType,
+    Tags,
+    Targets,
+    TaskBatch,
+    TextInput,
+    TokenSequence,
+    whole_number,
+)
+from nlpmtl.errors import did_you_mean
 from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import fit_temperature
@@ -18,6 +31,7 @@ from nlpmtl.tasks.classification import entropy, upcast
 from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction, softmax
 from nlpmtl.tasks.reporting import RowError
+from nlpmtl.tasks.split_labels import Untrainable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,15 +50,21 @@ _SHOWN = 5
 
 @COLUMN_TYPES.register("heads")
 class Heads(ColumnType):
-    """The head of each word in a dependency tree: the number of a word, counted from 1, or 0 for the root."""
+    """The head of each word in a dependency tree: the number of a word, counted from 1, or 0 for the root.
+
+    A sentence whose heads are all null or `_`, as in CoNLL-U files, is unlabelled.
+    """
 
     arrow = pa.list_(pa.int64())
+    in_list = True
     json_schema: ClassVar[Mapping[str, Any]] = {"type": "array", "items": {"type": "integer", "minimum": 0}}
 
     @staticmethod
-    def parse(value: Any, example: Example) -> list[int]:
+    def parse(value: Any, example: Example) -> list[int] | None:
         if not isinstance(value, list):
             raise ValueError("a list with the head of each word was expected")
+        if value and all(_is_missing(head) for head in value):
+            return None
         heads = [_to_head(head, number) for number, head in enumerate(value, 1)]
         if example.input is not None and len(heads) != len(example.words):
             raise ValueError(f"one head per word was expected: {len(heads)} heads for {len(example.words)} words")
@@ -53,11 +73,34 @@ class Heads(ColumnType):
 
 
 def _to_head(value: Any, number: int) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-        raise ValueError(f"head {number}: a whole number was expected, 0 for the root")
-    return int(value)
+    head = whole_number(value) if isinstance(value, str) else value
+    if isinstance(head, bool) or not isinstance(head, int | float) or not math.isfinite(head) or head != int(head):
+        raise ValueError(f"head {number}: a whole number was expected, 0 for the root, found {value!r:.40}")
+    return int(head)
+
+
+@COLUMN_TYPES.register("deprels")
+class Deprels(Tags):
+    """The relation of each word to its head.
+
+    A sentence whose relations are all null or `_`, as in CoNLL-U files, is unlabelled.
+    """
+
+    @classmethod
+    def to_stored(  # type: ignore[override]
+        cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None
+    ) -> list[str] | None:
+        missing = [_is_missing(name) for name in value] if isinstance(value, list | tuple) else []
+        if missing and all(missing):
+            return None
+        if any(missing):
+            raise ValueError(f"relation {missing.index(True) + 1} is missing")
+        return super().to_stored(value, names=names, words=words)
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a head or a relation is missing, which is `_` in CoNLL-U."""
+    return value is None or (isinstance(value, str) and value.strip() in ("", "_"))
 
 
 def check_tree(heads: Sequence[int]) -> None:
@@ -107,7 +150,7 @@ class Parsing(Task):
     view = "tree"
     plots = ("confusion_matrix",)
     exportable = False  # the head searches the best tree
-    columns: ClassVar[Mapping[str, LabelType]] = {"heads": "heads", "deprels": "tags"}
+    columns: ClassVar[Mapping[str, LabelType]] = {"heads": "heads", "deprels": "deprels"}
     prediction_types = ("tree",)
     inputs = frozenset({"words"})
     metrics: ClassVar[tuple[str, ...]] = ("las", "uas")
@@ -122,6 +165,19 @@ class Parsing(Task):
     def _relation(self, name: str) -> str:
         """Return a relation, without its subtype if they are left out."""
         return name.partition(":")[0] or name if self.strip_subtypes else name
+
+    def find_untrainable(self, values: Mapping[str, Sequence[Any]]) -> Untrainable | None:
+        for index, names in enumerate(values["deprels"]):
+            for name in self._unknown(names):
+                return Untrainable(index, f"does not know the relation {name!r}; {did_you_mean(name, self.labels)}")
+        return None
+
+    def unknown_labels(self, values: Mapping[str, Sequence[Any]]) -> set[str]:
+        return {name for names in values["deprels"] for name in self._unknown(names)}
+
+    def _unknown(self, names: Sequence[str]) -> Iterator[str]:
+        """Yield the relations that are not among the labels."""
+        return (relation for relation in map(self._relation, names) if relation not in self.labels)
 
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
         """Return the words, truncated."""

@@ -201,6 +201,14 @@ def train_values(task: str, train: Mapping[str, TokenizedSplit]) -> dict[str, li
     return values
 
 
+def unknown_labels(task: Task, rows: TokenizedSplit) -> tuple[str, ...]:
+    """Return the names in the gold labels of a split that the task never predicts."""
+    labels = rows.labels[task.name]
+    if isinstance(labels, ComputedLabels) and type(task).unknown_labels is not Task.unknown_labels:
+        return tuple(sorted(task.unknown_labels(parsed_values(rows, task.name))))
+    return labels.names[labels.known :]
+
+
 def target_notes(tasks: Mapping[str, Task], train: Mapping[str, TokenizedSplit]) -> Iterator[str]:
     """Yield the messages of the tasks about the targets that they computed for the train splits."""
     for name, rows in train.items():

@@ -34,7 +34,9 @@ def test_cells(text: str, separator: str | None, expected: Any) -> None:
 
 
 def read(row: Any, *, words: str | None = None, separator: str | None = None) -> Any:
-    ((_, read_row),) = read_list_cells(iter([(1, row)]), words=words, lists=["tags"], separator=separator)
+    ((_, read_row),) = read_list_cells(
+        iter([(1, row)]), words=words, lists=["tags"], tags=["tags"], separator=separator
+    )
     return read_row
 
 

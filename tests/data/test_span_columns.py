@@ -17,6 +17,7 @@ def test_characters_of_a_text_and_words_of_a_list() -> None:
     assert Spans.parse(nested, TEXT) == [[0, 18, "clause"], [13, 18, "place"], [0, 3, "person"]]
     assert Spans.parse([{"start": 3, "end": 4, "label": "place"}], WORDS) == [[3, 4, "place"]]
     assert Spans.parse([], TEXT) == []
+    assert Spans.parse([{"start": 0, "end": 3, "label": 7, "text": "Ada", "id": 5}], TEXT) == [[0, 3, "7"]]
     assert [*Spans.names([[0, 18, "clause"], [13, 18, "place"]])] == ["clause", "place"]
 
 
@@ -24,13 +25,14 @@ def test_characters_of_a_text_and_words_of_a_list() -> None:
     ("value", "example", "message"),
     [
         ("Ada", TEXT, "a list of spans was expected"),
-        ([{"start": 0, "end": 3, "label": "a", "text": "Ada"}], TEXT, "span 1: unknown key 'text'; the keys are start"),
+        ([{"start": 0, "end": 3, "type": "a"}], TEXT, "span 1: no key 'label'; the keys are start, end, label"),
         ([{"start": 0, "end": 3, "label": "a"}, {"start": 3, "end": 3, "label": "a"}], TEXT, "span 2: it is empty"),
-        ([{"start": 5, "end": 3, "label": "a"}], TEXT, "it is empty, because its end is exclusive: start 5, end 3"),
+        ([{"start": 5, "end": 3, "label": "a"}], TEXT, "it ends before it starts: start 5, end 3"),
         ([{"start": 13, "end": 19, "label": "a"}], TEXT, "13 to 19 is outside the text, which has 18 characters"),
         ([{"start": -1, "end": 3, "label": "a"}], TEXT, "-1 to 3 is outside the text"),
         ([{"start": 3, "end": 5, "label": "a"}], WORDS, "3 to 5 is outside the text, which has 4 words"),
-        ([{"start": 0, "end": 3}], TEXT, "has no label"),
+        ([{"start": 0, "end": 3, "label": None}], TEXT, "has no label"),
+        ([{"start": 0, "end": 3, "label": ["a"]}], TEXT, r"its label must be a name, found \['a'\]"),
         ([{"start": 0, "end": 3, "label": ""}], TEXT, "has no label"),
         ([{"start": 0, "end": 3, "label": "\ud800"}], TEXT, "the label is not valid Unicode"),
         ([{"start": "0", "end": 3, "label": "a"}], TEXT, "whole numbers, found '0' and 3"),
@@ -48,6 +50,7 @@ ROW = Example(TEXT.input, labels={"label": [[0, 3, "person"], [13, 18, "place"]]
 
 def test_relations_refer_to_the_spans_of_the_row() -> None:
     assert Relations.parse([{"head": 1, "tail": 0, "label": "home_of"}], ROW) == [[1, 0, "home_of"]]
+    assert Relations.parse([{"id": 3, "head": 1, "tail": 0, "label": 7}], ROW) == [[1, 0, "7"]]
     assert Relations.parse([{"head": 5, "tail": 0, "label": "x"}], TEXT) == [[5, 0, "x"]], "its spans are invalid"
     assert [*Relations.names([[1, 0, "home_of"]])] == ["home_of"]
 
@@ -60,8 +63,9 @@ def test_relations_refer_to_the_spans_of_the_row() -> None:
         ([{"head": 0, "tail": 2, "label": "x"}], r"`tail` is 2, and the row has 2 span\(s\), numbered from 0"),
         ([{"head": -1, "tail": 1, "label": "x"}], "`head` must be the index of a span, from 0, found -1"),
         ([{"head": True, "tail": 1, "label": "x"}], "`head` must be the index of a span, from 0, found True"),
-        ([{"head": 0, "tail": 1, "label": None}], "its label must be a name, found None"),
-        ([{"head": 0, "tail": 1, "label": "x", "score": 1}], "unknown key 'score'; the keys are head, tail, label"),
+        ([{"head": 0, "tail": 1, "label": None}], "it has no label"),
+        ([{"head": 0, "tail": 1, "label": 1.5}], "its label must be a name, found 1.5"),
+        ([{"head": 0, "tail": 1, "type": "x"}], "no key 'label'; the keys are head, tail, label"),
         ([{"head": 1, "tail": 1, "label": "x"}], "its head and its tail are both span 1"),
     ],
 )

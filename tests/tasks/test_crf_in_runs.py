@@ -88,8 +88,30 @@ def test_missing_tags_in_conll_files(tmp_path: Path) -> None:
 
 def test_missing_tags_are_refused_without_the_option(tmp_path: Path) -> None:
     run = make_run(tmp_path, known=0.5, crf=True)
-    with pytest.raises(DataError, match=r"train\.jsonl:3: tags: tag 1 is missing: crf = \"partial\" reads"):
+    with pytest.raises(DataError, match=r"train\.jsonl:3: tags: tag 1 is missing: .*crf = \"partial\" reads"):
         nlpmtl.train(run)
+
+
+def test_a_missing_tag_is_not_rewritten_as_itself(tmp_path: Path) -> None:
+    run = make_run(tmp_path, crf=True)
+    path = Path(run["datasets"]["names"]["data"]["files"]["train"])
+    write_rows(path, [{"tokens": ["ada", "is"], "tags": ["B-name", "_"]}] * 4)
+    with pytest.raises(ConfigError, match="spans contradict scheme") as caught:
+        check(run)
+    assert "write 'B-name' instead of 'B-name'" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("tags", "is_valid"), [(["O", "I-name"], False), ([None, "I-name"], True)])
+def test_known_tags_that_contradict_the_scheme(tmp_path: Path, tags: list[str | None], is_valid: bool) -> None:
+    run = make_run(tmp_path, crf="partial")
+    path = Path(run["datasets"]["names"]["data"]["files"]["train"])
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    write_rows(path, [*rows, *[{"tokens": ["the", "ada"], "tags": tags}] * 20])
+    if is_valid:
+        assert check(run).notes == ()
+    else:
+        with pytest.raises(ConfigError, match=r"spans contradict scheme = \"bio\".*train.jsonl:97, word 2: 'I-name'"):
+            check(run)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import random
 import re
 from pathlib import Path
@@ -13,10 +15,12 @@ import torch
 from typer.testing import CliRunner, Result
 
 import nlpmtl
-from nlpmtl import DataError, Predictor
+from nlpmtl import ConfigError, DataError, Predictor
 from nlpmtl.cli import app
 from nlpmtl.data import Example, Input, TaskBatch, TokenSequence, join_words, parse_value
 from nlpmtl.data.conll import format_conllu
+from nlpmtl.data.labels import to_label
+from nlpmtl.preflight import check
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Confusion, ExampleOutputs, Parsing, task_from_config
 from nlpmtl.tasks.parsing import check_tree
@@ -75,7 +79,16 @@ def test_heads_that_are_no_tree(heads: list[int], problem: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [([2, 0], [2, 0]), (["2", "0"], [2, 0]), ([2.0, 0.0], [2, 0]), (np.array([2, 0]), [2, 0])],
+    [
+        ([2, 0], [2, 0]),
+        (["2", "0"], [2, 0]),
+        ([" 2", "0.0"], [2, 0]),
+        ([2.0, 0.0], [2, 0]),
+        (np.array([2, 0]), [2, 0]),
+        ([np.int64(2), np.float32(0)], [2, 0]),
+        (["_", "_"], None),
+        ([None, None], None),
+    ],
 )
 def test_heads_as_sources_have_them(value: Any, expected: list[int]) -> None:
     assert parse_value(value, Example(words("a", "b")), type="heads") == expected
@@ -85,7 +98,11 @@ def test_heads_as_sources_have_them(value: Any, expected: list[int]) -> None:
     ("value", "problem"),
     [
         ("2 0", "a list with the head of each word was expected"),
-        (["_", "0"], "head 1: a whole number was expected, 0 for the root"),
+        (["_", "0"], "head 1: a whole number was expected, 0 for the root, found '_'"),
+        (["-1", "0"], "word 1 has the head -1, but the sentence has 2 words"),
+        ([float("nan"), 0], "head 1: a whole number was expected, 0 for the root, found nan"),
+        ([float("inf"), 0], "head 1: a whole number was expected, 0 for the root, found inf"),
+        (["1" * 5000, "0"], "head 1: a whole number was expected, 0 for the root, found '111"),
         ([True, 0], "head 1: a whole number was expected"),
         ([0.5, 0], "head 1: a whole number was expected"),
         ([0], "one head per word was expected: 1 heads for 2 words"),
@@ -94,6 +111,19 @@ def test_heads_as_sources_have_them(value: Any, expected: list[int]) -> None:
 def test_heads_that_are_refused(value: Any, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         parse_value(value, Example(words("a", "b")), type="heads")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(["det", "root"], ["det", "root"]), (["_", "_"], None), ([None, None], None), (None, None)]
+)
+def test_relations_as_sources_have_them(value: Any, expected: list[str] | None) -> None:
+    assert to_label(value, type="deprels", words=["a", "b"]) == expected
+
+
+@pytest.mark.parametrize("missing", ["_", None, ""])
+def test_a_sentence_with_some_relations_is_refused(missing: str | None) -> None:
+    with pytest.raises(ValueError, match="relation 2 is missing"):
+        to_label(["root", missing], type="deprels", words=["a", "b"])
 
 
 def test_targets_are_words_with_a_token_whose_head_has_one() -> None:
@@ -177,10 +207,15 @@ def test_offsets_of_a_prediction() -> None:
 
 
 def test_forms_of_conllu_are_one_line() -> None:
-    made = [{"form": "a\tb\n", "start": 0, "end": 4, "head": 0, "deprel": "root"}, {"form": "", "start": 5, "end": 5}]
+    made = [
+        {"form": "\ta\t b\n", "start": 0, "end": 5, "head": 0, "deprel": "root"},
+        *({"form": form, "start": 6 + 2 * i, "end": 6 + 2 * i + len(form)} for i, form in enumerate(["", " "])),
+    ]
     lines = format_conllu(made, number=1).split("\n")
-    assert len(lines) == 6
-    assert all(line.count("\t") == 9 for line in lines[2:4])
+    assert [line.split("\t")[1] for line in lines[2:5]] == ["a b", "_", "_"]
+    assert lines[1] == "# text = a b _ _"
+    assert len(lines) == 7
+    assert all(line.count("\t") == 9 for line in lines[2:5])
     assert lines[3].startswith("2\t_\t")
     assert format_conllu([], number=1) == ""
 
@@ -259,6 +294,30 @@ def test_a_row_that_is_no_tree_is_named(tmp_path: Path) -> None:
         nlpmtl.train(run_of(tmp_path, str(path)))
 
 
+@pytest.mark.parametrize("separator", [None, " "])
+def test_trees_in_a_table(tmp_path: Path, separator: str | None) -> None:
+    cells = (["ada", "lives"], [2, 0], ["nsubj", "root"])
+    text = [json.dumps(cell) if separator is None else " ".join(map(str, cell)) for cell in cells]
+    with (tmp_path / "trees.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("tokens", "heads", "deprels"), text, text])
+    run = run_of(tmp_path, str(tmp_path / "trees.csv"))
+    if separator:
+        run["datasets"]["trees"]["data"]["separator"] = separator
+    assert not check(run).notes
+
+
+def test_relations_that_are_not_known(tmp_path: Path) -> None:
+    row = {"tokens": ["ada", "lives"], "heads": [2, 0], "deprels": ["nsubj", "root"]}
+    path = write_rows(tmp_path / "train.jsonl", [row])
+    other = write_rows(tmp_path / "validation.jsonl", [{**row, "deprels": ["iobj:arg", "root"]}])
+    run = run_of(tmp_path, str(path), strip_subtypes=True)
+    run["datasets"]["trees"]["data"]["files"]["validation"] = str(other)
+    assert check(run).notes == ("trees, validation: labels unknown to task 'tree', scored as errors: iobj",)
+    run["datasets"]["trees"]["tasks"]["tree"]["labels"] = ["det", "root"]
+    with pytest.raises(DataError, match=r"train.jsonl:1: column 'heads, deprels': task 'tree' does not know.*'nsubj'"):
+        check(run)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("parsing")
@@ -312,6 +371,18 @@ def test_conllu_needs_a_task_that_predicts_trees(trained: Trained) -> None:
     result = run_command("predict", trained.model_dir, "ada", "--conllu")
     assert result.exit_code == 2
     assert "--conllu writes the trees of one task: no task of this model predicts trees" in result.stderr
+
+
+def test_exports_name_what_is_possible(model: Path, tmp_path: Path) -> None:
+    result = run_command("export", model, "--output", tmp_path / "stock", "--to", "transformers", "--task", "tree")
+    assert result.exit_code != 0
+    assert "has no equivalent in transformers" in result.stderr
+    assert "onnx" not in result.stderr, "its head cannot be traced"
+
+
+def test_a_key_of_other_kinds_of_task_is_not_advised(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="class_weights: unknown key; did you mean 'weight'"):
+        check(run_of(tmp_path, "trees.jsonl", class_weights="balanced"))
 
 
 def test_files_of_universal_dependencies(tmp_path: Path) -> None:

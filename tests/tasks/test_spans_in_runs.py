@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import random
@@ -183,6 +184,61 @@ def test_bad_rows_are_named_with_file_and_line(tmp_path: Path) -> None:
     assert f"{path}:6: relations: relation 1: `tail` is 40" in message
     run["datasets"]["sentences"]["data"]["on_bad_row"] = "skip"
     assert any("2 bad rows were skipped" in note for note in check(run).notes)
+
+
+def test_spans_in_the_cells_of_a_table(tmp_path: Path) -> None:
+    for words in (False, True):
+        run = make_run(tmp_path, words=words, relations="relations")
+        files = run["datasets"]["sentences"]["data"]["files"]
+        notes = check(run).notes
+        for split, path in files.items():
+            rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
+            files[split] = str(tmp_path / f"{split}.csv")
+            with Path(files[split]).open("w", newline="") as file:
+                table = csv.DictWriter(file, rows[0])
+                table.writeheader()
+                cells = [{k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items()} for row in rows]
+                table.writerows(cells)
+        assert check(run).notes == notes
+
+
+def test_labels_that_only_validation_has_are_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path, relations="relations")
+    path = Path(run["datasets"]["sentences"]["data"]["files"]["validation"])
+    spans = [{"start": 0, "end": 3, "label": "planet"}, {"start": 4, "end": 9, "label": "person"}]
+    relation = {"head": 0, "tail": 1, "label": "orbits"}
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    write_rows(path, [*rows, {"text": "ada lives", "entities": spans, "relations": [relation]}])
+    note = "sentences, validation: labels unknown to task 'spans', scored as errors: orbits, planet"
+    assert note in check(run).notes
+
+
+@pytest.mark.parametrize("column", ["label", "entities"])
+def test_an_export_of_doccano_with_relations(tmp_path: Path, column: str) -> None:
+    run = make_run(tmp_path, label=column, relations="relations")
+    spans = [
+        {"id": 71, "label": "person", "start_offset": 0, "end_offset": 3},
+        {"id": 5, "label": "place", "start_offset": 13, "end_offset": 18},
+    ]
+    relation = {"id": 2, "from_id": 71, "to_id": 5, "type": "lives_in"}
+    row = {"id": 1, "text": "ada lives in turin", "entities": spans, "relations": [relation]}
+    files = run["datasets"]["sentences"]["data"]["files"]
+    for path in files.values():
+        write_rows(Path(path), [row] * 4)
+    assert check(run).notes == ()
+    for path in files.values():
+        write_rows(Path(path), [{**row, "relations": [{**relation, "to_id": 6}]}] * 4)
+    with pytest.raises(DataError, match="relation 1: `tail` must be the index of a span, from 0, found None"):
+        check(run)
+
+
+def test_a_row_with_an_invalid_text_has_one_problem(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    path = Path(run["datasets"]["sentences"]["data"]["files"]["train"])
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    write_rows(path, [{**rows[0], "text": None}, *rows[1:]])
+    with pytest.raises(DataError, match=r"1 problem\(s\) in 1 row\(s\)"):
+        check(run)
 
 
 def test_rows_without_annotations_and_spans_inside_tokens(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ characters, or a list of label names; None for a text that is not annotated. Oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from nlpmtl.data.annotation_tools import doccano, label_studio, prodigy, spacy_json
@@ -36,6 +36,24 @@ def detect_tool(value: Any) -> str | None:
     return next((tool for tool, detect in _DETECTORS.items() if detect(value)), None)
 
 
+def keep_columns(row: RawRow, value: Any, columns: Collection[str]) -> RawRow:
+    """Return a row that has its labels also under the names of the export that label columns of a task have.
+
+    Args:
+        row: the row that `value` became.
+        value: the JSON value of an export.
+        columns: the label columns of the tasks.
+
+    >>> value = {"text": "Ada sings", "entities": [[0, 3, "person"]]}
+    >>> (row,) = CONVERTERS["doccano"](value)
+    >>> keep_columns(row, value, ["entities"])["entities"]
+    [[0, 3, 'person']]
+    """
+    if isinstance(row, MalformedRow) or not isinstance(value, Mapping):
+        return row
+    return {**{column: row["label"] for column in columns if isinstance(value.get(column), list)}, **row}
+
+
 def single_labels(row: RawRow, columns: Sequence[str]) -> RawRow:
     """Return a row whose lists of one label are that label.
 
@@ -52,4 +70,4 @@ def single_labels(row: RawRow, columns: Sequence[str]) -> RawRow:
     return {**row, **{column: value[0] if value else None for column, value in lists.items()}} if lists else row
 
 
-__all__ = ["CONVERTERS", "detect_tool", "single_labels"]
+__all__ = ["CONVERTERS", "detect_tool", "keep_columns", "single_labels"]

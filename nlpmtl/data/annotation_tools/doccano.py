@@ -1,8 +1,8 @@
-"""doccano (https://doccano.github.io/doccano/): JSON Lines of spans, label names, or both (intents and slots)."""
+"""doccano (https://doccano.github.io/doccano/): JSON Lines of spans and their relations, label names, or both."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
@@ -31,8 +31,25 @@ def convert(value: Any) -> Iterator[RawRow]:
         row["text"] = row.pop("data")
     if "label" not in row:
         key = next((key for key in _LABELS if isinstance(row.get(key), list)), None)
-        row["label"] = None if key is None else [_to_label(item) for item in row.pop(key)]
+        items = [] if key is None else row.pop(key)
+        row["label"] = None if key is None else [_to_label(item) for item in items]
+        if isinstance(row.get("relations"), list):
+            indices = {item.get("id"): index for index, item in enumerate(items) if isinstance(item, dict)}
+            row["relations"] = [_to_relation(item, indices) for item in row["relations"]]
     yield row
+
+
+def _to_relation(item: Any, indices: Mapping[Any, int]) -> Any:
+    """Return a relation, whose head and tail are indices of spans; other values unchanged.
+
+    Args:
+        item: the relation, between the ids of spans.
+        indices: id of a span = its index in the row.
+    """
+    if not isinstance(item, dict) or not {"from_id", "to_id"} <= item.keys():
+        return item
+    head, tail = (indices.get(item[key]) for key in ("from_id", "to_id"))
+    return {"head": head, "tail": tail, "label": item.get("type")}
 
 
 def _is_span(item: Any) -> bool:
@@ -42,7 +59,7 @@ def _is_span(item: Any) -> bool:
 
 def _to_label(item: Any) -> Any:
     """Return a span as ``[start, end, name]``, and a label name unchanged; old exports have the number of a label."""
-    if not isinstance(item, dict):
+    if not isinstance(item, dict) or {"start", "end"} <= item.keys():  # a span that was converted before
         return item
     name = item.get("label_name", item.get("label"))
     name = str(name) if type(name) is int else name

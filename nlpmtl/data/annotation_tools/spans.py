@@ -25,9 +25,24 @@ def parse_span(value: Any) -> tuple[int, int, str]:
     start, end, name = value
     if type(start) is not int or type(end) is not int:
         raise SpanError(f"the start and the end of a span are whole numbers, found {start!r} and {end!r}")
-    if not isinstance(name, str | int) or isinstance(name, bool) or name == "":
-        raise SpanError(f"the span {start} to {end} has no label")
-    return start, end, str(name)
+    return start, end, parse_name(name, of=f"the span {start} to {end}")
+
+
+def parse_name(value: Any, *, of: str = "it") -> str:
+    """Return the name of a label, a string or a whole number.
+
+    Args:
+        value: the value.
+        of: what has the label, for the error.
+
+    Raises:
+        SpanError: the value is not the name of a label.
+    """
+    if value is None or value == "":
+        raise SpanError(f"{of} has no label")
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise SpanError(f"its label must be a name, found {value!r}")
+    return str(value)
 
 
 def find_offsets(text: str, start: int, end: int, *, covered: str | None) -> tuple[int, int]:
