@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -10,6 +10,8 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardDat
 from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
 
 from nlpmtl.card.card_data import CardData, CardDataset
+from nlpmtl.metrics import CombinedMetric
+from nlpmtl.registry import METRICS
 
 LOAD_FROM_DIRECTORY = 'from_pretrained(".")'
 """The code in a card that loads the model; the id of its repository replaces the directory when it is pushed."""
@@ -109,11 +111,17 @@ def _entries(card: CardData, task: str) -> Iterator[EvalResultEntry]:
 
 
 def _values(card: CardData) -> Iterator[tuple[str, str, float]]:
-    """Yield task, metric and value of all metrics that are defined."""
+    """Yield task, metric and value of all metrics that are defined, except means of metrics that are listed too."""
     for task, values in card.scores["tasks"].items() if card.scores is not None else ():
         for metric, value in values.items():
-            if metric not in ("score", "rows") and value is not None:
+            if metric not in ("score", "rows") and value is not None and not _has_parts(metric, values):
                 yield task, metric, value
+
+
+def _has_parts(metric: str, values: Mapping[str, Any]) -> bool:
+    """Return whether a metric is the mean of others, which the Hub does not know, and some of these are listed."""
+    type_ = METRICS.get(metric) if metric in METRICS.names() else None
+    return type_ is not None and issubclass(type_, CombinedMetric) and any(part.name in values for part in type_.parts)
 
 
 def _scored_on(card: CardData, task: str) -> tuple[str, str, str | None, str]:

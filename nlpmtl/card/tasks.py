@@ -90,10 +90,9 @@ def _long_texts(card: CardData) -> str:
     truncated = [name for name in card.tasks if name not in windowed]
     sentences = []
     if truncated:
-        verbs = ("reads", "marks") if len(truncated) == 1 else ("read", "mark")
         sentences.append(
-            f"{_names(truncated)} {verbs[0]} the beginning of a longer text only and {verbs[1]} the prediction as "
-            "`truncated`."
+            f"{_names(truncated)} read{'s' * (len(truncated) == 1)} only the beginning of a longer text; a prediction "
+            "that is a JSON object then has `truncated`, a list has no such mark."
         )
     if windowed:
         sentences.append(f"{_names(windowed)} read{'s' * (len(windowed) == 1)} longer texts in overlapping windows.")

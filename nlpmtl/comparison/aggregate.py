@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.comparison.results import CompareResult, ConditionScores, Cost, TaskResult
+from nlpmtl.comparison.results import CompareResult, ConditionScores, Cost, TaskResult, counted_tasks
 from nlpmtl.comparison.run_summary import RunSummary
 from nlpmtl.comparison.statistics import (
     Scorer,
@@ -114,28 +114,31 @@ def summarize(
         notes: further warnings for the report.
     """
     tasks = {name: result for name, (result, _) in compared.items()}
+    counted = counted_tasks(tasks, config)
     return CompareResult(
         directory=directory,
         seeds=tuple(run.seed for run in runs),
         tasks=tasks,
-        delta=delta({name: result.change for name, result in tasks.items()}),
-        delta_interval=delta_interval([resampled for _, resampled in compared.values()]),
+        delta=delta({name: tasks[name].change for name in counted}),
+        delta_interval=delta_interval([compared[name][1] for name in counted]),
         multi_task_cost=_cost([[run.multi_task] for run in runs]),
         single_task_cost=_cost([list(run.single_task.values()) for run in runs]),
         config=config,
         machine=runs[0].multi_task.machine,
-        notes=(*notes, *_notes(tasks, runs)),
+        notes=(*notes, *_notes(tasks, runs, counted)),
     )
 
 
-def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns]) -> Iterator[str]:
+def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns], counted: Collection[str]) -> Iterator[str]:
     first, *others = [summary.machine for run in runs for summary in (run.multi_task, *run.single_task.values())]
     if any(other != first for other in others):
         yield "the runs used different machines or software versions: their durations are not comparable"
     if all(run.multi_task.step == run.multi_task.steps for run in runs):
         yield "with every seed the last evaluation of the multi-task model was its best: longer training may help"
     for name, result in tasks.items():
-        if result.change is None:
+        if name not in counted:
+            yield f"task {name!r}: its score is left out of the mean and of Δm, as of the mean score of a run"
+        elif result.change is None:
             yield f"task {name!r}: the single-task score is 0; its relative change is undefined and excluded from Δm"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -93,7 +93,7 @@ class CompareResult:
         directory: directory of the runs and the report.
         seeds: seeds of the runs.
         tasks: results by task.
-        delta: Δm, the mean relative change over tasks in percent; None if it is undefined for every task.
+        delta: Δm, the mean relative change over the tasks `in_mean` in percent; None if it is undefined for every task.
         delta_interval: 95% confidence interval of Δm, over resampled rows.
         multi_task_cost: cost of the multi-task model.
         single_task_cost: total cost of the single-task models.
@@ -122,9 +122,7 @@ class CompareResult:
     @property
     def in_mean(self) -> list[str]:
         """Names of the tasks whose scores count in the mean: those that count in the mean score of a run."""
-        tables = (dataset["tasks"] for dataset in self.config["datasets"].values())
-        kinds = {name: task["kind"] for tasks in tables for name, task in tasks.items()}
-        return tasks_in_mean({name: task_type(kinds[name]) for name in self.tasks})
+        return counted_tasks(self.tasks, self.config)
 
     def mean(self, condition: str) -> SeedScores:
         """Return the mean score over tasks of the selected checkpoints, per seed.
@@ -169,6 +167,18 @@ class CompareResult:
             "machine": self.machine,
             "notes": list(self.notes),
         }
+
+
+def counted_tasks(names: Iterable[str], config: Mapping[str, Any]) -> list[str]:
+    """Return the tasks whose scores count in the mean score of a run.
+
+    Args:
+        names: names of the tasks.
+        config: config of the run, in plain values.
+    """
+    tables = (dataset["tasks"] for dataset in config["datasets"].values())
+    kinds = {name: task["kind"] for tasks in tables for name, task in tasks.items()}
+    return tasks_in_mean({name: task_type(kinds[name]) for name in names})
 
 
 def _task(task: TaskResult) -> dict[str, Any]:

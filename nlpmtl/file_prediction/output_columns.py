@@ -14,9 +14,7 @@ from nlpmtl.tasks import OutputOptions, Task
 ERROR, PREDICTIONS = "error", "predictions"
 """Column with the reason why a row is invalid, and field of JSON Lines with the predictions."""
 _VALUES = ("label", "labels", "value")
-"""Keys of `Task.format` whose value is in the column of the task."""
-_SCORES = ("score", "scores")
-"""Keys that have a column of their own."""
+"""Keys of `Task.format` whose value is in the column of the task; of a prediction with none of them, the first key."""
 
 Predictions = Mapping[str, Any] | None
 """Predictions of a row by task; None for an invalid row."""
@@ -26,7 +24,7 @@ class OutputColumn(NamedTuple):
     """A column of predictions.
 
     Args:
-        name: its name: the name of the task, or ``<task>_score`` or ``<task>_scores``.
+        name: its name: the name of the task, or ``<task>_<key>``, such as ``<task>_score``.
         task: the task.
         key: key of its value in a prediction; None: the whole prediction.
         type: its type in Parquet; None: JSON text.
@@ -41,7 +39,7 @@ class OutputColumn(NamedTuple):
         """Return the value in a row; None where the task has no prediction."""
         prediction = None if predictions is None else predictions.get(self.task)
         if prediction is not None and self.key is not None:
-            prediction = prediction[self.key]
+            prediction = prediction.get(self.key)
         return prediction if self.type is not None or prediction is None else dumps(prediction, ensure_ascii=False)
 
     def array(self, rows: Sequence[Predictions]) -> pa.Array:
@@ -60,9 +58,10 @@ class OutputColumn(NamedTuple):
 
 
 def output_columns(tasks: Mapping[str, Task], *, options: OutputOptions) -> list[OutputColumn]:
-    """Return the columns of predictions: ``<task>``, and ``<task>_score`` where a prediction has one score.
+    """Return the columns of predictions: ``<task>``, and ``<task>_<key>`` for each further key of a prediction.
 
-    With `all_scores`, ``<task>_scores`` has the probability of every label.
+    The column ``<task>`` has the label, number, answer or text, and ``<task>_score`` its score. With `all_scores`,
+    ``<task>_scores`` has the probability of every label.
 
     Args:
         tasks: the tasks that predict.
@@ -72,10 +71,9 @@ def output_columns(tasks: Mapping[str, Task], *, options: OutputOptions) -> list
     for name, task in tasks.items():
         type_ = task.output_type(options)
         fields = {field.name: field.type for field in type_} if isinstance(type_, pa.StructType) else {}
-        key = next((key for key in _VALUES if key in fields), None)
+        key = next((key for key in (*_VALUES, *fields) if key in fields), None)
         columns.append(OutputColumn(name, name, key, fields[key] if key else type_))
-        if key is not None:
-            columns += [OutputColumn(f"{name}_{key}", name, key, fields[key]) for key in _SCORES if key in fields]
+        columns += [OutputColumn(f"{name}_{other}", name, other, fields[other]) for other in fields if other != key]
     return columns
 
 

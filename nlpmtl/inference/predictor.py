@@ -195,8 +195,9 @@ class Predictor:
     ) -> Any:
         """Predict several tasks in one forward pass.
 
-        For a text longer than the maximum input length, token classification and spans use overlapping windows; other
-        tasks read its beginning, and their predictions have ``"truncated": True``.
+        For a text longer than the maximum input length, token classification, spans, question answering and tasks with
+        `long` use overlapping windows; other tasks read its beginning, and their predictions, if they are dicts, have
+        ``"truncated": True``.
 
         Args:
             inputs: a text, a pair ``(text, pair)``, ``{"words": […]}``, or several: a list, a NumPy or Arrow array, a

@@ -29,6 +29,8 @@ _KEY_COMMENTS = {
     "separator": "separates the items in a cell",
     "columns": "name = index of the column in the file",
 }
+_EXAMPLE = {"text": "A text.", "pair": "Another text.", "choices": ["A choice.", "Another choice."]}
+"""Input that the comment at the top of a run file predicts."""
 
 
 def dataset_tables(proposal: Proposal, *, directory: Path, skip: bool = False) -> Tables:
@@ -150,7 +152,7 @@ def run_text(proposals: Sequence[Proposal], *, name: str, encoder: str | None, r
         *_comment(f"Trains one encoder with {len(tasks)} task{'s' * (len(tasks) > 1)}: {', '.join(tasks)}."),
         f"#     nlpmtl check {run_file}",
         f"#     nlpmtl train {run_file}",
-        f'#     nlpmtl predict runs/{name}/model "A text."',
+        *(f"#     {line}" for line in _predict_commands(proposals[0], name=name)),
         "",
         _with_comment("seed = 17", "the same seed gives the same model on the same machine"),
         _with_comment(f"output = {_value(f'runs/{name}')}", "relative to the working directory"),
@@ -174,6 +176,16 @@ def run_text(proposals: Sequence[Proposal], *, name: str, encoder: str | None, r
         _with_comment(f"every = {recipe.every}", "steps between evaluations; the best model is kept"),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _predict_commands(proposal: Proposal, *, name: str) -> list[str]:
+    """Return commands that predict an input with the parts that the tasks of a dataset read, such as choices."""
+    kinds = {task: task_type(proposed.kind) for task, proposed in proposal.tasks.items()}
+    by_name = "".join(f" --task {task}" for task in kinds) if all(kind.only_by_name for kind in kinds.values()) else ""
+    row = {key: example for key, example in _EXAMPLE.items() if key in proposal.input}
+    if row.keys() <= {"text"} or all(kind.embeds for kind in kinds.values()):  # words are given as text
+        return [f'nlpmtl predict runs/{name}/model "A text."{by_name}']
+    return [f"echo '{dumps(row)}' > new.jsonl", f"nlpmtl predict runs/{name}/model --input new.jsonl{by_name}"]
 
 
 def _assignment(key: str, value: Any) -> Iterator[str]:

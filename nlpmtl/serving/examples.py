@@ -42,8 +42,10 @@ def example_inputs(tasks: Iterable[Task], directory: Path | None) -> list[dict[s
         tasks: the tasks of the model.
         directory: its directory; None if it was not loaded from one.
     """
+    tasks = list(tasks)
+    masked = [{"text": f"Ada Lovelace was born in {task.required_text}."} for task in tasks if task.required_text]
     keys = [{"text", *["pair"] * task.takes_pairs, *(task.extra_inputs.keys() - task.optional)} for task in tasks]
-    for examples in (_card_examples(directory), _GENERAL):
+    for examples in (_card_examples(directory), [*masked, *_GENERAL]):
         fitting = [example for example in examples if example.keys() in keys]
         if fitting:
             return fitting[:_MAX_EXAMPLES]

@@ -187,6 +187,7 @@ def _describe(task: Task) -> dict[str, Any]:
         "extra_inputs": sorted(task.extra_inputs),
         "required_inputs": sorted(task.extra_inputs.keys() - task.optional),
         "text_lists": sorted(key for key, name in task.extra_inputs.items() if is_text_list(column_type(name))),
+        "required_text": task.required_text,
         "only_by_name": task.only_by_name,
         "view": task.view,
     }

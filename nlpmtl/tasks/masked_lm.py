@@ -176,12 +176,17 @@ class MaskedLM(Task):
         return batch.by_example(outputs["loss"].sum(dim=1)).sum(dim=1)
 
     @property
+    def required_text(self) -> str:
+        """The mask token of the tokenizer."""
+        return str(self.tokenizer.mask_token)
+
+    @property
     def needed_input(self) -> str:
-        return f"a text with the mask token {self.tokenizer.mask_token}"
+        return f"a text with the mask token {self.required_text}"
 
     def reads(self, example: Example) -> bool:
         """Whether the text has the mask token of the tokenizer."""
-        return super().reads(example) and str(self.tokenizer.mask_token) in example.text
+        return super().reads(example) and self.required_text in example.text
 
     def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
         predictions = []

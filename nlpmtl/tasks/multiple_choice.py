@@ -215,9 +215,10 @@ class MultipleChoice(ChoiceTask):
         return {**result, "scores": label_scores(choices, prediction.extra)} if options.all_scores else result
 
     def output_type(self, options: OutputOptions = DEFAULT_OUTPUT) -> pa.DataType | None:
-        if options.all_scores:  # whose keys are the choices of the row
-            return None
-        return pa.struct({"label": pa.string(), "index": pa.int64(), "score": pa.float64()})
+        fields = {"label": pa.string(), "index": pa.int64(), "score": pa.float64()}
+        if options.all_scores:
+            fields["scores"] = pa.map_(pa.string(), pa.float64())  # whose keys are the choices of the row
+        return pa.struct(fields)
 
     def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:
         rows = list(map(_logits, items))

@@ -60,6 +60,11 @@ class ReportedTask(TaskFields):
     embeds: ClassVar[bool] = False
     """Whether a prediction is a vector, a list of numbers, for the route `/embed` of the server."""
 
+    @property
+    def required_text(self) -> str | None:
+        """String that a text must contain for a prediction, such as a mask token. Default: none."""
+        return None
+
     def conllu(self, formatted: Any) -> list[dict[str, Any]] | None:
         """Return the fields of each word of a formatted prediction for a CoNLL-U file; None: it has no such form.
 

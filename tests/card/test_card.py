@@ -134,8 +134,8 @@ def test_limitations_depend_on_the_tasks() -> None:
     text_of_section = section(render_card(card_data()), "Limitations")
     assert "The maximum input length is 64 tokens." in text_of_section
     assert (
-        "`topic`, `mood`, `grade` read the beginning of a longer text only and mark the prediction as `truncated`."
-        in text_of_section
+        "`topic`, `mood`, `grade` read only the beginning of a longer text; a prediction that is a JSON object then "
+        "has `truncated`, a list has no such mark." in text_of_section
     )
     assert "`places` reads longer texts in overlapping windows." in text_of_section
     assert "`topic`, `mood` can only predict the labels listed above, and always return one of them" in text_of_section

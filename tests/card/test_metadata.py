@@ -47,6 +47,22 @@ def test_huggingface_hub_parses_the_front_matter() -> None:
     }, "undefined metrics are omitted"
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"accuracy_f1": 0.8, "accuracy": 0.9, "f1": 0.7}, {"accuracy": 0.9, "f1": 0.7}),
+        ({"pearson_spearman": 0.8, "pearsonr": 0.8, "spearmanr": None}, {"pearsonr": 0.8}),
+        ({"accuracy_macro_f1": 0.8, "mae": 0.5}, {"accuracy_macro_f1": 0.8, "mae": 0.5}),
+    ],
+)
+def test_means_of_metrics_are_left_out_if_these_are_listed(values: Any, expected: Any) -> None:
+    card = card_data(datasets=[dataset("sst2", data=GLUE)], scores={**SCORES, "tasks": {"mood": {**values, "rows": 9}}})
+    results = results_of(render_card(card))
+    assert {str(result.metric_name).removeprefix("mood: "): result.metric_value for result in results} == expected
+    entries = parse_eval_result_entries(yaml.safe_load(eval_result_files(card)["mood.yaml"]))
+    assert [entry.value for entry in entries] == list(expected.values())
+
+
 def test_a_card_is_unchanged_when_loaded_and_saved() -> None:
     text = render_card(card_data())
     assert str(ModelCard(text)) == text

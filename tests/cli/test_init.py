@@ -317,3 +317,46 @@ def test_a_model_after_init_and_train(directory: Path, run_cli: RunCli, tmp_path
     assert run_cli("train", "run.toml", *options).exit_code == 0
     result = run_cli("predict", "runs/films/model", "the book was great")
     assert json.loads(result.stdout)["predictions"]["films"]["label"] == "pos"
+
+
+@pytest.mark.parametrize(
+    ("columns", "task", "commands"),
+    [
+        ({"review": "a {} text", "topic": "t"}, "topic=topic:classification", ['predict runs/rows/model "A text."']),
+        (
+            {"sentence1": "a {} text", "sentence2": "other {} text", "same": "t"},
+            "same=same:classification",
+            [
+                """echo '{"text": "A text.", "pair": "Another text."}' > new.jsonl""",
+                "predict runs/rows/model --input new.jsonl",
+            ],
+        ),
+        (
+            {"question": "a {} text", "choices": ["one {}", "two {}"], "label": "i"},
+            "quiz=label:multiple_choice",
+            [
+                """echo '{"text": "A text.", "choices": ["A choice.", "Another choice."]}' > new.jsonl""",
+                "predict runs/rows/model --input new.jsonl",
+            ],
+        ),
+        (
+            {"source": "a {} text", "target": "{} text one"},
+            "fr=target:translation",
+            ['predict runs/rows/model "A text." --task fr'],
+        ),
+    ],
+)
+def test_the_run_file_ends_its_comment_with_a_prediction(
+    directory: Path, run_cli: RunCli, columns: dict[str, Any], task: str, commands: list[str]
+) -> None:
+    def cell(value: Any, number: int) -> Any:
+        if isinstance(value, list):
+            return [cell(item, number) for item in value]
+        return {"t": "xy"[number % 2], "i": number % 2}.get(value, value.format(number))
+
+    rows = [{name: cell(value, number) for name, value in columns.items()} for number in range(20)]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = run_cli("init", "rows.jsonl", "--task", task)
+    assert result.exit_code == 0, result.stderr
+    comment = [line.removeprefix("#     ") for line in Path("run.toml").read_text().splitlines() if "#     " in line]
+    assert [line.removeprefix("nlpmtl ") for line in comment[2:]] == commands

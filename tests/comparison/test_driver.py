@@ -303,3 +303,14 @@ def test_runs_of_other_data_are_refused(run: dict[str, Any], copied: Path, tmp_p
         RunError, match=f"{directory} was trained on different data[^$]*dataset '{dataset}', split 'validation'"
     ):
         nlpmtl.compare(other, seeds=2, output=copied)
+
+
+def test_tasks_outside_the_mean_score_are_left_out_of_delta(run: dict[str, Any], tmp_path: Path) -> None:
+    masked = {"from": ["texts"], "tasks": {"masked": {"kind": "masked_lm"}}}
+    datasets = {"texts": run["datasets"]["texts"], "masked": masked}
+    result = nlpmtl.compare({**run, "datasets": datasets}, seeds=1, output=tmp_path / "out", train={"steps": 4})
+    assert list(result.tasks) == ["mood", "masked"]
+    assert result.tasks["masked"].change is not None
+    assert result.delta == result.tasks["mood"].change
+    assert result.mean("multi_task").mean == result.tasks["mood"].multi_task.selected.mean
+    assert "task 'masked': its score is left out of the mean and of Δm, as of the mean score of a run" in result.notes

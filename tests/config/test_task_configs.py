@@ -38,6 +38,7 @@ def opening(path: Path) -> list[str]:
 
 def test_the_shipped_files_are_found() -> None:
     assert {path.stem for path in DATASETS} >= GLUE | {"ax", "support", "conll2003", "go_emotions", "snips", "squad_v2"}
+    assert {path.stem for path in DATASETS} >= {"boolq", "cb", "copa", "swag", "race", "xnli", "tatoeba_en_zh"}
     assert {path.stem for path in RUNS} >= {"quickstart", "glue", "reviews_and_entities", "eleven"}
 
 
@@ -66,6 +67,24 @@ def test_a_dataset_file_starts_with_its_source_and_licence(path: Path) -> None:
     assert "Licence: " in "\n".join(comment)
     hub = dataset(path.stem).data.hub
     assert hub is None or f"{hub} on the Hub" in "\n".join(comment)
+
+
+def test_the_dataset_files_are_listed_by_task_type() -> None:
+    page = (ROOT.parent / "docs/howto/your-own-data.md").read_text(encoding="utf-8")
+    for path in DATASETS:
+        if path.stem in GLUE | {"ax", "support"}:  # on the page about GLUE, and below the table
+            continue
+        rows = [line for line in page.splitlines() if line.startswith("|") and f"`{path.stem}`" in line]
+        assert len(rows) == 1, path.stem
+        assert all(f"`{task.kind}`" in rows[0] for task in dataset(path.stem).tasks.values())
+
+
+@pytest.mark.parametrize("name", ["boolq", "cb", "xnli"])
+def test_inference_and_yes_no_questions_read_pairs(name: str) -> None:
+    parsed = dataset(name)
+    assert parsed.input.shape == "pair"
+    assert parsed.tasks[name].kind == "classification"
+    assert parsed.data.splits is None or "test" not in parsed.data.splits, "hidden labels"
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)

@@ -11,7 +11,7 @@ import pytest
 
 from nlpmtl import Predictor, RunError
 from nlpmtl.file_prediction.output_columns import output_columns
-from nlpmtl.tasks import Classification, OutputOptions, Task
+from nlpmtl.tasks import Classification, OutputOptions, Task, task_from_config
 
 OPTIONS = [
     OutputOptions(),
@@ -36,6 +36,31 @@ def test_predictions_have_the_declared_type(options: OutputOptions, model: Path)
         assert pa.array(values, type=type_).to_pylist() == values  # no field is lost
     for column in output_columns(predictor.tasks, options=options):
         assert column.array([*rows, None]).to_pylist()[-1] is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "input_", "prediction", "expected"),
+    [
+        (
+            "multiple_choice",
+            "text",
+            {"label": "rome", "index": 1, "score": 0.75, "scores": {"turin": 0.25, "rome": 0.75}},
+            {"a": "rome", "a_index": 1, "a_score": 0.75, "a_scores": [("turin", 0.25), ("rome", 0.75)]},
+        ),
+        (
+            "question_answering",
+            "pair",
+            {"answer": "in Turin", "score": 0.5, "start": 4, "end": 12},
+            {"a": "in Turin", "a_score": 0.5, "a_start": 4, "a_end": 12},
+        ),
+        ("translation", "text", {"translation_text": "un gatto"}, {"a": "un gatto"}),
+        ("ranking", "text", [{"index": 0, "score": 0.5}], {"a": [{"index": 0, "score": 0.5}]}),
+    ],
+)
+def test_each_field_has_a_column(kind: str, input_: str, prediction: Any, expected: dict[str, Any]) -> None:
+    task = task_from_config("a", {"kind": kind, "labels": [], "input": input_, "metrics": None})
+    columns = output_columns({"a": task}, options=OutputOptions(all_scores=True))
+    assert {column.name: column.array([{"a": prediction}])[0].as_py() for column in columns} == expected
 
 
 class Reversed(Classification):

@@ -20,7 +20,7 @@ from nlpmtl import ConfigError, DataError, Predictor, predict_files
 from tests.tiny import make_rows, make_run, train_tiny, write_rows
 
 TEXTS = ["Ada lives in Turin.", "a cat", "", "the kettle is awful", "rome and paris", "NA"]
-SINGLE = ["topic", "topic_score", "mood", "mood_score", "places", "kinds"]
+SINGLE = ["topic", "topic_score", "mood", "mood_score", "mood_polarity", "places", "kinds"]
 
 
 def read_csv(path: Path, *, delimiter: str = ",") -> tuple[list[str], list[dict[str, str]]]:
@@ -94,7 +94,7 @@ def test_parquet_keeps_its_schema(model: Path, tmp_path: Path) -> None:
     predict_files(model, tmp_path / "d.parquet", tmp_path / "new.parquet", tasks=["mood"])
     schema = pq.read_schema(tmp_path / "new.parquet")
     assert [schema.field(name) for name in table.column_names] == list(table.schema)
-    assert schema.names == [*table.column_names, "mood", "mood_score"]
+    assert schema.names == [*table.column_names, "mood", "mood_score", "mood_polarity"]
     assert schema.metadata == table.schema.metadata
     assert pq.read_table(tmp_path / "new.parquet").select(table.column_names).equals(table)
     loaded = load_dataset("parquet", data_files=str(tmp_path / "new.parquet"), split="train", cache_dir=str(tmp_path))

@@ -124,7 +124,7 @@ function treeView(words) {
 /* ---- Other predictions ---- */
 
 function bars(scores, predicted) {
-  const rows = Object.entries(scores).sort((a, b) => b[1] - a[1]).map(([label, score]) => {
+  const rows = [...scores].sort((a, b) => b[1] - a[1]).map(([label, score]) => {
     const bar = styled("bar", make("div"));
     bar.style.width = `${100 * score}%`;
     const name = make("th", label);
@@ -149,7 +149,28 @@ const isRanked = (item) => Number.isInteger(item?.index) && typeof item.score ==
 
 /* The score of each choice of a ranking, by its text. */
 function ranking(items, choices) {
-  return bars(Object.fromEntries(items.map((item) => [choices[item.index] ?? item.index, item.score])), []);
+  return bars(items.map((item) => [choices[item.index] ?? item.index, item.score]), []);
+}
+
+const isToken = (item) => typeof item?.token_str === "string" && typeof item.score === "number";
+
+/* The most probable tokens for each mask token; for a single one, the prediction is a list of them, not of lists. */
+function maskView(prediction) {
+  const masks = Array.isArray(prediction[0]) ? prediction : [prediction];
+  return masks.flatMap((tokens, index) => [
+    ...(masks.length > 1 ? [quiet(`mask ${index + 1}`)] : []),
+    ...bars(tokens.map((token) => [token.token_str, token.score]), [tokens[0].token_str]),
+  ]);
+}
+
+/* A text that a task generated: the value of a key such as translation_text. */
+const generatedText = (prediction) => Object.entries(prediction).find(([key, value]) => key.endsWith("_text") && typeof value === "string")?.[1];
+
+function textView(text) {
+  if (!text) return [quiet("an empty text")];
+  const read = styled("generated", make("div", text));
+  read.dir = "auto";
+  return [read];
 }
 
 const isSpan = (item) => Number.isInteger(item?.start) && Number.isInteger(item.end) && typeof item.score === "number";
@@ -176,6 +197,7 @@ function view(task, prediction, text) {
   if (Array.isArray(prediction) && prediction.length && prediction.every((item) => typeof item === "number")) {
     return [make("details", "", styled("quiet", make("summary", count(prediction.length, "number"))), make("pre", prediction.join(", ")))];
   }
+  if (Array.isArray(prediction) && prediction.length && prediction.flat().every(isToken)) return maskView(prediction);
   if (Array.isArray(prediction) && prediction.every(isSpan)) return spansView(task, text, prediction);
   if (isSpan(prediction) && "answer" in prediction) {
     if (!prediction.answer) return [quiet(`no answer: ${percent(prediction.score)}`)];
@@ -187,11 +209,13 @@ function view(task, prediction, text) {
     }
     if ("scores" in prediction) {
       const predicted = "labels" in prediction ? prediction.labels.map((item) => item.label) : [prediction.label];
-      const parts = bars(prediction.scores, predicted);
+      const parts = bars(Object.entries(prediction.scores), predicted);
       if ("labels" in prediction && !predicted.length) parts.unshift(quiet("no label is above its threshold"));
       if ("polarity" in prediction) parts.push(quiet(`polarity ${prediction.polarity.toFixed(2).replace("-", "−")}, from −1 to 1`));
       return parts;
     }
+    const generated = generatedText(prediction);
+    if (generated !== undefined) return textView(generated);
     if (typeof prediction.value === "number") {
       return [styled("value", make("div", String(Number(prediction.value.toPrecision(4)))))];
     }
@@ -249,6 +273,7 @@ function taskItem([name, task]) {
   box.checked = !box.disabled && !task.only_by_name;
   const facts = [task.kind, task.input === "pair" ? "two texts" : "one text"];
   if (task.required_inputs) facts.push(`needs ${task.required_inputs.join(", ")}${box.disabled ? ": use the API" : ""}`);
+  if (task.required_text) facts.push(`needs ${task.required_text}`);
   const label = make("label", "", box, make("span", "", make("b", name), " ", styled("quiet", make("span", facts.join(" · ")))));
   return make("li", "", label, ...(task.labels.length ? [labelList(name, task.labels)] : []));
 }
@@ -289,7 +314,8 @@ function bodies() {
   const text = byId("text").value, pair = byId("pair").value;
   const names = selected();
   if (!names.length) throw new Error("select a task");
-  const reading = (shape) => (name) => tasks[name].input === shape && !tasks[name].required_inputs;
+  const reads = (name) => text.includes(tasks[name].required_text ?? "");
+  const reading = (shape) => (name) => tasks[name].input === shape && !tasks[name].required_inputs && reads(name);
   const body = (inputs, shape) => {
     const wanted = names.filter(reading(shape));
     const usual = Object.keys(tasks).filter((name) => reading(shape)(name) && !tasks[name].only_by_name);
@@ -307,6 +333,7 @@ function bodies() {
     if (made.length && keys.some((key) => !lists[key].length)) continue;
     made.push({ inputs: { text, ...(shape === "pair" ? { pair } : {}), ...lists }, tasks: wanted, all_scores: true });
   }
+  if (!made.length) throw new Error(`${names.join(", ")}: the text needs ${tasks[names[0]].required_text}`);
   return made;
 }
 
