@@ -54,6 +54,12 @@ def export_sentence_transformer(
     encoder = transformers_encoder(model, task=task, to_error=_error)
     if head.mode not in _MODES:
         raise _error(task, f"sentence-transformers has no pooling {head.mode!r}: train it with another `pooling`")
+    if encoder.config.is_encoder_decoder:
+        raise _error(
+            task,
+            f"its encoder is a part of the encoder-decoder {encoder.config.model_type!r}. Export it to ONNX: nlpmtl "
+            f"export … --to onnx --task {task}",
+        )
     tokenizer = with_max_length(tokenizer, model.config.input_length)
     with atomic_directory(directory) as part:
         encoder.save_pretrained(part)

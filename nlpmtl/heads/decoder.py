@@ -30,9 +30,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from nlpmtl.errors import ModelError
 from nlpmtl.heads.head import HeadContext, HeadInputs, Outputs
 from nlpmtl.heads.head_config import token_head_config
-from nlpmtl.heads.stock import HiddenStates, StockPart, encoder_name, stock_part
-
-SEQ2SEQ = "AutoModelForSeq2SeqLM"
+from nlpmtl.heads.stock import SEQ2SEQ, HiddenStates, StockPart, encoder_name, stock_part
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class DecoderHead(nn.Module):
         Without, ``"tokens"``: the ids of the generated tokens, ``[sequences, time]``.
         """
         if inputs.targets is None:
-            return {"tokens": self.generate(inputs).to(inputs.hidden.dtype)}
+            return {"tokens": self.generate(inputs)}
         labels = inputs.targets["tokens"]
         logits = self.logits(inputs, labels)
         logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
@@ -107,15 +105,17 @@ class DecoderHead(nn.Module):
         return tokens[:, 1:]
 
     def generation_config(self) -> GenerationConfig:
-        """Return how transformers generates a text."""
+        """Return how transformers generates a text. It never has the padding token, which no target has."""
+        tokens = self.tokens
         return GenerationConfig(
             max_new_tokens=self.max_steps,
             num_beams=self.num_beams,
             do_sample=False,
-            decoder_start_token_id=self.tokens.start,
-            eos_token_id=self.tokens.end,
-            pad_token_id=self.tokens.pad,
-            forced_bos_token_id=self.tokens.forced_first,
+            decoder_start_token_id=tokens.start,
+            eos_token_id=tokens.end,
+            pad_token_id=tokens.pad,
+            forced_bos_token_id=tokens.forced_first,
+            suppress_tokens=None if tokens.pad == tokens.end else [tokens.pad],
         )
 
     def stock_inputs(self, rows: int) -> dict[str, Tensor]:
@@ -138,15 +138,19 @@ class DecoderHead(nn.Module):
         return {"encoder_outputs": hidden, "attention_mask": inputs.mask.long()}
 
 
-def checkpoint_decoder(context: HeadContext) -> tuple[StockPart, TargetTokens]:
+def checkpoint_decoder(context: HeadContext, *, start: int | None) -> tuple[StockPart, TargetTokens]:
     """Return the decoder of an encoder-decoder checkpoint, and its special tokens.
+
+    Args:
+        context: the encoder, with its checkpoint.
+        start: id of the token that the decoder starts with; None: that of the checkpoint.
 
     Raises:
         ModelError: the checkpoint does not state the token that its decoder starts with.
     """
     part = stock_part(context, SEQ2SEQ)
     config, options = context.config, part.model.generation_config
-    start = getattr(options, "decoder_start_token_id", None)
+    start = getattr(options, "decoder_start_token_id", None) if start is None else start
     start = getattr(config, "decoder_start_token_id", None) if start is None else start
     if start is None:
         raise ModelError(

@@ -18,6 +18,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAtte
 from nlpmtl.errors import ModelError
 from nlpmtl.heads.head import HeadContext
 
+SEQ2SEQ = "AutoModelForSeq2SeqLM"
+"""The class of transformers for encoder-decoders."""
+
 
 class HiddenStates(nn.Module):
     """Replaces the encoder of a model of transformers: it returns the ``inputs_embeds`` that it is called with."""
@@ -64,12 +67,18 @@ def stock_part(context: HeadContext, auto_class: str) -> StockPart:
         auto_class: name of a class of transformers, such as "AutoModelForMaskedLM".
 
     Raises:
-        ModelError: transformers has no such model for this architecture, or its head needs more than hidden states.
+        ModelError: transformers has no such model for this architecture, or its head needs more than the hidden states
+            of the encoder.
     """
     encoder, config = context.encoder, context.config
     assert isinstance(encoder, PreTrainedModel), "stock heads share parameters with the encoder"
     if not has_stock_model(config, auto_class):
         raise ModelError(f"transformers has no {auto_class} for the architecture {config.model_type!r}")
+    if config.is_encoder_decoder and auto_class != SEQ2SEQ:
+        raise ModelError(
+            f"the {auto_class} of the architecture {config.model_type!r} reads its decoder, but the heads of a model "
+            "read its encoder: use an encoder without a decoder, such as BERT, RoBERTa or ModernBERT"
+        )
     model, missing = _load(context, auto_class)
     prefix = encoder_name(model)
     ties = dict(model.all_tied_weights_keys)

@@ -14,7 +14,8 @@ All are losses over the rows of a whole step, on any number of processes: see `T
 (Kusupati et al., 2022) the loss is the mean over the embeddings that are cut to each of them.
 
 Departures from the papers:
-- InfoNCE: a candidate with the text of q_i or c_i is not a negative of row i.
+- InfoNCE: a candidate that is similar according to the data is not a negative of row i: one with the text of q_i or
+  c_i, and the pair of another row with the text of q_i.
 - Matryoshka: the mean over the dimensions instead of their sum.
 
 References:
@@ -34,21 +35,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def info_nce(queries: Tensor, candidates: Tensor, *, positive: Tensor, duplicate: Tensor, temperature: float) -> Tensor:
+def info_nce(queries: Tensor, candidates: Tensor, *, positive: Tensor, similar: Tensor, temperature: float) -> Tensor:
     """Return the InfoNCE loss of each query, ``[queries]``.
 
     Args:
         queries: ``[queries, width]``, of length 1.
         candidates: ``[candidates, width]``, of length 1.
         positive: index of the candidate that is the positive of each query, ``[queries]``.
-        duplicate: whether each candidate is left out as a negative of each query, ``[queries, candidates]``.
+        similar: whether each candidate is similar to each query, and so not a negative, ``[queries, candidates]``.
         temperature: τ.
     """
     from torch import finfo
     from torch.nn.functional import cross_entropy, one_hot
 
     similarity = queries @ candidates.T / temperature
-    ignored = duplicate & ~one_hot(positive, len(candidates)).bool()
+    ignored = similar & ~one_hot(positive, len(candidates)).bool()
     return cross_entropy(similarity.masked_fill(ignored, finfo(similarity.dtype).min), positive, reduction="none")
 
 

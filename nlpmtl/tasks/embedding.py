@@ -14,6 +14,7 @@ from nlpmtl.config import DatasetConfig, Pooling
 from nlpmtl.data import ColumnType, Example, LabelType, Targets, TaskBatch, TextInput, TokenSequence
 from nlpmtl.data.example import to_text
 from nlpmtl.data.labels import to_label
+from nlpmtl.data.list_cells import split_cell
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.tasks.base import Task
@@ -44,15 +45,16 @@ class ClassOrNumber(ColumnType):
 
 @COLUMN_TYPES.register("negatives")
 class Negatives(ColumnType):
-    """Texts that are not similar to the text of the row: a list, which may be empty."""
+    """Texts that are not similar to the text of the row: a list, in a cell of a table a JSON list; it may be empty."""
 
     json_schema: ClassVar[Mapping[str, Any]] = {"type": "array", "items": {"type": "string"}}
 
     @staticmethod
     def parse(value: Any, example: Example) -> list[str]:
-        if not isinstance(value, list):
-            raise ValueError("a list of texts was expected")
-        return [to_text(text) for text in value]
+        texts = split_cell(value, separator=None) if isinstance(value, str) else value
+        if not isinstance(texts, list):
+            raise ValueError('a list of texts was expected, such as ["a text"], also for a single one')
+        return [to_text(text) for text in texts]
 
 
 @TASKS.register("embedding")
@@ -101,6 +103,8 @@ class Embedding(PooledFields, Task):
     def check_options(cls, options: Any) -> None:
         if options.labels is not None:
             raise ValueError("an embedding has no `labels`: its classes are only compared with each other")
+        if options.long != "truncate":
+            raise ValueError("an embedding reads the beginning of a long text: remove `long`")
 
     @classmethod
     def check_dataset(cls, options: Any, dataset: DatasetConfig) -> None:
@@ -183,9 +187,10 @@ class Embedding(PooledFields, Task):
         if self.objective == "number":
             return cosine_regression(queries, others, batch.targets["similarity"])
         texts, positive = batch.targets["text"], (batch.position[~is_query] == 1).nonzero().squeeze(1)
-        candidates = texts[~is_query]
-        same = (texts[is_query].unsqueeze(1) == candidates) | (candidates[positive].unsqueeze(1) == candidates)
-        return info_nce(queries, others, positive=positive, duplicate=same, temperature=self.similarity_temperature)
+        own, candidates = texts[is_query], texts[~is_query]
+        similar = (own.unsqueeze(1) == candidates) | (candidates[positive].unsqueeze(1) == candidates)
+        similar[:, positive] |= own.unsqueeze(1) == own  # a text may have several pairs
+        return info_nce(queries, others, positive=positive, similar=similar, temperature=self.similarity_temperature)
 
     def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
         return [self._decode(item) for item in items]

@@ -111,6 +111,11 @@ class Generation(Task):
     target_vocabulary: str | None = None
     """The learned vocabulary, as JSON."""
 
+    @classmethod
+    def check_options(cls, options: Any) -> None:
+        if options.labels is not None:
+            raise ValueError(f"a task of the type {cls.kind} has no `labels`: its targets are texts")
+
     def fit(self, values: Mapping[str, Sequence[Any]]) -> None:
         """Choose the decoder and its vocabulary, and count the targets that are too long.
 
@@ -153,16 +158,24 @@ class Generation(Task):
                     f'task {self.name!r}: `{key}` is an option of decoder = "new", found {value!r}: remove it, or '
                     'write decoder = "new"'
                 )
-        codes = self.tokenizer.get_vocab()
-        if self.target_language is not None and self.target_language not in codes:
+        language = self.target_language
+        is_code = language in self.tokenizer.all_special_tokens
+        if language is not None and not (is_code and self._language_id in self._empty_target):
             raise ConfigError(
-                f"task {self.name!r}: `target_language`: the tokenizer of the encoder has no token "
-                f"{self.target_language!r}: write a language code of the checkpoint, or remove it"
+                f"task {self.name!r}: `target_language`: the tokenizer of the encoder has no language code "
+                f"{language!r}: write a language code of the checkpoint, or remove it"
+            )
+        positions = getattr(self.encoder_config, "max_position_embeddings", None)
+        positions = getattr(self.encoder_config, "max_decoder_position_embeddings", positions)
+        if positions is not None and self.max_target > positions:
+            raise ConfigError(
+                f"task {self.name!r}: `max_target`: the decoder of the checkpoint has {positions} positions, found "
+                f"{self.max_target}: write at most {positions}"
             )
 
     def _unknown_share(self, targets: Sequence[str]) -> float:
         """Return the fraction of target tokens that are unknown to the encoder's tokenizer."""
-        ids = [i for row in self.tokenizer(list(targets), add_special_tokens=False)["input_ids"] for i in row]
+        ids = [i for row in self._tokenize(list(targets)) for i in row]
         return ids.count(self.tokenizer.unk_token_id) / max(1, len(ids))
 
     def continue_from(self, earlier: Any) -> None:
@@ -183,9 +196,11 @@ class Generation(Task):
             tokenizer.tgt_lang = self.target_language
         return tokenizer
 
-    @cached_property
+    @property
     def _end(self) -> int:
-        """Id of the token after a target in the vocabulary of the encoder: its end token, else its separator."""
+        """Id of the token after a target; in the vocabulary of the encoder its end token, else its separator."""
+        if self._learned is not None:
+            return self._learned.end
         for token in (self.tokenizer.eos_token_id, self.tokenizer.sep_token_id):
             if isinstance(token, int):
                 return token
@@ -194,19 +209,40 @@ class Generation(Task):
             'vocabulary = "targets"'
         )
 
+    @cached_property
+    def _empty_target(self) -> list[int]:
+        """Ids of an empty target of a checkpoint's decoder: the end token, and a language code if there is one."""
+        ids: list[int] = self._target_tokenizer(text_target="")["input_ids"]
+        return ids if self._end in ids else [*ids, self._end]
+
+    @property
+    def _last(self) -> list[int]:
+        """Last ids of each target: the end token, and the language code if it follows, as in mBART."""
+        ids = self._empty_target if self.decoder == "checkpoint" else [self._end]
+        return ids[len(ids) - 1 - ids[::-1].index(self._end) :]
+
+    @property
+    def _language_id(self) -> Any:
+        """Id of the language code of the targets."""
+        return None if self.target_language is None else self.tokenizer.convert_tokens_to_ids(self.target_language)
+
+    def _tokenize(self, targets: Any) -> Any:
+        """Return the ids of targets in the vocabulary of the encoder, without special tokens."""
+        return self.tokenizer(targets, add_special_tokens=False, verbose=False)["input_ids"]
+
     def _encode(self, target: str) -> list[int]:
         """Return the ids of a target, with its end token."""
         if self._learned is not None:
-            return [*self._learned.encode(target), self._learned.end]
-        if self.decoder == "checkpoint":
-            ids: list[int] = self._target_tokenizer(text_target=target)["input_ids"]
-            return ids
-        return [*self.tokenizer(target, add_special_tokens=False)["input_ids"], self._end]
+            return [*self._learned.encode(target), *self._last]
+        if self.decoder == "new":
+            return [*self._tokenize(target), *self._last]
+        ids: list[int] = self._target_tokenizer(text_target=target, verbose=False)["input_ids"]
+        return ids if ids[-len(self._last) :] == self._last else [*ids, *self._last]
 
     def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets:
         ids = self._encode(example.labels["target"])
         if len(ids) > self.max_target:
-            ids = [*ids[: self.max_target - 1], ids[-1]]
+            ids = [*ids[: self.max_target - len(self._last)], *self._last]
         return Targets(len(ids), example={"tokens": np.array(ids)})
 
     def gold(self, example: Example) -> Any:
@@ -216,28 +252,22 @@ class Generation(Task):
         from nlpmtl.heads import DecoderHead, checkpoint_decoder, new_decoder
 
         if self.decoder == "checkpoint":
-            part, tokens = checkpoint_decoder(context)
-            tokens = replace(tokens, forced_first=self._forced_first)
+            end, *language = self._last  # mBART starts with the language code that is the last token of a target
+            part, tokens = checkpoint_decoder(context, start=language[0] if language else None)
+            forced = self._language_id if self._language_id == self._empty_target[0] else None
+            tokens = replace(tokens, end=end, forced_first=forced)
         else:
             tokens = self._tokens_of_new_decoder(context)
             layers, tied = self.decoder_layers or _LAYERS, self._learned is None
             part = new_decoder(context, tokens, layers=layers, max_length=self.max_target, tied=tied)
         return DecoderHead(part, tokens=tokens, max_length=self.max_target, num_beams=self.num_beams)
 
-    @property
-    def _forced_first(self) -> int | None:
-        """Id of the language code that targets start with; None if they start with none."""
-        if self.target_language is None:
-            return None
-        code = self.tokenizer.convert_tokens_to_ids(self.target_language)
-        return code if isinstance(code, int) and self._encode("")[0] == code else None
-
     def _tokens_of_new_decoder(self, context: HeadContext) -> TargetTokens:
         from nlpmtl.heads import TargetTokens
 
         if self._learned is not None:
-            pad, end = self._learned.pad, self._learned.end
-            return TargetTokens(len(self._learned), start=pad, end=end, pad=pad)
+            pad = self._learned.pad
+            return TargetTokens(len(self._learned), start=pad, end=self._end, pad=pad)
         tokenizer = self.tokenizer
         pad = int(tokenizer.pad_token_id)
         start = next((i for i in (tokenizer.bos_token_id, tokenizer.cls_token_id) if isinstance(i, int)), pad)
@@ -253,8 +283,7 @@ class Generation(Task):
 
     def _text(self, ids: Sequence[int]) -> str:
         """Return the text of generated tokens, up to the end token."""
-        end = self._learned.end if self._learned is not None else self._end
-        ids = ids[: ids.index(end)] if end in ids else ids
+        ids = ids[: ids.index(self._end)] if self._end in ids else ids
         if self._learned is not None:
             return self._learned.decode(ids)
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()

@@ -91,6 +91,11 @@ class MaskedLM(Task):
     """Whether all tokens of a word are masked together. A word ends at a space or a punctuation mark; in scripts
     without spaces, each character is a word."""
 
+    @classmethod
+    def check_options(cls, options: Any) -> None:
+        if options.labels is not None:
+            raise ValueError("masked_lm has no `labels`: it predicts tokens of the text")
+
     def fit(self, values: Mapping[str, Sequence[Any]]) -> None:
         """Check that the tokenizer has a mask token.
 

@@ -52,6 +52,7 @@ class TargetVocabulary:
             self._tokenizer = Tokenizer.from_str(content)
         except Exception as error:  # of the tokenizers library, without a common base class
             raise ValueError(f"the vocabulary of the targets cannot be read: {error}") from None
+        self._tokenizer.encode_special_tokens = True  # "</s>" in a text is not the end of the text
         self.pad, self.end = 0, 1
         ids = [self._tokenizer.token_to_id(token) for token in (PAD, END, UNKNOWN)]
         if ids != [self.pad, self.end, 2]:

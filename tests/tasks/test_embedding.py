@@ -16,9 +16,11 @@ from transformers import AutoModel, AutoTokenizer
 import nlpmtl
 from nlpmtl import ConfigError, DataError, ModelError, Predictor
 from nlpmtl.data import Example, Input, TaskBatch, TokenSequence, parse_value
+from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.model.sentence_pooling import read_sentence_pooling
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Embedding, ExampleOutputs, task_from_config
+from tests.tasks.test_generation import write_seq2seq
 from tests.tiny import WORDS, Trained, read_json, write_encoder, write_rows
 
 WIDTH, TAU = 6, 0.05
@@ -54,7 +56,8 @@ def brute_info_nce(z: Tensor, rows: list[list[str]], size: int) -> Tensor:
         terms = []
         for other, of_other in zip(rows, places, strict=True):
             for text, index in zip(other[1:], of_other[1:], strict=True):
-                if index == positive or text not in (row[0], row[1]):
+                similar = text in (row[0], row[1]) or (other[0] == row[0] and index == of_other[1])
+                if index == positive or not similar:
                     terms.append(torch.exp(query @ e[index] / TAU))
         losses.append(-torch.log(torch.exp(query @ e[positive] / TAU) / torch.stack(terms).sum()))
     return torch.stack(losses)
@@ -71,8 +74,9 @@ def brute_supervised(z: Tensor, classes: list[int], size: int) -> Tensor:
     return torch.stack(losses)
 
 
-ROWS = [["a", "b"], ["c", "d", "e", "f"], ["g", "b", "d"], ["h", "i"], ["b", "j"]]
-"""Texts of five rows; "b" is the pair of two rows and the text of another, and "d" is a pair and a negative."""
+ROWS = [["a", "b"], ["c", "d", "e", "f"], ["g", "b", "d"], ["h", "i"], ["b", "j"], ["c", "k", "l"]]
+"""Texts of six rows; "b" is the pair of two rows and the text of another, "d" is a pair and a negative, and "c" has two
+pairs."""
 
 
 def batch_of(task: Embedding, rows: list[list[str]]) -> TaskBatch:
@@ -93,9 +97,9 @@ def test_info_nce_and_its_gradient_by_brute_force(dimensions: tuple[int, ...]) -
     losses = task.loss({"embedding": z}, batch_of(task, ROWS))
     sizes = [*dimensions, WIDTH]
     expected = torch.stack([brute_info_nce(z, ROWS, size) for size in sizes]).mean(dim=0)
-    assert losses.shape == (5,)
+    assert losses.shape == (6,)
     assert torch.allclose(losses, expected, rtol=1e-9)
-    weights = torch.tensor([1.0, 0.5, 2.0, 1.0, 3.0], dtype=torch.float64)
+    weights = torch.tensor([1.0, 0.5, 2.0, 1.0, 3.0, 2.5], dtype=torch.float64)
     gradients = [
         torch.autograd.grad((values * weights).sum(), z, retain_graph=True)[0] for values in (losses, expected)
     ]
@@ -156,7 +160,8 @@ def test_invalid_values() -> None:
         parse_value("a text", Example(Input("a", "b")), type="negatives")
     with pytest.raises(ValueError, match="a string was expected"):
         parse_value(["a", 3], Example(Input("a", "b")), type="negatives")
-    assert parse_value([], Example(Input("a", "b")), type="negatives") == []
+    for value, texts in (([], []), ("[]", []), ('["a", "b, c"]', ["a", "b, c"])):
+        assert parse_value(value, Example(Input("a", "b")), type="negatives") == texts
 
 
 def test_decoding_does_not_depend_on_other_rows() -> None:
@@ -285,6 +290,11 @@ def test_exports_that_are_refused(
         predictor.export(tmp_path / "a", to="transformers", task="vector")
     with pytest.raises(ModelError, match="'classification', does not predict embeddings"):
         Predictor.from_pretrained(trained.model_dir).export(tmp_path / "b", to="sentence-transformers", task="topic")
+    encoder = load_encoder(str(write_seq2seq("bart", tmp_path / "bart")))
+    tasks = [task_of()]
+    model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=24, seed=0)
+    with pytest.raises(ModelError, match="its encoder is a part of the encoder-decoder 'bart'"):
+        Predictor(model, encoder.tokenizer).export(tmp_path / "c", to="sentence-transformers", task="t")
 
 
 @pytest.mark.parametrize(
@@ -358,6 +368,8 @@ def test_options() -> None:
     assert TASKS.parse({"kind": "embedding", "label": "x"}).label_columns == {"label": ("x",)}  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="an embedding has no `labels`"):
         TASKS.parse({"kind": "embedding", "label": "x", "labels": ["a", "b"]})
+    with pytest.raises(ValueError, match="an embedding reads the beginning of a long text: remove `long`"):
+        TASKS.parse({"kind": "embedding", "long": "mean"})
     with pytest.raises(ValueError, match="dimensions"):
         TASKS.parse({"kind": "embedding", "dimensions": [0]})
     assert json.loads(json.dumps(task_of(dimensions=[2]).to_config()))["dimensions"] == [2]

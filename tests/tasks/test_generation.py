@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import random
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig, PreTrainedModel
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    GenerationConfig,
+    MBartConfig,
+    MBartForConditionalGeneration,
+    MBartTokenizer,
+    PreTrainedModel,
+)
 
 import nlpmtl
 from nlpmtl import ConfigError, Predictor
 from nlpmtl.config import parse_run
 from nlpmtl.data import Collator, Example
+from nlpmtl.heads import HeadInputs
 from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, batch_losses, load_encoder
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
@@ -26,6 +38,7 @@ from tests.tiny import (
     interrupt,
     make_rows,
     max_weight_difference,
+    read_json,
     train_tiny,
     weights,
     write_encoder,
@@ -63,11 +76,28 @@ def write_seq2seq(kind: str, directory: Path, *, dropout: float = 0.0) -> Path:
     return directory
 
 
-def load(directory: Path, **options: Any) -> tuple[MultiTaskModel, TaskDatasets, Any]:
+def write_mbart(directory: Path) -> Path:
+    """Write a tiny random mBART, whose tokenizer writes a language code after the end token."""
+    words = ["<s>", "<pad>", "</s>", "<unk>", *(f"▁{word}" for word in WORDS), "▁"]
+    tokenizer: Any = MBartTokenizer(vocab=[(word, 0.0) for word in words], src_lang="en_XX", tgt_lang="ro_RO")
+    tokenizer.save_pretrained(directory)
+    config = MBartConfig(
+        vocab_size=len(tokenizer), d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=48, decoder_ffn_dim=48, max_position_embeddings=128, init_std=0.2,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        MBartForConditionalGeneration(config).save_pretrained(directory)
+    return directory
+
+
+def load(
+    directory: Path, rows: Sequence[dict[str, Any]] = ROWS, **options: Any
+) -> tuple[MultiTaskModel, TaskDatasets, Any]:
     """Return a model with a generation, its datasets, and a batch of its rows."""
     encoder = load_encoder(str(directory))
     dataset = {
-        "data": {"files": {"train": ROWS}},
+        "data": {"files": {"train": list(rows)}},
         "input": {"text": "text"},
         "tasks": {"gen": {"kind": "generation", "target": "target", **options}},
     }
@@ -81,7 +111,7 @@ def load(directory: Path, **options: Any) -> tuple[MultiTaskModel, TaskDatasets,
     model.train(False)
     types = "token_type_ids" in encoder.tokenizer.model_input_names
     collate = Collator(list(loaded.splits["train"].values()), pad=encoder.tokenizer.pad_token_id, types=types)
-    return model, loaded, collate([(0, row) for row in range(len(ROWS))])
+    return model, loaded, collate([(0, row) for row in range(len(rows))])
 
 
 @pytest.mark.parametrize("kind", CHECKPOINTS)
@@ -96,13 +126,11 @@ def test_losses_logits_and_texts_are_those_of_transformers(kind: str, tmp_path: 
         loss = batch_losses(model, batch, {"gen": loaded.tasks["gen"]})["gen"].loss
     assert float(loss) / int((labels >= 0).sum()) == pytest.approx(float(expected.loss), abs=1e-5)
     hidden = model.sharing(batch.inputs, {"gen": torch.arange(len(ROWS))})["gen"]
-    from nlpmtl.heads import HeadInputs
-
     inputs = HeadInputs(hidden, batch.attention_mask)
     present = labels >= 0
     assert torch.allclose(head.logits(inputs, labels)[present], expected.logits[present], atol=1e-5)
     options = GenerationConfig(
-        max_new_tokens=12, num_beams=3, do_sample=False, decoder_start_token_id=3, eos_token_id=3, pad_token_id=0
+        max_new_tokens=12, num_beams=3, decoder_start_token_id=3, eos_token_id=3, pad_token_id=0, suppress_tokens=[0]
     )
     with torch.inference_mode():
         texts = stock.generate(**batch.inputs, generation_config=options)[:, 1:]
@@ -234,11 +262,7 @@ def test_a_new_decoder_has_the_vocabulary_of_the_encoder_unless_targets_are_unkn
     assert isinstance(task, Generation)
     assert (task.decoder, task.vocabulary, task.target_vocabulary) == ("new", "encoder", None)
     chinese = [{**row, "target": "今天天气很好"} for row in ROWS]
-    ROWS[:], before = chinese, list(ROWS)
-    try:
-        model, loaded, _ = load(directory, decoder_layers=1)
-    finally:
-        ROWS[:] = before
+    model, loaded, _ = load(directory, chinese, decoder_layers=1)
     task = loaded.tasks["gen"]
     assert isinstance(task, Generation)
     assert task.vocabulary == "targets"
@@ -264,7 +288,7 @@ def test_long_targets_are_truncated_and_counted(tmp_path: Path) -> None:
 
 
 def test_a_learned_vocabulary_gives_back_its_texts() -> None:
-    texts = ["今天下雨。", "Ada  lives in Turin", "", "a\tb", *("今天 是 Monday",) * 3]
+    texts = ["今天下雨。", "Ada  lives in Turin", "", "a\tb\n😀", "<s>old</s> <pad><unk>", *("今天 是 Monday",) * 3]
     content = learn_vocabulary(texts)
     assert content == learn_vocabulary(texts)
     vocabulary = TargetVocabulary(content)
@@ -281,16 +305,64 @@ def test_a_learned_vocabulary_gives_back_its_texts() -> None:
         ("bert", {"decoder": "checkpoint"}, 'decoder = "checkpoint", but the encoder has no decoder'),
         ("t5", {"decoder_layers": 2}, '`decoder_layers` is an option of decoder = "new", found 2'),
         ("t5", {"vocabulary": "targets"}, "`vocabulary` is an option of decoder"),
-        ("t5", {"target_language": "zho_Hans"}, "has no token 'zho_Hans'"),
+        ("t5", {"target_language": "zho_Hans"}, "has no language code 'zho_Hans'"),
+        ("t5", {"target_language": "ada"}, "has no language code 'ada'"),
+        ("mbart", {"target_language": "▁ada"}, "has no language code '▁ada'"),
+        ("bart", {"max_target": 200}, "`max_target`: the decoder of the checkpoint has 128 positions, found 200"),
+        ("bert", {"labels": ["a", "b"]}, "a task of the type generation has no `labels`"),
         ("bert", {"target_language": "zho_Hans"}, "`target_language` is for the decoder of a checkpoint"),
     ],
 )
 def test_options_that_do_not_suit_the_encoder_are_refused(
     encoder: str, options: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    directory = write_encoder(tmp_path) if encoder == "bert" else write_seq2seq(encoder, tmp_path)
+    write: Any = {"bert": write_encoder, "mbart": write_mbart}.get(encoder, partial(write_seq2seq, encoder))
     with pytest.raises(ConfigError, match=message):
-        load(directory, **options)
+        load(write(tmp_path), **options)
+
+
+@pytest.mark.parametrize("language", ["ro_RO", "de_DE"])
+def test_the_decoder_of_mbart_starts_with_the_language_code_that_ends_a_target(language: str, tmp_path: Path) -> None:
+    model, loaded, batch = load(write_mbart(tmp_path), target_language=language, max_target=6)
+    labels = batch.tasks["gen"].targets["tokens"]
+    tokenizer: Any = loaded.tasks["gen"].tokenizer
+    code, end = tokenizer.convert_tokens_to_ids([language, "</s>"])
+    ends = [row[row >= 0][-2:].tolist() for row in labels]
+    assert ends == [[end, code]] * len(ROWS), "also of targets that are truncated"
+    stock: Any = AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
+    with torch.inference_mode():
+        expected = stock(**batch.inputs, labels=labels).loss
+        loss = batch_losses(model, batch, {"gen": loaded.tasks["gen"]})["gen"].loss
+    assert float(loss) / int((labels >= 0).sum()) == pytest.approx(float(expected), abs=1e-5)
+    assert model.head("gen").generation_config().decoder_start_token_id == code
+
+
+def test_a_target_ends_with_the_end_token_if_the_tokenizer_adds_none(tmp_path: Path) -> None:
+    path = write_seq2seq("t5", tmp_path) / "tokenizer.json"
+    path.write_text(json.dumps({**read_json(path), "post_processor": None}), encoding="utf-8")
+    labels = load(tmp_path)[2].tasks["gen"].targets["tokens"]
+    assert [row[row >= 0][-1].item() for row in labels] == [3] * len(ROWS)
+
+
+def test_the_padding_token_is_never_generated(tmp_path: Path) -> None:
+    """Marian starts with it, and gives it a high probability before it is trained further."""
+    model, _, batch = load(write_seq2seq("bart", tmp_path), max_target=4)
+    head = model.head("gen")
+    head.model.get_buffer("final_logits_bias")[0, 0] = 1e4
+    hidden = model.sharing(batch.inputs, {"gen": torch.arange(len(ROWS))})["gen"]
+    tokens = head(HeadInputs(hidden, batch.attention_mask))["tokens"]
+    assert (tokens[:, 0] != 0).all()
+
+
+def test_generated_tokens_are_exact_in_low_precision(tmp_path: Path) -> None:
+    rows = [{**row, "target": "".join(chr(0x4E00 + 40 * i + j) for j in range(40))} for i, row in enumerate(ROWS)]
+    model, _, batch = load(write_encoder(tmp_path), rows, vocabulary="targets", decoder_layers=1, max_target=4)
+    module: torch.nn.Module = model
+    module.to(torch.bfloat16)
+    model.head("gen").model.get_buffer("final_logits_bias")[0, 301] = 1e4
+    with torch.inference_mode():
+        tokens = model(**batch.inputs, rows={"gen": torch.arange(len(rows))})["gen"]["tokens"]
+    assert (tokens.long() == 301).all(), "bfloat16 has 8 bits, so 301 would be rounded"
 
 
 def test_an_encoder_decoder_can_have_a_new_decoder(tmp_path: Path) -> None:

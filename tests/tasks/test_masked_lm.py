@@ -23,6 +23,7 @@ from nlpmtl.task_datasets import load_task_datasets
 from nlpmtl.training import build_optimizer
 from nlpmtl.training.fsdp import apply_fsdp
 from tests.architectures import ARCHITECTURES, write_architecture
+from tests.tasks.test_generation import write_seq2seq
 from tests.tiny import make_rows, metrics, read_json, train_tiny, weights, write_encoder, write_rows
 
 TEXTS = ["ada lives in turin.", "a good film, not a bad book.", "it", "the big cat sings in rome " * 3]
@@ -214,9 +215,11 @@ def test_an_export_is_the_stock_model(trained: Any, tmp_path: Path) -> None:
 
 def test_a_label_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    run["datasets"]["texts"]["tasks"]["mlm"]["label"] = "topic"
-    with pytest.raises(ConfigError, match=r"datasets\.texts\.tasks\.mlm\.label: unknown key"):
-        parse_run(run, where="run")
+    mlm = run["datasets"]["texts"]["tasks"]["mlm"]
+    for key, value, message in (("label", "topic", "label: unknown key"), ("labels", ["a"], "has no `labels`")):
+        run["datasets"]["texts"]["tasks"]["mlm"] = {**mlm, key: value}
+        with pytest.raises(ConfigError, match=rf"datasets\.texts\.tasks\.mlm.*{message}"):
+            parse_run(run, where="run")
 
 
 def test_a_frozen_head_does_not_freeze_the_encoder(trained: Any, tmp_path: Path) -> None:
@@ -258,3 +261,8 @@ def test_an_architecture_without_masked_lm_in_transformers_is_refused(tmp_path: 
 
     with pytest.raises(nlpmtl.ModelError, match="has no AutoModelForMaskedLM for the architecture 'xlnet'"):
         stock_part(HeadContext(config, encoder=encoder), "AutoModelForMaskedLM")
+
+
+def test_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(nlpmtl.ModelError, match="AutoModelForMaskedLM of the architecture 'bart' reads its decoder"):
+        load_for_losses(write_seq2seq("bart", tmp_path))
