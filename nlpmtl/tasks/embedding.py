@@ -103,8 +103,6 @@ class Embedding(PooledFields, Task):
     def check_options(cls, options: Any) -> None:
         if options.labels is not None:
             raise ValueError("an embedding has no `labels`: its classes are only compared with each other")
-        if options.long != "truncate":
-            raise ValueError("an embedding reads the beginning of a long text: remove `long`")
 
     @classmethod
     def check_dataset(cls, options: Any, dataset: DatasetConfig) -> None:

@@ -368,8 +368,6 @@ def test_options() -> None:
     assert TASKS.parse({"kind": "embedding", "label": "x"}).label_columns == {"label": ("x",)}  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="an embedding has no `labels`"):
         TASKS.parse({"kind": "embedding", "label": "x", "labels": ["a", "b"]})
-    with pytest.raises(ValueError, match="an embedding reads the beginning of a long text: remove `long`"):
-        TASKS.parse({"kind": "embedding", "long": "mean"})
     with pytest.raises(ValueError, match="dimensions"):
         TASKS.parse({"kind": "embedding", "dimensions": [0]})
     assert json.loads(json.dumps(task_of(dimensions=[2]).to_config()))["dimensions"] == [2]
