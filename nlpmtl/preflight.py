@@ -20,7 +20,8 @@ from nlpmtl.data_report import SplitReport as SplitReport
 from nlpmtl.errors import RunError
 from nlpmtl.run import Source, build_run, load_config
 from nlpmtl.run_inputs import pooling_notes
-from nlpmtl.task_datasets import TRUNCATED, load_task_datasets
+from nlpmtl.task_datasets import load_task_datasets
+from nlpmtl.tasks.split_checks import TRUNCATED
 from nlpmtl.training import Trainer, accelerator_context, check_precision, resolve_precision
 
 _SPLITS = ("train", "validation", "test")

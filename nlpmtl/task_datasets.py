@@ -11,7 +11,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig, Pooling
 from nlpmtl.data import DatasetLoader, Spelling, TokenizedSplit, WordCounts, fingerprint
-from nlpmtl.errors import ConfigError, DataError, did_you_mean, plain
+from nlpmtl.errors import ConfigError
 from nlpmtl.metrics.scores import FOREIGN
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import METRICS
@@ -27,22 +27,8 @@ from nlpmtl.tasks import (
     read_columns,
     task_type,
 )
-from nlpmtl.tasks.split_labels import (
-    Splits,
-    check_targets,
-    check_values,
-    compute_targets,
-    label_splits,
-    target_notes,
-    train_values,
-    unknown_labels,
-    unscored_notes,
-)
-
-TRUNCATED = "rows are longer than max_length and were truncated"
-"""The end of the note about truncated rows."""
-_SHOWN = 10
-"""Maximum number of unknown labels in an error."""
+from nlpmtl.tasks.split_checks import check_targets, check_validation, row_notes, target_notes, unscored_notes
+from nlpmtl.tasks.split_labels import Splits, check_values, compute_targets, label_splits, train_values
 
 
 @dataclass(frozen=True)
@@ -125,15 +111,16 @@ def load_task_datasets(
         check_values(task, values, datasets=datasets, train=encoded.get("train", {}))
     encoded = compute_targets(datasets, encoded, tasks=tasks, load=load)
     check_targets(tasks, encoded.get("train", {}))
-    _check_validation(tasks, encoded.get("validation", {}))
+    check_validation(tasks, encoded.get("validation", {}))
     notes = (
         *load.notes,
         *columns.notes,
-        *_notes(rows, encoded, tasks),
+        *row_notes(rows, encoded, tasks),
         *unscored_notes(tasks, encoded.get("validation", {})),
+        *_segmented(tasks, datasets, rows),
+        *target_notes(tasks, encoded.get("train", {})),
+        *(note for task in tasks.values() for note in task.notes),
     )
-    notes = (*notes, *_segmented(tasks, datasets, rows), *target_notes(tasks, encoded.get("train", {})))
-    notes = (*notes, *(note for task in tasks.values() for note in task.notes))
     return TaskDatasets(tasks, encoded, notes)
 
 
@@ -169,7 +156,7 @@ def load_split(
         raise ConfigError(f"no dataset has a split {split!r}")
     encoded = compute_targets(datasets, encoded, tasks=tasks, load=load)
     notes = _check_label_columns(datasets, {name: splits[split] for name, splits in rows.items() if splits})
-    return TaskDatasets(dict(tasks), encoded, (*load.notes, *columns.notes, *notes, *_notes(rows, encoded, tasks)))
+    return TaskDatasets(dict(tasks), encoded, (*load.notes, *columns.notes, *notes, *row_notes(rows, encoded, tasks)))
 
 
 def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[str, TokenizedSplit]) -> list[str]:
@@ -214,44 +201,6 @@ def _check_foreign(task: Task, named: Sequence[str]) -> None:
             raise ConfigError(
                 f"task {task.name!r} of this model is scored by {metric!r}, which runs third-party code. If you trust "
                 f'it, write metrics = ["{metric}"] in [tasks.{task.name}] of the data to evaluate on'
-            )
-
-
-def _notes(rows: Mapping[str, dict[str, TokenizedSplit]], encoded: Splits, tasks: Mapping[str, Task]) -> Iterator[str]:
-    for split, datasets in encoded.items():
-        for name, dataset in datasets.items():
-            skipped = rows[name][split].skipped
-            if skipped:
-                yield f"{name}, {split}: {skipped} bad rows were skipped"
-            if dataset.truncated:
-                count = f"{dataset.truncated} of {len(dataset)}"
-                yield f"{name}, {split}: {count} {TRUNCATED}"
-            for task in dataset.labels:
-                extra = unknown_labels(tasks[task], dataset)
-                if extra:
-                    shown = ", ".join(map(plain, extra[:5])) + (", …" if len(extra) > 5 else "")
-                    yield f"{name}, {split}: labels unknown to task {task!r}, scored as errors: {shown}"
-
-
-def _check_validation(tasks: Mapping[str, Task], validation: Mapping[str, TokenizedSplit]) -> None:
-    """Raise DataError if a task's validation rows have only unknown labels. A tag outside spans does not count."""
-    for name, task in tasks.items():
-        unknown: dict[str, str] = {}
-        known = False
-        for rows in validation.values():
-            labels = rows.labels.get(name)
-            if labels is None:
-                continue
-            ids = [i for i in labels.occurring().tolist() if labels.names[i] != task.outside]
-            known |= any(i < labels.known for i in ids)
-            unknown |= {labels.names[i]: rows.place(labels.first_row(i)) for i in ids if i >= labels.known}
-        if unknown and not known:
-            listed = ", ".join(repr(plain(label)) for label in list(unknown)[:_SHOWN])
-            more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
-            first, place = next(iter(unknown.items()))
-            raise DataError(
-                f"{place}: task {name!r}: no label of the validation rows is in the task's list of labels, so they "
-                f"cannot be scored; found {listed}{more}; {did_you_mean(first, task.labels)}"
             )
 
 

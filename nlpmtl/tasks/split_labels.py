@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,10 +23,9 @@ from nlpmtl.data import (
     parse_columns,
     parsed_values,
 )
-from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.errors import DataError
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.label_columns import LabelColumns
-from nlpmtl.tasks.scoring import loss_metrics, needs_predictions
 
 Splits = dict[str, dict[str, TokenizedSplit]]
 """Split -> dataset -> its labelled rows."""
@@ -199,65 +198,6 @@ def train_values(task: str, train: Mapping[str, TokenizedSplit]) -> dict[str, li
         for key, part in parts.items():
             values.setdefault(key, []).extend(part)
     return values
-
-
-def unknown_labels(task: Task, rows: TokenizedSplit) -> tuple[str, ...]:
-    """Return the names in the gold labels of a split that the task never predicts."""
-    labels = rows.labels[task.name]
-    if isinstance(labels, ComputedLabels) and type(task).unknown_labels is not Task.unknown_labels:
-        return tuple(sorted(task.unknown_labels(parsed_values(rows, task.name))))
-    return labels.names[labels.known :]
-
-
-def target_notes(tasks: Mapping[str, Task], train: Mapping[str, TokenizedSplit]) -> Iterator[str]:
-    """Yield the messages of the tasks about the targets that they computed for the train splits."""
-    for name, rows in train.items():
-        for task in rows.labels:
-            for note in _target_notes(tasks[task], rows):
-                yield f"{name}, train: task {task!r}: {note}"
-
-
-def _target_notes(task: Task, rows: TokenizedSplit) -> list[str]:
-    """Return the messages of a task about its targets of a split; a row of weight 0 is left out for its weight."""
-    labels = rows.labels[task.name]
-    if not isinstance(labels, ComputedLabels) or type(task).target_notes is Task.target_notes:
-        return []
-    weighted = rows.weights[task.name] > 0 if task.name in rows.weights else True
-    left_out = int(np.count_nonzero(labels.labelled & (labels.counts == 0) & weighted))
-    return task.target_notes(labels.numbers(), left_out=left_out)
-
-
-def unscored_notes(tasks: Mapping[str, Task], validation: Mapping[str, TokenizedSplit]) -> Iterator[str]:
-    """Yield a message about each task without labelled validation rows, or whose rows have no gold label."""
-    for name, task in tasks.items():
-        splits = [rows for rows in validation.values() if name in rows.labels and rows.labels[name].labelled.any()]
-        if not splits:
-            yield f"task {name!r} has no labelled validation rows: it is trained, but not scored"
-        elif needs_predictions(task) and not any(_has_gold(task, rows) for rows in splits):
-            undefined = ", ".join(metric for metric in task.metrics if metric not in loss_metrics(task))
-            yield f"task {name!r}: no validation row has a gold label, so these metrics are undefined: {undefined}"
-
-
-def _has_gold(task: Task, rows: TokenizedSplit) -> bool:
-    """Return whether a row of a split has a gold label."""
-    labels = rows.labels[task.name]
-    if not isinstance(labels, ComputedLabels):
-        return bool(labels.labelled.any())
-    labelled = np.flatnonzero(labels.labelled).tolist()
-    return any(task.gold(rows.example(row, task.name)) is not None for row in labelled)
-
-
-def check_targets(tasks: Mapping[str, Task], train: Mapping[str, TokenizedSplit]) -> None:
-    """Raise ConfigError if a task type made no targets of the train rows."""
-    for name, task in tasks.items():
-        splits = [rows for rows in train.values() if name in rows.labels]
-        if any(rows.labels[name].counts.any() for rows in splits):
-            continue
-        places, reasons = ", ".join(rows.where for rows in splits), [_target_notes(task, rows) for rows in splits]
-        reason = "; ".join(note for notes in reasons for note in notes) or "targets() left out every row"
-        if all(name in rows.weights and not rows.weights[name][rows.labels[name].labelled].any() for rows in splits):
-            reason = "all of them have the weight 0"
-        raise ConfigError(f"task {name!r}: no labelled train row in {places} is trained on: {reason}")
 
 
 def check_values(
