@@ -209,7 +209,7 @@ class _Builder:
                 list(self.datasets.splits["train"].values()),
                 pad=self.encoder.tokenizer.pad_token_id,
                 types=self._has_token_types,
-                words=model.reads_words,
+                words=any(map(model.reads_words, model.tasks)),
                 corrupt={
                     name: task.corrupt
                     for name, task in self.datasets.tasks.items()

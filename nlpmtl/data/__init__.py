@@ -46,7 +46,7 @@ from nlpmtl.data.targets import (
     stack_targets,
 )
 from nlpmtl.data.task_tokenization import TaskMethods, parse_columns, parsed_values
-from nlpmtl.data.text_inputs import TextRead, TextTable, check_text_inputs, tokenize_text_inputs
+from nlpmtl.data.text_inputs import TextRead, TextTable, TokenizedInputs, check_text_inputs, tokenize_text_inputs
 from nlpmtl.data.token_store import Tokens
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize, without_truncation
 from nlpmtl.data.tokenized_split import TokenizedSplit, attach_labels
@@ -93,6 +93,7 @@ __all__ = [
     "TextRead",
     "TextTable",
     "TokenSequence",
+    "TokenizedInputs",
     "TokenizedSplit",
     "TokenizedTexts",
     "Tokens",

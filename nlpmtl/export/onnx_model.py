@@ -83,6 +83,10 @@ class OnnxModel:
         except Exception as error:  # the errors of onnxruntime have no common base class
             raise ModelError(f"{GRAPH} cannot compute a batch: {error}") from error
 
+    def reads_words(self, task: str) -> bool:
+        """Return False: a graph has no input for the positions of words."""
+        return False
+
     def _run(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         inputs = {name: value.numpy() for name, value in batch.inputs.items() if name in self._inputs}
         outputs = {output: rows[task] for task in rows for output in self._outputs[task].values()}

@@ -51,6 +51,9 @@ class Backend(Protocol):
             rows: task → indices of its rows in the batch, ``[rows]``.
         """
 
+    def reads_words(self, task: str) -> bool:
+        """Return whether the head of a task may read the positions of words."""
+
 
 def load_backend(
     name: str,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -14,20 +13,11 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.batched_inference import Inference, NumpyOutputs
-from nlpmtl.data import (
-    Example,
-    Ragged,
-    TextInput,
-    TextRead,
-    TextTable,
-    TokenizedSplit,
-    check_text_inputs,
-    tokenize_text_inputs,
-    without_truncation,
-)
+from nlpmtl.data import without_truncation
 from nlpmtl.data.tokenization import name_failing_row
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError, RunError
 from nlpmtl.inference.backend import Backend
+from nlpmtl.inference.input_batch import InputBatch, collect_texts, text_inputs
 from nlpmtl.inference.task_inputs import InputReader, TaskInputs
 from nlpmtl.kernels import release_freed_memory
 from nlpmtl.strict_json import dumps
@@ -104,110 +94,72 @@ class InferencePipeline:
             Threads.check()
         done = 0
         for rows in _read(inputs, reader.read):
-            results: list[dict[str, Any]] = [{} for _ in rows]
-            groups: dict[tuple[str, ...], list[tuple[int, Example]]] = defaultdict(list)
-            for row, task_inputs in enumerate(rows):
-                for example, tasks in task_inputs:
-                    groups[tasks].append((row, example))
-            for tasks, group in groups.items():
-                try:
-                    predicted = self._predict([example for _, example in group], tasks, options)
-                except (KeyboardInterrupt, SystemExit, NlpmtlError):
+            try:
+                results = self._predict(rows, options)
+            except (KeyboardInterrupt, SystemExit, NlpmtlError):
+                raise
+            except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
+                failure = self._tokenizer_failure(error, rows, done=done)
+                if failure is None:
                     raise
-                except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
-                    failure = self._tokenizer_failure(error, group, tasks, done=done)
-                    if failure is None:
-                        raise
-                    raise failure from error
-                for (row, _), predictions in zip(group, predicted, strict=True):
-                    results[row].update(predictions)
+                raise failure from error
             yield from (reader.in_order(predictions) for predictions in results)
             done += len(rows)
 
-    def _tokenizer_failure(
-        self, error: BaseException, group: Sequence[tuple[int, Example]], tasks: Sequence[str], *, done: int
-    ) -> DataError | None:
+    def _tokenizer_failure(self, error: BaseException, inputs: Sequence[TaskInputs], *, done: int) -> DataError | None:
         """Return an error that names the input for which the tokenizer fails; None if it fails for none of them."""
         texts = [
             (row, text.texts)
-            for row, example in group
-            for task in tasks
-            for text in _text_inputs(self.model.tasks[task], example)
+            for row, task_inputs in enumerate(inputs)
+            for example, names in task_inputs
+            for name in names
+            for text in text_inputs(self.model.tasks[name], example)
         ]
         rows, parts = zip(*texts, strict=True)
         return name_failing_row(error, self.tokenizer, parts, place=lambda text: f"input {done + rows[text] + 1}")
 
-    def _predict(
-        self, examples: Sequence[Example], names: Sequence[str], options: OutputOptions
-    ) -> list[dict[str, Any]]:
-        """Return the formatted predictions of some tasks for examples that all of them read."""
-        tasks = {name: self.model.tasks[name] for name in names}
-        texts, reads = collect_texts(examples, tasks)
-        tokenized = tokenize_text_inputs(self.tokenizer, texts.inputs, max_length=self.model.config.input_length)
-        sequence_indices: dict[str, Ragged] = {}
-        truncated: dict[str, list[bool]] = {}
-        for group, rows in reads.items():
-            sequence_indices |= dict.fromkeys(group, Ragged.pack(map(tokenized.read, rows), dtype="int64"))
-            is_cut = list(map(tokenized.is_cut, rows))
-            truncated |= dict.fromkeys(group, is_cut)
+    def _predict(self, inputs: Sequence[TaskInputs], options: OutputOptions) -> list[dict[str, Any]]:
+        """Return the formatted predictions of the tasks that read each input."""
+        results: list[dict[str, Any]] = [{} for _ in inputs]
+        tasks = {name: self.model.tasks[name] for row in inputs for _, names in row for name in names}
+        if not tasks:
+            return results
+        texts, reads = collect_texts(inputs, tasks)
+        batch = InputBatch.tokenize(
+            inputs,
+            texts,
+            reads,
+            tokenizer=self.tokenizer,
+            max_length=self.model.config.input_length,
+            reads_words=self.model.reads_words,
+        )
         is_long = sum(len(text.text) for text in texts.inputs) > _LONG
         if is_long:
             release_freed_memory()
-        split = TokenizedSplit(tokenized.tokens, sequence_indices=sequence_indices)
         outputs: dict[str, dict[int, NumpyOutputs]] = {name: {} for name in tasks}
-        rows_of = dict.fromkeys(tasks, np.ones(len(examples), dtype=np.bool_))
-        for row, name, values in self._inference.run(split, rows_of=rows_of, consume=_identity):
+        rows_of = {name: np.array([name in examples for examples in batch.examples]) for name in tasks}
+        for row, name, values in self._inference.run(batch.split, rows_of=rows_of, consume=_identity):
             outputs[name][row] = values
-        results: list[dict[str, Any]] = [{} for _ in examples]
         for name, task in tasks.items():
-            task_outputs = outputs.pop(name)
+            task_outputs, indices = outputs.pop(name), batch.sequence_indices[name]
+            rows = np.flatnonzero(rows_of[name]).tolist()
             items = [
-                ExampleOutputs(example, tokenized.sequences(sequence_indices[name][row]), task_outputs.pop(row))
-                for row, example in enumerate(examples)
+                ExampleOutputs(
+                    batch.examples[row][name], batch.tokenized.sequences(indices[row]), task_outputs.pop(row)
+                )
+                for row in rows
             ]
             predictions = decode_all(task, items)
             del items, task_outputs
             if is_long:
                 release_freed_memory()
-            for row, prediction in enumerate(predictions):
-                formatted = task.format(prediction, examples[row], options)
-                if row == 0:
+            for row, prediction in zip(rows, predictions, strict=True):
+                formatted = task.format(prediction, batch.examples[row][name], options)
+                if row == rows[0]:
                     check_format(task, formatted)
-                results[row][name] = _mark(formatted, truncated=truncated[name][row])
+                results[row][name] = _mark(formatted, truncated=name in batch.truncated[row])
             del predictions
         return results
-
-
-def _text_inputs(task: Task, example: Example) -> list[TextInput]:
-    """Return the texts of an example that a task reads; raise RunError if `Task.sequences` did not return texts."""
-    texts = task.sequences(example, predict=True)
-    try:
-        return check_text_inputs(texts)
-    except (TypeError, ValueError) as error:
-        raise RunError(f"task {task.name!r}: sequences() failed: {error}") from error
-
-
-def collect_texts(
-    examples: Sequence[Example], tasks: Mapping[str, Task]
-) -> tuple[TextTable, dict[tuple[str, ...], list[list[TextRead]]]]:
-    """Return the texts of examples, and (names of tasks that read the same texts) -> the texts read in each example.
-
-    Args:
-        examples: the inputs to predict for.
-        tasks: tasks that can read all of them.
-
-    Raises:
-        RunError: `Task.sequences` did not return text inputs.
-    """
-    default = tuple(name for name, task in tasks.items() if task.reads_beginning)
-    groups = [default, *((name,) for name in tasks if name not in default)]
-    reads: dict[tuple[str, ...], list[list[TextRead]]] = {group: [] for group in groups if group}
-    texts = TextTable()
-    for example in examples:
-        of_groups = texts.add([_text_inputs(tasks[group[0]], example) for group in reads])
-        for rows, row in zip(reads.values(), of_groups, strict=True):
-            rows.append(row)
-    return texts, reads
 
 
 def _read(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[list[TaskInputs]]:

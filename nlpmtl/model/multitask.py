@@ -216,10 +216,9 @@ class MultiTaskModel(PreTrainedModel):
             return _fit_time(outputs, time, target_time)
         return {name: _fit_time(values, time, target_time) for name, values in outputs.items()}
 
-    @property
-    def reads_words(self) -> bool:
-        """Whether any head may read words: heads other than the standard one."""
-        return any(not isinstance(self.head(task), Head) for task in self.tasks)
+    def reads_words(self, task: str) -> bool:
+        """Return whether the head of a task may read words, as heads other than the standard one do."""
+        return not isinstance(self.head(task), Head)
 
     def penalty(self) -> Tensor | None:
         """Return the term that is added to the loss once per step, a scalar; None if there is none."""

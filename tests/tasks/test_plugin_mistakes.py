@@ -19,7 +19,8 @@ from nlpmtl.config import parse_dataset
 from nlpmtl.data import ColumnType, Example, Input, TaskBatch, TextInput, parse_value
 from nlpmtl.errors import RunError
 from nlpmtl.heads import Outputs
-from nlpmtl.inference.pipeline import check_format, collect_texts
+from nlpmtl.inference.input_batch import collect_texts
+from nlpmtl.inference.pipeline import check_format
 from nlpmtl.inference.task_inputs import InputReader
 from nlpmtl.model import weighted_losses
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
@@ -203,7 +204,7 @@ def test_sequences_are_text_inputs(texts: Any, message: str) -> None:
             return texts  # type: ignore[no-any-return]
 
     with pytest.raises(RunError, match=rf"task 't': sequences\(\) failed: .*{message}"):
-        collect_texts([Example(Input("a cat"))], {"t": make(Other)})
+        collect_texts([[(Example(Input("a cat")), ("t",))]], {"t": make(Other)})
 
 
 def test_sequences_may_be_generated() -> None:
@@ -215,7 +216,10 @@ def test_sequences_may_be_generated() -> None:
         def sequences(self, example: Example, *, predict: bool) -> Any:
             return (TextInput(text) for text in ("a", "b"))
 
-    assert collect_texts([Example(Input("a cat"))], {"t": make(Other)})[0].inputs == [TextInput("a"), TextInput("b")]
+    assert collect_texts([[(Example(Input("a cat")), ("t",))]], {"t": make(Other)})[0].inputs == [
+        TextInput("a"),
+        TextInput("b"),
+    ]
 
 
 class Pair(ColumnType):
