@@ -141,6 +141,7 @@ TASKS = {
         {"span_f1": zero, "relation_f1": zero},
     ),
 }  # fmt: skip
+TEXT = "Ada Lovelace wrote that the engine in London can play [MASK] , which made us all very happy ."
 ALL = "all"
 """Name of the run of all tasks."""
 
@@ -196,16 +197,26 @@ def run_once(name: str, *, seed: int, rows: Path, output: Path) -> dict[str, Any
     seconds = time.perf_counter() - started
     scores = nlpmtl.evaluate(directory, run, split="test")
     result = {task: {metric: scores.tasks[task][metric] for metric in TASKS[task].floors} for task in tasks}
-    if name != ALL:
-        shutil.rmtree(output / f"{name}-{seed}")
-    return {
-        "run": name,
-        "seed": seed,
-        "scores": result,
-        "seconds": round(seconds),
-        "threads": torch.get_num_threads(),
-        "commit": commit(),
-    }
+    record = {"run": name, "seed": seed, "scores": result, "seconds": round(seconds)}
+    record |= {"threads": torch.get_num_threads(), "commit": commit()}
+    if name == ALL:
+        names, passes = predicted_at_once(directory)
+        return {**record, "tasks predicted for a text": len(names), "encoder passes for it": passes}
+    shutil.rmtree(output / f"{name}-{seed}")
+    return record
+
+
+def predicted_at_once(directory: Path) -> tuple[list[str], int]:
+    """Return the tasks that a model predicts for a text with a mask token, and the encoder's forward passes for it."""
+    predictor = nlpmtl.Predictor.from_pretrained(directory)
+    model = predictor.model
+    assert isinstance(model, nlpmtl.MultiTaskModel)
+    names = [*predictor.predict_all(TEXT), *(name for name, task in model.tasks.items() if task.only_by_name)]
+    passes: list[None] = []
+    handle = model.sharing.encoder.register_forward_pre_hook(lambda module, arguments: passes.append(None))
+    predictions = predictor.predict_all(TEXT, tasks=names)
+    handle.remove()
+    return list(predictions), len(passes)
 
 
 def untrained(task: str, *, rows: Path, output: Path) -> dict[str, float]:
