@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -123,6 +123,19 @@ class InferencePipeline:
                     results[row].update(predictions)
             yield from (reader.in_order(predictions) for predictions in results)
             done += len(rows)
+
+    def find_truncated(self, inputs: Iterable[Any], *, reader: InputReader) -> list[bool]:
+        """Return for each input whether one of its tasks reads only its beginning."""
+        return [
+            any(self._is_truncated(example, tasks) for example, tasks in row)
+            for rows in _read(iter(inputs), reader.read)
+            for row in rows
+        ]
+
+    def _is_truncated(self, example: Example, names: Sequence[str]) -> bool:
+        texts, reads = collect_texts([example], {name: self.model.tasks[name] for name in names})
+        tokenized = tokenize_text_inputs(self.tokenizer, texts.inputs, max_length=self.model.config.input_length)
+        return any(tokenized.is_cut(row) for rows in reads.values() for row in rows)
 
     def _tokenizer_failure(
         self, error: BaseException, group: Sequence[tuple[int, Example]], tasks: Sequence[str], *, done: int
