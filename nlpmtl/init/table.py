@@ -88,7 +88,9 @@ class Table:
     @cached_property
     def ranked(self) -> Mapping[str, str]:
         """Column of lists of numbers = the column of lists of texts whose relevances they are, or which they index."""
-        numbers = [column for column in self._lists if column.item_type == "number" and column.name not in self.per_word]
+        numbers = [
+            column for column in self._lists if column.item_type == "number" and column.name not in self.per_word
+        ]
         return {
             column.name: texts.name
             for texts in self._lists_of_choices

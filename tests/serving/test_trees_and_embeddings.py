@@ -75,7 +75,11 @@ def test_dimensions_cut_and_normalise(client: Client, predictor: Predictor) -> N
     [
         ({"inputs": "a " * 100, "truncate": False}, 413, "input 1 exceeds the maximum length"),
         ({"inputs": ["a"] * 9}, 413, "9 inputs: at most 8"),
-        ({"inputs": []}, 422, 'inputs: a text or a list of texts was expected: write "a text", or ["a text", "another"]'),
+        (
+            {"inputs": []},
+            422,
+            'inputs: a text or a list of texts was expected: write "a text", or ["a text", "another"]',
+        ),
         ({"inputs": [TEXT, 1]}, 422, "inputs: a text or a list of texts was expected"),
         ({"inputs": {"text": TEXT}}, 422, "inputs: a text or a list of texts was expected"),
         ({"inputs": TEXT, "dimensions": True}, 422, "dimensions"),
