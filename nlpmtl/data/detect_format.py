@@ -22,6 +22,7 @@ _TABLES = (".csv", ".tsv")
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _REPLACEMENT = "\ufffd"
 _OUTSIDE_ASCII = re.compile(r"[^\x00-\x7f\ufffd]")
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _WESTERN = "cp1252"
 """The encoding that Excel uses on many computers if the file is not UTF-8."""
 
@@ -33,7 +34,8 @@ def detect_format(path: str) -> TextFormat:
       characters outside ASCII that are UTF-8 than bytes that are not is UTF-8 with damaged rows.
     - delimiter of .csv and .tsv files: the one with which the records have the same number of fields as the header,
       more than one.
-    - quoting: "minimal" in a .tsv file whose lines have a constant number of fields only then.
+    - quoting: "minimal" in a .tsv file whose lines have a constant number of fields only then, or whose fields that
+      begin with a quote are all quoted, some of them with a doubled quote inside.
     - header: False if the first line has a number in a column of numbers, or a value that occurs again in its column.
 
     Args:
@@ -59,6 +61,8 @@ def detect_format(path: str) -> TextFormat:
     if default.quoting == "none":
         formats.insert(1, replace(default, quoting="minimal"))
     best = max(formats, key=lambda candidate: _fit(_records(lines, candidate)))
+    if best.quoting == "none" and _are_quoted(_records(lines, best)):
+        best = replace(best, quoting="minimal")
     header = _has_header(_records(lines, best))
     return replace(
         detected,
@@ -102,6 +106,12 @@ def _fit(records: Sequence[Sequence[str]]) -> float:
     if not records or len(records[0]) < 2:
         return 0.0
     return sum(len(record) == len(records[0]) for record in records) / len(records)
+
+
+def _are_quoted(records: Sequence[Sequence[str]]) -> bool:
+    """Return whether the fields that begin with a quote are quoted, and at least one has a doubled quote inside."""
+    fields = [field for record in records for field in record if field.startswith('"')]
+    return all(map(_QUOTED.fullmatch, fields)) and any('""' in field[1:-1] for field in fields)
 
 
 def _has_header(records: Sequence[Sequence[str]]) -> bool:

@@ -108,11 +108,13 @@ class ParserHead(nn.Module):
 
         Returns:
             "arcs": score of each head of each word, ``[sequences, words, 1 + words]``, where column 0 is the root and
-            column ``i`` is word ``i`` counted from 1; −10⁹ for the word itself and for a word without a token.
+            column ``i`` is word ``i`` counted from 1; −10⁹ for the word itself and for a word without a token. The
+            words after the last one with a token, such as those beyond the maximum input length, are left out.
             "relations": score of each relation of a word to its head, ``[sequences, words, relations]``.
             "heads", without targets: the heads of the best tree, ``[sequences, words]``, 0 for a word without a token.
         """
-        words, exists = inputs.at_words(), inputs.words >= 0
+        count = _last_word(inputs.words) if inputs.targets is None else inputs.targets["heads"].shape[1]
+        words, exists = inputs.at_words()[:, :count], inputs.words[:, :count] >= 0
         heads = torch.cat([self.root.to(words).expand(len(words), 1, -1), words], dim=1)
         arcs = self.arc(self.arc_dependent(words), self.arc_head(heads)).squeeze(-1)
         itself = torch.eye(words.shape[1], dtype=torch.bool, device=words.device)
@@ -127,6 +129,12 @@ class ParserHead(nn.Module):
         if words.shape[1] == inputs.hidden.shape[1]:  # as long as the tokens: they would be taken for values per token
             arcs, relations = (functional.pad(values, (0, 0, 0, 1)) for values in (arcs, relations))
         return {"arcs": arcs, "relations": relations, "heads": head}
+
+
+def _last_word(words: Tensor) -> int:
+    """Return the number of the last word that has a token in any sequence, counted from 1; 0 if none has."""
+    places = (words >= 0).any(dim=0).nonzero()
+    return int(places[-1]) + 1 if len(places) else 0
 
 
 def _best_heads(arcs: Tensor, exists: Tensor) -> Tensor:

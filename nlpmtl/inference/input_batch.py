@@ -55,6 +55,7 @@ class InputBatch:
         sequence_indices: task = indices of the sequences that it reads of each input.
         truncated: for each input the names of the tasks that read only the beginning of a text.
         split: the sequences that the encoder computes.
+        characters: number of characters of all texts.
     """
 
     tokenized: TokenizedInputs
@@ -62,13 +63,13 @@ class InputBatch:
     sequence_indices: Mapping[str, Ragged]
     truncated: Sequence[set[str]]
     split: TokenizedSplit
+    characters: int
 
     @classmethod
     def tokenize(
         cls,
         inputs: Sequence[TaskInputs],
-        texts: TextTable,
-        reads: Sequence[Sequence[TaskTexts]],
+        tasks: Mapping[str, Task],
         *,
         tokenizer: PreTrainedTokenizerBase,
         max_length: int,
@@ -77,13 +78,16 @@ class InputBatch:
         """Tokenize inputs.
 
         Args:
-            inputs: the inputs.
-            texts: their texts, as `collect_texts` returns them.
-            reads: the texts that the tasks read of each input, as `collect_texts` returns them.
+            inputs: the inputs, of which a task reads at least one.
+            tasks: the tasks by name.
             tokenizer: a fast tokenizer.
             max_length: maximum number of tokens of a sequence.
             reads_words: whether the head of a task reads the positions of words.
+
+        Raises:
+            RunError: `Task.sequences` did not return text inputs.
         """
+        texts, reads = collect_texts(inputs, tasks)
         tokenized = tokenize_text_inputs(tokenizer, texts.inputs, max_length=max_length)
         examples = [{name: example for example, names in row for name in names} for row in inputs]
         indices: dict[str, list[list[int]]] = {name: [[] for _ in inputs] for row in examples for name in row}
@@ -102,7 +106,8 @@ class InputBatch:
         ragged = {name: Ragged.pack(rows, dtype="int64") for name, rows in indices.items()}
         encoded = {name: Ragged(same[rows.values], rows.bounds) for name, rows in ragged.items()}
         split = TokenizedSplit(tokenized.tokens, sequence_indices=encoded)
-        return cls(tokenized, examples, ragged, truncated, split)
+        characters = sum(len(text.text) for text in texts.inputs)
+        return cls(tokenized, examples, ragged, truncated, split, characters)
 
 
 def _merge_equal(tokens: Tokens, reads: Iterable[tuple[Sequence[int], bool]], *, same: NDArray[np.int64]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from nlpmtl.data import without_truncation
 from nlpmtl.data.tokenization import name_failing_row
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError, RunError
 from nlpmtl.inference.backend import Backend
-from nlpmtl.inference.input_batch import InputBatch, collect_texts, text_inputs
+from nlpmtl.inference.input_batch import InputBatch, text_inputs
 from nlpmtl.inference.task_inputs import InputReader, TaskInputs
 from nlpmtl.kernels import release_freed_memory
 from nlpmtl.strict_json import dumps
@@ -106,6 +106,19 @@ class InferencePipeline:
             yield from (reader.in_order(predictions) for predictions in results)
             done += len(rows)
 
+    def find_truncated(self, inputs: Iterable[Any], *, reader: InputReader) -> list[bool]:
+        """Return for each input whether one of its tasks reads only its beginning."""
+        return [bool(names) for rows in _read(iter(inputs), reader.read) for names in self._tokenize(rows).truncated]
+
+    def _tokenize(self, inputs: Sequence[TaskInputs]) -> InputBatch:
+        return InputBatch.tokenize(
+            inputs,
+            self.model.tasks,
+            tokenizer=self.tokenizer,
+            max_length=self.model.config.input_length,
+            reads_words=self.model.reads_words,
+        )
+
     def _tokenizer_failure(self, error: BaseException, inputs: Sequence[TaskInputs], *, done: int) -> DataError | None:
         """Return an error that names the input for which the tokenizer fails; None if it fails for none of them."""
         texts = [
@@ -124,16 +137,8 @@ class InferencePipeline:
         tasks = {name: self.model.tasks[name] for row in inputs for _, names in row for name in names}
         if not tasks:
             return results
-        texts, reads = collect_texts(inputs, tasks)
-        batch = InputBatch.tokenize(
-            inputs,
-            texts,
-            reads,
-            tokenizer=self.tokenizer,
-            max_length=self.model.config.input_length,
-            reads_words=self.model.reads_words,
-        )
-        is_long = sum(len(text.text) for text in texts.inputs) > _LONG
+        batch = self._tokenize(inputs)
+        is_long = batch.characters > _LONG
         if is_long:
             release_freed_memory()
         outputs: dict[str, dict[int, NumpyOutputs]] = {name: {} for name in tasks}

@@ -234,6 +234,22 @@ class Predictor:
         stream = self._pipeline.stream(container.rows(columns), reader=reader, options=options)
         return stream if container.lazy else list(stream)
 
+    def find_truncated(self, inputs: Sequence[Text], *, tasks: Sequence[str] | None = None) -> list[bool]:
+        """Return for each input whether a task reads only its beginning, since it exceeds the maximum input length.
+
+        So it is known also for predictions that are lists, such as trees, rankings and embeddings.
+
+        Args:
+            inputs: several inputs, see `predict_all`.
+            tasks: names of the tasks; default: all that accept the input.
+
+        Raises:
+            ConfigError: a task is unknown, or a named task does not accept an input.
+            DataError: an input is malformed; the message names its position and type.
+        """
+        check_task_names(tasks, self.tasks)
+        return self._pipeline.find_truncated(inputs, reader=InputReader(self.tasks, names=tasks))
+
     def export(
         self, directory: str | Path, *, to: str = "transformers", task: str | Sequence[str] | None = None
     ) -> float:

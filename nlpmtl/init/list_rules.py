@@ -47,9 +47,7 @@ def span_relations(column: Profile, table: Table) -> Finding | None:
 
 def answers(column: Profile, table: Table) -> Finding | None:
     """Answers with their position in a text of another column: as in SQuAD, or lists of start and end."""
-    keys = {"text", "answer_start"} if column.type == "object" else {"start", "end"}
-    values = column.items if column.type == "list" else column.values if column.type == "object" else []
-    if not values or not all(isinstance(value, dict) and keys <= value.keys() for value in values):
+    if not all(map(_are_answers, column.values)) or not any(column.values):
         return None
     contexts = [other for other in table.columns.values() if _contains_answers(column, other, table)]
     if not contexts:
@@ -134,14 +132,25 @@ def spaced_tags(column: Profile, table: Table) -> Finding | None:
 
 
 def choices(column: Profile, table: Table) -> Finding | None:
-    """Lists of texts of which another column has the index of the right one."""
+    """Lists of texts of which another column has the index of the right one, or the relevances."""
     index = next((name for name, lists in table.choices.items() if lists == column.name), None)
     if index is None:
-        return None
+        ranked = next((name for name, lists in table.ranked.items() if lists == column.name), None)
+        return None if ranked is None else Finding("choices", f"texts that {ranked!r} ranks")
     evidence = f"choices, of which {index!r} is the index"
     return (
         not_used(f"{evidence}{_FROM_ONE}") if _counts_from_one(table.columns[index]) else Finding("choices", evidence)
     )
+
+
+def relevances(column: Profile, table: Table) -> Finding | None:
+    """Lists with the relevance of each of the texts of another column, or with the indices of those that fit."""
+    texts = table.ranked.get(column.name)
+    if texts is None:
+        return None
+    if table.has_same_lengths(column.name, texts):
+        return Finding("ranking", f"the relevance of each of the texts in {texts!r}")
+    return Finding("ranking", f"indices into {texts!r}", columns={"clicks": column.name})
 
 
 def choice_index(column: Profile, table: Table) -> Finding | None:
@@ -205,6 +214,15 @@ def other_lists(column: Profile, table: Table) -> Finding | None:
     if column.type == "list":
         return not_used("lists that are neither words, tags nor labels that occur again and again")
     return not_used("objects") if column.type == "object" else None
+
+
+def _are_answers(value: Any) -> bool:
+    """Return whether a value has the form of answers: that of SQuAD, or a list of positions, which may be empty."""
+    in_squad, of_span = {"text", "answer_start"}, {"start", "end"}
+    if isinstance(value, dict):
+        return in_squad <= value.keys()
+    items = value if isinstance(value, list) else [value]
+    return all(isinstance(item, dict) and (in_squad <= item.keys() or of_span <= item.keys()) for item in items)
 
 
 def _contains_answers(column: Profile, texts: Profile, table: Table) -> bool:

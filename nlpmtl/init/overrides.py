@@ -199,6 +199,9 @@ def _as_choice(kind: str, column: Profile, table: Table) -> Finding | str:
 
 
 def _as_relevances(kind: str, column: Profile, table: Table) -> Finding | str:
+    finding = list_rules.relevances(column, table)
+    if finding is not None:
+        return finding
     return Finding(kind, _CHOSEN) if column.item_type == "number" else "it has no lists of numbers"
 
 

@@ -21,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     list_rules.relations,
     list_rules.word_tags,
     list_rules.choices,
+    list_rules.relevances,
     list_rules.choice_columns,
     scalar_rules.constant,
     scalar_rules.mixed_types,

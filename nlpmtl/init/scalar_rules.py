@@ -57,6 +57,8 @@ _MAX_NAMED_CLASSES = 100
 _FEW_CLASSES = 50
 _LONG_NAME = 4
 """Mean number of words of a label above which more than 50 different values are texts."""
+_PASSAGE = 30
+"""Mean number of words above which values are texts, even a few that occur again and again."""
 _MOSTLY = 0.9
 
 
@@ -225,7 +227,7 @@ def class_names(column: Profile, table: Table) -> Finding | None:
     limit = max(len(column.values) / 2, _MAX_NAMED_CLASSES if named else 0)
     if column.type != "string" or column.distinct > min(_MAX_CLASSES, limit):
         return None
-    if column.mean_words > _LONG_NAME and column.distinct > _FEW_CLASSES:
+    if column.mean_words > (_LONG_NAME if column.distinct > _FEW_CLASSES else _PASSAGE):
         return None
     names = {_plain(value) for value in column.counts}
     polar = "; or sentiment, as they are opposites" if any(names == set(poles) for poles in _POLES) else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from nlpmtl.init.profile import Profile, is_missing
+from nlpmtl.init.profile import Profile, is_missing, word_count
 
 _WORD_NAMES = frozenset(["token", "tokens", "word", "words", "form", "forms"])
 _MAX_TAGS = 1000
@@ -58,7 +58,7 @@ class Table:
         CoNLL files counts the words); otherwise the one with the most different items among those whose lists have as
         many items as those of another column.
         """
-        lists = [column for column in self._lists if column.item_type == "string"]
+        lists = [column for column in self._lists if column.item_type == "string" and not _are_texts(column)]
         named = [column.name for column in lists if column.words_in_name & _WORD_NAMES and not _are_numbers(column)]
         partners = [column for column in lists if any(self._same_lengths(column, other) for other in self._lists)]
         largest = max(partners, key=lambda column: len(set(column.items)), default=None)
@@ -81,12 +81,34 @@ class Table:
     def choices(self) -> Mapping[str, str]:
         """Column of indices = the column of lists of texts that it indexes."""
         pairs: dict[str, str] = {}
-        for lists in self._lists:
-            texts = lists.item_type == "string" and min(lists.lengths, default=0) >= 2
-            repeated = 2 * len(set(map(str, lists.items))) <= len(lists.items)
-            if texts and not repeated and lists.name != self.words and lists.name not in self.per_word:
-                pairs |= {column.name: lists.name for column in self.columns.values() if self._indexes(column, lists)}
+        for lists in self._lists_of_choices:
+            pairs |= {column.name: lists.name for column in self.columns.values() if self._indexes(column, lists)}
         return pairs
+
+    @cached_property
+    def ranked(self) -> Mapping[str, str]:
+        """Column of lists of numbers = the column of lists of texts whose relevances they are, or which they index."""
+        numbers = [
+            column for column in self._lists if column.item_type == "number" and column.name not in self.per_word
+        ]
+        return {
+            column.name: texts.name
+            for texts in self._lists_of_choices
+            for column in numbers
+            if self._rates(column, texts) or self._selects(column, texts)
+        }
+
+    @property
+    def _lists_of_choices(self) -> list[Profile]:
+        """The columns of lists of at least two texts, which differ from row to row."""
+        return [
+            column
+            for column in self._lists
+            if column.item_type == "string"
+            and min(column.lengths, default=0) >= 2
+            and 2 * len(set(map(str, column.items))) > len(column.items)
+            and column.name not in (self.words, *self.per_word)
+        ]
 
     @cached_property
     def choice_columns(self) -> Sequence[str]:
@@ -145,6 +167,25 @@ class Table:
         lengths = {(len(left), len(right)) for left, right in self.rows_of(first.name, second.name)}
         return _are_equal(lengths, first, second)
 
+    def has_same_lengths(self, first: str, second: str) -> bool:
+        """Return whether the lists of two columns have the same length in every row."""
+        return all(len(left) == len(right) for left, right in self.rows_of(first, second))
+
+    def _rates(self, column: Profile, texts: Profile) -> bool:
+        """Return whether the lists of a column have a number of at least 0 for each text of the same row."""
+        several = len(set(column.items)) > 1 and min(column.items) >= 0
+        return several and _are_texts(texts) and self.has_same_lengths(column.name, texts.name)
+
+    def _selects(self, column: Profile, texts: Profile) -> bool:
+        """Return whether the lists of a column are different indices, from 0, of texts of the same row."""
+        if not all(isinstance(item, int) for item in column.items):
+            return False
+        rows = self.rows_of(column.name, texts.name)
+        return 0 in column.items and all(
+            len(set(indices)) == len(indices) and all(0 <= index < len(items) for index in indices)
+            for indices, items in rows
+        )
+
     def _same_word_counts(self, first: Profile, second: Profile) -> bool:
         """Return whether the strings of two columns have as many words in every row."""
         counts = {(len(left.split()), len(right.split())) for left, right in self.rows_of(first.name, second.name)}
@@ -165,6 +206,11 @@ def _are_equal(lengths: Collection[tuple[int, int]], first: Profile, second: Pro
     """
     named = bool((first.words_in_name | second.words_in_name) & _WORD_NAMES)
     return len(lengths) > (0 if named else 1) and all(left == right for left, right in lengths)
+
+
+def _are_texts(column: Profile) -> bool:
+    """Return whether most strings in the lists of a column have several words."""
+    return 2 * sum(isinstance(item, str) and word_count(item) > 1 for item in column.items) > len(column.items)
 
 
 def _are_numbers(column: Profile) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -47,6 +47,7 @@ class _PredictKey:
 
     tasks: tuple[str, ...] | None
     all_scores: bool
+    find_truncated: bool = False
 
 
 def create_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[FastAPI, Batcher]:
@@ -61,7 +62,8 @@ def create_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[Fast
     def compute(key: _PredictKey, inputs: list[Any]) -> Sequence[Any]:
         metrics.batches.observe(len(inputs))
         predictions: list[Any] = predictor.predict_all(inputs, tasks=key.tasks, all_scores=key.all_scores)
-        return predictions
+        truncated = predictor.find_truncated(inputs, tasks=key.tasks) if key.find_truncated else [False] * len(inputs)
+        return list(zip(predictions, truncated, strict=True))
 
     batcher = Batcher(compute, batch=limits.batch, queue=limits.queue)
     metrics = Metrics(waiting=lambda: batcher.waiting)
@@ -92,12 +94,12 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
         except ValueError as error:
             raise HTTPException(422, f"inputs: {error}") from None
         _check_inputs(tasks, key.tasks, inputs)
-        results = list(await _compute(request, batcher, inputs, key))
-        for number, predictions in enumerate(results, 1):
-            if truncate is False and any("truncated" in prediction for prediction in predictions.values()):
+        results = await _compute(request, batcher, inputs, replace(key, find_truncated=truncate is False))
+        for number, (_, is_truncated) in enumerate(results, 1):
+            if is_truncated:
                 raise HTTPException(413, f"input {number} exceeds the maximum length, and `truncate` is false")
         metrics.inputs.labels(request.scope["route"].path).inc(len(results))
-        return results
+        return [predictions for predictions, _ in results]
 
     async def predict(body: Any, request: Request) -> dict[str, Any] | list[dict[str, Any]]:
         """Predictions of all tasks that take the input, or of the requested ones, in the format of the Predictor."""
@@ -123,10 +125,10 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
     app.post("/predict/{task}", responses=ERRORS)(predict_task)
     embedding = next((name for name, task in tasks.items() if task.embeds), None)
     if embedding is not None:
-        _add_embeddings(app, compute, predictor=predictor, task=embedding)
+        _add_embeddings(app, compute, task=embedding)
 
 
-def _add_embeddings(app: FastAPI, compute: Callable[..., Any], *, predictor: Predictor, task: str) -> None:
+def _add_embeddings(app: FastAPI, compute: Callable[..., Any], *, task: str) -> None:
     """Add the route of embeddings, of the first task that predicts them."""
 
     @app.post("/embed", responses=ERRORS)
@@ -134,12 +136,7 @@ def _add_embeddings(app: FastAPI, compute: Callable[..., Any], *, predictor: Pre
         """Embeddings, one for each text."""
         texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
         inputs = parse_inputs([[text] for text in texts])
-        results = await compute(request, inputs, _PredictKey((task,), False))
-        if body.truncate is False:
-            longest = predictor.model.config.input_length
-            for number, text in enumerate(texts, 1):
-                if len(predictor.tokenizer(text, verbose=False)["input_ids"]) > longest:
-                    raise HTTPException(413, f"input {number} exceeds the maximum length, and `truncate` is false")
+        results = await compute(request, inputs, _PredictKey((task,), False), truncate=body.truncate)
         try:
             vectors = [cut_embedding(predictions[task], body.dimensions) for predictions in results]
         except ValueError as error:

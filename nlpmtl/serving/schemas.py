@@ -16,6 +16,7 @@ from nlpmtl.tasks import Task
 _HOW = 'write "a text", ["a text", "its pair"], {"words": ["a", "text"]}, or a list of lists and objects for a batch'
 _TEXT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 2}
+_EMBEDDED = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
 _TEXT_KEYS = {"text": _TEXT, "pair": _TEXT, "words": {"type": "array", "items": _TEXT, "minItems": 1}}
 
 
@@ -149,12 +150,24 @@ class TaskRequest(_Request):
     """Only "right": long inputs are truncated at their end."""
 
 
+def _parse_texts(value: Any) -> str | list[str]:
+    """Return the `inputs` of `/embed`.
+
+    Raises:
+        ValueError: they are not a text or a list of texts.
+    """
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError('a text or a list of texts was expected: write "a text", or ["a text", "another"]')
+    return value  # type: ignore[no-any-return]
+
+
 class EmbedRequest(BaseModel):
     """Body of `/embed`."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    inputs: str | Annotated[list[str], Field(min_length=1, fail_fast=True)]
+    inputs: Annotated[str | list[str], PlainValidator(_parse_texts), WithJsonSchema(_EMBEDDED)]
     """A text, or a batch of texts."""
     truncate: bool | None = None
     """False: refuse inputs above the maximum length; otherwise their beginning is read."""
@@ -164,7 +177,7 @@ class EmbedRequest(BaseModel):
     """Only true: embeddings have the length 1."""
     prompt_name: None = None
     """Only null: the model has no prompts."""
-    dimensions: int | None = Field(None, gt=0)
+    dimensions: Annotated[int, Field(gt=0, strict=True)] | None = None
     """Cut embeddings to this many numbers, and normalise them again."""
 
 

@@ -84,12 +84,15 @@ class MaskedLM(Task):
     metrics: ClassVar[tuple[str, ...]] = ("perplexity",)
     exportable = False  # the number of mask tokens is not known to a graph
     in_mean = False
+    fitted = frozenset({"mask_token"})
 
     mask_rate: float = Field(0.15, gt=0, lt=1)
     """Fraction of the tokens of a text that are masked; at least one token is."""
     whole_word_masking: bool = False
     """Whether all tokens of a word are masked together. A word ends at a space or a punctuation mark; in scripts
     without spaces, each character is a word."""
+    mask_token: str = ""
+    """The mask token of the tokenizer."""
 
     @classmethod
     def check_options(cls, options: Any) -> None:
@@ -97,7 +100,7 @@ class MaskedLM(Task):
             raise ValueError("masked_lm has no `labels`: it predicts tokens of the text")
 
     def fit(self, values: Mapping[str, Sequence[Any]]) -> None:
-        """Check that the tokenizer has a mask token.
+        """Learn the mask token of the tokenizer.
 
         Raises:
             ConfigError: it has none.
@@ -107,6 +110,7 @@ class MaskedLM(Task):
                 f"task {self.name!r}: the tokenizer of the encoder has no mask token, which masked_lm needs: use an "
                 "encoder that was trained with masked language modelling, such as BERT, RoBERTa or ModernBERT"
             )
+        self.mask_token = str(self.tokenizer.mask_token)
 
     @cached_property
     def _special(self) -> NDArray[np.int64]:
@@ -182,8 +186,7 @@ class MaskedLM(Task):
 
     @property
     def required_text(self) -> str:
-        """The mask token of the tokenizer."""
-        return str(self.tokenizer.mask_token)
+        return self.mask_token
 
     @property
     def needed_input(self) -> str:
@@ -191,7 +194,7 @@ class MaskedLM(Task):
 
     def reads(self, example: Example) -> bool:
         """Whether the text has the mask token of the tokenizer."""
-        return super().reads(example) and self.required_text in example.text
+        return super().reads(example) and self.mask_token in example.text
 
     def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
         predictions = []

@@ -184,12 +184,16 @@ class Parsing(Task):
         return [example.text_input(words=True)]
 
     def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
-        """Return the head and the relation of each word that has a token, and whose head has one."""
+        """Return the head and the relation of each word that has a token, and whose head has one.
+
+        The words after the last one with a token are left out, as in the outputs of `ParserHead`.
+        """
         has_token = np.append(True, _has_token(sequences))  # the root first
-        heads = np.array(example.labels["heads"], dtype=np.int64)
-        kept = has_token[1:] & has_token[heads]
+        count = int(np.flatnonzero(has_token)[-1])
+        heads = np.array(example.labels["heads"][:count], dtype=np.int64)
+        kept = has_token[1 : count + 1] & has_token[heads]
         ids = {name: i for i, name in enumerate(self.labels)}
-        relations = np.array([ids.get(self._relation(name), IGNORED) for name in example.labels["deprels"]])
+        relations = np.array([ids.get(self._relation(name), IGNORED) for name in example.labels["deprels"][:count]])
         if not kept.any():
             return None
         return Targets(
@@ -232,19 +236,20 @@ class Parsing(Task):
         return [self._decode(item) for item in items]
 
     def _decode(self, item: ExampleOutputs) -> Prediction:
-        has_token = _has_token(item.sequences)
-        count, heads = len(has_token), item.outputs["heads"][0].astype(np.int64)[: len(has_token)]
-        arcs = softmax(item.outputs["arcs"][0][:count, : count + 1] / self.temperature)
-        relations = softmax(item.outputs["relations"][0][:count] / self.temperature)
-        words, best = np.arange(count), relations.argmax(axis=-1)
-        scores = np.where(has_token, arcs[words, heads] * relations[words, best], 0.0)
-        with_root = np.flatnonzero(has_token & (heads == 0))
-        root = int(with_root[0]) + 1 if len(with_root) else 1
-        value = [
-            _word(head, self.labels[label]) if known else _word(root, UNSPECIFIED)
-            for head, label, known in zip(heads.tolist(), best.tolist(), has_token.tolist(), strict=True)
-        ]
-        if count and not len(with_root):  # no word has a token
+        has_token, outputs = _has_token(item.sequences), item.outputs
+        words = np.flatnonzero(has_token)
+        count = int(words[-1]) + 1 if len(words) else 0
+        heads = outputs["heads"][0].astype(np.int64)[words]
+        arcs = softmax(outputs["arcs"][0][words, : count + 1] / self.temperature)
+        relations = softmax(outputs["relations"][0][words] / self.temperature)
+        rows, best = np.arange(len(words)), relations.argmax(axis=-1)
+        scores = np.zeros(len(has_token))
+        scores[words] = arcs[rows, heads] * relations[rows, best]
+        root = int(words[heads == 0][0]) + 1 if len(words) else 1
+        value = [_word(root, UNSPECIFIED) for _ in has_token]
+        for word, head, label in zip(words.tolist(), heads.tolist(), best.tolist(), strict=True):
+            value[word] = _word(head, self.labels[label])
+        if value and not len(words):
             value[0] = _word(0, ROOT)
         return Prediction(value, scores.tolist())
 

@@ -70,10 +70,22 @@ def test_relations_are_those_at_the_heads(head: ParserHead) -> None:
 
 def test_outputs_per_word_are_never_as_long_as_the_tokens(head: ParserHead) -> None:
     """`Inference` takes such outputs for values per token, and removes those of padding."""
-    outputs = head(HeadInputs(torch.randn(1, 3, WIDTH), torch.ones(1, 3), words=torch.tensor([[1, -1, -1]])))
+    outputs = head(HeadInputs(torch.randn(1, 3, WIDTH), torch.ones(1, 3), words=torch.tensor([[1, -1, 2]])))
     assert outputs["arcs"].shape == (1, 4, 4)
     assert outputs["relations"].shape == (1, 4, RELATIONS)
     assert outputs["heads"].shape == (1, 3)
+
+
+def test_words_after_the_last_one_with_a_token_are_left_out(head: ParserHead) -> None:
+    """Scores of all pairs of the words of a long document would not fit into memory."""
+    short = inputs()
+    padding = torch.full((2, 5), -1)
+    long = HeadInputs(short.hidden, short.mask, words=torch.cat([short.words, padding], dim=1))
+    expected, outputs = head(short), head(long)
+    assert all(torch.equal(outputs[name], expected[name]) for name in ("arcs", "relations", "heads"))
+    targets = {"heads": outputs["heads"]}
+    trained = head(HeadInputs(short.hidden, short.mask, words=long.words, targets=targets))
+    assert torch.equal(trained["arcs"], outputs["arcs"])
 
 
 def test_no_words() -> None:

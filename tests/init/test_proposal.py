@@ -172,7 +172,7 @@ def test_only_one_separator_can_be_written() -> None:
 def test_choices_are_read_by_multiple_choice_and_ranking() -> None:
     ways = [[text, "x y"] for text in OTHERS]
     columns: dict[str, Any] = {"q": TEXTS, "ways": ways, "y": FLAGS, "grades": [[1, index] for index in range(10)]}
-    assert tasks(sample(**columns)) == {"shop": ("multiple_choice", "y")}
+    assert tasks(sample(**columns)) == {"shop": ("multiple_choice", "y"), "grades": ("ranking", "grades")}
     chosen = ("rank=grades:ranking", "y:none", "ways:choices")
     (proposal,) = proposed(sample(**columns), overrides=chosen)
     assert dict(proposal.input) == {"text": "q", "choices": "ways"}

@@ -159,6 +159,11 @@ RELATED: dict[str, tuple[dict[str, list[Any]], str, str]] = {
         "relations",
     ),
     "word_tags": ({"tokens": [*WORDS[:9], ["a"]], "tags": [["O"] * 4 + ["B-x"]] * 9 + [["O"]]}, "tags", "labeling"),
+    "relevances": (
+        {"query": TEXTS, "results": [[text, f"a {text}"] for text in TEXTS], "grades": [[0, 2], [1, 0]] * 5},
+        "grades",
+        "ranking",
+    ),
     "choices": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": [0, 1]}, "choices", "choices"),
     "choice_index": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": ["1", "0"]}, "label", "multiple_choice"),
     "choice_columns": (
@@ -293,3 +298,43 @@ def test_numbered_words_of_conll_files() -> None:
     table = Table.of({"words": numbers, "1": UNEVEN, "tags": [["O", *["B-x"] * (len(row) - 1)] for row in UNEVEN]})
     assert table.words == "1"
     assert classify(table.columns["tags"], table).kind == "labeling"
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [*ANSWERS[:8], [], []],
+        [*ANSWERS[:8], [{"start": 0, "end": 3}], []],
+        [[], *[[{"text": "the", "answer_start": 0}]] * 9],
+    ],
+)
+def test_answers_in_several_forms(answers: list[Any]) -> None:
+    table = Table.of({"context": [f"{text}, and so it was." for text in TEXTS], "answers": answers})
+    assert classify(table.columns["answers"], table).context == "context"
+
+
+@pytest.mark.parametrize(
+    ("results", "column", "key"),
+    [
+        ([[text, f"a {text}"] for text in TEXTS], [[1, 0], [0, 0]] * 5, "label"),
+        ([[f"a {text}"] * (2 + index % 3) + [text] for index, text in enumerate(TEXTS)], [[0, 2], []] * 5, "clicks"),
+        ([[text.split()[1], f"x{index}"] for index, text in enumerate(TEXTS)], [[0], [1]] * 5, "clicks"),
+    ],
+)
+def test_relevances_and_clicks(results: list[Any], column: list[Any], key: str) -> None:
+    table = Table.of({"query": TEXTS, "results": results, "found": column})
+    assert classify(table.columns["results"], table).kind == "choices"
+    finding = classify(table.columns["found"], table)
+    assert (finding.kind, finding.columns) == ("ranking", {"clicks": "found"} if key == "clicks" else {})
+
+
+def test_texts_of_different_numbers_of_sentences_are_no_words() -> None:
+    results = [[f"a {text}", text, "it was"][: 2 + index % 2] for index, text in enumerate(TEXTS)]
+    table = Table.of({"query": TEXTS, "results": results, "grades": [[0, 1, 2][: len(row)] for row in results]})
+    assert [classify(table.columns[name], table).kind for name in ("results", "grades")] == ["choices", "ranking"]
+
+
+def test_a_few_long_passages_are_texts() -> None:
+    passages = [f"{word} " * 40 for word in ("one", "two")] * 50
+    table = Table.of({"body": passages})
+    assert classify(table.columns["body"], table).kind == "text"

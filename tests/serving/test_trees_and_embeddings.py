@@ -75,7 +75,14 @@ def test_dimensions_cut_and_normalise(client: Client, predictor: Predictor) -> N
     [
         ({"inputs": "a " * 100, "truncate": False}, 413, "input 1 exceeds the maximum length"),
         ({"inputs": ["a"] * 9}, 413, "9 inputs: at most 8"),
-        ({"inputs": []}, 422, "inputs"),
+        (
+            {"inputs": []},
+            422,
+            'inputs: a text or a list of texts was expected: write "a text", or ["a text", "another"]',
+        ),
+        ({"inputs": [TEXT, 1]}, 422, "inputs: a text or a list of texts was expected"),
+        ({"inputs": {"text": TEXT}}, 422, "inputs: a text or a list of texts was expected"),
+        ({"inputs": TEXT, "dimensions": True}, 422, "dimensions"),
         ({"inputs": TEXT, "normalize": False}, 422, "normalize"),
         ({"inputs": TEXT, "unknown": 1}, 422, "unknown"),
         ({"inputs": ["a", "\ud800"]}, 422, "input 2: not valid Unicode"),
@@ -88,8 +95,18 @@ def test_requests_that_are_refused(client: Client, body: Any, status: int, messa
     assert message in reply.json["error"]
 
 
-def test_long_inputs_are_truncated_by_default(client: Client) -> None:
-    assert client.post("/embed", {"inputs": "a " * 100}).status == 200
+@pytest.mark.parametrize("path", ["/embed", "/predict", "/predict/parsing", "/predict/embedding"])
+def test_long_inputs_are_truncated_by_default(client: Client, path: str) -> None:
+    """Trees and embeddings are lists, which have no mark that the input was truncated."""
+    long = "a " * 100
+    assert client.post(path, {"inputs": long}).status == 200
+    batch = [TEXT, long] if path == "/embed" else [[TEXT], [long]]
+    refused = client.post(path, {"inputs": batch, "truncate": False})
+    assert (refused.status, refused.json["error"]) == (
+        413,
+        "input 2 exceeds the maximum length, and `truncate` is false",
+    )
+    assert client.post(path, {"inputs": TEXT, "truncate": False}).status == 200
 
 
 def test_the_documentation_has_the_route(client: Client) -> None:

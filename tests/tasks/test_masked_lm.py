@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,13 @@ def test_only_texts_with_the_mask_token_are_predicted(trained: Any) -> None:
     assert [set(item) for item in both["mlm"]] == [{"score", "token", "token_str", "sequence"}] * 5
     with pytest.raises(ConfigError, match=r"task 'mlm' cannot predict for this input: it needs a text with the mask"):
         predictor.predict("ada lives in turin", task="mlm")
+
+
+def test_files_are_predicted(trained: Any, tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "new.jsonl", [{"text": "ada lives in turin"}, {"text": "ada lives in [MASK]"}])
+    nlpmtl.predict_files(str(trained.model_dir), str(rows), tmp_path / "predicted.jsonl")
+    predicted = [json.loads(line) for line in (tmp_path / "predicted.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [set(row["predictions"]) for row in predicted] == [{"topic"}, {"topic", "mlm"}]
 
 
 def test_a_run_with_masked_lm_only_is_selected_by_it(tmp_path: Path) -> None:

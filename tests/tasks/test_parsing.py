@@ -131,9 +131,10 @@ def test_targets_are_words_with_a_token_whose_head_has_one() -> None:
     targets = task.targets(example([2, 0, 2, 3], ["det", "root", "?", "nsubj"]), [sequence([1, 2, 3, -1])])
     assert targets is not None
     assert targets.count == 3
-    assert targets.example["heads"].tolist() == [2, 0, 2, -100]
-    assert targets.example["relations"].tolist() == [0, 3, -100, -100], "a relation that train does not have"
+    assert targets.example["heads"].tolist() == [2, 0, 2], "without the words after the last one with a token"
+    assert targets.example["relations"].tolist() == [0, 3, -100], "a relation that train does not have"
     assert task.targets(example([0, 1], ["root", "det"]), [sequence([-1, 5])]) is None
+    assert task.targets(example([0, 1], ["root", "det"]), [sequence([-1, -1])]) is None
 
 
 def test_subtypes_are_left_out_everywhere() -> None:
@@ -189,6 +190,10 @@ def test_words_without_a_token_are_attached_to_the_root() -> None:
     assert [word["head"] for word in prediction.value] == [3, 3, 0]
     assert prediction.value[1] == {"head": 3, "deprel": "dep"}
     assert prediction.score[1] == 0.0
+    truncated = ExampleOutputs(Example(words("a", "b", "c", "d")), [sequence([1, 2, -1, -1])], outputs([2, 0]))
+    (prediction,) = parser().decode([truncated])
+    assert [(word["head"], word["deprel"]) for word in prediction.value[2:]] == [(2, "dep")] * 2
+    assert prediction.score[2:] == [0.0, 0.0]
     nothing = ExampleOutputs(Example(words("", "")), [sequence([-1, -1])], outputs([0, 0]))
     assert parser().decode([nothing])[0].value == [{"head": 0, "deprel": "root"}, {"head": 1, "deprel": "dep"}]
 
@@ -336,6 +341,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result.scores["tree"]["uas"] > 0.95  # type: ignore[operator]
     assert result.scores["tree"]["las"] > 0.9  # type: ignore[operator]
     return result.model_dir
+
+
+def test_the_words_of_a_long_document_are_attached_to_the_root(model: Path) -> None:
+    text = "ada lives in turin " * 10_000
+    tree = Predictor.from_pretrained(model).predict(text, task="tree")
+    assert len(tree) == 40_000
+    assert {word["head"] for word in tree[1000:]} == {1 + next(i for i, w in enumerate(tree) if w["head"] == 0)}
 
 
 def test_predictions_of_texts_and_words(model: Path) -> None:
