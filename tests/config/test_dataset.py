@@ -113,6 +113,15 @@ def test_a_dataset_without_a_task() -> None:
         ({"input": {"txt": "a"}}, "mood.toml: input.txt: unknown key; did you mean 'text'?"),
         ({"tasks": {"a": TASK | {"lables": []}}}, "mood.toml: tasks.a.lables: unknown key; did you mean 'labels'?"),
         ({"tasks": {"a": TASK | {"q": 1}}}, "mood.toml: tasks.a.q: unknown key; known: class_weights, kind, label, "),
+        (
+            {"input": {"text": "a", "choices": "b"}},
+            "input.choices: only tasks of the kind multiple_choice or ranking read it, and this dataset has none",
+        ),
+        ({"tasks": {"a": {"kind": "translation", "label": "b"}}}, "tasks.a.label: unknown key; write target (found"),
+        (
+            {"tasks": {"a": {"kind": "masked_lm", "label": "b"}}},
+            "tasks.a.label: unknown key; write nothing: a task of the kind masked_lm has no label",
+        ),
     ],
 )
 def test_an_unknown_key_suggests_the_nearest(sections: dict[str, Any], message: str) -> None:
