@@ -88,7 +88,6 @@ def _print_report(report: CheckReport) -> None:
 
 def _print_labels(data: DataReport) -> None:
     """Print the most and the least frequent label of each task in train, and the scores of the baselines."""
-    echo("Labels of train, and baselines: scores without reading the input")
     labels = []
     for counted in data.frequencies:
         counts = counted.counts.get("train", {})
@@ -97,13 +96,17 @@ def _print_labels(data: DataReport) -> None:
         total, order = sum(counts.values()), sorted(counts, key=lambda label: counts[label])
         first, last = (f"{label} {counts[label] / max(total, 1):.1%}" for label in (order[-1], order[0]))
         labels.append((counted.task, counted.dataset, f"{total} {counted.unit}", first, last))
-    print_table("task", "dataset", "labelled", "most frequent", "least frequent", rows=labels)
+    if labels or data.baselines:
+        echo("Labels of train, and baselines: scores without reading the input")
+    if labels:
+        print_table("task", "dataset", "labelled", "most frequent", "least frequent", rows=labels)
     names = list(dict.fromkeys(name for baseline in data.baselines for name in baseline.values))
     scores = [
         (baseline.task, baseline.metric, *(_value(baseline.values, name) for name in names), baseline.split)
         for baseline in data.baselines
     ]
-    print_table("task", "metric", *names, "split", rows=scores, numbers=names)
+    if scores:
+        print_table("task", "metric", *names, "split", rows=scores, numbers=names)
 
 
 def _value(values: Mapping[str, float | None], name: str) -> str:

@@ -55,6 +55,15 @@ class TaskOptions(KindOptions):
     task_type: ClassVar[Any] = None
     """The task type, a subclass of `nlpmtl.tasks.Task`."""
 
+    @classmethod
+    def meant_by(cls, key: str) -> str | None:
+        """Return also the keys of the columns of a task type that has no `label`."""
+        meant = super().meant_by(key)
+        if meant is None and key == "label" and cls.task_type is not None:
+            nothing = f"nothing: a task of the kind {cls.task_type.kind} has no label"
+            meant = " and ".join(cls.task_type.columns) or nothing
+        return meant
+
     @property
     def label_columns(self) -> dict[str, tuple[str, ...]]:
         """Columns by the key of the task type's `columns`; several where there is one column per label.
@@ -149,8 +158,8 @@ class DataConfig(StrictModel):
 
     files: dict[str, Any] | None = None
     """Split name = file: .jsonl, .json, .csv, .tsv, .parquet, .conll, .conllu, .bio or .iob, a .txt file with CoNLL
-    columns, each also with .gz; or a directory of brat or of a saved Dataset. A list of files, or a pattern such as
-    "train-*.jsonl", is read as one split. A file in a zip archive is "RTE.zip/RTE/train.jsonl".
+    columns or a text per line, each also with .gz; or a directory of brat or of a saved Dataset. A list of files, or a
+    pattern such as "train-*.jsonl", is read as one split. A file in a zip archive is "RTE.zip/RTE/train.jsonl".
 
     In Python also a Dataset, a DataFrame or a list of dicts.
     """
@@ -304,6 +313,11 @@ class DatasetConfig(StrictModel):
         known = {key for type_ in types.values() for key in getattr(type_, "extra_inputs", ())}
         columns: dict[Place, Any] = {("input", key): column for key, column in self.input.extra.items()}
         unknown = {place: column for place, column in columns.items() if place[-1] not in known}
+        for place in unknown:
+            others = [kind for kind in TASKS.names() if place[-1] in getattr(TASKS.get(kind), "extra_inputs", ())]
+            if others:
+                message = f"only tasks of the kind {' or '.join(others)} read it, and this dataset has none"
+                raise broken_rules({place: message}, unknown)
         if unknown:
             raise unknown_keys(unknown, [*InputConfig.model_fields, *sorted(known)])
         wrong = {

@@ -15,7 +15,7 @@ Example:
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
@@ -38,9 +38,10 @@ from nlpmtl.data.binary_files import (
 from nlpmtl.data.column_types import column_type
 from nlpmtl.data.conll import HEAD_LINES, find_layout, looks_like_conll, read_conll
 from nlpmtl.data.delimited import TextFormat, read_table
+from nlpmtl.data.example import has_surrogate
 from nlpmtl.data.json_values import NumberedValues, parse_json, read_json_lines, read_json_values
 from nlpmtl.data.labels import LabelType
-from nlpmtl.data.lines import decode, read_file_lines
+from nlpmtl.data.lines import decode, read_file_lines, strip_line_end, undecodable
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRows
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.fs import sha256_file
@@ -56,19 +57,19 @@ FILE_TYPES: Mapping[str, str] = {
     ".bio": "conll",
     ".iob": "conll",
 }
-"""Extension = type of file. A .txt file is a CoNLL file if it looks like one."""
+"""Extension = type of file. A .txt file is a CoNLL file if it looks like one, and otherwise has a text per line."""
 EXTENSIONS = tuple(f"{ending}{gz}" for ending in FILE_TYPES for gz in ("", ".gz"))
 """The extensions of the supported files, except .txt and .zip."""
 
-_TEXT = "txt"
+_TEXT, _TEXT_COLUMN = "txt", "text"
 _TABLES, _JSON, _CONLL = ("csv", "tsv"), ("json", "jsonl"), ("conll", "conllu")
 _GZ, _ZIP = ".gz", ".zip"
 _MOST_MALFORMED = 1000
 _MOST_UNLABELLED = 100
 """Maximum number of valid rows from which the annotation tool is detected."""
 _SUPPORTED = (
-    f"supported: {', '.join(FILE_TYPES)}, and .txt with CoNLL columns, each also with {_GZ} or in a {_ZIP} archive; "
-    "a directory of brat, or of a saved Dataset"
+    f"supported: {', '.join(FILE_TYPES)}, and .txt with CoNLL columns or a text per line, each also with {_GZ} or in a "
+    f"{_ZIP} archive; a directory of brat, or of a saved Dataset"
 )
 
 
@@ -76,8 +77,8 @@ class FileDescription(NamedTuple):
     """Description of a file: its type, annotation tool and columns.
 
     Args:
-        type: "csv", "tsv", "jsonl", "json" (an array), "parquet", "conll", "conllu", "brat" or "datasets" (a directory
-            that `datasets` saved).
+        type: "csv", "tsv", "jsonl", "json" (an array), "parquet", "conll", "conllu", "txt" (a text per line), "brat" or
+            "datasets" (a directory that `datasets` saved).
         tool: the annotation tool that exported it, a value of `data.format`; None for other files.
         columns: CoNLL files: index of each column, as in `data.columns`.
     """
@@ -147,13 +148,38 @@ def open_file(
         values = _read_values(path, type_, encoding=encoding, progress=progress)
         rows = _to_rows(values, tool=text_format.tool, labels=labels)
         return RawRows(path, ":" if type_ == "jsonl" else ": row ", rows)
+    if type_ == _TEXT and columns is not None:
+        _check_text_columns(path, columns)
     lines = read_file_lines(path, encoding=encoding, progress=progress)
-    if type_ in _TABLES:
+    if type_ == _TEXT:
+        texts = read_texts(lines, encoding=encoding)
+        rows = (row for row in texts if isinstance(row[1], MalformedRow) or row[1][_TEXT_COLUMN].strip())
+    elif type_ in _TABLES:
         rows = read_table(lines, format=text_format, labels=labels, where=path)
     else:
         conllu = type_ == "conllu"
         rows = read_conll(lines, columns=text_format.columns, conllu=conllu, encoding=encoding, where=path)
     return RawRows(path, ":", rows, uniform=True)
+
+
+def read_texts(lines: Iterable[str], *, encoding: str) -> NumberedRows:
+    """Yield each line of a text file as a row with the column ``text``."""
+    for number, line in enumerate(lines, 1):
+        if has_surrogate(line):
+            yield number, MalformedRow(line, undecodable(encoding, line))
+        else:
+            yield number, {_TEXT_COLUMN: strip_line_end(line)}
+
+
+def _check_text_columns(path: str, columns: Collection[str]) -> None:
+    """Raise ConfigError if a file with a text per line is read for other columns than its texts."""
+    others = [column for column in columns if column != _TEXT_COLUMN]
+    if others:
+        raise ConfigError(
+            f"{path}: not CoNLL columns, which have a word with its tags on each line and an empty line after each "
+            f"sentence. As a file with a text per line it has the column 'text', but no column {others[0]!r}. Write "
+            "texts and labels as .csv or .jsonl, or name the columns, such as data.columns = {words = 0, tags = -1}"
+        )
 
 
 def fingerprint_file(path: str) -> str | None:
@@ -230,7 +256,8 @@ def _find_type(path: str, format: TextFormat) -> tuple[str, str]:
             return path, "datasets"
         if type_ is None:
             raise ConfigError(
-                f"{path}: a directory that has no .ann files of brat and is not a saved Dataset; name its files"
+                f"{path}: a directory that has no .ann files of brat and is not a saved Dataset; name its files, or a "
+                f'pattern such as "{Path(path) / "*.jsonl"}" or "{Path(path) / "*.txt"}"'
             )
     inside = find_zip(path)
     if type_ is None and inside is not None and not (inside.member and format.columns is not None):
@@ -242,13 +269,7 @@ def _find_type(path: str, format: TextFormat) -> tuple[str, str]:
     if type_ == "json" and _has_json_lines(path, encoding=format.encoding):
         return path, "jsonl"
     if type_ == _TEXT:
-        if not looks_like_conll(_head(path, encoding=format.encoding)):
-            raise ConfigError(
-                f"{path}: not CoNLL columns, which have a word with its tags on each line and an empty line after each "
-                "sentence. Write texts and labels as .csv or .jsonl, or name the columns, such as "
-                "data.columns = {words = 0, tags = -1}"
-            )
-        return path, "conll"
+        return path, "conll" if looks_like_conll(_head(path, encoding=format.encoding)) else _TEXT
     assert type_ is not None
     return path, type_
 

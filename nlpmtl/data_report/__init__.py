@@ -55,9 +55,15 @@ def examine(
         for split, rows in rows_by_split.items()
     )
     frequencies = tuple(counted for name, rows in by_dataset.items() for counted in count_labels(name, rows))
+    # A source has any number of correct translations: for targets that are texts, different ones are not a conflict.
+    conflicting = [name for name, task in datasets.tasks.items() if "text" not in task.columns.values()]
     findings = [
         *find_truncated(splits, max_length=max_length, max_positions=max_positions),
-        *(finding for name, rows in by_dataset.items() for finding in find_rows(name, rows, unknown=unknown)),
+        *(
+            finding
+            for name, rows in by_dataset.items()
+            for finding in find_rows(name, rows, conflicting=conflicting, unknown=unknown)
+        ),
         *(finding for counted in frequencies for finding in find_labels(counted)),
     ]
     baselines: list[Baseline] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -57,7 +57,9 @@ def find_truncated(splits: Sequence[SplitReport], *, max_length: int, max_positi
                 else "split these texts, or use an encoder that reads longer ones"
             )
             problem = f"{split.cut} of {split.rows} rows of {split.split} are longer than max_length = {max_length}"
-            yield Finding(split.dataset, f"{problem} (the longest has {split.longest:,} tokens)", advice)
+            if split.one_sequence:
+                problem += f" (the longest has {split.longest:,} tokens)"
+            yield Finding(split.dataset, problem, advice)
 
 
 def find_labels(counted: LabelFrequencies) -> Iterator[Finding]:
@@ -83,12 +85,15 @@ def find_labels(counted: LabelFrequencies) -> Iterator[Finding]:
         )
 
 
-def find_rows(name: str, splits: Mapping[str, TokenizedSplit], *, unknown: int | None = None) -> Iterator[Finding]:
+def find_rows(
+    name: str, splits: Mapping[str, TokenizedSplit], *, conflicting: Collection[str], unknown: int | None = None
+) -> Iterator[Finding]:
     """Yield findings about the rows of a dataset: empty texts, duplicates, leakage and label conflicts.
 
     Args:
         name: name of the dataset.
         splits: its splits, train first.
+        conflicting: the tasks for which an input has only one correct label.
         unknown: the id of the unknown token.
     """
     for split, rows in splits.items():
@@ -97,7 +102,7 @@ def find_rows(name: str, splits: Mapping[str, TokenizedSplit], *, unknown: int |
         joined = _Joined(name, splits)
         yield from joined.find_duplicates()
         yield from joined.find_near_duplicates(unknown)
-        yield from joined.find_conflicts()
+        yield from joined.find_conflicts(conflicting)
 
 
 def _find_empty(name: str, split: str, rows: TokenizedSplit) -> Iterator[Finding]:
@@ -153,10 +158,14 @@ class _Joined:
                 yield self._finding(leaked, what, _leakage(first_name, second_name))
 
     def find_near_duplicates(self, unknown: int | None) -> Iterator[Finding]:
-        """Yield a finding for each pair of splits, or split, with near-duplicates that are not duplicates."""
+        """Yield a finding for each pair of splits, or split, with near-duplicates that are not duplicates.
+
+        Rows of one split that share a text of a pair, such as the questions about one context, are not reported.
+        """
         distinct = np.sort(self._first)
-        pairs = distinct[near_duplicates(self._tokens(distinct), unknown=unknown)]
-        for first_split, second_split in sorted({(int(a), int(b)) for a, b in self._split_of[pairs].reshape(-1, 2)}):
+        pairs = distinct[near_duplicates(self._tokens(distinct), unknown=unknown)].reshape(-1, 2)
+        pairs = pairs[~self._share_text(pairs)]
+        for first_split, second_split in sorted({(int(a), int(b)) for a, b in self._split_of[pairs]}):
             of_splits = (self._split_of[pairs] == [first_split, second_split]).all(axis=1)
             first_name, second_name = self._names[first_split], self._names[second_split]
             places = [f"{self._place(b)} and {self._place(a)}" for a, b in pairs[of_splits][:_PLACES].tolist()]
@@ -168,11 +177,11 @@ class _Joined:
             advice = f"compare them: if they have the same origin, {advice}"
             yield Finding(self._name, problem, advice, tuple(places))
 
-    def find_conflicts(self) -> Iterator[Finding]:
-        """Yield a finding for each task with equal inputs that have different labels."""
+    def find_conflicts(self, tasks: Collection[str]) -> Iterator[Finding]:
+        """Yield a finding for each of the tasks with equal inputs that have different labels."""
         sizes = np.bincount(self._group)
         repeated = np.flatnonzero(sizes[self._group] > 1)
-        for task in dict.fromkeys(task for rows in self._splits.values() for task in rows.labels):
+        for task in tasks:
             labels: dict[int, dict[str, int]] = {}
             for row in repeated.tolist():
                 split, local = self._locate(row)
@@ -187,6 +196,19 @@ class _Joined:
                     "correct the labels, or remove these rows: no model can predict both labels",
                     tuple(" and ".join(map(self._place, rows[:2])) for rows in conflicts[:_PLACES]),
                 )
+
+    def _share_text(self, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return for each pair of rows whether both are of one split, and have the same text, or the same pair."""
+        shared = np.zeros(len(pairs), dtype=bool)
+        for number, split in enumerate(self._splits.values()):
+            if split.rows is None or "pair" not in split.rows.table.column_names:
+                continue
+            places = np.flatnonzero((self._split_of[pairs] == number).all(axis=1))
+            first, second = (pairs[places] - self._bounds[number]).T
+            for column in map(split.column, ("text", "pair")):
+                equal = pc.equal(column.take(first), column.take(second)).fill_null(False)
+                shared[places] |= equal.to_numpy()
+        return shared
 
     def _finding(self, rows: NDArray[np.int64], what: str, advice: str) -> Finding:
         total = len(self._rows(int(self._split_of[rows[0]])))

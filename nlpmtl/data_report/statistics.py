@@ -28,7 +28,8 @@ _UNITS: Mapping[type[Labels], str] = {TagLabels: "words", NumberLabels: "numbers
 class SplitReport:
     """Statistics of one split of one dataset.
 
-    Token counts are those before truncation, except for task types that define `Task.sequences`.
+    Token counts are those before truncation, except for rows of several sequences, such as choices, which are counted
+    together.
 
     Args:
         dataset: name of the dataset.
@@ -41,6 +42,7 @@ class SplitReport:
         cut: number of rows that `encoder.max_length` truncates.
         unseen: labels by task that occur here but in no train split.
         histogram: number of rows in each of 16 equal intervals of lengths, from 0 to the longest.
+        one_sequence: whether the encoder reads one sequence per row.
     """
 
     dataset: str
@@ -53,6 +55,7 @@ class SplitReport:
     cut: int
     unseen: Mapping[str, tuple[str, ...]]
     histogram: tuple[int, ...] = field(default=(), compare=False)
+    one_sequence: bool = True
 
 
 @dataclass(frozen=True)
@@ -125,19 +128,24 @@ def report_split(
         cut=rows.truncated,
         unseen=unseen,
         histogram=tuple(np.histogram(lengths, bins=_HISTOGRAM, range=(0, int(lengths.max())))[0].tolist()),
+        one_sequence=_has_one_sequence(rows),
     )
 
 
 def _untruncated_lengths(rows: TokenizedSplit, *, tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int64]:
     """Return the number of tokens of each row before truncation: the longest rows are tokenized again."""
     lengths = rows.row_lengths
-    if not rows.truncated or rows.sequence_indices or rows.rows is None:
+    if not rows.truncated or rows.rows is None or not _has_one_sequence(rows):
         return lengths
     lengths, longest = lengths.copy(), np.flatnonzero(lengths == lengths.max())
     for start in range(0, len(longest), _ROWS_AT_ONCE):
         some = longest[start : start + _ROWS_AT_ONCE]
         lengths[some] = count_tokens(rows.rows.take(some).combine_chunks().to_batches()[0], tokenizer)
     return lengths
+
+
+def _has_one_sequence(rows: TokenizedSplit) -> bool:
+    return not rows.sequence_indices or len(rows.tokens.lengths) == len(rows)
 
 
 def train_labels(train: Mapping[str, TokenizedSplit]) -> dict[str, set[int]]:

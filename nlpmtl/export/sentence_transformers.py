@@ -15,6 +15,7 @@ from nlpmtl.fs import apply_umask, write_json
 from nlpmtl.heads import EmbeddingHead, HeadInputs
 from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.model import MultiTaskModel
+from nlpmtl.model.progress_bars import quiet_loading
 from nlpmtl.strict_json import dumps
 
 _TOLERANCE = 1e-5
@@ -91,7 +92,8 @@ def _write_modules(directory: Path, *, width: int, mode: str, length: int) -> No
 def _verify(directory: Path, *, model: MultiTaskModel, head: EmbeddingHead, task: str) -> float:
     """Load the encoder, and return the maximum difference of its embeddings; ModelError if it is too large."""
     tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
-    encoder = AutoModel.from_pretrained(directory, trust_remote_code=False).eval().to(model.device)
+    with quiet_loading():  # the export has no pooler, which some architectures have by default
+        encoder = AutoModel.from_pretrained(directory, trust_remote_code=False).eval().to(model.device)
     inputs = tokenizer(list(_TEST_TEXTS), truncation=True, padding=True, return_tensors="pt").to(model.device)
     with torch.inference_mode():
         hidden = encoder(**inputs).last_hidden_state

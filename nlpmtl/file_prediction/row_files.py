@@ -13,10 +13,9 @@ import pyarrow.parquet as pq
 from nlpmtl.data.binary_files import Progress, ignore_progress, open_seekable, reading
 from nlpmtl.data.delimited import TextFormat, open_table
 from nlpmtl.data.detect_format import detect_format
-from nlpmtl.data.example import has_surrogate
-from nlpmtl.data.files import open_file
-from nlpmtl.data.lines import read_file_lines, strip_line_end, undecodable
-from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRow, arrow_rows, check_distinct
+from nlpmtl.data.files import open_file, read_texts
+from nlpmtl.data.lines import read_file_lines
+from nlpmtl.data.raw_rows import NumberedRows, RawRow, arrow_rows, check_distinct
 from nlpmtl.file_prediction.targets import LINES
 
 CHUNK_ROWS = 2048
@@ -126,21 +125,13 @@ def open_lines(name: str, lines: Iterator[str], encoding: str) -> RowFile:
         lines: the lines.
         encoding: their encoding, for errors.
     """
-    return RowFile(name, "lines", ["text"], _split(_to_rows(lines, encoding=encoding), where=f"{name}:"))
+    return RowFile(name, "lines", ["text"], _split(read_texts(lines, encoding=encoding), where=f"{name}:"))
 
 
 def _split(rows: NumberedRows, *, where: str) -> Iterator[Chunk]:
     while chunk := list(islice(rows, CHUNK_ROWS)):
         numbers, content = zip(*chunk, strict=True)
         yield Chunk(where, numbers, content)
-
-
-def _to_rows(lines: Iterator[str], *, encoding: str) -> NumberedRows:
-    for number, line in enumerate(lines, 1):
-        if has_surrogate(line):
-            yield number, MalformedRow(line, undecodable(encoding, line))
-        else:
-            yield number, {"text": strip_line_end(line)}
 
 
 def _read_tables(path: str, *, progress: Callable[[int], object]) -> Iterator[Chunk]:

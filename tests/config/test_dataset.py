@@ -77,8 +77,10 @@ class TestFurtherInputs:
             f"mood.toml: input.{key}: unknown key; did you mean '{'choices' if 'c' in key else 'hint'}'?"
         )
 
-    def test_those_of_other_task_types_are_unknown(self) -> None:
-        assert "input.choices: unknown key" in problem(input={"text": "a", "choices": "b"})
+    def test_those_of_other_task_types_are_refused(self) -> None:
+        message = problem(input={"text": "a", "choices": "b"})
+        assert "input.choices: only tasks of the kind multiple_choice or " in message
+        assert "read it, and this dataset has none" in message
 
     def test_a_column_is_a_name(self) -> None:
         assert problem(tasks=self.TASKS, input={"text": "a", "choices": ["b"]}) == (
@@ -113,6 +115,11 @@ def test_a_dataset_without_a_task() -> None:
         ({"input": {"txt": "a"}}, "mood.toml: input.txt: unknown key; did you mean 'text'?"),
         ({"tasks": {"a": TASK | {"lables": []}}}, "mood.toml: tasks.a.lables: unknown key; did you mean 'labels'?"),
         ({"tasks": {"a": TASK | {"q": 1}}}, "mood.toml: tasks.a.q: unknown key; known: class_weights, kind, label, "),
+        ({"tasks": {"a": {"kind": "translation", "label": "b"}}}, "tasks.a.label: unknown key; write target (found"),
+        (
+            {"tasks": {"a": {"kind": "masked_lm", "label": "b"}}},
+            "tasks.a.label: unknown key; write nothing: a task of the kind masked_lm has no label",
+        ),
     ],
 )
 def test_an_unknown_key_suggests_the_nearest(sections: dict[str, Any], message: str) -> None:

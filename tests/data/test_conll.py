@@ -198,13 +198,15 @@ class TestTextFiles:
             "a\tb\nc\n\nd\te\n",
         ],
     )
-    def test_other_text_is_refused(self, text: str, tmp_path: Path) -> None:
+    def test_other_text_has_a_text_per_line(self, text: str, tmp_path: Path) -> None:
         assert not looks_like_conll(text.splitlines(keepends=True))
-        (tmp_path / "a.txt").write_text(text)
-        with pytest.raises(ConfigError, match=r"a\.txt: not CoNLL columns"):
-            open_file(str(tmp_path / "a.txt"))
-        with pytest.raises(ConfigError, match=r"a\.txt: not CoNLL columns"):
-            describe_file(str(tmp_path / "a.txt"))
+        path = tmp_path / "a.txt"
+        path.write_text(text)
+        assert describe_file(str(path)).type == "txt"
+        texts = [(number, {"text": line}) for number, line in enumerate(text.splitlines(), 1) if line]
+        assert list(open_file(str(path), inputs=["text"]).rows) == texts
+        with pytest.raises(ConfigError, match=r"a\.txt: not CoNLL columns.* no column 'tags'"):
+            open_file(str(path), inputs=["text"], labels={"tags": "tags"})
 
     @pytest.mark.parametrize("text", ["EU B-ORG\nrejects O\n", "a DT\ndog NN\n\nbarks VBZ\n", CONLLU, CONLL_2003])
     def test_columns_are_recognised(self, text: str) -> None:

@@ -140,7 +140,7 @@ def test_columns_that_are_not_needed_may_differ(tmp_path: Path) -> None:
         (["a.jsonl", "?.jsonl"], ConfigError, r"a\.jsonl: listed more than once"),
         (["a.jsonl", "sub/../a.jsonl"], ConfigError, r"sub/\.\./a\.jsonl: listed more than once .*also as .*a\.jsonl"),
         (["a.jsonl", "b.md"], ConfigError, r"b\.md: unsupported file type"),
-        ("*", ConfigError, r"note\.txt: not CoNLL columns"),
+        ("*", ConfigError, r"note\.txt: not CoNLL columns.* no column 'label'"),
         ([], DataError, "no row"),
         (["a.jsonl", {"text": "a", "label": "x"}], DataError, "a dict was expected"),
     ],

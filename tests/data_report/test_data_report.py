@@ -155,6 +155,60 @@ def test_truncated_rows_and_lengths_before_truncation(tmp_path: Path, tokenizer:
     assert sum(split.histogram) == 22
 
 
+WORDS_OF_LONG = {"words": LONG.split(), "heads": [0, *[1] * 19], "deprels": ["root", *["dep"] * 19]}
+CHOICES = {"choices": ["a", LONG], "label": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "input", "task", "longest"),
+    [
+        (WORDS_OF_LONG, {"words": "words"}, {"kind": "parsing", "heads": "heads", "deprels": "deprels"}, 22),
+        ({"label": "x"}, {"text": "text"}, {"kind": "embedding", "label": "label"}, 22),
+        (CHOICES, {"text": "text", "choices": "choices"}, {"kind": "multiple_choice", "label": "label"}, None),
+    ],
+    ids=lambda value: value.get("kind") if isinstance(value, dict) else None,
+)
+def test_the_longest_row_of_task_types_with_sequences_of_their_own(
+    row: dict[str, Any],
+    input: dict[str, str],
+    task: dict[str, str],
+    longest: int | None,
+    tmp_path: Path,
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    rows = [{**row, "text": LONG}]
+    (finding, *_) = lines(report(tmp_path, tokenizer, {"train": rows}, input=input, tasks={"t": task}, max_length=12))
+    parts = "" if longest is None else f" (the longest has {longest} tokens)"
+    assert finding.startswith(f"notes: 1 of 1 rows of train are longer than max_length = 12{parts}: increase it")
+
+
+def test_questions_about_one_context_are_not_near_duplicates(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    words = LONG.split()
+    rows = [
+        {"question": word, "context": " ".join(words[:-1]), "answers": {"text": [], "answer_start": []}}
+        for word in words[:3]
+    ]
+    task = {"kind": "question_answering", "label": "answers"}
+    found = report(
+        tmp_path,
+        tokenizer,
+        {"train": rows, "validation": [{**rows[0], "question": words[3]}]},
+        input={"text": "question", "pair": "context"},
+        tasks={"answer": task},
+    )
+    assert [line.partition(" (")[0] for line in lines(found)] == [
+        "notes: 1 of 1 rows of validation nearly repeat a row of train"
+    ]
+
+
+def test_several_translations_of_a_text_are_not_a_conflict(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    rows = [{"text": "a cat", "target": target} for target in ("b", "c")]
+    found = report(tmp_path, tokenizer, {"train": rows}, tasks={"t": {"kind": "generation", "target": "target"}})
+    assert not [line for line in lines(found) if "different labels" in line]
+
+
 def test_rare_labels_and_imbalance(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     rows = [{"text": text, "topic": "b" if number < 2 else "a"} for number, text in enumerate(texts(40, seed=0))]
     assert lines(report(tmp_path, tokenizer, {"train": rows})) == [

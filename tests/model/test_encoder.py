@@ -286,6 +286,12 @@ def test_a_path_outside_the_package_or_to_no_directory_is_refused(package: Path,
         resolve_encoder_path(f"package:tiny_encoder_package/{inner}")
 
 
+def test_a_package_without_the_directory_of_the_model_names_it(package: Path) -> None:
+    write = 'that directory of the package has no config.json; write "package:tiny_encoder_package/model"'
+    with pytest.raises(ModelError, match=write):
+        resolve_encoder_path("package:tiny_encoder_package")
+
+
 def test_a_path_that_leaves_the_package_is_refused() -> None:
     with pytest.raises(ModelError, match="has no directory"):
         resolve_encoder_path("package:nlpmtl/../..")

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 import nlpmtl
 from nlpmtl import ConfigError, DataError, ModelError, Predictor
@@ -259,10 +260,15 @@ def test_a_row_of_the_training_data_is_read_as_its_text(models: dict[str, tuple[
         assert predictor.predict(row, task="vector") == pytest.approx(predictor.predict(row["text"], task="vector"))
 
 
-def test_the_export_for_sentence_transformers(models: dict[str, tuple[Path, dict[str, Any]]], tmp_path: Path) -> None:
+def test_the_export_for_sentence_transformers(
+    models: dict[str, tuple[Path, dict[str, Any]]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its documented files, read as sentence-transformers reads them: the library is not needed."""
     predictor = Predictor.from_pretrained(models["positive"][0])
+    transformers_logging.enable_propagation()
     assert predictor.export(tmp_path / "st", to="sentence-transformers", task="vector") < 1e-5
+    transformers_logging.disable_propagation()
+    assert not caplog.records, "no report on the pooler, which the export does not have"
     modules = read_json(tmp_path / "st" / "modules.json")
     assert [module["type"].rpartition(".")[2] for module in modules] == ["Transformer", "Pooling", "Normalize"]
     pooling = read_sentence_pooling(str(tmp_path / "st"), revision=None)
