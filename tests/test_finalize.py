@@ -33,9 +33,10 @@ def test_figures_of_the_card_equal_scores_json(trained: Trained, card: ModelCard
         f"{task}: {metric}": value
         for task, values in scores["tasks"].items()
         for metric, value in values.items()
-        if metric not in ("score", "rows") and value is not None
+        if metric not in ("score", "rows", "pearson_spearman", "micro_macro_f1", "accuracy_macro_f1")
+        if value is not None
     }
-    assert results == expected
+    assert results == expected, "the means of metrics that are listed too are not in the metadata"
     for task, values in scores["tasks"].items():
         for metric, value in values.items():
             if metric not in ("score", "rows"):
@@ -178,4 +179,6 @@ def test_finalizing_a_run_recomputes_no_logits(tmp_path: Path, monkeypatch: pyte
     output = Path(run["output"])
     monkeypatch.undo()
     again = nlpmtl.evaluate(output / "model", run)
-    assert json.loads((output / "scores.json").read_text())["mean"] == pytest.approx(again.mean, abs=1e-6)
+    for task, values in json.loads((output / "scores.json").read_text())["tasks"].items():
+        # After three steps the numbers are nearly equal, and their correlation amplifies rounding a hundredfold.
+        assert values == pytest.approx(again.tasks[task], abs=1e-4 if task == "grade" else 1e-6)

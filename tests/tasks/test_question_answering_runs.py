@@ -107,8 +107,9 @@ def test_the_command_line_and_the_server(trained: Trained, tmp_path: Path) -> No
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     written = pq.read_table(output).to_pylist()
-    assert written[0]["qa"] == pytest.approx(expected, abs=1e-5)
-    assert written[1]["qa"] == {"answer": "", "score": 1.0, "start": 0, "end": 0}
+    columns = {"answer": "qa", "score": "qa_score", "start": "qa_start", "end": "qa_end"}
+    assert {key: written[0][column] for key, column in columns.items()} == pytest.approx(expected, abs=1e-5)
+    assert [written[1][column] for column in columns.values()] == ["", 1.0, 0, 0]
     with running(predictor) as server, server.client() as client:
         assert client.get("/info").json["tasks"]["qa"]["input"] == "pair"
         assert client.post("/predict", {"inputs": list(pair)}).json["qa"] == pytest.approx(expected, abs=1e-5)
