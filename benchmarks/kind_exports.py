@@ -64,6 +64,11 @@ def inputs_of(task: Task) -> Iterator[Any]:
             yield f"{text} [MASK]" if task.kind == "masked_lm" else text
 
 
+def in_batch(value: Any) -> Any:
+    """Return an input as an item of a batch in a request."""
+    return [value] if isinstance(value, str) else value
+
+
 def difference(first: Any, second: Any) -> float:
     """Return the largest difference of a number in two JSON values; infinity if they differ in anything else."""
     if isinstance(first, float) and isinstance(second, float):
@@ -101,11 +106,12 @@ def rows(predictor: Predictor, *, scratch: Path, note: str = "") -> Iterator[str
     """Yield the row of each task of a model."""
     model = predictor.model
     assert isinstance(model, MultiTaskModel)
-    with running(predictor) as server, server.client() as client:
+    with running(predictor) as server:
         for number, (name, task) in enumerate(model.tasks.items()):
             inputs = list(inputs_of(task))
             expected = predictor.predict(inputs, task=name)
-            served = [client.post(f"/predict/{name}", {"inputs": [some]}).json[0] for some in inputs]
+            with server.client() as client:
+                served = [client.post(f"/predict/{name}", {"inputs": [in_batch(some)]}).json[0] for some in inputs]
             cells = [
                 name + note,
                 exported(model, predictor, task=name, directory=scratch / f"stock-{number}"),
