@@ -44,7 +44,7 @@ def make_predictor(directory: Path) -> Predictor:
 
 def make_translator(directory: Path) -> Predictor:
     """Train a model whose decoder is that of its checkpoint."""
-    encoder = write_any_architecture("t5", directory / "t5")
+    encoder = write_any_architecture("t5", directory / "t5", decoder_start_token_id=0)
     datasets = language_datasets(directory)["reversed"]
     datasets["tasks"] = {"translation": {"kind": "translation", "target": "other", "max_target": 8}}
     run = {"encoder": {"name": str(encoder), "max_length": 48}, "datasets": {"reversed": datasets}, "train": TRAIN}
