@@ -111,7 +111,8 @@ def rows(predictor: Predictor, *, scratch: Path, note: str = "") -> Iterator[str
             inputs = list(inputs_of(task))
             expected = predictor.predict(inputs, task=name)
             with server.client() as client:
-                served = [client.post(f"/predict/{name}", {"inputs": [in_batch(some)]}).json[0] for some in inputs]
+                bodies = [{"inputs": [in_batch(some)], "tasks": [name]} for some in inputs]
+                served = [client.post("/predict", body).json[0][name] for body in bodies]
             cells = [
                 name + note,
                 exported(model, predictor, task=name, directory=scratch / f"stock-{number}"),
