@@ -226,7 +226,7 @@ def untrained(task: str, *, rows: Path, output: Path) -> dict[str, float]:
     run["eval"] = {"every": 1}
     directory = nlpmtl.train(run, output=output / f"untrained-{task}").model_dir
     scores = nlpmtl.evaluate(directory, run, split="test").tasks[task]
-    return {metric: scores[metric] for metric in TASKS[task].floors}
+    return {metric: scores[metric] or 0.0 for metric in TASKS[task].floors}
 
 
 def table(results: Sequence[dict[str, Any]], floors: dict[str, dict[str, float]]) -> Iterator[str]:

@@ -30,7 +30,7 @@ def make_predictor(directory: Path, **tasks: dict[str, Any]) -> Predictor:
     encoder = load_encoder(str(write_encoder(directory / "encoder", dropout=0.0)))
     made = [task_from_config(name, config) for name, config in tasks.items()]
     model = MultiTaskModel.from_encoder(encoder, tasks=made, sharing={"kind": "hard"}, input_length=24, seed=0)
-    return Predictor(model.eval(), encoder.tokenizer)
+    return Predictor(model.train(False), encoder.tokenizer)
 
 
 def count_sequences(predictor: Predictor, inputs: Any) -> tuple[list[int], Any]:
