@@ -107,12 +107,12 @@ def test_answers_inside_tokens_and_between_windows_are_reported(tmp_path: Path) 
     assert [note for note in weighted.notes if "1 rows have an answer that is in no window" in note], (
         "not the other row"
     )
-    for row, weight, reason in [
+    for example, weight, reason in [
         (too_long, 1, "1 rows have an answer that is in no window"),
         (LONG, 0, "the weight 0"),
     ]:
         with pytest.raises(ConfigError, match=rf"no labelled train row in .* is trained on: .*{reason}"):
-            load(run_of(tmp_path, [{**row, "w": weight}], weight="w"))
+            load(run_of(tmp_path, [{**example, "w": weight}], weight="w"))
     report = check(run_of(tmp_path, [inside, inside, too_long, LONG] * 3))
     assert any("6 answers begin or end inside a token" in note for note in report.notes)
     (baseline,) = [baseline for baseline in report.data.baselines if baseline.metric == "exact_match"]
