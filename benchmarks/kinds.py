@@ -49,7 +49,7 @@ EVALUATIONS = 3
 """Evaluations of a run, at equal distances."""
 SCORED = {"validation": 400, "test": 1000}
 """Maximum number of rows per split."""
-Floor = Callable[[Sequence[Row], Sequence[Row]], float]
+Baseline = Callable[[Sequence[Row], Sequence[Row]], float]
 
 
 class Dataset(NamedTuple):
@@ -76,12 +76,12 @@ class TaskRun(NamedTuple):
     Args:
         dataset: name of its dataset.
         config: the table of the task.
-        floors: metric = the score of a trivial prediction; None: that of the encoder without training.
+        baselines: metric = the score of a trivial prediction; None: that of the encoder without training.
     """
 
     dataset: str
     config: dict[str, Any]
-    floors: dict[str, Floor | None]
+    baselines: dict[str, Baseline | None]
 
 
 DATASETS = {
@@ -196,7 +196,7 @@ def run_once(name: str, *, seed: int, rows: Path, output: Path) -> dict[str, Any
     ).model_dir
     seconds = time.perf_counter() - started
     scores = nlpmtl.evaluate(directory, run, split="test")
-    result = {task: {metric: scores.tasks[task][metric] for metric in TASKS[task].floors} for task in tasks}
+    result = {task: {metric: scores.tasks[task][metric] for metric in TASKS[task].baselines} for task in tasks}
     record = {"run": name, "seed": seed, "scores": result, "seconds": round(seconds)}
     record |= {"threads": torch.get_num_threads(), "commit": commit()}
     if name == ALL:
@@ -226,10 +226,10 @@ def untrained(task: str, *, rows: Path, output: Path) -> dict[str, float]:
     run["eval"] = {"every": 1}
     directory = nlpmtl.train(run, output=output / f"untrained-{task}").model_dir
     scores = nlpmtl.evaluate(directory, run, split="test").tasks[task]
-    return {metric: scores[metric] or 0.0 for metric in TASKS[task].floors}
+    return {metric: scores[metric] or 0.0 for metric in TASKS[task].baselines}
 
 
-def table(results: Sequence[dict[str, Any]], floors: dict[str, dict[str, float]]) -> Iterator[str]:
+def table(results: Sequence[dict[str, Any]], baselines: dict[str, dict[str, float]]) -> Iterator[str]:
     """Yield the table of scores: a line per task and metric."""
     yield "| task | task type | train rows × passes | metric | trivial prediction | single-task | all in one |"
     yield "|---|---|---|---|---|---|---|"
@@ -241,8 +241,8 @@ def table(results: Sequence[dict[str, Any]], floors: dict[str, dict[str, float]]
             + (", relations" if "relations" in task.config else "")
         )
         size = f"{dataset.rows:,} × {EPOCHS * dataset.copies}"
-        for metric in task.floors:
-            cells = [name, kind, size, metric, f"{floors[name][metric]:.3f}"]
+        for metric in task.baselines:
+            cells = [name, kind, size, metric, f"{baselines[name][metric]:.3f}"]
             for run in (name, ALL):
                 values = [
                     result["scores"][name][metric]
@@ -275,16 +275,18 @@ def main() -> None:
                 with args.results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(result) + "\n")
     results = [json.loads(line) for line in args.results.read_text(encoding="utf-8").splitlines()]
-    floors = {}
+    baselines = {}
     for name, task in TASKS.items():
-        if None in task.floors.values():
-            floors[name] = untrained(name, rows=directory, output=args.output)
+        if None in task.baselines.values():
+            baselines[name] = untrained(name, rows=directory, output=args.output)
         else:
             split = rows[task.dataset]
-            floors[name] = {
-                metric: floor(split["train"], split["test"]) for metric, floor in task.floors.items() if floor
+            baselines[name] = {
+                metric: baseline(split["train"], split["test"])
+                for metric, baseline in task.baselines.items()
+                if baseline
             }
-    write_report([*table(results, floors), "", *facts("benchmarks.kinds DATA")], args.table)
+    write_report([*table(results, baselines), "", *facts("benchmarks.kinds DATA")], args.table)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,15 @@ def split_cell(text: str, *, separator: str | None) -> list[Any] | None:
     return [part for part in parts if part]
 
 
+def read_list(value: Any) -> Any:
+    """Return the JSON list in a string, None for another string; any other value unchanged.
+
+    >>> read_list('["a", "b"]'), read_list(["a", "b"]), read_list("a")
+    (['a', 'b'], ['a', 'b'], None)
+    """
+    return split_cell(value, separator=None) if isinstance(value, str) else value
+
+
 def read_list_cells(
     rows: NumberedRows, *, words: str | None, lists: Collection[str], tags: Collection[str], separator: str | None
 ) -> NumberedRows:

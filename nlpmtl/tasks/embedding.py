@@ -14,7 +14,7 @@ from nlpmtl.config import DatasetConfig, Pooling
 from nlpmtl.data import ColumnType, Example, LabelType, Targets, TaskBatch, TextInput, TokenSequence
 from nlpmtl.data.example import to_text
 from nlpmtl.data.labels import to_label
-from nlpmtl.data.list_cells import split_cell
+from nlpmtl.data.list_cells import read_list
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.tasks.base import Task
@@ -51,7 +51,7 @@ class Negatives(ColumnType):
 
     @staticmethod
     def parse(value: Any, example: Example) -> list[str]:
-        texts = split_cell(value, separator=None) if isinstance(value, str) else value
+        texts = read_list(value)
         if not isinstance(texts, list):
             raise ValueError('a list of texts was expected, such as ["a text"], also for a single one')
         return [to_text(text) for text in texts]

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from nlpmtl.data import ColumnType, Example, LabelType, Targets, TaskBatch, TextInput, TokenSequence
 from nlpmtl.data.example import to_text
 from nlpmtl.data.label_spelling import whole_number
-from nlpmtl.data.list_cells import split_cell
+from nlpmtl.data.list_cells import read_list
 from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import fit_temperature
@@ -65,7 +65,7 @@ class Choices(ColumnType):
 
     @staticmethod
     def parse(value: Any, example: Example) -> list[str]:
-        texts = split_cell(value, separator=None) if isinstance(value, str) else value
+        texts = read_list(value)
         if not isinstance(texts, list):
             raise ValueError('a list of choices was expected, such as ["a text", "another"]')
         choices = []

@@ -27,7 +27,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.data import ColumnType, Example, LabelType, Targets, TokenSequence, column_type
-from nlpmtl.data.list_cells import split_cell
+from nlpmtl.data.list_cells import read_list
 from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.tasks.multiple_choice import ChoiceTask, find_choice
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction, softmax
@@ -43,7 +43,7 @@ class Relevances(ColumnType):
 
     @staticmethod
     def parse(value: Any, example: Example) -> list[float]:
-        numbers = split_cell(value, separator=None) if isinstance(value, str) else value
+        numbers = read_list(value)
         count = len(example.extra["choices"])
         if not isinstance(numbers, list) or len(numbers) != count:
             found = f", found {len(numbers)} values" if isinstance(numbers, list) else ""
@@ -67,7 +67,7 @@ class Clicks(ColumnType):
 
     @staticmethod
     def parse(value: Any, example: Example) -> list[int]:
-        clicks = split_cell(value, separator=None) if isinstance(value, str) else value
+        clicks = read_list(value)
         if not isinstance(clicks, list):
             raise ValueError("a list of the indices of the clicked choices was expected")
         return sorted({find_choice(click, example.extra["choices"]) for click in clicks})
