@@ -12,6 +12,8 @@ SPHINX := $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-
 
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
+# Hundreds of tests start a process: without cached bytecode each one compiles torch and transformers again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help quickstart test test-all test-minimum lint format schemas reference docs docs-release docs-external notebooks bench bench-init bench-kinds bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-speed bench-exports bench-serving faults identity extras two-machines package publish clean
 

@@ -28,7 +28,12 @@ def make_options_model(cls: type[TaskFields]) -> type[TaskOptions]:
     create: Any = create_model
     about = f"Options of `{cls.__name__}`."
     model: type[TaskOptions] = create(
-        f"{cls.__name__}Options", __base__=base, __module__=cls.__module__, __doc__=about, **keys
+        f"{cls.__name__}Options",
+        __base__=base,
+        __module__=cls.__module__,
+        __doc__=about,
+        __cls_kwargs__={"use_attribute_docstrings": False},  # there is no source to read, and the search is slow
+        **keys,
     )
     model.renamed_keys, model.task_type = cls.renamed_keys, cls
     if any_of:

@@ -10,8 +10,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from nlpmtl.data import Collator, TaskBatch
 from nlpmtl.evaluation import Predictions, predict_splits, score_task
 from nlpmtl.model import MultiTaskModel, RowLosses, batch_losses
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
-from nlpmtl.task_datasets import load_split, load_task_datasets
+from nlpmtl.task_datasets import TaskDatasets, load_split, load_task_datasets
 from nlpmtl.tasks import Task, task_from_config
 from tests.further_kinds import INPUTS, make_datasets
 from tests.tasks.language_datasets import language_datasets
@@ -120,13 +121,21 @@ def runs(plugin: None, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     )
 
 
+read_weights = lru_cache(weights)
+
+
 def difference(kind: str, first: Path, second: Path) -> float:
     """Return the largest difference of a weight in the task's head or in the encoder."""
-    one, other = weights(first), weights(second)
+    one, other = read_weights(first), read_weights(second)
     assert one.keys() == other.keys()
     names = [name for name in one if "_head." not in name or f"{kind}_head." in name]
     assert any("_head." in name for name in names) or kind == "embedding", "only its head has no weights"
     return max(float((one[name] - other[name]).abs().max()) for name in names)
+
+
+@pytest.fixture(scope="module")
+def predictor(runs: Runs) -> Predictor:
+    return Predictor.from_pretrained(runs.whole)
 
 
 def test_micro_batches_change_nothing(kind: str, runs: Runs) -> None:
@@ -149,12 +158,20 @@ def test_the_config_of_a_task_goes_through_json(kind: str, runs: Runs) -> None:
     assert task_from_config(kind, json.loads(json.dumps(task.to_config()))).to_config() == saved
 
 
-def test_row_weights_of_2_and_0_are_the_row_twice_and_left_out(kind: str, runs: Runs) -> None:
+@pytest.fixture(scope="module")
+def double(runs: Runs) -> tuple[MultiTaskModel, TaskDatasets]:
+    """The model in double precision, and its rows."""
     config = parse_run(runs.config, where="run")
     predictor = Predictor.from_pretrained(runs.whole, dtype=torch.float64)
-    model = predictor.model
-    assert isinstance(model, MultiTaskModel)
-    loaded = load_task_datasets(config.datasets, tokenizer=predictor.tokenizer, max_length=config.encoder.max_length)
+    assert isinstance(predictor.model, MultiTaskModel)
+    length = config.encoder.max_length
+    return predictor.model, load_task_datasets(config.datasets, tokenizer=predictor.tokenizer, max_length=length)
+
+
+def test_row_weights_of_2_and_0_are_the_row_twice_and_left_out(
+    kind: str, predictor: Predictor, double: tuple[MultiTaskModel, TaskDatasets]
+) -> None:
+    model, loaded = double
     datasets = list(loaded.splits["train"].values())
     place, rows = next((i, rows) for i, rows in enumerate(datasets) if kind in rows.labels)
     first, second = [int(row) for row in rows.labels[kind].labelled.nonzero()[0][:2]]
@@ -213,8 +230,7 @@ def assert_close(first: Any, second: Any) -> None:
         assert first == (pytest.approx(second, abs=1e-5) if isinstance(first, float) else second)
 
 
-def test_the_size_of_a_batch_changes_no_prediction(kind: str, runs: Runs) -> None:
-    predictor = Predictor.from_pretrained(runs.whole)
+def test_the_size_of_a_batch_changes_no_prediction(kind: str, predictor: Predictor) -> None:
     inputs = inputs_of(predictor, kind)
     together = predictor.predict(inputs, task=kind)
     assert_close(together, [predictor.predict(value, task=kind) for value in inputs])
@@ -223,16 +239,15 @@ def test_the_size_of_a_batch_changes_no_prediction(kind: str, runs: Runs) -> Non
 
 
 @pytest.fixture(scope="module")
-def exported(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+def exported(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     directory = tmp_path_factory.mktemp("onnx") / "model"
-    Predictor.from_pretrained(runs.whole).export(directory, to="onnx")
+    predictor.export(directory, to="onnx")
     return Predictor.from_pretrained(directory)
 
 
 def test_an_export_to_onnx_predicts_the_same_or_is_refused(
-    kind: str, runs: Runs, exported: Predictor, tmp_path: Path
+    kind: str, predictor: Predictor, exported: Predictor, tmp_path: Path
 ) -> None:
-    predictor = Predictor.from_pretrained(runs.whole)
     if not predictor.tasks[kind].exportable:
         assert kind not in exported.tasks
         with pytest.raises(nlpmtl.ConfigError, match=f"task '{kind}' cannot be exported to ONNX"):
@@ -242,8 +257,9 @@ def test_an_export_to_onnx_predicts_the_same_or_is_refused(
     assert_close(exported.predict(inputs, task=kind), predictor.predict(inputs, task=kind))
 
 
-def test_an_export_to_transformers_predicts_the_same_or_is_refused(kind: str, runs: Runs, tmp_path: Path) -> None:
-    predictor = Predictor.from_pretrained(runs.whole)
+def test_an_export_to_transformers_predicts_the_same_or_is_refused(
+    kind: str, predictor: Predictor, tmp_path: Path
+) -> None:
     if predictor.tasks[kind].stock_model() is not None:
         assert predictor.export(tmp_path / "stock", task=kind) < 1e-5
     else:
@@ -251,8 +267,8 @@ def test_an_export_to_transformers_predicts_the_same_or_is_refused(kind: str, ru
             predictor.export(tmp_path / "stock", task=kind)
 
 
-def test_a_plugin_task_is_in_scores_card_and_plots(kind: str, runs: Runs) -> None:
-    task = Predictor.from_pretrained(runs.whole).tasks[kind]
+def test_a_plugin_task_is_in_scores_card_and_plots(kind: str, runs: Runs, predictor: Predictor) -> None:
+    task = predictor.tasks[kind]
     scores = read_json(runs.whole / "scores.json")
     assert {*task.metrics, "score", "rows"} <= scores["tasks"][kind].keys()
     card = (runs.whole / "README.md").read_text(encoding="utf-8")
@@ -260,22 +276,29 @@ def test_a_plugin_task_is_in_scores_card_and_plots(kind: str, runs: Runs) -> Non
     assert (runs.whole / "images" / f"answers-{kind}.png").is_file() == bool(task.plots)
 
 
-def test_predictions_of_a_split_go_through_json(kind: str, runs: Runs) -> None:
-    """As `answers.json` of a comparison keeps them; they give the same scores."""
+@pytest.fixture(scope="module")
+def validation(runs: Runs, predictor: Predictor) -> Callable[[str], tuple[Task, Predictions]]:
+    """The predictions of a task for its validation split."""
     config = parse_run(runs.config, where="run")
-    predictor = Predictor.from_pretrained(runs.whole)
     loaded = load_split(
         config.datasets, tasks=predictor.tasks, tokenizer=predictor.tokenizer, max_length=48, split="validation"
     )
-    inference = Inference(predictor.model.predict_logits, pad=predictor.tokenizer.pad_token_id, types=True, tokens=200)
-    assert isinstance(predictor.model, MultiTaskModel)
     pad = predictor.tokenizer.pad_token_id
+    inference = Inference(predictor.model.predict_logits, pad=pad, types=True, tokens=200)
+    assert isinstance(predictor.model, MultiTaskModel)
     losses = RowLosses(predictor.model, loaded.tasks, pad=pad, types=True, tokens=200).run
     predictions = predict_splits(inference, tasks=loaded.tasks, datasets=loaded.splits["validation"], losses=losses)
-    plain = json.loads(json.dumps(predictions[kind].to_json(), allow_nan=False))
+    return lambda kind: (loaded.tasks[kind], predictions[kind])
+
+
+def test_predictions_of_a_split_go_through_json(
+    kind: str, runs: Runs, validation: Callable[[str], tuple[Task, Predictions]]
+) -> None:
+    """As `answers.json` of a comparison keeps them; they give the same scores."""
+    task, predictions = validation(kind)
+    plain = json.loads(json.dumps(predictions.to_json(), allow_nan=False))
     again = Predictions.from_json(plain)
-    assert (again.predicted, again.gold) == (predictions[kind].predicted, predictions[kind].gold)
-    task = loaded.tasks[kind]
+    assert (again.predicted, again.gold) == (predictions.predicted, predictions.gold)
     scores = score_task(task, again)
     saved = read_json(runs.whole / "scores.json")["tasks"][kind]
     assert scores == pytest.approx({name: saved[name] for name in scores}, abs=1e-4)
