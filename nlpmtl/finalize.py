@@ -175,8 +175,8 @@ class _Finalizer:
                 analysis = task.error_analysis(scored.predicted, scored.gold) if len(scored) else None
                 if analysis is None:
                     continue
-                alt_text = plots.describe_predictions(name, task.plots[0], analysis)
-                png = plots.draw_predictions(name, task.plots[0], analysis)
+                alt_text = plots.describe_predictions(name, analysis)
+                png = plots.draw_predictions(name, analysis)
                 self.plots[_prediction_plot(name)] = alt_text, png
             with self.recording_failure(f"the reliability diagram of task {name!r} is not drawn"):
                 confidences = self.analysis.reliability(name) if len(scored) >= _MIN_ROWS else None

@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nlpmtl.metrics.base import Metric
 from nlpmtl.registry import METRICS
@@ -33,6 +34,38 @@ from nlpmtl.registry import METRICS
 _NEAREST = 10
 _AT_ONCE = 1024
 """Texts whose similarities to the corpus are computed at once."""
+
+
+def correct_ranks(predictions: Sequence[Sequence[Sequence[float]]], references: Sequence[str]) -> NDArray[np.int64]:
+    """Return the rank of the nearest correct text, from 1, for each row that has one, ``[rows with a correct text]``.
+
+    Other texts that are equally near are counted before it, so that equal embeddings of all texts have no good rank.
+
+    Args:
+        predictions: for each row the embedding of its text, and that of its pair if it has one.
+        references: for each row the text of its pair, or its class.
+    """
+    queries = np.array([vectors[0] for vectors in predictions], dtype=np.float32)
+    ids = {name: i for i, name in enumerate(dict.fromkeys(references))}
+    keys = np.array([ids[name] for name in references])
+    paired = len(predictions[0]) > 1
+    if paired:
+        first = np.unique(keys, return_index=True)[1]
+        corpus, corpus_keys = np.array([predictions[i][1] for i in first], dtype=np.float32), keys[first]
+    else:
+        corpus, corpus_keys = queries, keys
+    ranks = []
+    for start in range(0, len(queries), _AT_ONCE):
+        rows = np.arange(start, min(start + _AT_ONCE, len(queries)))
+        similarity = queries[rows] @ corpus.T
+        correct = corpus_keys == keys[rows, None]
+        if not paired:
+            similarity[np.arange(len(rows)), rows] = -np.inf
+            correct[np.arange(len(rows)), rows] = False
+        best = np.where(correct, similarity, -np.inf).max(axis=1)
+        before = (similarity >= best[:, None]) & ~correct
+        ranks.append(1 + before.sum(axis=1)[correct.any(axis=1)])
+    return np.concatenate(ranks)
 
 
 @METRICS.register("recall_10")
@@ -53,24 +86,5 @@ class RecallAt10(Metric):
     reads = frozenset({"embedding"})
 
     def score(self, predictions: Sequence[Sequence[Sequence[float]]], references: Sequence[str]) -> float | None:
-        queries = np.array([vectors[0] for vectors in predictions], dtype=np.float32)
-        ids = {name: i for i, name in enumerate(dict.fromkeys(references))}
-        keys = np.array([ids[name] for name in references])
-        paired = len(predictions[0]) > 1
-        if paired:
-            first = np.unique(keys, return_index=True)[1]
-            corpus, corpus_keys = np.array([predictions[i][1] for i in first], dtype=np.float32), keys[first]
-            counted = np.ones(len(keys), dtype=np.bool_)
-        else:
-            corpus, corpus_keys, counted = queries, keys, np.bincount(keys)[keys] > 1
-        found = 0
-        for start in range(0, len(queries), _AT_ONCE):
-            rows = np.arange(start, min(start + _AT_ONCE, len(queries)))
-            similarity = queries[rows] @ corpus.T
-            if not paired:
-                similarity[np.arange(len(rows)), rows] = -np.inf
-            nearest = np.argpartition(-similarity, min(_NEAREST, len(corpus)) - 1, axis=1)[:, :_NEAREST]
-            is_other = np.isfinite(np.take_along_axis(similarity, nearest, axis=1))
-            correct = (corpus_keys[nearest] == keys[rows, None]) & is_other
-            found += int((correct.any(axis=1) & counted[rows]).sum())
-        return found / int(counted.sum()) if counted.any() else None
+        ranks = correct_ranks(predictions, references)
+        return float((ranks <= _NEAREST).mean()) if len(ranks) else None

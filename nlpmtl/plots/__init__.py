@@ -14,6 +14,7 @@ from nlpmtl.plots.affinity import affinity_map
 from nlpmtl.plots.alt_text import (
     describe_confusion,
     describe_dynamics,
+    describe_histogram,
     describe_learning_curve,
     describe_precision_recall,
     describe_reliability,
@@ -25,10 +26,12 @@ from nlpmtl.plots.confusion import confusion_matrix
 from nlpmtl.plots.dendrogram import task_dendrogram
 from nlpmtl.plots.differences import ScoreDifference, score_differences
 from nlpmtl.plots.dynamics import PANELS, training_dynamics
+from nlpmtl.plots.histogram import histogram
 from nlpmtl.plots.learning_curve import learning_curve
 from nlpmtl.plots.precision_recall import precision_and_recall
 from nlpmtl.plots.reliability import Reliability, reliability_diagram
 from nlpmtl.plots.scatter import scatter_plot
+from nlpmtl.tasks import Confusion, ErrorAnalysis, Histogram, LabelCounts, RegressionPairs
 
 __all__ = [
     "Reliability",
@@ -48,12 +51,13 @@ __all__ = [
     "learning_curve_image",
 ]
 
-_PREDICTION_PLOTS: Mapping[str, tuple[Any, Any]] = {
-    "confusion_matrix": (confusion_matrix, describe_confusion),
-    "precision_recall": (precision_and_recall, describe_precision_recall),
-    "scatter": (scatter_plot, describe_scatter),
+_PREDICTION_PLOTS: Mapping[type, tuple[Any, Any]] = {
+    Confusion: (confusion_matrix, describe_confusion),
+    LabelCounts: (precision_and_recall, describe_precision_recall),
+    RegressionPairs: (scatter_plot, describe_scatter),
+    Histogram: (histogram, describe_histogram),
 }
-"""Drawing function and alt text of each name in `Task.plots`."""
+"""Drawing function and alt text of each type that `Task.error_analysis` returns."""
 
 
 def draw_learning_curve(
@@ -79,31 +83,34 @@ def draw_dynamics(metrics: Sequence[Mapping[str, Any]]) -> bytes | None:
         return to_png(training_dynamics(metrics))
 
 
-def draw_predictions(task: str, plot: str, analysis: Any) -> bytes:
+def draw_predictions(task: str, analysis: ErrorAnalysis) -> bytes:
     """Draw the predictions of a task compared with its gold labels.
 
     Args:
         task: name of the task.
-        plot: name of the plot, one of `Task.plots`.
-        analysis: the counts or pairs that the plot shows, as `Task.error_analysis` returns them.
+        analysis: the counts or pairs that the plot shows, as `Task.error_analysis` returns them; their type decides
+            which plot it is.
 
     Raises:
-        ValueError: the plot is unknown.
+        TypeError: no plot shows this type.
     """
+    draw, _ = _prediction_plot(analysis)
     with plot_style():
-        return to_png(_prediction_plot(plot)[0](task, analysis))
+        return to_png(draw(task, analysis))
 
 
-def describe_predictions(task: str, plot: str, analysis: Any) -> str:
+def describe_predictions(task: str, analysis: ErrorAnalysis) -> str:
     """Return the alt text of a plot of predictions; for the arguments, see `draw_predictions`."""
-    text: str = _prediction_plot(plot)[1](task, analysis)
+    _, describe = _prediction_plot(analysis)
+    text: str = describe(task, analysis)
     return text
 
 
-def _prediction_plot(plot: str) -> tuple[Any, Any]:
-    if plot not in _PREDICTION_PLOTS:
-        raise ValueError(f"unknown plot {plot!r}; plots: {', '.join(_PREDICTION_PLOTS)}")
-    return _PREDICTION_PLOTS[plot]
+def _prediction_plot(analysis: Any) -> tuple[Any, Any]:
+    if type(analysis) not in _PREDICTION_PLOTS:
+        known = ", ".join(kind.__name__ for kind in _PREDICTION_PLOTS)
+        raise TypeError(f"`error_analysis` must return one of {known}; found {type(analysis).__name__}")
+    return _PREDICTION_PLOTS[type(analysis)]
 
 
 def draw_reliability(task: str, reliability: Reliability) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 
 from nlpmtl.plots.differences import ScoreDifference
 from nlpmtl.plots.reliability import Reliability
-from nlpmtl.tasks import Cells, Confusion, LabelCounts, RegressionPairs
+from nlpmtl.tasks import Cells, Confusion, Histogram, LabelCounts, RegressionPairs
 
 _EXAMPLES = 3
 
@@ -88,3 +88,9 @@ def describe_scatter(task: str, pairs: RegressionPairs) -> str:
     return (
         f"Predicted versus true values of {task} on {len(pairs.gold):,} rows; the mean absolute error is {error:.3g}."
     )
+
+
+def describe_histogram(task: str, counts: Histogram) -> str:
+    """Return the alt text of a histogram."""
+    bins = ", ".join(f"{name}: {count:,}" for name, count in zip(counts.bins, counts.counts, strict=True) if count)
+    return f"Histogram of the {counts.quantity} of {task}. Number of rows: {bins or 'none'}."

@@ -10,7 +10,7 @@ from __future__ import annotations
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import Classification, LabelTask
 from nlpmtl.tasks.embedding import Embedding
-from nlpmtl.tasks.error_analysis import Cells, Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
+from nlpmtl.tasks.error_analysis import Cells, Confusion, ErrorAnalysis, Histogram, LabelCounts, RegressionPairs
 from nlpmtl.tasks.fields import TaskFields, build_task, task_from_config, task_type
 from nlpmtl.tasks.generation import Generation, Summarization, Translation
 from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, parse_context, read_columns
@@ -40,6 +40,7 @@ __all__ = [
     "ErrorAnalysis",
     "ExampleOutputs",
     "Generation",
+    "Histogram",
     "ItemProbabilities",
     "LabelColumns",
     "LabelCounts",

@@ -16,10 +16,12 @@ from nlpmtl.data.example import to_text
 from nlpmtl.data.labels import to_label
 from nlpmtl.data.list_cells import read_list
 from nlpmtl.errors import ConfigError
+from nlpmtl.metrics.retrieval import correct_ranks
 from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import upcast
 from nlpmtl.tasks.contrastive import cosine_regression, info_nce, supervised_contrastive
+from nlpmtl.tasks.error_analysis import ErrorAnalysis, RegressionPairs, count_ranks
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
 from nlpmtl.tasks.pooling import PooledFields
 from nlpmtl.tasks.reporting import RowError
@@ -81,6 +83,7 @@ class Embedding(PooledFields, Task):
     inputs = frozenset({"text", "pair"})
     prediction_types = ("embedding", "number")
     metrics: ClassVar[tuple[str, ...]] = ("recall_10",)
+    plots = ("histogram", "scatter")
     changeable = frozenset({"dimensions", "similarity_temperature"})
     # Learned from the data of each run, so a continued run starts with the defaults, as with what is calibrated.
     calibrated = frozenset({"temperature", "objective", "label_range"})
@@ -221,6 +224,12 @@ class Embedding(PooledFields, Task):
     def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
         """None: whether an embedding is right depends on those of other rows."""
         return None
+
+    def error_analysis(self, values: Sequence[Any], gold: Sequence[Any]) -> ErrorAnalysis:
+        """Compare similarities with numbers, or count the ranks of the nearest correct text, as in `recall_10`."""
+        if self.objective == "number":
+            return RegressionPairs(np.array(gold, dtype=np.float64), np.array(values, dtype=np.float64))
+        return count_ranks("rank of the nearest correct text", correct_ranks(values, gold).tolist())
 
     def baselines(
         self, train: Sequence[Any], gold: Sequence[Any], rng: np.random.Generator

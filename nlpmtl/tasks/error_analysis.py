@@ -15,6 +15,12 @@ NO_PREDICTION = "(no prediction)"
 """Label of a word without a prediction."""
 _MAX_DENSE = 1000
 """Maximum number of labels for which a confusion matrix is stored with its zeros."""
+_COUNTED_PLOTS = ("confusion_matrix", "precision_recall", "scatter")
+"""Plots for which `count_errors` counts predictions."""
+_FRACTIONS = 10
+"""Number of bins from 0 to 1."""
+_RANKS = (1, 2, 3, 5, 10, 20, 50, 100, 1000)
+"""Last rank of each bin of ranks but the last."""
 
 
 class Cells(NamedTuple):
@@ -85,7 +91,22 @@ class RegressionPairs:
     predicted: NDArray[np.float64]
 
 
-ErrorAnalysis = Confusion | LabelCounts | RegressionPairs
+@dataclass(frozen=True)
+class Histogram:
+    """Rows counted by a quantity, such as the rank of the correct text.
+
+    Args:
+        quantity: what is counted, a noun phrase such as "rank of the correct text".
+        bins: names of the bins, in their order.
+        counts: number of rows, ``[bins]``.
+    """
+
+    quantity: str
+    bins: tuple[str, ...]
+    counts: NDArray[np.int64]
+
+
+ErrorAnalysis = Confusion | LabelCounts | RegressionPairs | Histogram
 
 
 def count_errors(plot: str, values: Sequence[Any], gold: Sequence[Any], *, names: Sequence[str]) -> ErrorAnalysis:
@@ -97,7 +118,12 @@ def count_errors(plot: str, values: Sequence[Any], gold: Sequence[Any], *, names
         values: predictions, one per row.
         gold: gold labels, one per row.
         names: the labels of the task, and gold labels that it does not know.
+
+    Raises:
+        ValueError: the plot is another one, for which a task type overrides `error_analysis`.
     """
+    if plot not in _COUNTED_PLOTS:
+        raise ValueError(f"unknown plot {plot!r}: write one of {', '.join(_COUNTED_PLOTS)}, or override error_analysis")
     if plot == "scatter":
         return RegressionPairs(np.array(gold, dtype=np.float64), np.array(values, dtype=np.float64))
     if plot == "precision_recall":
@@ -108,6 +134,25 @@ def count_errors(plot: str, values: Sequence[Any], gold: Sequence[Any], *, names
     items = (item for row in rows for item in zip(*row, strict=True))
     pairs = [(label, NO_PREDICTION if value is None else value) for label, value in items]
     return _confusion(pairs, names, unit="words")
+
+
+def count_fractions(quantity: str, values: Sequence[float]) -> Histogram:
+    """Count values from 0 to 1 in ten bins of equal width; 1 is in the last one."""
+    places = np.minimum((np.asarray(values, dtype=np.float64) * _FRACTIONS).astype(np.int64), _FRACTIONS - 1)
+    bins = tuple(f"{i / _FRACTIONS:.1f} to {(i + 1) / _FRACTIONS:.1f}" for i in range(_FRACTIONS))
+    return Histogram(quantity, bins, np.bincount(places, minlength=_FRACTIONS))
+
+
+def count_ranks(quantity: str, ranks: Sequence[int]) -> Histogram:
+    """Count ranks, from 1, in the bins of `_RANKS`: at least three, up to the last one that is not empty."""
+    places = np.searchsorted(_RANKS, np.asarray(ranks, dtype=np.int64))
+    starts, ends = [1, *(end + 1 for end in _RANKS)], [*_RANKS, None]
+    bins = [
+        str(start) if start == end else f"over {start - 1:,}" if end is None else f"{start:,} to {end:,}"
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    counts = np.bincount(places, minlength=3)
+    return Histogram(quantity, tuple(bins[: len(counts)]), counts)
 
 
 def _confusion(pairs: Sequence[tuple[str, str]], names: Sequence[str], *, unit: str) -> Confusion:

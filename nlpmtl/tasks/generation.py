@@ -33,9 +33,12 @@ from pydantic import Field
 from nlpmtl.data import ColumnType, Example, LabelType, Targets, TaskBatch, TokenSequence
 from nlpmtl.data.example import to_text
 from nlpmtl.errors import ConfigError
+from nlpmtl.metrics.generated_text import chrf
 from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.tasks.base import Task
+from nlpmtl.tasks.error_analysis import Histogram, count_fractions
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
+from nlpmtl.tasks.reporting import RowError
 from nlpmtl.tasks.stock_model import StockModel
 from nlpmtl.tasks.target_vocabulary import TargetVocabulary, learn_vocabulary
 
@@ -84,6 +87,7 @@ class Generation(Task):
     columns: ClassVar[Mapping[str, LabelType]] = {"target": "text"}
     inputs = frozenset({"text"})
     metrics: ClassVar[tuple[str, ...]] = ("chrf", "bleu")
+    plots = ("histogram",)
     only_by_name = True
     exportable = False  # a decoder computes its own tokens one by one
     fitted = frozenset({"target_vocabulary"})
@@ -294,6 +298,16 @@ class Generation(Task):
 
     def output_type(self, options: OutputOptions = DEFAULT_OUTPUT) -> pa.DataType | None:
         return pa.struct({self.output_key: pa.string()})
+
+    def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
+        """A row is wrong if its text is not the reference; severity: 1 − its chrF."""
+        if prediction.value == gold:
+            return None
+        return RowError(gold, prediction.value, None, severity=1 - chrf([prediction.value], [gold]))
+
+    def error_analysis(self, values: Sequence[Any], gold: Sequence[Any]) -> Histogram:
+        rows = zip(values, gold, strict=True)
+        return count_fractions("chrF of each text", [chrf([text], [reference]) for text, reference in rows])
 
     def describe_output(self) -> str:
         return "a text"

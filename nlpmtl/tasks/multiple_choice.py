@@ -32,6 +32,7 @@ from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import fit_temperature
 from nlpmtl.tasks.classification import upcast
+from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors
 from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
     ExampleOutputs,
@@ -187,6 +188,7 @@ class MultipleChoice(ChoiceTask):
     inputs = frozenset({"text", "pair"})
     prediction_types = ("label",)
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    plots = ("confusion_matrix",)
 
     def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets:
         distribution = example.labels.get("soft")
@@ -233,6 +235,12 @@ class MultipleChoice(ChoiceTask):
             return None
         choices = example.extra["choices"]
         return self._error(prediction, gold, choices[gold], choices[prediction.value])
+
+    def error_analysis(self, values: Sequence[Any], gold: Sequence[Any]) -> ErrorAnalysis:
+        """Count the predicted index by the correct index, which shows choices that are preferred by their position."""
+        names = [f"index {index}" for index in range(1 + max((*values, *gold), default=0))]
+        predicted, expected = ([names[index] for index in indices] for indices in (values, gold))
+        return count_errors(self.plots[0], predicted, expected, names=names)
 
     def describe_output(self) -> str:
         return "one of the choices"

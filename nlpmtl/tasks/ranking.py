@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from nlpmtl.data import ColumnType, Example, LabelType, Targets, TokenSequence, column_type
 from nlpmtl.data.list_cells import read_list
 from nlpmtl.registry import COLUMN_TYPES, TASKS
+from nlpmtl.tasks.error_analysis import Histogram, count_ranks
 from nlpmtl.tasks.multiple_choice import ChoiceTask, find_choice
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction, softmax
 from nlpmtl.tasks.reporting import RowError
@@ -85,6 +86,7 @@ class Ranking(ChoiceTask):
     inputs = frozenset({"text"})
     prediction_types = ("relevances",)
     metrics: ClassVar[tuple[str, ...]] = ("ndcg_10", "mrr")
+    plots = ("histogram",)
 
     @classmethod
     def check_options(cls, options: Any) -> None:
@@ -133,6 +135,15 @@ class Ranking(ChoiceTask):
         difference = gold[best] - gold[first]
         choices = example.extra["choices"]
         return RowError(choices[best], choices[first], None, severity=difference) if difference > 0 else None
+
+    def error_analysis(self, values: Sequence[Any], gold: Sequence[Any]) -> Histogram:
+        """Count the ranks of the most relevant choice, of several the first one."""
+        ranks = []
+        for scores, relevances in zip(values, gold, strict=True):
+            if max(relevances) > 0:
+                in_order = [relevances[index] for index in _order(scores)]
+                ranks.append(1 + in_order.index(max(relevances)))
+        return count_ranks("rank of the most relevant choice", ranks)
 
     def baselines(
         self, train: Sequence[Any], gold: Sequence[Any], rng: np.random.Generator

@@ -53,7 +53,8 @@ class ReportedTask(TaskFields):
     """The part of `Task` that reports read. A task type overrides what does not suit its predictions."""
 
     plots: ClassVar[tuple[str, ...]] = ()
-    """Names of the plots of its predictions: "confusion_matrix", "precision_recall" or "scatter"."""
+    """Name of the plot of its predictions: "confusion_matrix", "precision_recall", "scatter" or "histogram"; several
+    if the data decide which one is drawn. Default: none."""
     view: ClassVar[str | None] = None
     """How the page of the server shows a prediction, such as "tree"; default: what suits its JSON value."""
 
@@ -138,7 +139,14 @@ class ReportedTask(TaskFields):
         return {"majority": [majority] * len(gold), "random": [train[i] for i in drawn.tolist()]}
 
     def error_analysis(self, values: Sequence[Any], gold: Sequence[Any]) -> ErrorAnalysis | None:
-        """Return counts of predictions by gold label for the first of `plots`, None without one; as in `score`."""
+        """Return what the plot of the predictions shows, None without a plot.
+
+        Default: counts of predictions by gold label for the first of `plots`, which is not a histogram.
+
+        Args:
+            values: predictions, as in `score`.
+            gold: gold labels, as in `score`.
+        """
         return count_errors(self.plots[0], values, gold, names=list(self._label_names(gold))) if self.plots else None
 
     def describe_output(self) -> str:

@@ -56,3 +56,10 @@ def test_few_texts() -> None:
     assert RecallAt10().value([[[1.0, 0.0]], [[0.0, 1.0]]], ["a", "a"]) == 1.0
     assert RecallAt10().value([[[1.0, 0.0]], [[0.0, 1.0]]], ["a", "b"]) is None, "no class has two texts"
     assert RecallAt10().value([[[1.0, 0.0], [0.0, 1.0]]], ["a"]) == 1.0
+
+
+def test_equal_embeddings_of_all_texts_have_no_recall() -> None:
+    vector = [1.0, 0.0]
+    classes = [str(i // 2) for i in range(40)]
+    assert RecallAt10().value([[vector]] * 40, classes) == 0.0
+    assert RecallAt10().value([[vector, vector]] * 40, [f"pair {i}" for i in range(40)]) == 0.0

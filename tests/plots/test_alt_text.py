@@ -6,16 +6,17 @@ import numpy as np
 
 from nlpmtl.plots import ScoreDifference, describe_learning_curve, describe_predictions, describe_score_differences
 from nlpmtl.tasks import Confusion, LabelCounts, RegressionPairs
+from nlpmtl.tasks.error_analysis import count_ranks
 
 
 def test_confusion_matrix() -> None:
     counts = np.array([[5, 2, 0], [0, 4, 1], [0, 0, 9]])
-    assert describe_predictions("topic", "confusion_matrix", Confusion(("a", "b", "c"), counts, "rows")) == (
+    assert describe_predictions("topic", Confusion(("a", "b", "c"), counts, "rows")) == (
         "Confusion matrix of topic: 18 of 21 rows correct. "
         "Most frequent errors: a predicted as b (2), b predicted as c (1)."
     )
     correct = np.diag([2, 3])
-    assert describe_predictions("t", "confusion_matrix", Confusion(("a", "b"), correct, "words")) == (
+    assert describe_predictions("t", Confusion(("a", "b"), correct, "words")) == (
         "Confusion matrix of t: 5 of 5 words correct."
     )
 
@@ -27,14 +28,21 @@ def test_precision_and_recall() -> None:
         false_negatives=np.array([1, 2, 0]),
         false_positives=np.array([0, 0, 0]),
     )
-    assert describe_predictions("kinds", "precision_recall", counts) == (
+    assert describe_predictions("kinds", counts) == (
         "Precision and recall of the 3 labels of kinds. Lowest F1: y (0.00), x (0.86)."
+    )
+
+
+def test_histogram() -> None:
+    ranks = count_ranks("rank of the correct text", [1, 1, 2, 7, 10])
+    assert describe_predictions("vectors", ranks) == (
+        "Histogram of the rank of the correct text of vectors. Number of rows: 1: 2, 2: 1, 6 to 10: 2."
     )
 
 
 def test_scatter() -> None:
     pairs = RegressionPairs(np.array([1.0, 2.0]), np.array([1.5, 2.0]))
-    assert describe_predictions("grade", "scatter", pairs) == (
+    assert describe_predictions("grade", pairs) == (
         "Predicted versus true values of grade on 2 rows; the mean absolute error is 0.25."
     )
 

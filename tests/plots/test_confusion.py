@@ -56,6 +56,6 @@ def test_cells_of_many_labels_are_drawn_like_a_matrix(count: int) -> None:
     cells = Confusion(matrix.labels, matrix.cells(), "rows")
     for ours, expected in zip(*(contents(confusion_matrix("t", each)) for each in (cells, matrix)), strict=True):
         np.testing.assert_array_equal(ours, expected)
-    text = describe_predictions("t", "confusion_matrix", cells)
-    assert text == describe_predictions("t", "confusion_matrix", matrix)
+    text = describe_predictions("t", cells)
+    assert text == describe_predictions("t", matrix)
     assert f"{np.trace(counts):,} of {counts.sum():,} rows correct" in text

@@ -24,6 +24,7 @@ from nlpmtl.plots import (
     draw_score_differences,
 )
 from nlpmtl.tasks import Confusion, LabelCounts, RegressionPairs
+from nlpmtl.tasks.error_analysis import count_errors, count_fractions, count_ranks
 
 NAMES = ("a|b", "$x_1$", "新闻", "line\nbreak", "😀", "", " ", "long " * 20, "long " * 21, "<b>", "$\\frac$", "ü")
 
@@ -90,25 +91,20 @@ def cosines(count: int) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 PLOTS: dict[str, Callable[[], bytes]] = {
-    **{
-        f"confusion of {n}": partial(draw_predictions, "t", "confusion_matrix", confusion(n))
-        for n in (2, 3, 24, 77, 150)
-    },
-    "confusion without rows": lambda: draw_predictions(
-        "t", "confusion_matrix", Confusion(("a", "b"), np.zeros((2, 2), np.int64), "words")
-    ),
+    **{f"confusion of {n}": partial(draw_predictions, "t", confusion(n)) for n in (2, 3, 24, 77, 150)},
+    "confusion without rows": lambda: draw_predictions("t", Confusion(("a", "b"), np.zeros((2, 2), np.int64), "words")),
     "confusion without errors": lambda: draw_predictions(
-        "t", "confusion_matrix", Confusion(labels(90), 3 * np.eye(90, dtype=np.int64), "rows")
+        "t", Confusion(labels(90), 3 * np.eye(90, dtype=np.int64), "rows")
     ),
-    **{
-        f"precision and recall of {n}": partial(draw_predictions, "t", "precision_recall", label_counts(n))
-        for n in (1, 28, 150)
-    },
-    **{f"scatter of {n}": lambda n=n: draw_predictions("t", "scatter", regression_pairs(n)) for n in (1, 2, 20_000)},  # type: ignore[misc]
+    **{f"precision and recall of {n}": partial(draw_predictions, "t", label_counts(n)) for n in (1, 28, 150)},
+    **{f"scatter of {n}": lambda n=n: draw_predictions("t", regression_pairs(n)) for n in (1, 2, 20_000)},  # type: ignore[misc]
     "scatter without finite values": lambda: draw_predictions(
-        "t", "scatter", RegressionPairs(np.array([1.0]), np.array([np.nan]))
+        "t", RegressionPairs(np.array([1.0]), np.array([np.nan]))
     ),
-    "name of 64 characters": lambda: draw_predictions("n" * 64, "confusion_matrix", confusion(2)),
+    "histogram of ranks": lambda: draw_predictions("t", count_ranks("rank", [1] * 1_234_567 + [2, 4, 2000])),
+    "histogram of fractions": lambda: draw_predictions("t", count_fractions("chrF of each text", [0.0, 0.31, 1.0])),
+    "histogram without rows": lambda: draw_predictions("t", count_ranks("rank", [])),
+    "name of 64 characters": lambda: draw_predictions("n" * 64, confusion(2)),
     **{f"dendrogram of {n}": lambda n=n: draw_dendrogram(*cosines(n)) for n in (2, 3, 25)},  # type: ignore[misc]
     **{f"affinity of {n}": lambda n=n: draw_affinity(*cosines(n), significant=cosines(n)[1] > 0) for n in (2, 3, 25)},  # type: ignore[misc]
     "affinity without a significant effect": lambda: draw_affinity(
@@ -188,5 +184,7 @@ def test_only_plots_import_matplotlib() -> None:
 
 
 def test_an_unknown_plot_is_an_error() -> None:
-    with pytest.raises(ValueError, match="unknown plot 'pie'; plots: confusion_matrix, precision_recall"):
-        draw_predictions("t", "pie", confusion(2))
+    with pytest.raises(ValueError, match="unknown plot 'pie': write one of confusion_matrix, precision_recall"):
+        count_errors("pie", ["a"], ["a"], names=["a"])
+    with pytest.raises(TypeError, match=r"must return one of Confusion, LabelCounts, .*; found dict"):
+        draw_predictions("t", {})  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nlpmtl.tasks import Confusion, LabelCounts, Labeling, RegressionPairs
+from nlpmtl.tasks import Confusion, Histogram, LabelCounts, Labeling, RegressionPairs, task_from_config
 from nlpmtl.tasks.error_analysis import NO_PREDICTION, ErrorAnalysis, count_errors
 from tests.tasks.kinds import analyse, named
 
@@ -45,6 +45,51 @@ def test_regression_pairs_are_kept() -> None:
     analysis = compare("scatter", gold=[1.0, 2.5], predicted=[1.5, 2.0], names=[])
     assert isinstance(analysis, RegressionPairs)
     assert (analysis.gold.tolist(), analysis.predicted.tolist()) == ([1.0, 2.5], [1.5, 2.0])
+
+
+def histogram_of(kind: str, values: list[Any], gold: list[Any]) -> tuple[str, dict[str, int]]:
+    """Return the quantity that is counted for a task type, and the bins that are not empty."""
+    task = task_from_config(
+        "t", {"kind": kind, "labels": [], "metrics": None, "input": "text", **OPTIONS.get(kind, {})}
+    )
+    counts = task.error_analysis(values, gold)
+    assert isinstance(counts, Histogram)
+    bins = zip(counts.bins, counts.counts.tolist(), strict=True)
+    return counts.quantity, {name: count for name, count in bins if count}
+
+
+OPTIONS: dict[str, dict[str, Any]] = {"generation": {"decoder": "new"}, "embedding": {"objective": "class"}}
+
+
+def test_rankings_are_counted_by_the_rank_of_the_most_relevant_choice() -> None:
+    scores, relevances = [[0.1, 0.9, 0.5]] * 3, [[0.0, 1.0, 0.0], [2.0, 1.0, 2.0], [0.0, 0.0, 0.0]]
+    assert histogram_of("ranking", scores, relevances) == ("rank of the most relevant choice", {"1": 1, "2": 1})
+
+
+def test_embeddings_are_counted_by_the_rank_of_the_nearest_correct_text() -> None:
+    near, far = [[1.0, 0.0]], [[0.0, 1.0]]
+    found = histogram_of("embedding", [near, near, far, far], ["a", "b", "a", "other"])
+    assert found == ("rank of the nearest correct text", {"3": 2}), "equally near texts are counted before"
+
+
+def test_embeddings_of_pairs_with_a_number_are_compared_with_it() -> None:
+    config = {"kind": "embedding", "labels": [], "metrics": None, "input": "pair", "objective": "number"}
+    analysis = task_from_config("t", config).error_analysis([0.5], [3.0])
+    assert isinstance(analysis, RegressionPairs)
+    assert (analysis.gold.tolist(), analysis.predicted.tolist()) == ([3.0], [0.5])
+
+
+def test_generated_texts_are_counted_by_chrf() -> None:
+    found = histogram_of("generation", ["a cat", "", "a car"], ["a cat", "a dog", "a cat"])
+    assert found == ("chrF of each text", {"0.0 to 0.1": 1, "0.4 to 0.5": 1, "0.9 to 1.0": 1})
+
+
+def test_choices_are_counted_by_their_index() -> None:
+    config = {"kind": "multiple_choice", "labels": [], "metrics": None, "input": "text"}
+    analysis = task_from_config("t", config).error_analysis([0, 2, 0], [0, 0, 1])
+    assert isinstance(analysis, Confusion)
+    assert analysis.labels == ("index 0", "index 1", "index 2")
+    assert np.asarray(analysis.counts).tolist() == [[1, 0, 1], [1, 0, 0], [0, 0, 0]]
 
 
 def test_no_rows_give_empty_counts() -> None:

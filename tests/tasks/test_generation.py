@@ -152,6 +152,17 @@ def test_label_smoothing_is_that_of_torch(kind: str, tmp_path: Path) -> None:
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_the_severity_of_a_wrong_text_falls_with_its_chrf() -> None:
+    task = task_from_config(
+        "t", {"kind": "generation", "labels": [], "metrics": None, "input": "text", "decoder": "new"}
+    )
+    near, far, equal = (task.row_error(Prediction(text), "a cat", Example()) for text in ("a car", "dogs", "a cat"))
+    assert near is not None
+    assert far is not None
+    assert 0 < near.severity < far.severity == 1
+    assert equal is None
+
+
 def make_run(directory: Path, encoder: Path, **options: Any) -> dict[str, Any]:
     """Return a run with a translation, a classification and a labeling, over one encoder."""
     files = {
