@@ -32,6 +32,7 @@ def test_a_model_does_not_record_whether_rows_were_packed(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("extra", [{"gradient_checkpointing": True}, {"freeze": True}])
+@pytest.mark.slow
 def test_packing_works_with_every_encoder_option(tmp_path: Path, extra: dict[str, bool]) -> None:
     run = make_run(tmp_path, train={"steps": 3, "batch_size": 8})
     plain = train_tiny(run, tmp_path / "plain")

@@ -164,6 +164,7 @@ def test_a_model_that_lacks_weights_is_refused(run: dict[str, Any], trained: Tra
         train_tiny(run)
 
 
+@pytest.mark.slow
 def test_continuing_twice(run: dict[str, Any], trained: Trained, tmp_path: Path) -> None:
     first = train_tiny(run)
     second = make_run(tmp_path / "second", rows=20)

@@ -214,6 +214,7 @@ def test_an_unwritable_file(run: dict[str, Any], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "evaluations.jsonl"])
 @pytest.mark.parametrize("removed", [True, False])
+@pytest.mark.slow
 def test_a_log_that_was_removed_or_cannot_be_written(
     run: dict[str, Any], tmp_path: Path, name: str, removed: bool
 ) -> None:

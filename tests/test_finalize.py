@@ -133,6 +133,7 @@ def test_licences_and_limits_are_in_the_card(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limits", [False, True])
+@pytest.mark.slow
 def test_the_model_directory_does_not_depend_on_the_cache(
     limits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return run, train_tiny(run).model_dir
 
 
+@pytest.mark.slow
 def test_texts_without_tokens_are_trained_on_and_evaluated(model: tuple[dict[str, Any], Path]) -> None:
     run, directory = model
     scores = nlpmtl.evaluate(directory, run, split="validation")

@@ -25,6 +25,8 @@ from nlpmtl.run import load_config
 from nlpmtl.training import read_lines
 from tests.tiny import Trained, break_tokenizer, interrupt, max_weight_difference, read_json, train_tiny, write_encoder
 
+pytestmark = pytest.mark.slow  # tests/tasks/test_contract_in_runs.py has the same properties of every built-in type
+
 PLUGIN = "tests.open_types"
 NOUNS, VERBS = ["cat", "dog", "bird", "film"], ["sings", "runs", "sleeps"]
 STEPS = 24

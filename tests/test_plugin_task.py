@@ -114,6 +114,7 @@ def test_the_server_predicts_it(model_dir: Path) -> None:
         assert client.post("/predict", {"inputs": "a cat"}).json["years"] == expected
 
 
+@pytest.mark.slow
 def test_export_to_onnx_but_not_to_transformers(model_dir: Path, tmp_path: Path) -> None:
     predictor = nlpmtl.Predictor.from_pretrained(model_dir)
     predictor.export(tmp_path / "onnx", to="onnx")

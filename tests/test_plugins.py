@@ -135,6 +135,7 @@ def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_every_command_that_loads_a_model_takes_plugins(
     models: Mapping[str, Path], plugin_dir: Path, to_toml: Callable[[Mapping[str, Any]], str]
 ) -> None:

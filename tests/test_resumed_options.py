@@ -39,6 +39,7 @@ def resumed(run: dict[str, Any], output: Path, **overrides: Any) -> tuple[Traini
     return first, last
 
 
+@pytest.mark.slow
 def test_overrides_need_not_be_repeated(run: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "out"
     start(run, out, {"seed": 9, "train": {"lr": 2e-3}, "eval.select": "grade"})
@@ -56,6 +57,7 @@ def test_overrides_need_not_be_repeated(run: dict[str, Any], tmp_path: Path) -> 
     assert read_json(out / "run.json")["overrides"] == {**recorded, "train.keep": 1}
 
 
+@pytest.mark.slow
 def test_the_output_may_be_the_config_s(run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     nlpmtl.train({**run, "output": "out"}, seed=9)
@@ -79,6 +81,7 @@ def test_paths_that_were_overridden_are_found_from_elsewhere(
     assert recorded == {"datasets.texts.data.files.train": str(source), "encoder.name": str(encoder)}
 
 
+@pytest.mark.slow
 def test_a_list_of_files_that_was_overridden_is_found_from_elsewhere(
     run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +94,7 @@ def test_a_list_of_files_that_was_overridden_is_found_from_elsewhere(
     assert first.step == 4
 
 
+@pytest.mark.slow
 def test_a_dataset_file_that_was_overridden(
     run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,7 @@ def test_the_output_of_a_run(trained: Trained) -> None:
     }
 
 
+@pytest.mark.slow
 def test_run_json_is_enough_to_run_it_again(trained: Trained, tmp_path: Path) -> None:
     facts = read_json(trained.output / "run.json")
     assert {"config", "seed", "precision", "processes", "threads", "device", "machine", "versions"} <= facts.keys()
@@ -246,6 +247,7 @@ def test_freeze_leaves_the_encoder_untouched(run: dict[str, Any], tmp_path: Path
     assert not torch.equal(before["heads.topic_head.out.weight"], after["heads.topic_head.out.weight"])
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_gives_the_same_weights(plain: dict[str, Any], tmp_path: Path) -> None:
     plain_result = train_tiny(plain, tmp_path / "without")
     checkpointed = train_tiny(plain, tmp_path / "with", **{"encoder.gradient_checkpointing": True})
@@ -456,6 +458,7 @@ def test_a_resumed_run_keeps_its_precision(run: dict[str, Any], tmp_path: Path) 
     assert read_json(tmp_path / "run.json")["precision"] == "fp64"
 
 
+@pytest.mark.slow
 def test_train_keeps_no_event_but_the_last(
     run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,7 @@ def test_a_resumed_run_keeps_the_task_covariance(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extra", [{"gradient_checkpointing": True}, {"freeze": True}])
+@pytest.mark.slow
 def test_schemes_work_with_every_encoder_option(extra: dict[str, bool], tmp_path: Path) -> None:
     run = make_run(tmp_path, sharing={"kind": "layers", "shared": 1}, train=TRAIN, dropout=0.0)
     plain = train_tiny(run, tmp_path / "plain")

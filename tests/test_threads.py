@@ -38,6 +38,7 @@ def test_threads_get_the_predictions_that_one_thread_gets(case: str, tmp_path: P
     check_threads(make_predictor(write_encoder(tmp_path / "encoder"), case))
 
 
+@pytest.mark.slow
 def test_the_tokenizer_of_a_predictor_may_be_used_concurrently(tmp_path: Path) -> None:
     """Calls that change the truncation and padding settings of the tokenizer."""
     predictor = make_predictor(write_encoder(tmp_path / "encoder"))

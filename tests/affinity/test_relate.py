@@ -59,6 +59,7 @@ def test_files_of_the_result(result: nlpmtl.Relations, directory: Path) -> None:
     assert result.directory == directory / "out"
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_global_random_state(
     run: dict[str, Any], result: nlpmtl.Relations, directory: Path, tmp_path: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_results_do_not_depend_on_the_global_random_state(
     assert (other.affinity.mean != result.affinity.mean).all()
 
 
+@pytest.mark.slow
 def test_single_batches_and_an_encoder_for_each(
     run: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,6 +87,7 @@ def test_single_batches_and_an_encoder_for_each(
     assert len(result.groups) <= 5
 
 
+@pytest.mark.slow
 def test_the_default_number_of_steps_is_one_epoch_within_bounds(
     run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,6 +127,7 @@ def test_a_single_task_is_refused(run: dict[str, Any], tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_an_output_that_cannot_be_written(run: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is not a directory"):

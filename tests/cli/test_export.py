@@ -6,12 +6,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.cli.conftest import RunCli
 
 if TYPE_CHECKING:
     from tests.tiny import Trained
 
 
+@pytest.mark.slow
 def test_one_task_is_written(trained: Trained, run_cli: RunCli, tmp_path: Path) -> None:
     output = tmp_path / "topic"
     result = run_cli("export", trained.model_dir, "--to", "transformers", "--task", "topic", "--output", output)

@@ -278,6 +278,7 @@ def talk(*answers: str, arguments: list[str]) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(status), output.decode()
 
 
+@pytest.mark.slow
 def test_questions_on_a_terminal(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     write_csv(Path("reviews.csv"))

@@ -252,6 +252,7 @@ def test_missing_columns_are_reported_with_those_of_the_file(
     assert result.stderr.endswith(f"{message}\n")
 
 
+@pytest.mark.slow
 def test_more_rows_than_are_read_ahead_keep_their_order(trained: Trained, run_cli: RunCli, tmp_path: Path) -> None:
     rows = [f"a{i}\t1" if i % 7 else f"b{i}" for i in range(5000)]
     (tmp_path / "t.tsv").write_text("\n".join(["text\tn", *rows]))

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import RunCli
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -30,6 +32,7 @@ def test_both_on_stdout(run_cli: RunCli) -> None:
     assert both["run"] == json.loads((SHIPPED / "run.schema.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_options_of_plugins(tmp_path: Path) -> None:
     """In a process of its own, as the plugin stays registered."""
     command = [sys.executable, "-m", "nlpmtl", "schema", "--plugins", "plugin_task"]

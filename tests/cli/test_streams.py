@@ -80,6 +80,7 @@ def test_help_into_a_closed_pipe() -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_full_non_blocking_pipe_is_waited_for(tmp_path: Path) -> None:
     """As from a parent process whose pipes are non-blocking, and that reads them later."""
     reading, writing = os.pipe()

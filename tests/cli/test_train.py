@@ -7,6 +7,8 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
 from nlpmtl.run import iter_train, load_config
 from tests.cli.conftest import RunCli
 
@@ -34,6 +36,7 @@ def test_a_run_and_a_second_one_into_its_output(run_file: Path, run_cli: RunCli,
     assert resumed.stdout == result.stdout
 
 
+@pytest.mark.slow
 def test_resume_needs_no_set_again(run_file: Path, run_cli: RunCli, tmp_path: Path) -> None:
     out = tmp_path / "out"
     started = run_cli("train", run_file, "--set", "train.steps=2", "--set", "eval.every=2", "--output", out)

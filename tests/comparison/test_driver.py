@@ -305,6 +305,7 @@ def test_runs_of_other_data_are_refused(run: dict[str, Any], copied: Path, tmp_p
         nlpmtl.compare(other, seeds=2, output=copied)
 
 
+@pytest.mark.slow
 def test_tasks_outside_the_mean_score_are_left_out_of_delta(run: dict[str, Any], tmp_path: Path) -> None:
     masked = {"from": ["texts"], "tasks": {"masked": {"kind": "masked_lm"}}}
     datasets = {"texts": run["datasets"]["texts"], "masked": masked}

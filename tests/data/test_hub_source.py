@@ -127,6 +127,7 @@ def test_a_second_load_reads_from_the_cache(ask: Ask, hub: Hub) -> None:
     assert unknown.startswith("DataError: org/subsets (subset 'one'): cannot be loaded: Couldn't reach")
 
 
+@pytest.mark.slow
 def test_load_errors_state_the_cause_and_a_fix(ask: Ask) -> None:
     expected = {
         "org/missing: cannot be loaded: Dataset 'org/missing' doesn't exist on the Hub": {"hub": "org/missing"},
@@ -151,6 +152,7 @@ def test_load_errors_state_the_cause_and_a_fix(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("header", ["ETag", "X-Repo-Commit"])
+@pytest.mark.slow
 def test_responses_that_contain_paths_are_refused(header: str, ask: Ask, hub: Hub, tmp_path: Path) -> None:
     outside = "../../../../outside"
 

@@ -40,7 +40,11 @@ PAGES = [
     DOCS / "reference" / "formats.md",
     DOCS / "reference" / "python.md",
 ]
-SLOW = {DOCS / "howto" / "comparing.md", DOCS / "howto" / "onnx.md"}
+FAST = {
+    DOCS.parent / "README.md",
+    *(DOCS / "howto" / f"{name}.md" for name in ("first-model", "predicting", "several-tasks", "your-own-data")),
+}
+"""Pages that the fast tests run: those that a new user reads first."""
 ENCODER = "answerdotai/ModernBERT-base"
 BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<reason>.+?) -->\n+)?```(?P<tag>\w*|\{eval-rst\})\n(?P<text>.*?)^```$",
@@ -127,7 +131,7 @@ def working_directory(reader_files: Path, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else [], id=str(page.relative_to(DOCS.parent)))
+        pytest.param(page, marks=[] if page in FAST else [pytest.mark.slow], id=str(page.relative_to(DOCS.parent)))
         for page in PAGES
     ],
 )
@@ -152,6 +156,7 @@ def test_page(page: Path, working_directory: Path, monkeypatch: pytest.MonkeyPat
                 pytest.fail(f"{page}:{block.line}: unknown block tag {other!r}")
 
 
+@pytest.mark.slow
 def test_examples_of_the_python_api(working_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The examples in the docstrings of public names run in one namespace, after the blocks of the page."""
     monkeypatch.syspath_prepend(working_directory)

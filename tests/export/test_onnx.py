@@ -51,6 +51,7 @@ SCHEMES = [pytest.param(case, marks=() if case == "layers" else pytest.mark.slow
 
 
 @pytest.mark.parametrize("case", SCHEMES)
+@pytest.mark.slow
 def test_every_sharing_scheme_is_exported_to_one_graph(case: str, tmp_path: Path) -> None:
     encoder = load_encoder(str(write_encoder(tmp_path / "encoder")))
     tasks = [task_from_config(name, config_of_kind(name)) for name in ("classification", "labeling", "regression")]
@@ -117,6 +118,7 @@ def test_exports_are_deterministic_and_leave_the_model_unchanged(
     assert model.sharing.encoder.config._attn_implementation == attention == "sdpa"
 
 
+@pytest.mark.slow
 def test_only_selected_tasks_are_exported_under_any_name(tmp_path: Path) -> None:
     model, tokenizer = assemble(write_encoder(tmp_path / "encoder"), NAMES)
     names = [name for name in reversed(NAMES) if name != "add_1"]
@@ -160,6 +162,7 @@ def test_a_missing_package_is_named(
     assert_nothing_left(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_graph_with_other_logits_is_removed(trained: Trained, tmp_path: Path) -> None:
     """A head with random outputs; a graph repeats those of the traced call."""
     model, tokenizer = load_model(str(trained.model_dir))
@@ -170,6 +173,7 @@ def test_a_graph_with_other_logits_is_removed(trained: Trained, tmp_path: Path) 
     assert_nothing_left(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_model_that_torch_cannot_export(trained: Trained, tmp_path: Path) -> None:
     """A head with control flow that depends on the values."""
     model, tokenizer = load_model(str(trained.model_dir))

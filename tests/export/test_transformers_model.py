@@ -233,6 +233,7 @@ def test_files_of_the_result(
     assert read_json(directory / "tokenizer.json")["truncation"] is None
 
 
+@pytest.mark.slow
 def test_the_card_lists_what_is_exported(exports: dict[str, Exports]) -> None:
     cards = {task: (exports["bert"].root / task / "README.md").read_text(encoding="utf-8") for task in SPECS}
     assert "logits are divided by 1.7" in cards["topic"]
@@ -371,6 +372,7 @@ def test_an_unlisted_architecture_with_a_head_of_equal_names_is_detected(tmp_pat
             predictor.export(nothing_left, task=task)
 
 
+@pytest.mark.slow
 def test_an_architecture_without_a_classifier_in_transformers_is_refused(tmp_path: Path, nothing_left: Path) -> None:
     predictor = unlisted(tmp_path / "encoder", "splinter")
     with pytest.raises(

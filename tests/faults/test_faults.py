@@ -101,6 +101,7 @@ def test_a_non_finite_loss_stops_the_run(tmp_path: Path) -> None:
     assert_all_passed(non_finite.stop(tmp_path), min_attempts=3)
 
 
+@pytest.mark.slow
 def test_a_non_finite_step_is_skipped(tmp_path: Path) -> None:
     assert_all_passed(non_finite.skip(tmp_path, world_sizes=[1]), min_attempts=3)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from tests.faults import invalid_input
 
 
+@pytest.mark.slow
 def test_handwritten_rows_are_accepted_or_refused_with_their_location(tmp_path: Path) -> None:
     count = invalid_input.handwritten_rows(tmp_path)
     assert count.failures == []

@@ -242,6 +242,7 @@ def test_fetch_errors_state_the_cause(client: Client, anonymous: Client, hub: Hu
     assert "rejects the access token" in client.error("fetch", name=f"{name}.gated", token="hf_wrong")
 
 
+@pytest.mark.slow
 def test_offline_mode_returns_only_complete_downloads(hub: Hub, model_dir: Path, tmp_path: Path, name: str) -> None:
     repo = put(hub, name, model_files.files())
     home = tmp_path / "home"

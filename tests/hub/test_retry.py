@@ -111,6 +111,7 @@ def test_an_invalid_card_is_reported(client: Client, repo: Repo, model_dir: Path
 
 
 @pytest.mark.parametrize("call", ["put", pytest.param("commit", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_killed_push_leaves_the_branch_unchanged(
     hub: Hub, repo: Repo, model_dir: Path, name: str, tmp_path: Path, call: str
 ) -> None:
@@ -156,6 +157,7 @@ def test_an_interrupted_download_is_resumed(
         slow("file", "wrong", "is corrupt. Try again"),
     ],
 )
+@pytest.mark.slow
 def test_a_download_that_fails_gives_no_model(
     client: Client, hub: Hub, repo: Repo, name: str, tmp_path: Path, call: str, kind: Kind, message: str
 ) -> None:
@@ -172,6 +174,7 @@ def test_a_download_that_fails_gives_no_model(
         assert model_files.read(Path(client("fetch", name=name))) == model_files.files(1)
 
 
+@pytest.mark.slow
 def test_a_killed_fetch_gives_no_model(hub: Hub, repo: Repo, name: str, tmp_path: Path) -> None:
     home, fault = tmp_path / "home", hub.fail("large", "slow")
     with open_client(hub, home) as client:

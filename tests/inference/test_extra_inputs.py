@@ -180,6 +180,7 @@ def test_requests_to_the_server(predictor: Predictor) -> None:
         assert client.get("/info").json["tasks"]["choice"]["extra_inputs"] == ["choices"]
 
 
+@pytest.mark.slow
 def test_heads_that_cannot_be_traced_are_left_out_of_an_export(predictor: Predictor, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"task 'hidden' cannot be exported to ONNX: the head .*'hidden_of_test'"):
         predictor.export(tmp_path / "hidden", to="onnx", task="hidden")

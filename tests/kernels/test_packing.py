@@ -114,8 +114,8 @@ def test_packing_works_under_bf16_and_with_checkpointed_gradients(tmp_path: Path
         )
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("dropout", [pytest.param(0.0, marks=pytest.mark.slow), 0.3])
+@pytest.mark.parametrize("window", [pytest.param(None, marks=pytest.mark.slow), 3])
 def test_the_manual_gradient_equals_finite_differences(dropout: float, window: int | None) -> None:
     layout = SequenceLayout([[6, 5, 5], [2, 2]], device=torch.device("cpu"))
     generator = torch.Generator().manual_seed(1)

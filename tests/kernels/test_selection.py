@@ -30,6 +30,7 @@ def train(run: dict[str, Any], output: Path, *, kernels: str) -> tuple[Path, tup
     return output / "model", started.notes
 
 
+@pytest.mark.slow
 def test_off_uses_no_kernel_and_agrees_with_auto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path, dropout=0.0, train=TRAIN)
     auto, notes = train(run, tmp_path / "auto", kernels="auto")
@@ -45,6 +46,7 @@ def test_off_uses_no_kernel_and_agrees_with_auto(tmp_path: Path, monkeypatch: py
     assert 0 < max_weight_difference(auto, off) < 1e-8
 
 
+@pytest.mark.slow
 def test_a_broken_kernel_is_replaced_and_the_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path, dropout=0.0, train=TRAIN)
     off, _ = train(run, tmp_path / "off", kernels="off")

@@ -84,6 +84,7 @@ def without_limit(directory: Path) -> Path:
         ("bert", {"is_decoder": True, "num_hidden_layers": 8}),
     ],
 )
+@pytest.mark.slow
 def test_causal_attention_is_refused(name: str, config: dict[str, Any], tmp_path: Path) -> None:
     write_any_architecture(name, tmp_path, **config)
     with pytest.raises(ModelError, match=rf"\({name}\) has causal attention.*Use an encoder"):

@@ -88,6 +88,7 @@ def test_examples_of_a_model_that_reads_choices_only(predictor: Predictor) -> No
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_choices_are_typed_one_per_line(server: Running, predictor: Predictor) -> None:
     from tests.serving.browser import Page, started_browser
 

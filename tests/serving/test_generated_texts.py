@@ -37,6 +37,7 @@ def server(predictor: Predictor) -> Iterator[Running]:
         yield server
 
 
+@pytest.mark.slow
 def test_info_says_what_the_tasks_need(client: Client) -> None:
     info = client.get("/info").json
     tasks = info["tasks"]
@@ -46,6 +47,7 @@ def test_info_says_what_the_tasks_need(client: Client) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_the_page_shows_texts_and_the_tokens_of_masks(browser: Chrome, server: Running, predictor: Predictor) -> None:
     from tests.serving.browser import Page, console
 

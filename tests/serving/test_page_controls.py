@@ -88,6 +88,7 @@ def test_the_task_list_describes_and_selects_tasks(page: Page, predictor: Predic
     assert shown(page) == ["topic", "mood", "places", "grade", "kinds"]
 
 
+@pytest.mark.slow
 def test_the_latency_is_shown(page: Page) -> None:
     page.predict("a cat")
     summary = r"4 tasks, (\d+ ms|\d+\.\d s) from request to response"
@@ -97,6 +98,7 @@ def test_the_latency_is_shown(page: Page) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.slow
 def test_the_copied_command_runs_in_bash(page: Page, predictor: Predictor) -> None:
     grant = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
     page.browser.execute_cdp_cmd("Browser.grantPermissions", grant)
@@ -258,8 +260,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield server
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
 def test_hostile_names_do_nothing_and_the_pages_fit(browser: Chrome, hostile: Running, width: int, scheme: str) -> None:
     emulate(browser, width=width, scheme=scheme)
     page = Page(browser, hostile, model=HOSTILE)

@@ -72,6 +72,7 @@ def health(port: int) -> int:
 
 
 @pytest.mark.parametrize("content", [HEADER, HEADER + b"Content-Length: 100\r\n\r\n{"])
+@pytest.mark.slow
 def test_more_slow_connections_than_file_descriptors_do_not_block_requests(content: bytes, port: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))

@@ -367,6 +367,7 @@ class TestRun:
             "eval": {"every": 2},
         }
 
+    @pytest.mark.slow
     def test_it_resumes_bit_for_bit(self, tmp_path: Path, plugin: object) -> None:
         run = self.run(tmp_path, dropout=0.1)
         whole = train_tiny(run, tmp_path / "whole")
@@ -376,6 +377,7 @@ class TestRun:
         assert whole.result.scores is not None
         assert {name: task["rows"] for name, task in whole.result.scores.tasks.items()} == {"quiz": 18, "topic": 24}
 
+    @pytest.mark.slow
     def test_micro_batches_do_not_change_it(self, tmp_path: Path, plugin: object) -> None:
         directories = [
             train_tiny(self.run(tmp_path, dropout=0.0, precision="fp64", micro_tokens=tokens), tmp_path / str(tokens))

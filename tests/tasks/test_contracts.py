@@ -18,7 +18,7 @@ from nlpmtl.config import LabelledOptions
 from nlpmtl.data import Example, Input
 from nlpmtl.heads import HeadContext, HeadInputs
 from nlpmtl.registry import METRICS, TASKS
-from nlpmtl.tasks import Confusion, LabelCounts, Task, task_from_config
+from nlpmtl.tasks import Confusion, LabelCounts, RegressionPairs, Task, task_from_config
 from tests.heads.transformers_heads import config_of
 from tests.tasks.kinds import (
     SPECS,
@@ -105,7 +105,7 @@ def test_errors_are_counted_by_gold_label(kind: str) -> None:
         assert same.true_positives.sum() == sum(map(len, predictions))
         assert same.false_negatives.sum() == same.false_positives.sum() == 0
     else:
-        assert same is not None
+        assert isinstance(same, RegressionPairs)
         assert same.gold.tolist() == same.predicted.tolist() == predictions
 
 

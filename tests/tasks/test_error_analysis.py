@@ -73,7 +73,7 @@ def test_embeddings_are_counted_by_the_rank_of_the_nearest_correct_text() -> Non
 
 
 def test_embeddings_of_pairs_with_a_number_are_compared_with_it() -> None:
-    config = {"kind": "embedding", "labels": [], "metrics": None, "input": "pair", "objective": "number"}
+    config: dict[str, Any] = {"kind": "embedding", "labels": [], "metrics": None, "input": "pair", "objective": "number"}
     analysis = task_from_config("t", config).error_analysis([0.5], [3.0])
     assert isinstance(analysis, RegressionPairs)
     assert (analysis.gold.tolist(), analysis.predicted.tolist()) == ([3.0], [0.5])
@@ -85,7 +85,7 @@ def test_generated_texts_are_counted_by_chrf() -> None:
 
 
 def test_choices_are_counted_by_their_index() -> None:
-    config = {"kind": "multiple_choice", "labels": [], "metrics": None, "input": "text"}
+    config: dict[str, Any] = {"kind": "multiple_choice", "labels": [], "metrics": None, "input": "text"}
     analysis = task_from_config("t", config).error_analysis([0, 2, 0], [0, 0, 1])
     assert isinstance(analysis, Confusion)
     assert analysis.labels == ("index 0", "index 1", "index 2")

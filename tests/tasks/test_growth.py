@@ -82,12 +82,12 @@ def test_a_class_of_20000_labels_is_scored_and_analysed_in_little_memory() -> No
         scores = task.score([labels[i] for i in predicted], [labels[i] for i in gold])
         counted = task.error_analysis([labels[i] for i in predicted], [labels[i] for i in gold])
         assert counted is not None
-        draw_predictions("t", "confusion_matrix", counted)
+        draw_predictions("t", counted)
         assert tracemalloc.get_traced_memory()[1] < 100 * 2**20
     finally:
         tracemalloc.stop()
     assert scores["matthews_correlation"] == matthews_corrcoef(gold, predicted)
-    assert "1,500 of 2,000 rows correct" in describe_predictions("t", "confusion_matrix", counted)
+    assert "1,500 of 2,000 rows correct" in describe_predictions("t", counted)
 
 
 def test_macro_f1_of_single_labels() -> None:

@@ -163,6 +163,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return train_tiny(make_run(directory, sampling={"kind": "phases", "phases": phases}))
 
 
+@pytest.mark.slow
 def test_domain_adaptive_pretraining_runs_in_phases(trained: Any) -> None:
     losses = [step["losses"] for step in metrics(trained.output)]
     assert [set(step) for step in losses] == [{"mlm"}] * 4 + [{"topic"}] * 4

@@ -87,6 +87,7 @@ def test_each_label_has_its_own_threshold() -> None:
         Multilabel(**TASK, thresholds=[0.5, 0.5])
 
 
+@pytest.mark.slow
 def test_calibration_finds_the_temperature_and_the_thresholds_of_its_data() -> None:
     """Logits that are too large by a factor of 2, and a label with a best threshold of 0.2."""
     source = np.random.default_rng(0)

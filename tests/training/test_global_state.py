@@ -81,6 +81,7 @@ def test_a_run_restores_the_random_generators(
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+@pytest.mark.slow
 def test_a_comparison_restores_the_random_generators(run: dict[str, Any], tmp_path: Path) -> None:
     start()
     expected = drawn()
@@ -113,6 +114,7 @@ def test_a_run_trains_also_where_gradients_are_disabled(
 
 
 @pytest.mark.parametrize("exit_run", WAYS)
+@pytest.mark.slow
 def test_an_accelerator_that_was_made_before_is_usable_after(
     run: dict[str, Any], tmp_path: Path, exit_run: Callable[[dict[str, Any], Path], None]
 ) -> None:
@@ -136,6 +138,7 @@ def test_an_accelerator_can_be_made_after(run: dict[str, Any], tmp_path: Path) -
     assert Accelerator(mixed_precision="bf16", cpu=True).mixed_precision == "bf16"
 
 
+@pytest.mark.slow
 def test_the_users_accelerator_does_not_change_the_run(run: dict[str, Any], tmp_path: Path) -> None:
     nlpmtl.train(run, output=tmp_path / "one", train={"precision": "fp32"})
     Accelerator(cpu=True, mixed_precision="bf16", gradient_accumulation_steps=3)

@@ -70,6 +70,7 @@ def test_a_second_run_is_refused_with_the_process_of_the_first(run: dict[str, An
     nlpmtl.train(run, output=tmp_path / "out", resume=True)
 
 
+@pytest.mark.slow
 def test_another_process_is_named_until_it_is_killed(
     run: dict[str, Any], tmp_path: Path, lock_holder: subprocess.Popen[str]
 ) -> None:

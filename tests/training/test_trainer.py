@@ -99,6 +99,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
     assert result.step == uninterrupted.result.step
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_twice_is_the_uninterrupted_one(
     run: dict[str, Any], uninterrupted: Trained, interrupted: Path, tmp_path: Path
 ) -> None:
@@ -185,6 +186,7 @@ def test_the_best_model_is_kept(run: dict[str, Any], tmp_path: Path) -> None:
     assert read_json(result.output / "scores.json")["step"] == 4
 
 
+@pytest.mark.slow
 def test_a_task_can_select_the_best_model(uninterrupted: Trained, run: dict[str, Any], tmp_path: Path) -> None:
     events = list(iter_train(load_config({**run, "eval": {"every": 2, "select": "places"}}), output=tmp_path))
     evaluations = [event for event in events if isinstance(event, EvaluationDone)]
@@ -197,6 +199,7 @@ def test_a_task_can_select_the_best_model(uninterrupted: Trained, run: dict[str,
     assert len({event.scores.of("places") for event in evaluations}) > 1, "a single candidate"
 
 
+@pytest.mark.slow
 def test_best_models_without_a_checkpoint_are_removed(run: dict[str, Any], tmp_path: Path) -> None:
     """The error on the train rows falls, so there is more than one best model."""
     pairs = run["datasets"]["pairs"]
@@ -223,6 +226,7 @@ def test_patience_stops_a_run_early(run: dict[str, Any], tmp_path: Path) -> None
     assert again.result == result.result
 
 
+@pytest.mark.slow
 def test_old_checkpoints_are_removed(run: dict[str, Any], tmp_path: Path) -> None:
     result = train_tiny(run, tmp_path / "out", **{"train.save_every": 1, "train.keep": 3, "train.steps": 6})
     assert sorted(path.name for path in (result.output / "checkpoints").iterdir()) == [

@@ -78,6 +78,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[MultiTaskModel, P
     return model, path
 
 
+@pytest.mark.slow
 def test_peft_loads_the_adapters_of_each_task_with_equal_outputs(
     trained: tuple[MultiTaskModel, Path], tmp_path: Path
 ) -> None:
