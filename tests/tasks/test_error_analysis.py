@@ -73,8 +73,8 @@ def test_embeddings_are_counted_by_the_rank_of_the_nearest_correct_text() -> Non
 
 
 def test_embeddings_of_pairs_with_a_number_are_compared_with_it() -> None:
-    config: dict[str, Any] = {"kind": "embedding", "labels": [], "metrics": None, "input": "pair", "objective": "number"}
-    analysis = task_from_config("t", config).error_analysis([0.5], [3.0])
+    config: dict[str, Any] = {"labels": [], "metrics": None, "input": "pair", "objective": "number"}
+    analysis = task_from_config("t", {"kind": "embedding", **config}).error_analysis([0.5], [3.0])
     assert isinstance(analysis, RegressionPairs)
     assert (analysis.gold.tolist(), analysis.predicted.tolist()) == ([3.0], [0.5])
 
