@@ -196,10 +196,11 @@ class DataConfig(StrictModel):
     Default: the first column is `words`, the last `tags`, and the others "1", "2", …; in CoNLL-U `id`, `form`, `lemma`,
     `upos`, `xpos`, `feats`, `head`, `deprel`, `deps` and `misc`. With `columns`, a file of any name is a CoNLL file.
     """
-    format: Literal["auto", "doccano", "label_studio", "prodigy", "spacy", "brat"] = "auto"
-    """Annotation tool that exported the files, which are read as the columns `text` and `label`.
+    format: Literal["auto", "doccano", "label_studio", "prodigy", "spacy", "squad", "brat"] = "auto"
+    """Annotation tool that exported the files, which are read as the columns `text` and `label`; or "squad", the JSON
+    of SQuAD, which is read as the columns `question`, `context` and `answers`.
 
-    "auto" recognises the tool by the first row. Files without such a row are read as they are.
+    "auto" recognises it by the first row. Files without such a row are read as they are.
     """
     license: str | None = None
     """Licence of the data for the model card: an identifier of the Hub, such as "cc-by-4.0", or a few words."""

@@ -147,7 +147,9 @@ def open_file(
     if type_ in _JSON:
         values = _read_values(path, type_, encoding=encoding, progress=progress)
         rows = _to_rows(values, tool=text_format.tool, labels=labels)
-        return RawRows(path, ":" if type_ == "jsonl" else ": row ", rows)
+        if type_ == "jsonl":
+            return RawRows(path, ":", rows)
+        return RawRows(path, ": row ", ((number, row) for number, (_, row) in enumerate(rows, 1)))
     if type_ == _TEXT and columns is not None:
         _check_text_columns(path, columns)
     lines = read_file_lines(path, encoding=encoding, progress=progress)
@@ -313,14 +315,14 @@ def _head(path: str, *, encoding: str) -> list[str]:
 
 
 def _has_json_lines(path: str, *, encoding: str) -> bool:
-    """Return whether a .json file has a JSON object per line."""
+    """Return whether a .json file has a JSON object per line, on more than one line."""
     with open_binary(path) as file:
         start = next(decode(file, encoding=encoding), "")
     if start.lstrip().startswith("["):  # an array, whose first line may be the whole file
         return False
     with closing(read_file_lines(path, encoding=encoding, progress=ignore_progress)) as lines:
-        line = next(lines, "")
-    return isinstance(parse_json(line, encoding=encoding), dict)
+        line, second = next(lines, ""), next(lines, "")
+    return bool(second.strip()) and isinstance(parse_json(line, encoding=encoding), dict)
 
 
 def _read_values(path: str, type_: str, *, encoding: str, progress: Progress) -> Generator[tuple[int, Any], None, None]:

@@ -1,4 +1,4 @@
-"""Exports of doccano, Label Studio, Prodigy and spaCy, in the forms that the tools write."""
+"""Exports of doccano, Label Studio, Prodigy and spaCy, in the forms that the tools write, and the JSON of SQuAD."""
 
 from __future__ import annotations
 
@@ -195,6 +195,62 @@ def test_random_values_give_rows_or_malformed_rows(value: Any) -> None:
     for convert in CONVERTERS.values():
         for row in convert(value):
             assert isinstance(row, dict | MalformedRow)
+
+
+CONTEXT = "Ada lives in Turin."
+ARTICLE: dict[str, Any] = {
+    "title": "Ada",
+    "paragraphs": [
+        {
+            "context": CONTEXT,
+            "qas": [
+                {"id": "1", "question": "Where?", "answers": [{"text": "Turin", "answer_start": 13}]},
+                {
+                    "id": "2",
+                    "question": "When?",
+                    "is_impossible": True,
+                    "answers": [],
+                    "plausible_answers": [{"text": "Ada", "answer_start": 0}],
+                },
+            ],
+        },
+        {"context": "Bo.", "qas": [{"id": "3", "question": "Who?"}]},
+    ],
+}
+
+
+class TestSquad:
+    def test_each_question_is_a_row(self, tmp_path: Path) -> None:
+        path = tmp_path / "train-v2.0.json"
+        path.write_text(json.dumps({"version": "v2.0", "data": [ARTICLE]}))
+        assert describe_file(str(path)).tool == "squad"
+        where = {"title": "Ada", "context": CONTEXT}
+        answers: dict[str, list[Any]] = {"text": ["Turin"], "answer_start": [13]}
+        none: dict[str, list[Any]] = {"text": [], "answer_start": []}
+        assert dict(open_file(str(path)).rows) == {
+            1: {**where, "id": "1", "question": "Where?", "answers": answers},
+            2: {**where, "id": "2", "question": "When?", "is_impossible": True, "answers": none},
+            3: {"title": "Ada", "context": "Bo.", "id": "3", "question": "Who?", "answers": None},
+        }
+
+    def test_articles_may_be_lines(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.jsonl", ARTICLE, ARTICLE)
+        assert [number for number, _ in open_file(str(path)).rows] == [1, 1, 1, 2, 2, 2]
+
+    def test_a_wrong_answer_is_named_by_its_row(self, tmp_path: Path) -> None:
+        wrong = {"id": "4", "question": "Why?", "answers": [{"text": "Rome", "answer_start": 13}]}
+        path = tmp_path / "train.json"
+        path.write_text(json.dumps({"data": [ARTICLE, {"paragraphs": [{"context": CONTEXT, "qas": [wrong]}]}]}))
+        data, inputs = DataConfig(files={"train": path}), InputConfig(text="question", pair="context")
+        with pytest.raises(DataError, match=r"train\.json: row 4: .*Rome"):
+            load_rows(data, input=inputs, columns={"answers": "answers"})
+
+    @pytest.mark.parametrize(
+        "paragraphs", [None, [3], [{"context": "a"}], [{"qas": [{}]}], [{"context": "a", "qas": 1}]]
+    )
+    def test_a_malformed_article_is_a_bad_row(self, paragraphs: Any) -> None:
+        (row,) = CONVERTERS["squad"]({"data": [{"paragraphs": paragraphs}]})
+        assert isinstance(row, MalformedRow)
 
 
 def labels(path: Path, type_: str, *, column: str = "label", **keys: Any) -> list[Any]:

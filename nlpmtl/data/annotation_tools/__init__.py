@@ -1,6 +1,6 @@
-"""Exports of annotation tools: doccano, Label Studio, Prodigy, spaCy and brat.
+"""Exports of annotation tools: doccano, Label Studio, Prodigy, spaCy and brat; and the JSON of SQuAD.
 
-Each is read as rows with the columns ``text`` and ``label``. A label is a list of spans ``[start, end, name]``, in
+Exports are read as rows with the columns ``text`` and ``label``. A label is a list of spans ``[start, end, name]``, in
 characters, or a list of label names; None for a text that is not annotated. Other columns keep their names.
 
     >>> list(CONVERTERS["spacy"](["Ada sings", {"entities": [[0, 3, "person"]]}]))
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from nlpmtl.data.annotation_tools import doccano, label_studio, prodigy, spacy_json
+from nlpmtl.data.annotation_tools import doccano, label_studio, prodigy, spacy_json, squad
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
 
 CONVERTERS: Mapping[str, Callable[[Any], Iterator[RawRow]]] = {
@@ -20,12 +20,14 @@ CONVERTERS: Mapping[str, Callable[[Any], Iterator[RawRow]]] = {
     "label_studio": label_studio.convert,
     "prodigy": prodigy.convert,
     "spacy": spacy_json.convert,
+    "squad": squad.convert,
 }
 """Tool -> function that yields the rows of a JSON value of its export. brat has files of its own."""
 
 _DETECTORS: Mapping[str, Callable[[Any], bool]] = {
     "label_studio": label_studio.detect,
     "spacy": spacy_json.detect,
+    "squad": squad.detect,
     "prodigy": prodigy.detect,
     "doccano": doccano.detect,
 }
@@ -49,7 +51,7 @@ def keep_columns(row: RawRow, value: Any, columns: Collection[str]) -> RawRow:
     >>> keep_columns(row, value, ["entities"])["entities"]
     [[0, 3, 'person']]
     """
-    if isinstance(row, MalformedRow) or not isinstance(value, Mapping):
+    if isinstance(row, MalformedRow) or "label" not in row or not isinstance(value, Mapping):
         return row
     return {**{column: row["label"] for column in columns if isinstance(value.get(column), list)}, **row}
 

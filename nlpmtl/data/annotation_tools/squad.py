@@ -1,0 +1,55 @@
+"""SQuAD: articles of paragraphs, each a context with questions; also the JSON of XQuAD, MLQA and other datasets.
+
+Example:
+    >>> question = {"id": "1", "question": "Where does Ada live?", "answers": [{"text": "Turin", "answer_start": 13}]}
+    >>> file = {"data": [{"paragraphs": [{"context": "Ada lives in Turin.", "qas": [question]}]}]}
+    >>> [row["answers"] for row in convert(file)]
+    [{'text': ['Turin'], 'answer_start': [13]}]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from nlpmtl.data.raw_rows import MalformedRow, RawRow
+
+_EXPECTED = 'an article was expected: {"paragraphs": [{"context": …, "qas": [{"question": …, "answers": …}]}]}'
+
+
+def detect(value: Any) -> bool:
+    """Return whether a JSON value is a file of articles, or an article whose paragraphs have questions."""
+    if not isinstance(value, dict):
+        return False
+    if isinstance(value.get("data"), list):
+        return any(map(detect, value["data"][:2]))
+    paragraphs = value.get("paragraphs")
+    return isinstance(paragraphs, list) and any(isinstance(item, dict) and "qas" in item for item in paragraphs[:2])
+
+
+def convert(value: Any) -> Iterator[RawRow]:
+    """Yield a row for each question of a file of articles, or of an article.
+
+    Its columns are ``context``, the keys of the question, such as ``question`` and ``id``, and ``title`` if the article
+    has one. ``answers`` are in the form of the ``datasets`` library; a question with ``is_impossible`` has none, and
+    one without the key is not labelled.
+    """
+    if isinstance(value, dict) and isinstance(value.get("data"), list):
+        for article in value["data"]:
+            yield from convert(article)
+        return
+    try:
+        title = {key: value[key] for key in ("title",) if key in value}
+        for paragraph in value["paragraphs"]:
+            for question in paragraph["qas"]:
+                yield {**title, "context": paragraph["context"], **_from_question(question)}
+    except (KeyError, TypeError, AttributeError):
+        yield MalformedRow(value, _EXPECTED)
+
+
+def _from_question(question: Any) -> dict[str, Any]:
+    row = {key: value for key, value in question.items() if key not in ("answers", "plausible_answers")}
+    answers = [] if question.get("is_impossible") else question.get("answers")
+    if isinstance(answers, list):
+        answers = {key: [answer[key] for answer in answers] for key in ("text", "answer_start")}
+    return {**row, "answers": answers}
