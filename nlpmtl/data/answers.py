@@ -36,13 +36,36 @@ class Answers(ColumnType):
                 value = json.loads(value)
             except (ValueError, RecursionError):
                 raise ValueError(_RULE) from None
-        context = example.pair or ""
-        if not isinstance(value, Mapping):
-            return [_read_item(item, context) for item in _to_list(value)]
-        texts, starts = (_to_list(value.get(key)) for key in ("text", "answer_start"))
-        if len(texts) != len(starts):
-            raise ValueError(f"`text` has {len(texts)} answers, `answer_start` has {len(starts)}")
-        return [_find(text, start, context) for text, start in zip(texts, starts, strict=True)]
+        try:
+            return _read_answers(value, example.pair or "")
+        except ValueError as error:
+            if _fits(value, example.text):
+                raise ValueError(
+                    f"{error}; the answers are in `text`: write the context as `pair` in [input]"
+                ) from None
+            raise
+
+
+def _fits(value: Any, text: str) -> bool:
+    """Return whether a text has answers, and each at its place."""
+    try:
+        return bool(_read_answers(value, text))
+    except ValueError:
+        return False
+
+
+def _read_answers(value: Any, context: str) -> list[list[int]]:
+    """Return the start and end of each answer in a context.
+
+    Raises:
+        ValueError: the value has another form, or an answer is not in the context.
+    """
+    if not isinstance(value, Mapping):
+        return [_read_item(item, context) for item in _to_list(value)]
+    texts, starts = (_to_list(value.get(key)) for key in ("text", "answer_start"))
+    if len(texts) != len(starts):
+        raise ValueError(f"`text` has {len(texts)} answers, `answer_start` has {len(starts)}")
+    return [_find(text, start, context) for text, start in zip(texts, starts, strict=True)]
 
 
 def _to_list(value: Any) -> list[Any]:

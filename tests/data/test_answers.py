@@ -75,6 +75,12 @@ def test_rules(value: Any, rule: str) -> None:
         Answers.parse(value, EXAMPLE)
 
 
+def test_a_context_that_is_the_text_is_recognised() -> None:
+    answers = {"text": ["Turin"], "answer_start": [13]}
+    with pytest.raises(ValueError, match="the answers are in `text`: write the context as `pair` in"):
+        Answers.parse(answers, Example(Input(EXAMPLE.pair or "", EXAMPLE.text)))
+
+
 def windows_of(name: str, question: str, context: str, *, max_length: int) -> list[TokenSequence]:
     windows = tokenize_windows(TOKENIZERS[name](), [question], pairs=[context], max_length=max_length, offsets=True)
     return [windows.pieces.sequence(i) for i in range(len(windows.text))]
