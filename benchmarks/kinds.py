@@ -108,7 +108,9 @@ TASKS = {
         {"kind": "sentiment", "label": "label", "labels": ["negative", "positive"]},
         {"accuracy": most_frequent("label")},
     ),
-    "emotions": TaskRun("emotions", {"kind": "multilabel", "label": "labels"}, {"micro_f1": zero}),
+    "emotions": TaskRun(
+        "emotions", {"kind": "multilabel", "label": "labels", "class_weights": "balanced"}, {"micro_f1": zero}
+    ),
     "intent": TaskRun("banking", {"kind": "classification", "label": "label"}, {"accuracy": most_frequent("label")}),
     "intent_vector": TaskRun("banking", {"kind": "embedding", "label": "copy"}, {"recall_10": None}),
     "rating": TaskRun("similar", {"kind": "regression", "label": "label"}, {"pearson_spearman": zero}),
