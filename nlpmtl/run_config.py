@@ -96,9 +96,9 @@ def load_datasets(
     splits = values and not any(isinstance(value, Mapping | str | int) for value in values)
     if splits or not isinstance(data, str | Path | Mapping | RunConfig):
         kind = type(data).__name__
-        found = f"a {kind} of splits" if splits else f"type {kind}"
+        description = f"a {kind} of splits" if splits else f"type {kind}"
         raise ConfigError(
-            f"expected a run file, a dataset file, or a dict of either, found {found}. Pass rows in "
+            f"expected a run file, a dataset file, or a dict of either, found {description}. Pass rows in "
             'memory as {"data": {"files": {"validation": rows}}, "input": {"text": "…"}, "tasks": {…}}'
         )
     if isinstance(data, str | Path):

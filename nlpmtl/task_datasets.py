@@ -172,8 +172,10 @@ def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[st
         columns = {column for options in tasks.values() for column in options.columns}
         for task, options in tasks.items():
             kind, given = task_type(options.kind), options.label_columns
-            found = {key for key in kind.any_of & given.keys() if not set(given[key]) & prepared.missing_columns.keys()}
-            optional = kind.optional | {key for key in kind.any_of if found - {key}}
+            present = {
+                key for key in kind.any_of & given.keys() if not set(given[key]) & prepared.missing_columns.keys()
+            }
+            optional = kind.optional | {key for key in kind.any_of if present - {key}}
             needed = [name for key, names in given.items() if key not in optional for name in names]
             missing = [prepared.missing_columns[column] for column in needed if column in prepared.missing_columns]
             if all(column.nearest is None or column.nearest in columns for column in missing):
@@ -295,7 +297,7 @@ def _input_columns(task: str, datasets: Mapping[str, DatasetConfig]) -> list[dic
         if task in dataset.tasks:
             type_ = dataset.tasks[task].task_type
             others = dataset.input.extra.keys() - type_.extra_inputs.keys()
-            if type_.embeds:  # it predicts for the text alone
+            if type_.embeds:  # it predicts for single texts
                 others |= {"pair", *type_.extra_inputs}
             columns = dataset.input.model_dump(exclude_none=True)
             inputs.append({key: column for key, column in columns.items() if key not in others})

@@ -151,16 +151,16 @@ def _find_text_splits(data: TextsConfig, *, name: str) -> dict[str, SplitSource]
         )
         for texts in data.texts
     ]
-    found: dict[str, list[DatasetReader]] = {}
+    readers_by_split: dict[str, list[DatasetReader]] = {}
     for reader in readers:
         for split in reader.splits:
-            found.setdefault(split, []).append(reader)
+            readers_by_split.setdefault(split, []).append(reader)
     return {
         split: SplitSource(
             partial(_open_texts, with_split, split, where=f"{name}: {split}"),
             partial(_fingerprint_texts, with_split, split),
         )
-        for split, with_split in found.items()
+        for split, with_split in readers_by_split.items()
     }
 
 

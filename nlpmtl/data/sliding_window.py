@@ -104,7 +104,7 @@ def tokenize_windows(
             freed, which lowers the peak memory for long texts.
         max_length: the maximum number of tokens of a window, special tokens included.
         stride: the number of tokens that neighbouring windows share, at most all but one, and of a pair, whose first
-            text may leave little room, at most half; "half": half of a window.
+            text may leave few tokens, at most half; "half": half of a window.
         offsets: whether to return the offsets of tokens.
     """
     assert pairs is None or words is None, "words of pairs cannot be read in windows"

@@ -134,11 +134,11 @@ def _drop_unread(findings: Mapping[str, Finding], inputs: Mapping[str, ColumnNam
         elif finding.kind in INPUTS:
             finding = not_used(f"{finding.evidence}; the input is {' and '.join(map(repr, keys)) or 'missing'}")
         elif finding.kind in TAGS_OF_WORDS and "words" not in inputs:
-            finding = not_used(f"{finding.evidence}, but there is no column of words")
+            finding = not_used(f"{finding.evidence}, but a column of words is missing")
         elif finding.context is not None and inputs.get("pair") != finding.context:
-            finding = not_used(f"{finding.evidence}, but there is no column of questions")
+            finding = not_used(f"{finding.evidence}, but a column of questions is missing")
         elif finding.kind in CHOICE_KINDS and "choices" not in inputs:
-            finding = not_used(f"{finding.evidence}, but there is no text, or no column of choices")
+            finding = not_used(f"{finding.evidence}, but a text or a column of choices is missing")
         elif finding.separator not in (None, separator):
             finding = not_used(
                 f"{finding.evidence}; only one separator can be set, and another column has {separator!r}"

@@ -87,7 +87,7 @@ class CrfFields(LabelTask):
             has_token: whether each word has a token, ``[words]``.
             ends: index after the last word of each row, ``[rows]``.
             allowed: 0 for allowed transitions and −inf for others; None: all are allowed.
-            missing: the tag of words without a token. If it is not a tag, −1, they are no part of the sequence.
+            missing: the tag of words without a token. If it is not a tag, −1, they are not a part of the sequence.
         """
         size = logits.shape[1] + 1
         transitions = items[0].outputs["transitions"][0].reshape(size, size)

@@ -188,9 +188,9 @@ class Embedding(PooledFields, Task):
         if self.objective == "number":
             return cosine_regression(queries, others, batch.targets["similarity"])
         texts, positive = batch.targets["text"], (batch.position[~is_query] == 1).nonzero().squeeze(1)
-        own, candidates = texts[is_query], texts[~is_query]
-        similar = (own.unsqueeze(1) == candidates) | (candidates[positive].unsqueeze(1) == candidates)
-        similar[:, positive] |= own.unsqueeze(1) == own  # a text may have several pairs
+        query_texts, candidates = texts[is_query], texts[~is_query]
+        similar = (query_texts.unsqueeze(1) == candidates) | (candidates[positive].unsqueeze(1) == candidates)
+        similar[:, positive] |= query_texts.unsqueeze(1) == query_texts  # a text may have several pairs
         return info_nce(queries, others, positive=positive, similar=similar, temperature=self.similarity_temperature)
 
     def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:

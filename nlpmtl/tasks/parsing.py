@@ -43,7 +43,7 @@ ROOT, UNSPECIFIED = "root", "dep"
 _NO_HEAD = -1e9
 """Score of what cannot be a head, as in `ParserHead`."""
 _NEVER = -1e4
-"""Log-probability below which a word is no head of another: its score is `_NO_HEAD`, or the smallest number."""
+"""Log-probability below which a word cannot be the head of another: its score is `_NO_HEAD`, or the smallest number."""
 _SHOWN = 5
 """Maximum number of words in a message."""
 
@@ -124,9 +124,9 @@ def check_tree(heads: Sequence[int]) -> None:
     for word, head in enumerate(heads, 1):
         dependents.setdefault(head, []).append(word)
     while pending:
-        found = dependents.get(pending.pop(), [])
-        reached.update(found)
-        pending.extend(found)
+        reachable = dependents.get(pending.pop(), [])
+        reached.update(reachable)
+        pending.extend(reachable)
     apart = [word for word in range(1, len(heads) + 1) if word not in reached]
     if apart:
         raise ValueError(f"not a tree: no path leads from the root to the words {_join(apart)}, which contain a cycle")
@@ -156,7 +156,7 @@ class Parsing(Task):
     metrics: ClassVar[tuple[str, ...]] = ("las", "uas")
 
     strip_subtypes: bool = False
-    """Whether the subtypes of relations are left out: `nsubj:pass` is read as `nsubj`."""
+    """Whether to remove the subtypes of relations: `nsubj:pass` is read as `nsubj`."""
 
     def check_fields(self) -> None:
         self.labels = tuple(dict.fromkeys(map(self._relation, self.labels)))

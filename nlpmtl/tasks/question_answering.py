@@ -179,7 +179,7 @@ class QuestionAnswering(Task):
 
     stride: int | None = Field(None, ge=0)
     """Number of tokens of the context that neighbouring windows share, at most half of `encoder.max_length`; where a
-    question leaves little room, it is at most half of the window's part of the context. Default: that half."""
+    question leaves few tokens, it is at most half of the window's part of the context. Default: that half."""
     threshold: float = 0.0
     """Score of the best span, relative to no answer, above which it is predicted."""
 
@@ -216,11 +216,11 @@ class QuestionAnswering(Task):
         places, exact = [[0, 0] for _ in sequences], True
         if answers:
             windows = context_tokens(sequences, context)
-            found = answer_tokens(windows, strip_span(context, *answers[0]), context)
-            if not any(found):
+            in_windows = answer_tokens(windows, strip_span(context, *answers[0]), context)
+            if not any(in_windows):
                 return None
-            places = [[0, 0] if tokens is None else [tokens.first, tokens.last] for tokens in found]
-            exact = next(tokens.exact for tokens in found if tokens is not None)
+            places = [[0, 0] if tokens is None else [tokens.first, tokens.last] for tokens in in_windows]
+            exact = next(tokens.exact for tokens in in_windows if tokens is not None)
         return Targets(
             count=len(sequences),
             example={"inexact": not exact},
@@ -314,12 +314,12 @@ class QuestionAnswering(Task):
 
     def error_analysis(self, values: Sequence[Any], gold: Sequence[Any]) -> ErrorAnalysis | None:
         """Count the rows with and without an answer by what is predicted: the answer, a wrong one, or none."""
-        found = [
+        predicted = [
             _ANSWER if value and is_exact_match(value, answers) else _WRONG if value else _NONE
             for value, answers in zip(values, gold, strict=True)
         ]
         expected = [_ANSWER if answers else _NONE for answers in gold]
-        return count_errors(self.plots[0], found, expected, names=(_ANSWER, _WRONG, _NONE))
+        return count_errors(self.plots[0], predicted, expected, names=(_ANSWER, _WRONG, _NONE))
 
     def baselines(
         self, train: Sequence[Any], gold: Sequence[Any], rng: np.random.Generator

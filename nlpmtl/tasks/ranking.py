@@ -47,8 +47,8 @@ class Relevances(ColumnType):
         numbers = read_list(value)
         count = len(example.extra["choices"])
         if not isinstance(numbers, list) or len(numbers) != count:
-            found = f", found {len(numbers)} values" if isinstance(numbers, list) else ""
-            raise ValueError(f"a list with the relevance of each of the {count} choices was expected{found}")
+            count_note = f", found {len(numbers)} values" if isinstance(numbers, list) else ""
+            raise ValueError(f"a list with the relevance of each of the {count} choices was expected{count_note}")
         relevances = []
         for index, number in enumerate(numbers):
             try:

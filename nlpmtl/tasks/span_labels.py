@@ -28,8 +28,8 @@ def gold_items(example: Example) -> tuple[list[list[Any]], list[list[Any]] | Non
     order = {span: index for index, span in enumerate(dict.fromkeys(map(tuple, spans)))}
     if relations is not None:
         numbers = [order[tuple(span)] for span in spans]
-        found = {(numbers[head], numbers[tail], label) for head, tail, label in relations}
-        relations = [list(relation) for relation in sorted(found)]
+        distinct = {(numbers[head], numbers[tail], label) for head, tail, label in relations}
+        relations = [list(relation) for relation in sorted(distinct)]
     return [list(span) for span in order], relations
 
 
@@ -56,10 +56,18 @@ def count_spans(
         gold: its gold spans.
         labels: the labels of the task.
     """
-    found, known = ({(row, *span) for row, spans in enumerate(rows) for span in spans} for rows in (predicted, gold))
-    names = tuple(dict.fromkeys([*labels, *sorted(str(span[-1]) for span in known)]))
+    predicted_spans, gold_spans = (
+        {(row, *span) for row, spans in enumerate(rows) for span in spans} for rows in (predicted, gold)
+    )
+    names = tuple(dict.fromkeys([*labels, *sorted(str(span[-1]) for span in gold_spans)]))
 
     def count(spans: set[tuple[Any, ...]]) -> NDArray[np.int64]:
         return np.array([sum(span[-1] == name for span in spans) for name in names], dtype=np.int64)
 
-    return LabelCounts(names, count(found & known), count(known - found), count(found - known), unit="spans")
+    return LabelCounts(
+        names,
+        count(predicted_spans & gold_spans),
+        count(gold_spans - predicted_spans),
+        count(predicted_spans - gold_spans),
+        unit="spans",
+    )

@@ -94,9 +94,9 @@ class SpanExtraction(Task):
             self.set_metrics(("span_f1", "relation_f1"))
 
     def continue_from(self, earlier: Any) -> None:
-        found = self.relation_labels
+        learned = self.relation_labels
         super().continue_from(earlier)
-        if new := [label for label in found if label not in self.relation_labels]:
+        if new := [label for label in learned if label not in self.relation_labels]:
             raise ConfigError(
                 f"task {self.name!r}: the model to start from does not know the relation {new[0]!r}; "
                 f"{did_you_mean(new[0], self.relation_labels)}: give the task another name"
@@ -283,17 +283,17 @@ class SpanExtraction(Task):
         """Fit the temperatures, and the thresholds with the best F1 of spans, then of relations between them."""
         windows = [read_windows(item, by_word=self._by_word) for item in items]
         candidates = [self._candidates(of_item) for of_item in windows]
-        scores = np.concatenate([found.score for found in candidates])
+        scores = np.concatenate([spans.score for spans in candidates])
         hits = [
             span in label["entities"]
-            for found, label in zip(candidates, gold, strict=True)
-            for span in self._name_spans(found)
+            for spans, label in zip(candidates, gold, strict=True)
+            for span in self._name_spans(spans)
         ]
         fitted = fit_detection(scores, np.array(hits, dtype=np.bool_), gold=sum(len(row["entities"]) for row in gold))
         if fitted is not None:
             self.temperature, self.threshold = fitted
         if self.relation_labels:
-            self._calibrate_relations(windows, [self._predict_spans(found) for found in candidates], gold)
+            self._calibrate_relations(windows, [self._predict_spans(spans) for spans in candidates], gold)
 
     def _calibrate_relations(
         self, windows: Sequence[Sequence[Window]], spans: Sequence[Candidates], gold: Sequence[Any]
@@ -304,11 +304,11 @@ class SpanExtraction(Task):
             known = self._to_metric_input("relations", label, {})
             if known is None:
                 continue
-            found = score_relations(of_item, predicted, relations=len(self.relation_labels))
-            places = np.argwhere(np.isfinite(found))
+            pair_scores = score_relations(of_item, predicted, relations=len(self.relation_labels))
+            places = np.argwhere(np.isfinite(pair_scores))
             named = self._name_spans(predicted)
             hits += [[named[i], named[j], self.relation_labels[k]] in known for i, j, k in places.tolist()]
-            scores.append(found[tuple(places.T)])
+            scores.append(pair_scores[tuple(places.T)])
             count += len(known)
         fitted = fit_detection(np.concatenate(scores), np.array(hits, dtype=np.bool_), gold=count)
         if fitted is not None:

@@ -36,11 +36,11 @@ def is_requested() -> bool:
         return False
     version = os.environ.get("FSDP_VERSION")
     if version != "2":
-        found = "no FSDP_VERSION, which means 1" if version is None else f"FSDP_VERSION = {version!r}"
+        setting = "no FSDP_VERSION, which means 1" if version is None else f"FSDP_VERSION = {version!r}"
         raise ConfigError(
             f"{USE_FSDP} = {os.environ[USE_FSDP]!r} in the environment, but only FSDP2 is supported: set "
             "FSDP_VERSION=2 (accelerate launch --use_fsdp --fsdp_version 2, or fsdp_config.fsdp_version in a file), "
-            f"or unset {USE_FSDP}; found {found}"
+            f"or unset {USE_FSDP}; found {setting}"
         )
     for name in _UNSUPPORTED:
         if is_true(f"FSDP_{name}"):
