@@ -53,12 +53,13 @@ def init(
     Looks at the columns, prints what each of them is, and writes a dataset file per dataset and run.toml. On a terminal
     it asks before it writes.
     """
-    from nlpmtl.init import check_targets, find_sources, propose, read_sample, write_configs
+    from nlpmtl.init import check_targets, find_sources, propose, read_sample, refuse_repeated, write_configs
 
     sources = find_sources(files)
     check_targets(sources, directory=output, force=force)
     samples = [read_sample(source) for source in sources]
     overrides = _parse(task or (), samples)
+    refuse_repeated(overrides)
     proposals = propose(samples, overrides)
     _print_proposals(proposals)
     if is_terminal(sys.stdin):
@@ -124,12 +125,18 @@ def _print_proposals(proposals: Sequence[Proposal]) -> None:
         print_table(
             "column", "use", "why", "distinct", "missing", "examples", rows=lines, numbers=["distinct", "missing"]
         )
+        for name, task in proposal.tasks.items():
+            if not task.columns:
+                echo(f"{name}: {task.kind}: {task.finding.evidence}")
 
 
 def _explain_incomplete(proposal: Proposal) -> str:
     name = plain_line(proposal.sample.source.name)
     if not proposal.tasks:
+        text = proposal.input.get("text", proposal.input.get("words"))
+        masked = f", or train on the texts alone with --task NAME={text}:masked_lm" if text is not None else ""
         return (
             f"{name}: no column can be a label, so no dataset file is written; choose one with --task NAME=COLUMN:KIND"
+            f"{masked}"
         )
     return f"{name}: no column is a text, so no dataset file is written; choose one with --task text=COLUMN:text"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from nlpmtl.init.configs import check_targets, run_name, write_configs
 from nlpmtl.init.encoder import default_encoder
 from nlpmtl.init.finding import NOT_USED, Finding
-from nlpmtl.init.overrides import KINDS, SYNTAX, Override, parse_override
+from nlpmtl.init.overrides import KINDS, SYNTAX, Override, parse_override, refuse_repeated
 from nlpmtl.init.profile import Profile
 from nlpmtl.init.proposal import Proposal, TaskProposal, propose
 from nlpmtl.init.rules import RULES, classify
@@ -41,6 +41,7 @@ __all__ = [
     "parse_override",
     "propose",
     "read_sample",
+    "refuse_repeated",
     "run_name",
     "write_configs",
 ]

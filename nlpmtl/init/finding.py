@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 NOT_USED = "none"
 """The kind of a column that no task and no input reads."""
-INPUTS = ("text", "pair", "words", "choices")
+INPUTS = ("text", "pair", "words", "choices", "negatives")
 """Kinds of the columns of an input; they are keys of the table `input` of a dataset file."""
 
 TAGS_OF_WORDS = ("labeling", "parsing")
@@ -19,7 +19,7 @@ class Finding:
     """What a column is.
 
     Args:
-        kind: a task type; "text", "pair", "words" or "choices" for an input; or "none".
+        kind: a task type; one of `INPUTS`; or "none".
         evidence: what in the values, or in the name of the column, says so.
         labels: names of the labels that must be written in the dataset file, in order; empty if the data define them.
         separator: what separates the labels or words in a cell; None for a list.

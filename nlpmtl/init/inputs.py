@@ -8,22 +8,14 @@ from collections.abc import Mapping
 from nlpmtl.config import ColumnNames
 from nlpmtl.init.finding import TAGS_OF_WORDS, Finding
 from nlpmtl.init.scalar_rules import TEXT_NAMES
-from nlpmtl.init.table import Table
+from nlpmtl.init.table import SIMILAR_PAIRS, Table
 
-_SIMILAR = (
-    ("anchor", "positive"),
-    ("query", "passage"),
-    ("query", "document"),
-    ("query", "answer"),
-    ("question", "answer"),
-)
-"""Names of columns that are a pair of similar texts, which an embedding is trained on without labels."""
 _PAIRS = (
     ("premise", "hypothesis"),
     ("question", "sentence"),
     ("question", "context"),
     ("question", "passage"),
-    *_SIMILAR,
+    *SIMILAR_PAIRS,
     ("context", "response"),
 )
 """Names of columns that are a pair of texts, in this order."""
@@ -36,11 +28,11 @@ _PARTS = (("1", "2"), ("a", "b"), ("first", "second"), ("left", "right"))
 
 
 def find_inputs(findings: Mapping[str, Finding], table: Table) -> dict[str, ColumnNames]:
-    """Return the columns of the input by their key in a dataset file: text, text and pair, or words; and choices.
+    """Return the columns of an input by their key in a dataset file: text, text and pair, or words; choices, negatives.
 
     Words are read if a task labels them, and where there is no text. Answers to questions need a question and the text
     that contains them. Among several texts, a pair is recognised by its names; otherwise the text is the column that is
-    named like one, or the one with the longest values.
+    named like one, or the one with the longest values. Negatives belong to a pair without a number for its similarity.
 
     Args:
         findings: column = what it is.
@@ -51,12 +43,16 @@ def find_inputs(findings: Mapping[str, Finding], table: Table) -> dict[str, Colu
         >>> find_inputs({"question": Finding("text", ""), "context": Finding("text", "")}, table)
         {'text': 'question', 'pair': 'context'}
     """
-    texts = _find_texts(findings, table)
+    inputs: dict[str, ColumnNames] = {**_find_texts(findings, table)}
+    kinds = {finding.kind for finding in findings.values()}
     columns = [column for column, finding in findings.items() if finding.kind == "choices"]
-    if not texts or not columns or not any(finding.kind in CHOICE_KINDS for finding in findings.values()):
-        return dict(texts)
-    lists = [column for column in columns if table.columns[column].type == "list"]
-    return {**texts, "choices": (lists or columns)[0] if lists or len(columns) == 1 else tuple(columns)}
+    if inputs and columns and kinds.intersection(CHOICE_KINDS):
+        lists = [column for column in columns if table.columns[column].type == "list"]
+        inputs["choices"] = (lists or columns)[0] if lists or len(columns) == 1 else tuple(columns)
+    negatives = [column for column, finding in findings.items() if finding.kind == "negatives"]
+    if negatives and "pair" in inputs and "embedding" not in kinds:
+        inputs["negatives"] = negatives[0]
+    return inputs
 
 
 def _find_texts(findings: Mapping[str, Finding], table: Table) -> dict[str, str]:
@@ -89,7 +85,7 @@ def are_similar(inputs: Mapping[str, ColumnNames]) -> bool:
     >>> are_similar({"text": "Query", "pair": "passage"})
     True
     """
-    return (str(inputs.get("text")).strip().casefold(), str(inputs.get("pair")).strip().casefold()) in _SIMILAR
+    return (str(inputs.get("text")).strip().casefold(), str(inputs.get("pair")).strip().casefold()) in SIMILAR_PAIRS
 
 
 def _find_pair(columns: list[str]) -> tuple[str, str] | None:

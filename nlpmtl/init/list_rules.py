@@ -56,6 +56,17 @@ def answers(column: Profile, table: Table) -> Finding | None:
     return Finding("question_answering", f"answers in the texts of {context!r}", context=context)
 
 
+def negatives(column: Profile, table: Table) -> Finding | None:
+    """Texts in a column that is named like negatives, in a table with a pair of similar texts."""
+    if column.name not in table.negatives:
+        return None
+    if column.type == "list" and column.item_type == "string":
+        return Finding("negatives", f"lists of {column.mean_words:.1f} texts on average, which are not similar")
+    if column.numbers is not None or column.type == "boolean":
+        return None
+    return not_used('negatives are read from one column, with a list of texts per row, such as ["a text", "another"]')
+
+
 def words(column: Profile, table: Table) -> Finding | None:
     """Lists of words: named so, or with as many items as another column has tags."""
     if column.name != table.words:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from nlpmtl.config import NAME
+from nlpmtl.config import NAME, ColumnNames
 from nlpmtl.data import sort_names
 from nlpmtl.errors import ConfigError, did_you_mean, find_nearest
 from nlpmtl.init import list_rules, scalar_rules
@@ -17,6 +17,7 @@ from nlpmtl.init.table import Table
 TASK_KINDS = (
     *("classification", "sentiment", "regression", "multilabel", *TAGS_OF_WORDS, "spans"),
     *("question_answering", "multiple_choice", "ranking", "generation", "translation", "summarization"),
+    *("embedding", "masked_lm"),
 )
 KINDS = (*TASK_KINDS, *INPUTS, NOT_USED)
 SYNTAX = "NAME=COLUMN:KIND"
@@ -93,12 +94,34 @@ def _find_columns(
 
 
 def overrides_of(dataset: str, overrides: Sequence[Override], table: Table) -> list[Override]:
-    """Return the overrides that apply to a dataset: those that name it, or name no dataset and have its columns."""
-    return [
-        override
-        for override in overrides
-        if override.dataset in (None, dataset) and set(override.columns) <= table.columns.keys()
-    ]
+    """Return the overrides that apply to a dataset: those that name it, or name no dataset and have its columns.
+
+    An override whose columns are chosen again by later ones does not apply.
+    """
+    applied: list[Override] = []
+    later: set[str] = set()
+    for override in reversed(overrides):
+        columns = set(override.columns)
+        if override.dataset in (None, dataset) and columns <= table.columns.keys() and not columns <= later:
+            applied.insert(0, override)
+            later |= columns
+    return applied
+
+
+def refuse_repeated(overrides: Sequence[Override]) -> None:
+    """Refuse a column that is chosen twice, because only the last choice would be used.
+
+    Raises:
+        ConfigError: two overrides name the same column.
+    """
+    chosen: dict[tuple[str | None, str], Override] = {}
+    for override in overrides:
+        for column in override.columns:
+            if (first := chosen.setdefault((override.dataset, column), override)) is not override:
+                raise ConfigError(
+                    f"--task {override.text}: {column!r} is already chosen by --task {first.text}: choose a column "
+                    "once, and add a second task on it to the dataset file that is written"
+                )
 
 
 def apply_override(override: Override, column: Profile, table: Table) -> Finding:
@@ -126,11 +149,48 @@ def apply_override(override: Override, column: Profile, table: Table) -> Finding
         "generation": _as_text,
         "translation": _as_text,
         "summarization": _as_text,
+        "negatives": _as_negatives,
+        "embedding": _as_similarities,
+        "masked_lm": _as_masked,
     }.get(kind, _as_classes)
     finding = check(kind, column, table)
     if isinstance(finding, str):
-        raise ConfigError(f"--task {override.text}: {column.name!r} cannot be read as {kind}: {finding}")
+        raise _unreadable(override, column.name, finding)
     return finding
+
+
+def check_input(override: Override, inputs: Mapping[str, ColumnNames], table: Table) -> None:
+    """Refuse a chosen kind that does not fit the input of its dataset.
+
+    Args:
+        override: the kind that the user chose.
+        inputs: key of an input = its column.
+        table: the profiles of the columns.
+
+    Raises:
+        ConfigError: the input has another form than the kind reads, or the values of the column do not fit the input.
+    """
+    kind, column = override.kind, override.columns[0]
+    problem: str | None = None
+    if kind == "embedding" and "words" in inputs:
+        problem = f"an embedding is trained on texts, and the input is the words in {inputs['words']!r}"
+    elif kind == "embedding" and inputs:
+        read = _as_numbers if "pair" in inputs else _as_shared_classes
+        finding = read(kind, table.columns[column], table)
+        label = "pair of texts is a number" if "pair" in inputs else "single text is a class"
+        problem = f"the label of a {label}, and {finding}" if isinstance(finding, str) else None
+    elif kind == "masked_lm" and "pair" in inputs:
+        problem = f"it is trained on single texts, and the input has the pair {inputs['pair']!r}"
+    elif kind == "masked_lm" and column not in inputs.values():
+        problem = f"the input is {inputs.get('text', inputs.get('words'))!r}"
+    elif kind == "negatives" and "negatives" not in inputs:
+        problem = "negatives need a column of the kind pair, the similar texts, and no label of the kind embedding"
+    if problem is not None:
+        raise _unreadable(override, column, problem)
+
+
+def _unreadable(override: Override, column: str, problem: str) -> ConfigError:
+    return ConfigError(f"--task {override.text}: {column!r} cannot be read as {override.kind}: {problem}")
 
 
 def _as_numbers(kind: str, column: Profile, table: Table) -> Finding | str:
@@ -192,6 +252,12 @@ def _as_choices(kind: str, column: Profile, table: Table) -> Finding | str:
     return "it has neither lists of texts nor texts"
 
 
+def _as_negatives(kind: str, column: Profile, table: Table) -> Finding | str:
+    if column.type == "list" and column.item_type == "string":
+        return Finding(kind, _CHOSEN)
+    return 'it has no lists of texts, such as ["a text"], which are needed also for a single text'
+
+
 def _as_choice(kind: str, column: Profile, table: Table) -> Finding | str:
     if column.type == "string" or column.whole_numbers is not None:
         return Finding(kind, _CHOSEN)
@@ -203,6 +269,19 @@ def _as_relevances(kind: str, column: Profile, table: Table) -> Finding | str:
     if finding is not None:
         return finding
     return Finding(kind, _CHOSEN) if column.item_type == "number" else "it has no lists of numbers"
+
+
+def _as_similarities(kind: str, column: Profile, table: Table) -> Finding | str:
+    return Finding(kind, _CHOSEN)  # `check_input` reads numbers or classes, as the input requires
+
+
+def _as_masked(kind: str, column: Profile, table: Table) -> Finding | str:
+    """Return that a column is the input: its words if tags of them are in another column, and its text otherwise."""
+    if column.type == "list" and column.item_type == "string":
+        return Finding("words", _CHOSEN)
+    if column.type != "string":
+        return "its values are neither strings nor lists of words"
+    return list_rules.spaced_words(column, table) or Finding("text", _CHOSEN)
 
 
 def _as_text(kind: str, column: Profile, table: Table) -> Finding | str:
@@ -218,6 +297,12 @@ def _as_classes(kind: str, column: Profile, table: Table) -> Finding | str:
         return Finding(kind, _CHOSEN, labels=column.class_names if kind == "sentiment" else ())
     finding = scalar_rules.ordered_names(column, table)
     return Finding(kind, _CHOSEN, labels=finding.labels if finding else sort_names(map(_label_name, column.counts)))
+
+
+def _as_shared_classes(kind: str, column: Profile, table: Table) -> Finding | str:
+    if column.all_different:
+        return "every value is different, so no two texts share one; pairs of similar texts need no label"
+    return _as_classes(kind, column, table)
 
 
 def _label_name(value: object) -> str:

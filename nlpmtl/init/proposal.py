@@ -10,7 +10,7 @@ from nlpmtl.config import ColumnNames, flatten_columns
 from nlpmtl.errors import ConfigError
 from nlpmtl.init.finding import INPUTS, TAGS_OF_WORDS, Finding, not_used
 from nlpmtl.init.inputs import CHOICE_KINDS, are_similar, find_inputs
-from nlpmtl.init.overrides import TASK_KINDS, Override, apply_override, overrides_of
+from nlpmtl.init.overrides import TASK_KINDS, Override, apply_override, check_input, overrides_of
 from nlpmtl.init.rules import classify
 from nlpmtl.init.sample import Sample
 from nlpmtl.init.scalar_rules import flags
@@ -29,7 +29,7 @@ class TaskProposal:
     Args:
         kind: the task type.
         columns: its label column; several columns of 0 and 1 for one multilabel task, or those of `Finding.columns`;
-            none for an embedding of similar texts.
+            none for an embedding of similar texts and a masked language model.
         finding: what the columns are.
         has_flags: whether the columns have 0 and 1, one per label of a multilabel task.
         name: name that the user chose; None to derive one from the column and the dataset.
@@ -84,8 +84,11 @@ def propose(samples: Sequence[Sample], overrides: Sequence[Override] = ()) -> li
         chosen = overrides_of(name, overrides, table)
         columns = _classify_all(sample, chosen)
         inputs[name] = find_inputs(columns, table)
+        for override in chosen:
+            check_input(override, inputs[name], table)
         findings[name] = _drop_unread(columns, inputs[name])
-        tasks[name] = _find_tasks(findings[name], chosen, table) or _without_labels(inputs[name])
+        labelled = _find_tasks(findings[name], chosen, table)
+        tasks[name] = [*labelled, *_without_labels(inputs[name], chosen, has_labels=bool(labelled))]
     names = _name_tasks(tasks)
     proposals = []
     for sample in samples:
@@ -103,11 +106,11 @@ def _classify_all(sample: Sample, overrides: Sequence[Override]) -> dict[str, Fi
     if sample.type in ("conll", "conllu"):
         findings = _select_tags(findings, conllu=sample.type == "conllu")
     for override in overrides:
-        if override.kind in INPUTS:
-            replaced = [name for name, finding in findings.items() if finding.kind == override.kind]
-            findings |= {name: not_used(f"another column was chosen as {override.kind}") for name in replaced}
-        for column in override.columns:
-            findings[column] = apply_override(override, table.columns[column], table)
+        chosen = {column: apply_override(override, table.columns[column], table) for column in override.columns}
+        for kind in {finding.kind for finding in chosen.values()}.intersection(INPUTS):
+            replaced = [name for name, finding in findings.items() if finding.kind == kind]
+            findings |= {name: not_used(f"another column was chosen as {kind}") for name in replaced}
+        findings |= chosen
     return findings
 
 
@@ -186,11 +189,22 @@ def _find_tasks(findings: Mapping[str, Finding], overrides: Sequence[Override], 
     return tasks
 
 
-def _without_labels(inputs: Mapping[str, ColumnNames]) -> list[TaskProposal]:
-    """Return the task of a dataset without label columns: an embedding of similar texts, or none."""
-    if not are_similar(inputs):
-        return []
-    return [TaskProposal("embedding", (), Finding("embedding", "pairs of similar texts, without labels"))]
+def _without_labels(
+    inputs: Mapping[str, ColumnNames], overrides: Sequence[Override], *, has_labels: bool
+) -> list[TaskProposal]:
+    """Return the tasks that need no label column: the chosen masked language models, and an embedding of similar texts.
+
+    Args:
+        inputs: key of an input = its column.
+        overrides: kinds that the user chose.
+        has_labels: whether the dataset has tasks with label columns; then only negatives show that pairs are similar.
+    """
+    finding = Finding("masked_lm", "masked language modelling on the texts")
+    chosen = [override for override in overrides if override.kind == "masked_lm"]
+    tasks = [TaskProposal("masked_lm", (), finding, name=override.name or None) for override in chosen]
+    if "negatives" in inputs or (not has_labels and are_similar(inputs)):
+        tasks.append(TaskProposal("embedding", (), Finding("embedding", "pairs of similar texts, without labels")))
+    return tasks
 
 
 def _name_tasks(tasks: Mapping[str, Sequence[TaskProposal]]) -> dict[str, list[str]]:

@@ -16,6 +16,7 @@ RULES: tuple[Rule, ...] = (
     list_rules.character_spans,
     list_rules.span_relations,
     list_rules.answers,
+    list_rules.negatives,
     list_rules.words,
     list_rules.heads,
     list_rules.relations,

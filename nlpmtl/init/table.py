@@ -14,6 +14,16 @@ _WORD_NAMES = frozenset(["token", "tokens", "word", "words", "form", "forms"])
 _MAX_TAGS = 1000
 _MOSTLY, _SOME = 0.95, 0.2
 _CHOICE_NAME = re.compile(r"(choice|option|ending|alternative|answer)s?[ _-]?([0-9]|[a-e])", re.IGNORECASE)
+SIMILAR_PAIRS = (
+    ("anchor", "positive"),
+    ("query", "positive"),
+    ("query", "passage"),
+    ("query", "document"),
+    ("query", "answer"),
+    ("question", "answer"),
+)
+"""Names of columns that are a pair of similar texts, which an embedding is trained on without labels."""
+_NEGATIVE_NAME = re.compile(r"(hard[ _-]?)?neg(ative)?s?([ _-]?[0-9]+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -107,8 +117,18 @@ class Table:
             if column.item_type == "string"
             and min(column.lengths, default=0) >= 2
             and 2 * len(set(map(str, column.items))) > len(column.items)
-            and column.name not in (self.words, *self.per_word)
+            and column.name not in (self.words, *self.per_word, *self.negatives)
         ]
+
+    @cached_property
+    def negatives(self) -> Sequence[str]:
+        """The columns that are named like texts that are not similar to a pair of similar texts: negative,
+        hard_negatives, negative_1, …
+        """
+        names = {name.strip().casefold() for name in self.columns}
+        if not any(names.issuperset(pair) for pair in SIMILAR_PAIRS):
+            return ()
+        return [name for name in self.columns if _NEGATIVE_NAME.fullmatch(name.strip())]
 
     @cached_property
     def choice_columns(self) -> Sequence[str]:

@@ -31,6 +31,8 @@ _KEY_COMMENTS = {
 }
 _EXAMPLE = {"text": "A text.", "pair": "Another text.", "choices": ["A choice.", "Another choice."]}
 """Input that the comment at the top of a run file predicts."""
+_MASKED = "[MASK]"
+_OTHER_MASKS = f"Write the mask token of the encoder: {_MASKED} for BERT, <mask> for RoBERTa."
 
 
 def dataset_tables(proposal: Proposal, *, directory: Path, skip: bool = False) -> Tables:
@@ -147,12 +149,14 @@ def run_text(proposals: Sequence[Proposal], *, name: str, encoder: str | None, r
     """
     recipe = choose_recipe(encoder, rows=sum(proposal.sample.table.rows for proposal in proposals))
     tasks = list(dict.fromkeys(task for proposal in proposals for task in proposal.tasks))
+    commands = _predict_commands(proposals[0], name=name)
     default = "" if encoder is not None else "small and English; another Hub id, or a directory, can be used"
     lines = [
         *_comment(f"Trains one encoder with {len(tasks)} task{'s' * (len(tasks) > 1)}: {', '.join(tasks)}."),
         f"#     nlpmtl check {run_file}",
         f"#     nlpmtl train {run_file}",
-        *(f"#     {line}" for line in _predict_commands(proposals[0], name=name)),
+        *(f"#     {line}" for line in commands),
+        *(_comment(_OTHER_MASKS) if encoder is not None and _MASKED in commands[0] else ()),
         "",
         _with_comment("seed = 17", "the same seed gives the same model on the same machine"),
         _with_comment(f"output = {_value(f'runs/{name}')}", "relative to the working directory"),
@@ -180,7 +184,10 @@ def run_text(proposals: Sequence[Proposal], *, name: str, encoder: str | None, r
 
 def _predict_commands(proposal: Proposal, *, name: str) -> list[str]:
     """Return commands that predict an input with the parts that the tasks of a dataset read, such as choices."""
-    kinds = {task: task_type(proposed.kind) for task, proposed in proposal.tasks.items()}
+    labelled = {task: proposed.kind for task, proposed in proposal.tasks.items() if proposed.kind != "masked_lm"}
+    kinds = {task: task_type(kind) for task, kind in labelled.items()}
+    if not kinds:
+        return [f'nlpmtl predict runs/{name}/model "A {_MASKED}."']
     by_name = "".join(f" --task {task}" for task in kinds) if all(kind.only_by_name for kind in kinds.values()) else ""
     row = {key: example for key, example in _EXAMPLE.items() if key in proposal.input}
     if row.keys() <= {"text"} or all(kind.embeds for kind in kinds.values()):  # words are given as text

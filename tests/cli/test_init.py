@@ -192,6 +192,7 @@ def test_a_dataset_without_labels_is_left_out(directory: Path, run_cli: RunCli) 
     result = run_cli("init", "reviews.csv", "texts.csv")
     assert result.exit_code == 0
     assert "texts: no column can be a label, so no dataset file is written" in result.stderr
+    assert "or train on the texts alone with --task NAME=text:masked_lm" in result.stderr
     assert not Path("texts.toml").exists()
     result = run_cli("init", "texts.csv", "--force")
     assert result.exit_code == 2
@@ -204,6 +205,10 @@ def test_a_dataset_without_labels_is_left_out(directory: Path, run_cli: RunCli) 
         (["reviws.csv"], "reviws.csv: no such file; did you mean 'reviews.csv'?"),
         (["reviews.csv", "--task", "x=categry:classification"], "no column 'categry'; did you mean 'category'?"),
         (["reviews.csv", "--task", "x=category:regression"], "'category' cannot be read as regression"),
+        (
+            ["reviews.csv", "--task", "a=stars:regression", "--task", "b=stars:embedding"],
+            "'stars' is already chosen by",
+        ),
         (["reviews.csv", "--output", "reviews.csv/x"], "--output: reviews.csv/x: cannot be written: Not a directory"),
         (["empty.csv"], "empty.csv: no rows"),
         (["binary.parquet"], "binary.parquet: cannot be read"),
@@ -345,6 +350,13 @@ def test_a_model_after_init_and_train(directory: Path, run_cli: RunCli, tmp_path
             "fr=target:translation",
             ['predict runs/rows/model "A text." --task fr'],
         ),
+        ({"body": "a {} text"}, "mlm=body:masked_lm", ['predict runs/rows/model "A [MASK]."']),
+        ({"body": "a {} text", "topic": "t"}, "mlm=body:masked_lm", ['predict runs/rows/model "A text."']),
+        (
+            {"query": "a {} text", "positive": "other {} text", "negatives": ["one {}", "two {}"]},
+            "x=negatives:negatives",
+            ['predict runs/rows/model "A text."'],
+        ),
     ],
 )
 def test_the_run_file_ends_its_comment_with_a_prediction(
@@ -361,3 +373,4 @@ def test_the_run_file_ends_its_comment_with_a_prediction(
     assert result.exit_code == 0, result.stderr
     comment = [line.removeprefix("#     ") for line in Path("run.toml").read_text().splitlines() if "#     " in line]
     assert [line.removeprefix("nlpmtl ") for line in comment[2:]] == commands
+    check_datasets(load_config("run.toml").datasets)

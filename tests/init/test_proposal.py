@@ -8,7 +8,7 @@ import pytest
 
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.errors import ConfigError
-from nlpmtl.init import Proposal, Sample, Source, Table, parse_override, propose
+from nlpmtl.init import Proposal, Sample, Source, Table, parse_override, propose, refuse_repeated
 
 TEXTS = [f"the {word} was rather good" for word in "kettle lamp hose spade pan mower book film song cat".split()]  # noqa: SIM905
 OTHERS = [f"a {text} today" for text in TEXTS]
@@ -78,6 +78,115 @@ def test_similar_texts_without_labels_are_an_embedding() -> None:
     assert tasks(sample(query=TEXTS, passage=OTHERS)) == {"embedding": ("embedding",)}
     assert tasks(sample(premise=TEXTS, hypothesis=OTHERS)) == {}
     assert tasks(sample(query=TEXTS, passage=OTHERS, topic=TOPICS)) == {"topic": ("classification", "topic")}
+
+
+NEGATIVES = [[text, "a text"] for text in OTHERS]
+
+
+@pytest.mark.parametrize(
+    ("columns", "overrides", "pair", "kinds"),
+    [
+        ({"query": TEXTS, "passage": OTHERS, "negatives": NEGATIVES}, (), "passage", ["embedding"]),
+        (
+            {"query": TEXTS, "passage": OTHERS, "negatives": NEGATIVES, "topic": TOPICS},
+            (),
+            "passage",
+            ["classification", "embedding"],
+        ),
+        (
+            {"text_a": TEXTS, "text_b": OTHERS, "negatives": NEGATIVES},
+            ("negatives:negatives",),
+            "text_b",
+            ["embedding"],
+        ),
+        (
+            {"question": TEXTS, "reply": OTHERS, "negatives": NEGATIVES},
+            ("negatives:negatives", "reply:pair"),
+            "reply",
+            ["embedding"],
+        ),
+    ],
+)
+def test_negatives_of_similar_texts(
+    columns: dict[str, Any], overrides: tuple[str, ...], pair: str, kinds: list[str]
+) -> None:
+    (proposal,) = proposed(sample(**columns), overrides=overrides)
+    assert dict(proposal.input) == {"text": next(iter(columns)), "pair": pair, "negatives": "negatives"}
+    assert [task.kind for task in proposal.tasks.values()] == kinds
+
+
+def test_an_embedding_of_labels_reads_no_negatives() -> None:
+    item = sample(query=TEXTS, passage=OTHERS, negatives=NEGATIVES, score=list(range(10)))
+    (proposal,) = proposed(item, overrides=("similar=score:embedding",))
+    assert dict(proposal.input) == {"text": "query", "pair": "passage"}
+    assert {name: (task.kind, *task.columns) for name, task in proposal.tasks.items()} == {
+        "similar": ("embedding", "score")
+    }
+
+
+@pytest.mark.parametrize(
+    ("columns", "overrides", "message"),
+    [
+        ({"text": TEXTS, "topic": TOPICS}, ["x=topic:embedding"], None),
+        ({"text": TEXTS, "level": FLAGS}, ["x=level:embedding"], None),
+        ({"text": TEXTS, "n": [0.5, 1.5] * 5}, ["x=n:embedding"], "single text is a class, and names, or whole"),
+        ({"text": TEXTS, "note": OTHERS}, ["x=note:embedding"], "and every value is different, so no two texts share"),
+        ({"text_a": TEXTS, "text_b": OTHERS, "n": FLAGS}, ["x=n:embedding"], None),
+        ({"text_a": TEXTS, "text_b": OTHERS, "t": TOPICS}, ["x=t:embedding"], "pair of texts is a number, and not all"),
+        ({"tokens": WORDS, "tags": TAGS, "t": TOPICS}, ["x=t:embedding"], "the input is the words in 'tokens'"),
+        ({"text": TEXTS, "bad": NEGATIVES}, ["bad:negatives"], "need a column of the kind pair"),
+        (
+            {"text_a": TEXTS, "text_b": OTHERS, "bad": NEGATIVES, "n": FLAGS},
+            ["bad:negatives", "x=n:embedding"],
+            "no label of the kind embedding",
+        ),
+        ({"text": TEXTS, "bad": OTHERS}, ["bad:negatives"], r"no lists of texts, such as \["),
+        ({"text": TEXTS, "n": FLAGS}, ["x=n:masked_lm"], "its values are neither strings nor lists of words"),
+        ({"text": TEXTS, "note": OTHERS}, ["x=note:masked_lm", "text:text"], "as masked_lm: the input is 'text'"),
+        ({"text_a": TEXTS, "text_b": OTHERS}, ["x=text_a:masked_lm", "text_b:pair"], "the input has the pair 'text_b'"),
+    ],
+)
+def test_chosen_kinds_fit_the_input(columns: dict[str, Any], overrides: list[str], message: str | None) -> None:
+    if message is None:
+        assert tasks(sample(**columns), overrides=tuple(overrides))["x"][0] == "embedding"
+        return
+    with pytest.raises(ConfigError, match=message):
+        proposed(sample(**columns), overrides=tuple(overrides))
+
+
+@pytest.mark.parametrize(
+    ("columns", "column", "expected"),
+    [
+        ({"text": TEXTS}, "text", {"text": "text"}),
+        ({"text": TEXTS, "note": OTHERS, "topic": TOPICS}, "note", {"text": "note"}),
+        ({"query": TEXTS, "passage": OTHERS}, "passage", {"text": "passage"}),
+        ({"tokens": WORDS, "tags": TAGS}, "tokens", {"words": "tokens"}),
+        (
+            {"text": [" ".join(words) for words in WORDS], "tags": [" ".join(tags) for tags in TAGS]},
+            "text",
+            {"words": "text"},
+        ),
+    ],
+)
+def test_a_masked_language_model_is_trained_on_the_input(
+    columns: dict[str, Any], column: str, expected: dict[str, str]
+) -> None:
+    (proposal,) = proposed(sample(**columns), overrides=(f"{column}:masked_lm",))
+    labelled = [name for name in columns if name in ("topic", "tags")]
+    assert dict(proposal.input) == expected
+    assert [(task.kind, task.columns) for task in proposal.tasks.values()][len(labelled) :] == [("masked_lm", ())]
+    assert "masked_lm" not in tasks(sample(**columns), overrides=(f"{column}:masked_lm", f"{column}:none"))
+
+
+def test_a_column_is_chosen_once() -> None:
+    columns = {"shop": ["text", "topic"]}
+    first, second, third = (
+        parse_override(text, columns=columns)
+        for text in ("a=topic:classification", "b=topic:embedding", "c=shop.topic:none")
+    )
+    refuse_repeated([first, third])
+    with pytest.raises(ConfigError, match="--task b=topic:embedding: 'topic' is already chosen by --task a=topic:cl"):
+        refuse_repeated([first, third, second])
 
 
 def test_columns_of_0_and_1_are_one_task() -> None:

@@ -164,6 +164,11 @@ RELATED: dict[str, tuple[dict[str, list[Any]], str, str]] = {
         "grades",
         "ranking",
     ),
+    "negatives": (
+        {"query": TEXTS, "passage": TEXTS, "hard_negatives": [TEXTS[:2], None] * 5, "label": [0, 1] * 5},
+        "hard_negatives",
+        "negatives",
+    ),
     "choices": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": [0, 1]}, "choices", "choices"),
     "choice_index": ({"choices": [["a b", "c d"], ["e f", "g h"]], "label": ["1", "0"]}, "label", "multiple_choice"),
     "choice_columns": (
@@ -208,6 +213,28 @@ def test_columns_that_belong_together(rule: str) -> None:
     table = Table.of(columns)
     assert classify(table.columns[name], table).kind == kind
     assert first_rule(table, name) == rule
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind"),
+    [
+        ("negative", TEXTS, "none"),
+        ("negative_1", TEXTS, "none"),
+        ("neg", [["a text"], "a text"] * 5, "none"),
+        ("negatives", [["a text", None]] * 10, "none"),
+        ("negative", [0, 1] * 5, "classification"),
+        ("negative_ids", [["d1", "d2"]] * 5 + [["d2", "d1"]] * 5, "multilabel"),
+    ],
+)
+def test_negatives_are_lists_of_texts(name: str, values: list[Any], kind: str) -> None:
+    table = Table.of({"Query": TEXTS, "positive": TEXTS, name: values})
+    finding = classify(table.columns[name], table)
+    assert (finding.kind, "one column, with a list of texts" in finding.evidence) == (kind, kind == "none")
+
+
+def test_negatives_belong_to_a_pair_of_similar_texts() -> None:
+    table = Table.of({"review": TEXTS, "positive": [["price"], ["staff"]] * 5, "negative": [["staff"], ["price"]] * 5})
+    assert [classify(table.columns[name], table).kind for name in ("positive", "negative")] == ["multilabel"] * 2
 
 
 def test_declared_classes() -> None:
