@@ -45,14 +45,18 @@ def find_inputs(findings: Mapping[str, Finding], table: Table) -> dict[str, Colu
     """
     inputs: dict[str, ColumnNames] = {**_find_texts(findings, table)}
     kinds = {finding.kind for finding in findings.values()}
-    columns = [column for column, finding in findings.items() if finding.kind == "choices"]
-    if inputs and columns and kinds.intersection(CHOICE_KINDS):
-        lists = [column for column in columns if table.columns[column].type == "list"]
-        inputs["choices"] = (lists or columns)[0] if lists or len(columns) == 1 else tuple(columns)
-    negatives = [column for column, finding in findings.items() if finding.kind == "negatives"]
-    if negatives and "pair" in inputs and "embedding" not in kinds:
-        inputs["negatives"] = negatives[0]
+    if inputs and "choices" in kinds and kinds.intersection(CHOICE_KINDS):
+        inputs["choices"] = _list_columns("choices", findings, table)
+    if "pair" in inputs and "negatives" in kinds and "embedding" not in kinds:
+        inputs["negatives"] = _list_columns("negatives", findings, table)
     return inputs
+
+
+def _list_columns(kind: str, findings: Mapping[str, Finding], table: Table) -> ColumnNames:
+    """Return the column of lists that is of a kind; without one the columns of single texts."""
+    columns = [column for column, finding in findings.items() if finding.kind == kind]
+    lists = [column for column in columns if table.columns[column].type == "list"]
+    return (lists or columns)[0] if lists or len(columns) == 1 else tuple(columns)
 
 
 def _find_texts(findings: Mapping[str, Finding], table: Table) -> dict[str, str]:

@@ -62,9 +62,9 @@ def negatives(column: Profile, table: Table) -> Finding | None:
         return None
     if column.type == "list" and column.item_type == "string":
         return Finding("negatives", f"lists of {column.mean_words:.1f} texts on average, which are not similar")
-    if column.numbers is not None or column.type == "boolean":
-        return None
-    return not_used('negatives are read from one column, with a list of texts per row, such as ["a text", "another"]')
+    if column.type == "string" and column.numbers is None:
+        return Finding("negatives", f"texts of {column.mean_words:.0f} words on average, which are not similar")
+    return None
 
 
 def words(column: Profile, table: Table) -> Finding | None:

@@ -69,10 +69,10 @@ def parse_override(text: str, *, columns: Mapping[str, Collection[str]]) -> Over
         rule = "letters, digits, `_` and `-`, not starting with a digit, at most 64 characters"
         raise ConfigError(f"--task {text}: {name!r} cannot be the name of a task: {rule}")
     dataset, names = _find_columns(place, text=text, columns=columns)
-    if len(names) > 1 and kind not in ("multilabel", "choices", NOT_USED):
+    if len(names) > 1 and kind not in ("multilabel", "choices", "negatives", NOT_USED):
         raise ConfigError(
-            f"--task {text}: only multilabel reads several columns, of 0 and 1, and choices, one per choice; write one "
-            "column"
+            f"--task {text}: several columns are read only by multilabel, of 0 and 1, and by choices and "
+            "negatives, one per text; write one column"
         )
     return Override(name, dataset, names, kind, text)
 
@@ -149,7 +149,7 @@ def apply_override(override: Override, column: Profile, table: Table) -> Finding
         "generation": _as_text,
         "translation": _as_text,
         "summarization": _as_text,
-        "negatives": _as_negatives,
+        "negatives": _as_choices,
         "embedding": _as_similarities,
         "masked_lm": _as_masked,
     }.get(kind, _as_classes)
@@ -250,12 +250,6 @@ def _as_choices(kind: str, column: Profile, table: Table) -> Finding | str:
     if column.type == "string" or (column.type == "list" and column.item_type == "string"):
         return Finding(kind, _CHOSEN)
     return "it has neither lists of texts nor texts"
-
-
-def _as_negatives(kind: str, column: Profile, table: Table) -> Finding | str:
-    if column.type == "list" and column.item_type == "string":
-        return Finding(kind, _CHOSEN)
-    return 'it has no lists of texts, such as ["a text"], which are needed also for a single text'
 
 
 def _as_choice(kind: str, column: Profile, table: Table) -> Finding | str:

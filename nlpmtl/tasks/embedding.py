@@ -47,16 +47,21 @@ class ClassOrNumber(ColumnType):
 
 @COLUMN_TYPES.register("negatives")
 class Negatives(ColumnType):
-    """Texts that are not similar to the text of the row: a list, in a cell of a table a JSON list; it may be empty."""
+    """Texts that are not similar to the text of the row: a list, in a cell of a table a JSON list, which may be empty;
+    a single text; or a column for each.
+    """
 
+    joins_columns = True
     json_schema: ClassVar[Mapping[str, Any]] = {"type": "array", "items": {"type": "string"}}
 
     @staticmethod
     def parse(value: Any, example: Example) -> list[str]:
         texts = read_list(value)
+        if isinstance(value, str) and texts is None:
+            texts = [value]
         if not isinstance(texts, list):
-            raise ValueError('a list of texts was expected, such as ["a text"], also for a single one')
-        return [to_text(text) for text in texts]
+            raise ValueError('a text, or a list of texts such as ["a text", "another"], was expected')
+        return [to_text(text) for text in texts if text is not None]
 
 
 @TASKS.register("embedding")

@@ -115,6 +115,16 @@ def test_negatives_of_similar_texts(
     assert [task.kind for task in proposal.tasks.values()] == kinds
 
 
+def test_negatives_in_several_columns() -> None:
+    item = sample(anchor=TEXTS, positive=OTHERS, negative_1=TEXTS, negative_2=OTHERS)
+    (proposal,) = proposed(item)
+    negatives = ("negative_1", "negative_2")
+    assert dict(proposal.input) == {"text": "anchor", "pair": "positive", "negatives": negatives}
+    item = sample(anchor=TEXTS, positive=OTHERS, negative=TEXTS)
+    (proposal,) = proposed(item)
+    assert proposal.input["negatives"] == "negative"
+
+
 def test_an_embedding_of_labels_reads_no_negatives() -> None:
     item = sample(query=TEXTS, passage=OTHERS, negatives=NEGATIVES, score=list(range(10)))
     (proposal,) = proposed(item, overrides=("similar=score:embedding",))
@@ -140,7 +150,7 @@ def test_an_embedding_of_labels_reads_no_negatives() -> None:
             ["bad:negatives", "x=n:embedding"],
             "no label of the kind embedding",
         ),
-        ({"text": TEXTS, "bad": OTHERS}, ["bad:negatives"], r"no lists of texts, such as \["),
+        ({"text": TEXTS, "bad": FLAGS}, ["bad:negatives"], "neither lists of texts nor texts"),
         ({"text": TEXTS, "n": FLAGS}, ["x=n:masked_lm"], "its values are neither strings nor lists of words"),
         ({"text": TEXTS, "note": OTHERS}, ["x=note:masked_lm", "text:text"], "as masked_lm: the input is 'text'"),
         ({"text_a": TEXTS, "text_b": OTHERS}, ["x=text_a:masked_lm", "text_b:pair"], "the input has the pair 'text_b'"),
@@ -242,7 +252,7 @@ def test_overrides_of_one_of_several_datasets() -> None:
         ("x=topik:classification", r"no column 'topik'; did you mean 'topic'\?"),
         ("x=b.topic:classification", r"no column 'b.topic'"),
         ("a b=topic:classification", r"'a b' cannot be the name of a task: letters"),
-        ("x=topic,text:classification", r"only multilabel reads several columns"),
+        ("x=topic,text:classification", r"several columns are read only by multilabel"),
         (
             "x=topic:regression",
             r"'topic' cannot be read as regression: not all of its values are numbers \(found 'home",

@@ -157,11 +157,18 @@ def test_a_label_is_a_number_for_a_pair_and_else_a_class(value: Any, pair: str |
 def test_invalid_values() -> None:
     with pytest.raises(ValueError, match="a number was expected"):
         parse_value("high", Example(Input("a", "b")), type="class_or_number")
-    with pytest.raises(ValueError, match="a list of texts was expected"):
-        parse_value("a text", Example(Input("a", "b")), type="negatives")
+    with pytest.raises(ValueError, match="a text, or a list of texts such as"):
+        parse_value(3, Example(Input("a", "b")), type="negatives")
     with pytest.raises(ValueError, match="a string was expected"):
         parse_value(["a", 3], Example(Input("a", "b")), type="negatives")
-    for value, texts in (([], []), ("[]", []), ('["a", "b, c"]', ["a", "b, c"])):
+    for value, texts in (
+        ([], []),
+        ("[]", []),
+        ('["a", "b, c"]', ["a", "b, c"]),
+        ("a text", ["a text"]),
+        ("[a] b", ["[a] b"]),
+        ([None, "b"], ["b"]),
+    ):
         assert parse_value(value, Example(Input("a", "b")), type="negatives") == texts
 
 
