@@ -121,7 +121,7 @@ TASKS = {
     ),
     "entity_spans": TaskRun("tweets", {"kind": "spans", "label": "entities", "flat": True}, {"span_f1": zero}),
     "part_of_speech": TaskRun(
-        "trees", {"kind": "labeling", "label": "upos", "scheme": "plain"}, {"accuracy": most_frequent("upos")}
+        "trees", {"kind": "labeling", "label": "upos", "scheme": "plain"}, {"token_accuracy": most_frequent("upos")}
     ),
     "parse": TaskRun(
         "trees",
