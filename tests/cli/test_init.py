@@ -192,7 +192,7 @@ def test_a_dataset_without_labels_is_left_out(directory: Path, run_cli: RunCli) 
     result = run_cli("init", "reviews.csv", "texts.csv")
     assert result.exit_code == 0
     assert "texts: no column can be a label, so no dataset file is written" in result.stderr
-    assert "or train on the texts alone with --task NAME=text:masked_lm" in result.stderr
+    assert "or train only on the texts with --task NAME=text:masked_lm" in result.stderr
     assert not Path("texts.toml").exists()
     result = run_cli("init", "texts.csv", "--force")
     assert result.exit_code == 2

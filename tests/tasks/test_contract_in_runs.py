@@ -59,9 +59,9 @@ def plugin() -> Iterator[None]:
         registry._members = members
 
 
-def run_of(directory: Path, *, dropout: float, **train: Any) -> dict[str, Any]:
+def run_of(directory: Path, *, dropout: float, every: int, **train: Any) -> dict[str, Any]:
     """Return a run with a task of every kind, whose name is the kind."""
-    run = make_run(directory, rows=24, dropout=dropout, train={**TRAIN, **train}, eval={"every": 2})
+    run = make_run(directory, rows=24, dropout=dropout, train={**TRAIN, **train}, eval={"every": every})
     kinds: set[str] = set()
     for dataset in run["datasets"].values():
         dataset["tasks"] = {options["kind"]: options for options in dataset["tasks"].values()}
@@ -94,7 +94,7 @@ class Runs:
 @pytest.fixture(scope="module")
 def runs(plugin: None, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     directory = tmp_path_factory.mktemp("contract")
-    run = run_of(directory, dropout=0.0)
+    run = run_of(directory, dropout=0.0, every=STEPS)
     by_row = {**run, "train": {**run["train"], "micro_tokens": 1}}
     two_processes = {**run, "output": str(directory / "two")}
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -109,7 +109,7 @@ def runs(plugin: None, tmp_path_factory: pytest.TempPathFactory) -> Runs:
         env={**os.environ, "PYTHONPATH": path},
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    noisy = run_of(directory / "noisy", dropout=0.1, precision="fp32")
+    noisy = run_of(directory / "noisy", dropout=0.1, every=2, precision="fp32")
     interrupt(noisy, directory / "resumed", step=2)
     return Runs(
         whole=train_tiny(run, directory / "whole").model_dir,
