@@ -47,9 +47,10 @@ def batches(scratch: Path, *, names: Iterable[str] = EVERY) -> FaultCount:
 def batch_difference(directory: Path) -> float:
     """Return the largest relative difference between hidden states in a padded batch and of single rows."""
     model = AutoModel.from_pretrained(directory, dtype=torch.float32).eval()
+    pad = int(model.config.pad_token_id or 0)
+    model = model.get_encoder() if model.config.is_encoder_decoder else model
     generator = torch.Generator().manual_seed(1)
     rows = [torch.randint(5, 60, (length,), generator=generator) for length in _LENGTHS]
-    pad = int(model.config.pad_token_id or 0)
     padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
     mask = torch.arange(padded.shape[1])[None] < torch.tensor(_LENGTHS)[:, None]
     with torch.inference_mode():
