@@ -134,7 +134,11 @@ def _explain_incomplete(proposal: Proposal) -> str:
     name = plain_line(proposal.sample.source.name)
     if not proposal.tasks:
         text = proposal.input.get("text", proposal.input.get("words"))
-        masked = f", or train only on the texts with --task NAME={text}:masked_lm" if text is not None else ""
+        masked = (
+            f", or train only on the texts with --task NAME={plain_line(str(text))}:masked_lm"
+            if text is not None
+            else ""
+        )
         return (
             f"{name}: no column can be a label, so no dataset file is written; choose one with --task NAME=COLUMN:KIND"
             f"{masked}"

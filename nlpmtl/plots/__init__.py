@@ -107,10 +107,11 @@ def describe_predictions(task: str, analysis: ErrorAnalysis) -> str:
 
 
 def _prediction_plot(analysis: Any) -> tuple[Any, Any]:
-    if type(analysis) not in _PREDICTION_PLOTS:
-        known = ", ".join(kind.__name__ for kind in _PREDICTION_PLOTS)
-        raise TypeError(f"`error_analysis` must return one of {known}; found {type(analysis).__name__}")
-    return _PREDICTION_PLOTS[type(analysis)]
+    for kind, plot in _PREDICTION_PLOTS.items():
+        if isinstance(analysis, kind):
+            return plot
+    known = ", ".join(kind.__name__ for kind in _PREDICTION_PLOTS)
+    raise TypeError(f"`error_analysis` must return one of {known}; found {type(analysis).__name__}")
 
 
 def draw_reliability(task: str, reliability: Reliability) -> bytes:

@@ -21,7 +21,7 @@ from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import upcast
 from nlpmtl.tasks.contrastive import cosine_regression, info_nce, supervised_contrastive
-from nlpmtl.tasks.error_analysis import ErrorAnalysis, RegressionPairs, count_ranks
+from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors, count_ranks
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
 from nlpmtl.tasks.pooling import PooledFields
 from nlpmtl.tasks.reporting import RowError
@@ -233,7 +233,7 @@ class Embedding(PooledFields, Task):
     def error_analysis(self, values: Sequence[Any], gold: Sequence[Any]) -> ErrorAnalysis:
         """Compare similarities with numbers, or count the ranks of the nearest correct text, as in `recall_10`."""
         if self.objective == "number":
-            return RegressionPairs(np.array(gold, dtype=np.float64), np.array(values, dtype=np.float64))
+            return count_errors("scatter", values, gold, names=())
         return count_ranks("rank of the nearest correct text", correct_ranks(values, gold).tolist())
 
     def baselines(

@@ -97,7 +97,7 @@ PLOTS: dict[str, Callable[[], bytes]] = {
         "t", Confusion(labels(90), 3 * np.eye(90, dtype=np.int64), "rows")
     ),
     **{f"precision and recall of {n}": partial(draw_predictions, "t", label_counts(n)) for n in (1, 28, 150)},
-    **{f"scatter of {n}": lambda n=n: draw_predictions("t", regression_pairs(n)) for n in (1, 2, 20_000)},  # type: ignore[misc]
+    **{f"scatter of {n}": partial(draw_predictions, "t", regression_pairs(n)) for n in (1, 2, 20_000)},
     "scatter without finite values": lambda: draw_predictions(
         "t", RegressionPairs(np.array([1.0]), np.array([np.nan]))
     ),
@@ -105,8 +105,8 @@ PLOTS: dict[str, Callable[[], bytes]] = {
     "histogram of fractions": lambda: draw_predictions("t", count_fractions("chrF of each text", [0.0, 0.31, 1.0])),
     "histogram without rows": lambda: draw_predictions("t", count_ranks("rank", [])),
     "name of 64 characters": lambda: draw_predictions("n" * 64, confusion(2)),
-    **{f"dendrogram of {n}": lambda n=n: draw_dendrogram(*cosines(n)) for n in (2, 3, 25)},  # type: ignore[misc]
-    **{f"affinity of {n}": lambda n=n: draw_affinity(*cosines(n), significant=cosines(n)[1] > 0) for n in (2, 3, 25)},  # type: ignore[misc]
+    **{f"dendrogram of {n}": partial(draw_dendrogram, *cosines(n)) for n in (2, 3, 25)},
+    **{f"affinity of {n}": partial(draw_affinity, *cosines(n), significant=cosines(n)[1] > 0) for n in (2, 3, 25)},
     "affinity without a significant effect": lambda: draw_affinity(
         ("a", "b"), np.zeros((2, 2)), significant=np.zeros((2, 2), dtype=bool)
     ),
@@ -186,5 +186,6 @@ def test_only_plots_import_matplotlib() -> None:
 def test_an_unknown_plot_is_an_error() -> None:
     with pytest.raises(ValueError, match="unknown plot 'pie': write one of confusion_matrix, precision_recall"):
         count_errors("pie", ["a"], ["a"], names=["a"])
+    wrong: Any = {}
     with pytest.raises(TypeError, match=r"must return one of Confusion, LabelCounts, .*; found dict"):
-        draw_predictions("t", {})  # type: ignore[arg-type]
+        draw_predictions("t", wrong)

@@ -19,12 +19,12 @@ _EXPECTED = 'an article was expected: {"paragraphs": [{"context": …, "qas": [{
 
 def detect(value: Any) -> bool:
     """Return whether a JSON value is a file of articles, or an article whose paragraphs have questions."""
-    if not isinstance(value, dict):
-        return False
-    if isinstance(value.get("data"), list):
-        return any(map(detect, value["data"][:2]))
-    paragraphs = value.get("paragraphs")
-    return isinstance(paragraphs, list) and any(isinstance(item, dict) and "qas" in item for item in paragraphs[:2])
+    return any(
+        isinstance(article, dict)
+        and isinstance(article.get("paragraphs"), list)
+        and any(isinstance(paragraph, dict) and "qas" in paragraph for paragraph in article["paragraphs"][:2])
+        for article in _articles(value)[:2]
+    )
 
 
 def convert(value: Any) -> Iterator[RawRow]:
@@ -34,17 +34,20 @@ def convert(value: Any) -> Iterator[RawRow]:
     has one. ``answers`` are in the form of the ``datasets`` library; a question with ``is_impossible`` has none, and
     one without the key is not labelled.
     """
-    if isinstance(value, dict) and isinstance(value.get("data"), list):
-        for article in value["data"]:
-            yield from convert(article)
-        return
-    try:
-        title = {key: value[key] for key in ("title",) if key in value}
-        for paragraph in value["paragraphs"]:
-            for question in paragraph["qas"]:
-                yield {**title, "context": paragraph["context"], **_from_question(question)}
-    except (KeyError, TypeError, AttributeError):
-        yield MalformedRow(value, _EXPECTED)
+    for article in _articles(value):
+        try:
+            title = {"title": article["title"]} if "title" in article else {}
+            for paragraph in article["paragraphs"]:
+                for question in paragraph["qas"]:
+                    yield {**title, "context": paragraph["context"], **_from_question(question)}
+        except (KeyError, TypeError, AttributeError):
+            yield MalformedRow(article, _EXPECTED)
+
+
+def _articles(value: Any) -> list[Any]:
+    """Return the articles of a file, or an article by itself."""
+    articles = value.get("data") if isinstance(value, dict) else None
+    return articles if isinstance(articles, list) else [value]
 
 
 def _from_question(question: Any) -> dict[str, Any]:
