@@ -205,7 +205,11 @@ class DataConfig(StrictModel):
     license: str | None = None
     """Licence of the data for the model card: an identifier of the Hub, such as "cc-by-4.0", or a few words."""
     on_bad_row: Literal["stop", "skip"] = "stop"
-    """What happens to an invalid row: "stop" ends the run before training, "skip" leaves the row out and counts it."""
+    """What happens to an invalid row: "stop" ends the run before training, "skip" leaves the row out and counts it.
+
+    A column whose rows contradict each other ends the run in both cases: an unknown label in train, tags of another
+    scheme, lists of names beside lists of 0 and 1.
+    """
 
     @field_validator("delimiter", mode="after")
     @classmethod

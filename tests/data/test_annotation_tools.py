@@ -252,6 +252,13 @@ class TestSquad:
         (row,) = CONVERTERS["squad"]({"data": [{"paragraphs": paragraphs}]})
         assert isinstance(row, MalformedRow)
 
+    def test_a_malformed_question_is_one_bad_row(self) -> None:
+        good = {"id": "4", "question": "Who?"}
+        bad = {"question": "Why?", "answers": [3]}
+        paragraphs = [{"context": CONTEXT, "qas": [good, bad, good]}, 3, *ARTICLE["paragraphs"]]
+        rows = list(CONVERTERS["squad"]({"data": [{"paragraphs": paragraphs}]}))
+        assert [isinstance(row, MalformedRow) for row in rows] == [False, True, False, True, *[False] * 3]
+
 
 def labels(path: Path, type_: str, *, column: str = "label", **keys: Any) -> list[Any]:
     data = DataConfig(files={"train": path}, **keys)

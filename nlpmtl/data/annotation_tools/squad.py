@@ -35,13 +35,28 @@ def convert(value: Any) -> Iterator[RawRow]:
     one without the key is not labelled.
     """
     for article in _articles(value):
+        yield from _from_article(article)
+
+
+def _from_article(article: Any) -> Iterator[RawRow]:
+    """Yield the questions of an article; a malformed question, paragraph or article is one malformed row."""
+    try:
+        title = {"title": article["title"]} if "title" in article else {}
+        paragraphs = list(article["paragraphs"])
+    except (KeyError, TypeError):
+        yield MalformedRow(article, _EXPECTED)
+        return
+    for paragraph in paragraphs:
         try:
-            title = {"title": article["title"]} if "title" in article else {}
-            for paragraph in article["paragraphs"]:
-                for question in paragraph["qas"]:
-                    yield {**title, "context": paragraph["context"], **_from_question(question)}
-        except (KeyError, TypeError, AttributeError):
-            yield MalformedRow(article, _EXPECTED)
+            columns, questions = {**title, "context": paragraph["context"]}, list(paragraph["qas"])
+        except (KeyError, TypeError):
+            yield MalformedRow(paragraph, _EXPECTED)
+            continue
+        for question in questions:
+            try:
+                yield {**columns, **_from_question(question)}
+            except (KeyError, TypeError, AttributeError):
+                yield MalformedRow(question, _EXPECTED)
 
 
 def _articles(value: Any) -> list[Any]:

@@ -272,7 +272,7 @@ def _attempt(loader: RowLoader, file: RandomFile, source: Any, source_name: str)
             return f"{on_bad_row}: took {time.perf_counter() - start:.0f} s"
     if refusals["stop"] is None and refusals["skip"] is not None:
         return f"skip refuses a valid file: {short(refusals['skip'])}"
-    whole_column_errors = ("is not in the list of labels", "spans contradict scheme")
+    whole_column_errors = ("is not in the list of labels", "spans contradict scheme", "Write all lists in one way")
     if (
         file.row is not None
         and refusals["skip"] is not None
