@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from nlpmtl.plots.canvas import PALE
-from nlpmtl.plots.line_style import downsample, line_styles, markers, moving_average
+from nlpmtl.plots.canvas import SMALL
+from nlpmtl.plots.line_style import downsample, line_styles, markers, moving_average, step_panels
 
 PANELS = {"sampling": ("Sampling probability", "probability"), "weights": ("Loss weight", "weight")}
 """Title and y-axis label of the panel of each key of metrics.jsonl."""
@@ -24,26 +23,23 @@ def training_dynamics(metrics: Sequence[Mapping[str, Any]]) -> Figure:
         metrics: the lines of metrics.jsonl, with "sampling" or "weights" in the first.
     """
     keys = [key for key in PANELS if key in metrics[0]]
-    figure = Figure(figsize=(7.4, 2.7 * len(keys)), layout="constrained")
-    panels: list[Axes] = list(figure.subplots(len(keys), 1, sharex=True, squeeze=False)[:, 0])
+    size = SMALL if max(len(_names(metrics, key)) for key in keys) <= 12 else 6
+    names = [name for key in keys for name in _names(metrics, key)]
+    figure, panels = step_panels(len(keys), names=names, font_size=size)
     for panel, key in zip(panels, keys, strict=True):
         window = _draw(panel, metrics, key)
         mean = f", moving average over up to {window} steps" if window > 1 else ""
         panel.set_title(f"{PANELS[key][0]}{mean}", loc="left", fontsize=10)
         panel.set_ylabel(PANELS[key][1])
         panel.set_ylim(bottom=0)
-        panel.grid(axis="y", color=PALE, linewidth=0.6)
-        panel.set_axisbelow(True)
-        panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8, handlelength=2.4)
-    panels[-1].set_xlabel("step")
-    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=size, handlelength=2.4)
     return figure
 
 
 def _draw(axes: Axes, metrics: Sequence[Mapping[str, Any]], key: str) -> int:
     """Draw one line per name, and return the longest window of the moving averages."""
     longest = 1
-    for name, line_style in line_styles(list(dict.fromkeys(name for line in metrics for name in line[key]))).items():
+    for name, line_style in line_styles(_names(metrics, key)).items():
         points = [(line["step"], line[key][name]) for line in metrics if line[key].get(name) is not None]
         if not points:  # null at every step: no value was finite
             continue
@@ -54,3 +50,7 @@ def _draw(axes: Axes, metrics: Sequence[Mapping[str, Any]], key: str) -> int:
         means = moving_average(values, window)[indices]
         axes.plot(steps[window - 1 :][indices], means, label=name, linewidth=1.4, **line_style, **markers(len(indices)))
     return longest
+
+
+def _names(metrics: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    return list(dict.fromkeys(name for line in metrics for name in line[key]))

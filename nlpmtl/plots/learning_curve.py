@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from nlpmtl.plots.canvas import BLACK, GREY, PALE
-from nlpmtl.plots.line_style import LineStyles, downsample, line_styles, markers, moving_average
+from nlpmtl.plots.canvas import BLACK, GREY, SMALL
+from nlpmtl.plots.line_style import LineStyles, downsample, line_styles, markers, moving_average, step_panels
 
+_MEAN = "mean of tasks"
 _MIN_LOSS = 1e-6
 """Smallest loss on the log scale; losses below it, such as 0, are drawn there."""
 
@@ -28,22 +29,16 @@ def learning_curve(
         tasks: names of the tasks, in the order of the legend.
         step: step of the selected checkpoint.
     """
-    styles = line_styles(tasks)
-    count = 2 if evaluations else 1
-    figure = Figure(figsize=(7.4, 2.7 * count), layout="constrained")
-    panels: list[Axes] = list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
+    styles, selected = line_styles(tasks), f"selected: step {step}"
+    size = SMALL if len(tasks) <= 14 else 6
+    figure, panels = step_panels(2 if evaluations else 1, names=[*tasks, _MEAN, selected], font_size=size)
     _losses(panels[0], metrics, styles)
     if evaluations:
         _scores(panels[1], evaluations, styles)
     for panel in panels:
-        panel.axvline(step, color=GREY, linewidth=1, linestyle=(0, (2, 2)), zorder=0, label=f"selected: step {step}")
-        panel.grid(axis="y", color=PALE, linewidth=0.6)
-        panel.set_axisbelow(True)
-    panels[-1].set_xlabel("step")
-    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.axvline(step, color=GREY, linewidth=1, linestyle=(0, (2, 2)), zorder=0, label=selected)
     entries = {name: line for panel in panels for line, name in zip(*panel.get_legend_handles_labels(), strict=True)}
-    size = 8 if len(entries) <= 16 else 6
-    figure.legend(entries.values(), entries, loc="outside right upper", frameon=False, fontsize=size, handlelength=2.4)
+    figure.legend(entries.values(), entries, loc="upper right", frameon=False, fontsize=size, handlelength=2.4)
     return figure
 
 
@@ -83,6 +78,6 @@ def _scores(axes: Axes, evaluations: Sequence[Mapping[str, Any]], styles: LineSt
         if task in evaluations[0]["tasks"]:
             values = [line["tasks"][task]["score"] for line in evaluations]
             axes.plot(steps, values, label=task, linewidth=1.2, **line_style, **marker)
-    axes.plot(steps, [line["mean"] for line in evaluations], label="mean of tasks", color=BLACK, linewidth=2, **marker)
+    axes.plot(steps, [line["mean"] for line in evaluations], label=_MEAN, color=BLACK, linewidth=2, **marker)
     axes.set_ylabel("score")
     axes.set_title("Validation score", loc="left", fontsize=10)

@@ -1,4 +1,4 @@
-"""Lines over training steps: colours, dashes, markers, smoothing and downsampling."""
+"""Lines over training steps: panels, colours, dashes, markers, smoothing and downsampling."""
 
 from __future__ import annotations
 
@@ -6,17 +6,47 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from nlpmtl.plots.canvas import AMBER, BLUE, GREEN, ORANGE, PINK, SKY
+from nlpmtl.plots.canvas import AMBER, BLUE, GREEN, ORANGE, PALE, PINK, SKY, SMALL, TICKS, add_axes, text_width
 
 _COLOURS = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY)
 _DASHES = ("solid", "dashed", "dotted", "dashdot")
+_LEFT, _WIDTH, _HEIGHT, _TITLE = 0.75, 5.0, 2.05, 0.35
+"""Margin for ticks and axis title, and width, height and height of the title of a panel, in inches."""
+_LINE = 0.55
+"""Width of a line and of its margins in a legend, in inches."""
 _MAX_POINTS = 300
 """Maximum number of points of a line; more would not be visible."""
 
 LineStyles = Mapping[str, Mapping[str, Any]]
 """Arguments of `Axes.plot` for the line of each name."""
+
+
+def step_panels(count: int, *, names: Sequence[str], font_size: float = SMALL) -> tuple[Figure, list[Axes]]:
+    """Return a figure with panels below each other over the same steps, and its panels from top to bottom.
+
+    Args:
+        count: number of panels.
+        names: names in the legends, for which the figure has a margin on the right.
+        font_size: font size of the legends in points.
+    """
+    panel = _TITLE + _HEIGHT
+    width = _LEFT + _WIDTH + _LINE + text_width(names, size=font_size)
+    figure = Figure(figsize=(width, count * panel + TICKS + 0.1))
+    panels = [add_axes(figure, _LEFT, i * panel + _TITLE, _WIDTH, _HEIGHT) for i in range(count)]
+    for axes in panels[:-1]:
+        axes.sharex(panels[-1])
+        axes.tick_params(labelbottom=False)
+    for axes in panels:
+        axes.grid(axis="y", color=PALE, linewidth=0.6)
+        axes.set_axisbelow(True)
+    panels[-1].set_xlabel("step")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure, panels
 
 
 def line_styles(names: Sequence[str]) -> LineStyles:
