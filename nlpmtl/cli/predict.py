@@ -64,7 +64,8 @@ InputFile = Annotated[
     typer.Option(
         metavar="F.csv|F.tsv|F.jsonl|F.parquet|F.txt|-",
         help="File of rows with the columns of the training data, or text (and pair), or words; or of one text per "
-        "line; or, with --output, a pattern of files, such as 'new/*.csv'. -: stdin.",
+        "line; or, with --output, a pattern of files, such as 'new/*.csv'. -: stdin, a text per line or "
+        "JSON Lines.",
         show_default=False,
     ),
 ]
@@ -233,8 +234,8 @@ def _check_arguments(
         raise ConfigError("pass texts either as arguments or with --input, not both")
     if not texts and input is None:
         raise ConfigError("no input: pass texts after MODEL, or a file with --input (- is stdin)")
-    if text_column and input in (None, STDIN):
-        raise ConfigError("--text-column needs --input with a file: it names a column of it")
+    if text_column and input is None:
+        raise ConfigError("--text-column needs --input: it names a column of it")
     if overwrite and (output is None or input in (None, STDIN)):
         raise ConfigError("--overwrite needs --input with a file, and --output")
     if output is not None:

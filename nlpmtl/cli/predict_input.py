@@ -40,8 +40,9 @@ def read_texts(
 ) -> Iterator[Text | BadRow]:
     """Yield the inputs of a file or of stdin.
 
-    Each line of a .txt file or of stdin is a text. A row of other files has ``text``, or ``text`` and ``pair``, or
-    ``words``, or the input columns of the training data of a task.
+    Each line of a .txt file is a text, and so is each line of stdin unless its first line is a JSON object. A row of
+    other files has ``text``, or ``text`` and ``pair``, or ``words``, or the input columns of the training data of a
+    task.
 
     Args:
         name: file name, or "-" for stdin.
@@ -54,13 +55,11 @@ def read_texts(
     Raises:
         DataError: a line or row is invalid; the message has its location.
     """
-    from nlpmtl.data.lines import read_lines
     from nlpmtl.file_prediction.inputs import RowParser
-    from nlpmtl.file_prediction.row_files import complete_format, open_lines, open_row_file
+    from nlpmtl.file_prediction.row_files import complete_format, open_row_file, open_stream
 
     if name == STDIN:
-        lines = read_lines(sys.stdin.buffer, where="stdin", encoding=text_format.encoding)
-        file = open_lines("stdin", lines, text_format.encoding)
+        file = open_stream("stdin", sys.stdin.buffer, encoding=text_format.encoding)
     else:
         file = open_row_file(name, format=complete_format(name, text_format), progress=on_bytes)
     parser = RowParser(reader, file, text_columns=text_columns)

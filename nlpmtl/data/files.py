@@ -15,14 +15,13 @@ Example:
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from nlpmtl.config.dataset import AUTO, BRAT
-from nlpmtl.data.annotation_tools import CONVERTERS, detect_tool, keep_columns, single_labels
 from nlpmtl.data.annotation_tools.brat import is_brat, open_brat
 from nlpmtl.data.arrow_files import is_saved_dataset, open_parquet, open_saved_dataset
 from nlpmtl.data.binary_files import (
@@ -31,17 +30,15 @@ from nlpmtl.data.binary_files import (
     find_zip,
     ignore_progress,
     member_names,
-    open_binary,
     open_zip,
     reading,
 )
-from nlpmtl.data.column_types import column_type
 from nlpmtl.data.conll import HEAD_LINES, find_layout, looks_like_conll, read_conll
 from nlpmtl.data.delimited import TextFormat, read_table
 from nlpmtl.data.example import has_surrogate
-from nlpmtl.data.json_values import NumberedValues, parse_json, read_json_lines, read_json_values
+from nlpmtl.data.json_files import find_tool, has_json_lines, open_json, read_values
 from nlpmtl.data.labels import LabelType
-from nlpmtl.data.lines import decode, read_file_lines, strip_line_end, undecodable
+from nlpmtl.data.lines import read_file_lines, strip_line_end, undecodable
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRows
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.fs import sha256_file
@@ -64,9 +61,6 @@ EXTENSIONS = tuple(f"{ending}{gz}" for ending in FILE_TYPES for gz in ("", ".gz"
 _TEXT, _TEXT_COLUMN = "txt", "text"
 _TABLES, _JSON, _CONLL = ("csv", "tsv"), ("json", "jsonl"), ("conll", "conllu")
 _GZ, _ZIP = ".gz", ".zip"
-_MOST_MALFORMED = 1000
-_MOST_UNLABELLED = 100
-"""Maximum number of valid rows from which the annotation tool is detected."""
 _SUPPORTED = (
     f"supported: {', '.join(FILE_TYPES)}, and .txt with CoNLL columns or a text per line, each also with {_GZ} or in a "
     f"{_ZIP} archive; a directory of brat, or of a saved Dataset"
@@ -107,8 +101,8 @@ def describe_file(path: str, *, encoding: str = "utf-8") -> FileDescription:
         columns = layout.columns if layout else {}
         type_ = "conllu" if layout and layout.conllu else type_
     elif type_ in _JSON:
-        with closing(_read_values(path, type_, encoding=encoding, progress=ignore_progress)) as values:
-            tool, _ = _detect_tool(values)
+        with closing(read_values(path, type_, encoding=encoding, progress=ignore_progress)) as values:
+            tool, _ = find_tool(values)
     return FileDescription(type_, tool, columns)
 
 
@@ -145,14 +139,11 @@ def open_file(
     if type_ == BRAT:
         return open_brat(path, encoding=encoding, progress=progress)
     if type_ in _JSON:
-        values = _read_values(path, type_, encoding=encoding, progress=progress)
-        rows = _to_rows(values, tool=text_format.tool, labels=labels)
-        if type_ == "jsonl":
-            return RawRows(path, ":", rows)
-        return RawRows(path, ": row ", ((number, row) for number, (_, row) in enumerate(rows, 1)))
+        return open_json(path, type_, format=text_format, labels=labels, progress=progress)
     if type_ == _TEXT and columns is not None:
         _check_text_columns(path, columns)
     lines = read_file_lines(path, encoding=encoding, progress=progress)
+    rows: NumberedRows
     if type_ == _TEXT:
         texts = read_texts(lines, encoding=encoding)
         rows = (row for row in texts if isinstance(row[1], MalformedRow) or row[1][_TEXT_COLUMN].strip())
@@ -268,7 +259,7 @@ def _find_type(path: str, format: TextFormat) -> tuple[str, str]:
     if format.columns is not None and type_ in (None, _TEXT):
         return path, "conll"
     check_extension(path)
-    if type_ == "json" and _has_json_lines(path, encoding=format.encoding):
+    if type_ == "json" and has_json_lines(path, encoding=format.encoding):
         return path, "jsonl"
     if type_ == _TEXT:
         return path, "conll" if looks_like_conll(_head(path, encoding=format.encoding)) else _TEXT
@@ -312,60 +303,3 @@ def _head(path: str, *, encoding: str) -> list[str]:
     """Return the first lines of a file."""
     with closing(read_file_lines(path, encoding=encoding, progress=ignore_progress)) as lines:
         return list(islice(lines, HEAD_LINES))
-
-
-def _has_json_lines(path: str, *, encoding: str) -> bool:
-    """Return whether a .json file has a JSON object per line, on more than one line."""
-    with open_binary(path) as file:
-        start = next(decode(file, encoding=encoding), "")
-    if start.lstrip().startswith("["):  # an array, whose first line may be the whole file
-        return False
-    with closing(read_file_lines(path, encoding=encoding, progress=ignore_progress)) as lines:
-        line, second = next(lines, ""), next(lines, "")
-    return bool(second.strip()) and isinstance(parse_json(line, encoding=encoding), dict)
-
-
-def _read_values(path: str, type_: str, *, encoding: str, progress: Progress) -> Generator[tuple[int, Any], None, None]:
-    """Yield the JSON values of a file."""
-    if type_ == "jsonl":
-        lines = read_file_lines(path, encoding=encoding, progress=progress)
-        yield from read_json_lines(lines, encoding=encoding, where=path)
-    else:
-        with open_binary(path, progress=progress) as file:
-            yield from read_json_values(decode(file, encoding=encoding), encoding=encoding, where=path)
-
-
-def _detect_tool(values: NumberedValues) -> tuple[str | None, Sequence[tuple[int, Any]]]:
-    """Return the annotation tool that one of the first values shows, and the values that were read.
-
-    A text without labels, with which an export may begin, does not show its tool.
-    """
-    head: list[tuple[int, Any]] = []
-    valid = 0
-    for number, value in islice(values, _MOST_MALFORMED):
-        head.append((number, value))
-        if isinstance(value, MalformedRow):
-            continue
-        valid += 1
-        tool = detect_tool(value)
-        if tool is not None or valid == _MOST_UNLABELLED:
-            return tool, head
-    return None, head
-
-
-def _to_rows(values: NumberedValues, *, tool: str | None, labels: Mapping[str, LabelType]) -> NumberedRows:
-    """Yield the rows that JSON values are in the format of an annotation tool, or without one."""
-    head: Sequence[tuple[int, Any]] = ()
-    detected = tool
-    if tool == AUTO:
-        detected, head = _detect_tool(values)
-    convert = None if detected is None else CONVERTERS[detected]
-    single = [column for column, type_ in labels.items() if column_type(type_).coding in ("name", "number")]
-    for number, value in chain(head, values):
-        if isinstance(value, MalformedRow):
-            yield number, value
-        elif convert is not None:
-            for row in convert(value):
-                yield number, single_labels(keep_columns(row, value, labels), single)
-        else:
-            yield number, value if isinstance(value, dict) else MalformedRow(value, "a JSON object was expected")

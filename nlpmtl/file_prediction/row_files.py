@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any, Literal
+from itertools import chain, islice
+from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +14,9 @@ from nlpmtl.data.binary_files import Progress, ignore_progress, open_seekable, r
 from nlpmtl.data.delimited import TextFormat, open_table
 from nlpmtl.data.detect_format import detect_format
 from nlpmtl.data.files import open_file, read_texts
-from nlpmtl.data.lines import read_file_lines
+from nlpmtl.data.json_files import to_rows
+from nlpmtl.data.json_values import parse_json, read_json_lines
+from nlpmtl.data.lines import read_file_lines, read_lines
 from nlpmtl.data.raw_rows import NumberedRows, RawRow, arrow_rows, check_distinct
 from nlpmtl.file_prediction.targets import LINES
 
@@ -112,19 +114,30 @@ def open_row_file(path: str, *, format: TextFormat, progress: Progress = ignore_
         table = open_table(lines, format=format, labels=(), where=path, name_all=True)
         return RowFile(path, "table", table.columns, _split(table.rows, where=f"{path}:"))
     if path.lower().endswith(LINES):
-        return open_lines(path, read_file_lines(path, encoding=format.encoding, progress=progress), format.encoding)
+        return _open_texts(path, read_file_lines(path, encoding=format.encoding, progress=progress), format.encoding)
     rows = open_file(path, format=format, progress=progress)
     return RowFile(path, "json", (), _split(rows.rows, where=f"{path}{rows.separator}"))
 
 
-def open_lines(name: str, lines: Iterator[str], encoding: str) -> RowFile:
-    """Return lines with one text each as rows with the column ``text``.
+def open_stream(name: str, stream: IO[bytes], *, encoding: str) -> RowFile:
+    """Return the rows of a stream: JSON Lines if its first line is a JSON object, otherwise a text per line.
 
     Args:
-        name: the name of the file, for errors.
-        lines: the lines.
-        encoding: their encoding, for errors.
+        name: the name of the stream, for errors.
+        stream: the stream, which is read during iteration, its first line now.
+        encoding: the name of a codec.
     """
+    lines = read_lines(stream, where=name, encoding=encoding)
+    first = list(islice(lines, 1))
+    lines = chain(first, lines)
+    if not (first and isinstance(parse_json(first[0], encoding=encoding), dict)):
+        return _open_texts(name, lines, encoding)
+    rows = to_rows(read_json_lines(lines, encoding=encoding, where=name), tool=None, labels={})
+    return RowFile(name, "json", (), _split(rows, where=f"{name}:"))
+
+
+def _open_texts(name: str, lines: Iterator[str], encoding: str) -> RowFile:
+    """Return lines with one text each as rows with the column ``text``."""
     return RowFile(name, "lines", ["text"], _split(read_texts(lines, encoding=encoding), where=f"{name}:"))
 
 

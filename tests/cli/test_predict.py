@@ -113,6 +113,21 @@ def test_stdin_to_a_file_in_chunks(trained: Trained, run_cli: RunCli, tmp_path: 
     assert [path.name for path in output.parent.iterdir()] == ["out.jsonl"]
 
 
+def test_rows_from_stdin(trained: Trained, run_cli: RunCli) -> None:
+    rows = [{"text": "a cat", "id": 1}, {"text": "a dog"}]
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    arguments = ["predict", trained.model_dir, "--input", "-", "--task", "topic"]
+    result = run_cli(*arguments, input=lines)
+    assert [row["text"] for row in parse(result.stdout)] == ["a cat", "a dog"]
+    renamed = run_cli(*arguments, "--text-column", "text", input=lines)
+    assert renamed.stdout == result.stdout
+    texts = run_cli(*arguments, input=b'a cat\n{"text": "a dog"}\n')
+    assert [row["text"] for row in parse(texts.stdout)] == ["a cat", '{"text": "a dog"}']
+    wrong = run_cli(*arguments, input=lines + b'{"sentence": "a cow"}\n')
+    assert wrong.exit_code == 2
+    assert "error: stdin:3: text: missing or null" in wrong.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -143,7 +158,7 @@ def test_a_bad_line_is_named(
         (["--input", "t.docx"], "error: --input t.docx: the name must end in .txt, .jsonl"),
         (["--input", "none.txt"], "error: none.txt: no such file"),
         (["a", "--output", "out.csv"], "error: --output out.csv: predictions are written as JSON Lines"),
-        (["a", "--text-column", "b"], "error: --text-column needs --input with a file"),
+        (["a", "--text-column", "b"], "error: --text-column needs --input: it names a column of it"),
         (["a", "--overwrite"], "error: --overwrite needs --input with a file, and --output"),
         (["--input", "t.csv", "--output", "t.docx"], "error: t.csv: no such file"),
         (["a", "--task", "topik"], "error: this model has no task 'topik'; did you mean 'topic'?"),
