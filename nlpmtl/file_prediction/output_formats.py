@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
-from nlpmtl.errors import DataError
+from nlpmtl.errors import DataError, quote
 from nlpmtl.file_prediction.output_columns import ERROR, PREDICTIONS, OutputColumn, Predictions
 from nlpmtl.file_prediction.row_files import Chunk, table_ending
 from nlpmtl.strict_json import dumps, to_json
@@ -147,8 +147,14 @@ class Delimited(OutputFormat):
         if isinstance(value, float) and not math.isfinite(value):
             return str(value)  # JSON has neither nan nor inf
         text = value if isinstance(value, str) else dumps(value, ensure_ascii=False)
-        if self._quoted and any(mark in text for mark in (self._delimiter, '"', "\n", "\r")):
+        marks = (self._delimiter, "\n", "\r")
+        if self._quoted and any(mark in text for mark in (*marks, '"')):
             return '"' + text.replace('"', '""') + '"'
+        if not self._quoted and any(mark in text for mark in marks):
+            raise DataError(
+                f"the file has no quotes, as the input, so a cell cannot have the delimiter {self._delimiter!r} or a "
+                f"line end, found {quote(text, limit=60)}: write .jsonl or .parquet"
+            )
         return text
 
 

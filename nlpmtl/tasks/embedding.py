@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import Field
 
 from nlpmtl.config import DatasetConfig, Pooling
@@ -15,7 +16,7 @@ from nlpmtl.data import ColumnType, Example, LabelType, Targets, TaskBatch, Text
 from nlpmtl.data.example import to_text
 from nlpmtl.data.labels import to_label
 from nlpmtl.data.list_cells import read_list
-from nlpmtl.errors import ConfigError
+from nlpmtl.errors import ConfigError, quote
 from nlpmtl.metrics.retrieval import correct_ranks
 from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.tasks.base import Task
@@ -128,14 +129,19 @@ class Embedding(PooledFields, Task):
         return False
 
     def fit(self, values: Mapping[str, Sequence[Any]]) -> None:
-        """Find what the rows have, and the range of their numbers."""
+        """Find what the rows have, and the range of their numbers.
+
+        Raises:
+            ConfigError: nothing can be learned from the labels, or a metric does not suit them.
+        """
         labels = values.get("label")
         self.objective = "positive" if labels is None else "number" if self.input == "pair" else "class"
         if labels is not None and not labels:
             raise ConfigError(f"task {self.name!r}: no train row has a value in the column of `label`")
+        if labels is not None:
+            self._check_learnable(labels)
         if labels is not None and self.objective == "number":
-            low, high = float(min(labels)), float(max(labels))
-            self.label_range = (low, high if high > low else low + 1.0)
+            self.label_range = (float(min(labels)), float(max(labels)))
         if self.listed_metrics is None:
             self.set_metrics(["spearmanr" if self.objective == "number" else "recall_10"])
         reads = "number" if self.objective == "number" else "embedding"
@@ -146,6 +152,19 @@ class Embedding(PooledFields, Task):
                     f"task {self.name!r}: the metric {metric!r} scores predictions of type "
                     f"{self.prediction_type(metric)}, and the data have {what}, which are scored as {reads}"
                 )
+
+    def _check_learnable(self, labels: Sequence[Any]) -> None:
+        """Raise ConfigError if all numbers are equal, or if no two texts have the same class."""
+        if self.objective == "number" and min(labels) == max(labels):
+            raise ConfigError(
+                f"task {self.name!r}: `label`: all train rows have the number {labels[0]:g}, from which no similarity "
+                "can be learned: if the texts of each pair are similar, remove `label`"
+            )
+        if self.objective == "class" and len(set(labels)) == len(labels):
+            raise ConfigError(
+                f"task {self.name!r}: `label`: no two train rows have the same class, and only texts of one class are "
+                f"similar, found {quote(labels[0], limit=60)}: write the column of a class that several texts have"
+            )
 
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
         """Return the text, its pair, and its negatives, truncated."""
@@ -164,6 +183,12 @@ class Embedding(PooledFields, Task):
             return Targets(example={"class": _to_id(label)})
         low, high = self.label_range
         return Targets(example={"similarity": (label - low) / (high - low)})
+
+    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, left_out: int) -> list[str]:
+        if not left_out:
+            return []
+        hint = ": give similar pairs without a number a task of their own" if self.objective == "number" else ""
+        return [f"{left_out} rows have no {self.objective}, and are not trained on{hint}"]
 
     def build_head(self, context: HeadContext) -> nn.Module:
         from nlpmtl.heads import EmbeddingHead

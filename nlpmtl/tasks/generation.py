@@ -40,7 +40,7 @@ from nlpmtl.tasks.error_analysis import Histogram, count_fractions
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
 from nlpmtl.tasks.reporting import RowError
 from nlpmtl.tasks.stock_model import StockModel
-from nlpmtl.tasks.target_vocabulary import TargetVocabulary, learn_vocabulary
+from nlpmtl.tasks.target_vocabulary import TargetVocabulary, changes_of_targets, learn_vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,7 +52,6 @@ _LAYERS = 3
 """Default number of layers of a new decoder."""
 _MAX_UNKNOWN = 0.05
 """Fraction of unknown target tokens up to which a new decoder has the vocabulary of the encoder."""
-
 
 _USAGE = """\
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
@@ -144,6 +143,8 @@ class Generation(Task):
                 )
         if self.vocabulary == "targets":
             self.target_vocabulary = learn_vocabulary(targets)
+        else:
+            self._notes += changes_of_targets(targets, self._encode, self._text, new=self.decoder == "new")
         cut = sum(len(self._encode(text)) > self.max_target for text in targets)
         if cut:
             self._notes.append(

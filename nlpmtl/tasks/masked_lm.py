@@ -27,6 +27,7 @@ Example:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -133,8 +134,17 @@ class MaskedLM(Task):
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
         """Return the text: truncated for a prediction, and otherwise in windows that do not overlap."""
         if predict:
-            return [example.text_input()]
+            return [TextInput(self._with_whole_masks(example))]
         return [example.text_input(stride=0, offsets=self.whole_word_masking)]
+
+    def _with_whole_masks(self, example: Example) -> str:
+        """Return the text for the encoder, in which word splitting does not split mask tokens such as "[MASK]"."""
+        text = example.input
+        if text is None or not text.splitting.joins:
+            return example.text_input().text
+        pieces = re.split(f"({re.escape(self.mask_token)})", text.text)
+        encoded = (piece if piece == self.mask_token else replace(text, text=piece).encoded_text for piece in pieces)
+        return " ".join(filter(None, encoded))
 
     def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
         """Return the number of masked tokens, and for whole-word masking the word of each token, -1 for none."""

@@ -39,7 +39,6 @@ from nlpmtl.tasks.outputs import (
     Logits,
     OutputOptions,
     Prediction,
-    label_scores,
     softmax,
 )
 from nlpmtl.tasks.pooling import PooledFields
@@ -211,10 +210,18 @@ class MultipleChoice(ChoiceTask):
         return predictions
 
     def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
-        """``{"label": "in Turin", "index": 0, "score": 0.97}``; `all_scores` adds the probability of each choice."""
+        """``{"label": "in Turin", "index": 0, "score": 0.97}``; `all_scores` adds the probability of each choice.
+
+        Equal choices have one probability, their sum.
+        """
         choices = example.extra["choices"]
         result = {"label": choices[prediction.value], "index": prediction.value, "score": prediction.score}
-        return {**result, "scores": label_scores(choices, prediction.extra)} if options.all_scores else result
+        if not options.all_scores:
+            return result
+        scores = dict.fromkeys(choices, 0.0)
+        for choice, probability in zip(choices, prediction.extra.tolist(), strict=True):
+            scores[choice] += probability
+        return {**result, "scores": scores}
 
     def output_type(self, options: OutputOptions = DEFAULT_OUTPUT) -> pa.DataType | None:
         fields = {"label": pa.string(), "index": pa.int64(), "score": pa.float64()}

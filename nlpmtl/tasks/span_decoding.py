@@ -17,6 +17,8 @@ from nlpmtl.tasks.outputs import ExampleOutputs
 from nlpmtl.tasks.span_units import Units, find_units
 
 Array = NDArray[np.floating]
+_PER_UNIT, _AT_LEAST = 2, 32
+"""Maximum number of spans that may be predicted: for each unit of a text, and in a short text."""
 
 
 class Window(NamedTuple):
@@ -108,7 +110,7 @@ def read_windows(item: ExampleOutputs, *, by_word: bool) -> list[Window]:
 
 
 def find_candidates(windows: Sequence[Window], *, labels: int, flat: bool) -> Candidates:
-    """Return the spans with the highest scores, at most as many as the text has units.
+    """Return the spans with the highest scores, at most twice as many as the text has units; 32 in a short text.
 
     Args:
         windows: the windows of an example.
@@ -122,8 +124,13 @@ def find_candidates(windows: Sequence[Window], *, labels: int, flat: bool) -> Ca
     joined = Candidates(*(np.concatenate(values) for values in zip(*parts, strict=True)))
     units = np.unique(np.concatenate([window.units.start for window in windows]))
     order = np.lexsort((joined.label, joined.end, joined.start, -joined.score))
-    candidates = joined.take(order[: len(units)])
+    candidates = joined.take(order[: _limit(len(units))])
     return candidates.take(_without_overlaps(candidates)) if flat else candidates
+
+
+def _limit(units: int) -> int:
+    """Return the maximum number of spans of a text; the spans of one word may be as many as there are labels."""
+    return max(_PER_UNIT * units, _AT_LEAST)
 
 
 def _best_spans(number: int, windows: Sequence[Window], *, labels: int) -> Candidates:
@@ -136,7 +143,7 @@ def _best_spans(number: int, windows: Sequence[Window], *, labels: int) -> Candi
     products = (query[units.first] @ key[units.last].T)[pairs]
     scores = products[:, None] + first[begins] + last[ends]
     start, end = units.start[pairs[0]], units.end[pairs[1]]
-    best = _top(scores.ravel(), 2 * len(units.first))
+    best = _top(scores.ravel(), _limit(len(units.first)))
     span, label = np.divmod(best, labels)
     if len(windows) > 1:
         margins = np.stack([other.margins(start[span], end[span]) for other in windows])

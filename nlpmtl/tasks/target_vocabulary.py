@@ -14,11 +14,48 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from nlpmtl.errors import quote
 
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 MAX_SIZE = 8000
 """Maximum number of subwords; all characters of the targets are subwords, even if there are more."""
+
+_CHECKED, _MAX_CHANGED, _SHOWN = 1000, 0.05, 60
+"""Targets that `changes_of_targets` reads, the fraction up to which it says nothing, and characters that it shows."""
+
+
+def changes_of_targets(
+    texts: Sequence[str], encode: Callable[[str], Any], decode: Callable[[Any], str], *, new: bool
+) -> Iterator[str]:
+    """Yield a note if a tokenizer changes some of the texts, as an uncased one does; spaces do not count.
+
+    Args:
+        texts: the targets.
+        encode: returns the ids of a text.
+        decode: returns the text of ids.
+        new: whether the decoder is new, so that it may have another vocabulary.
+
+    >>> list(changes_of_targets(["An Apple"], str.lower, str, new=False))
+    ["the encoder's tokenizer changes 100% of the train targets, such as 'An' to 'an', and so generated texts"]
+    """
+
+    def is_changed(text: str) -> bool:
+        return "".join(decode(encode(text)).split()) != "".join(text.split())
+
+    checked = texts[:_CHECKED]
+    changed = [text for text in checked if is_changed(text)]
+    if len(changed) <= _MAX_CHANGED * len(checked):
+        return
+    example = next(filter(is_changed, changed[0].split()), changed[0])
+    before, after = (quote(text, limit=_SHOWN) for text in (example, decode(encode(example))))
+    hint = ': vocabulary = "targets" keeps them as they are' if new else ""
+    yield (
+        f"the encoder's tokenizer changes {len(changed) / len(checked):.0%} of the train targets, such as {before} to "
+        f"{after}, and so generated texts{hint}"
+    )
 
 
 def learn_vocabulary(texts: Iterable[str]) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nlpmtl import Predictor, RunError
+from nlpmtl import DataError, Predictor, RunError
+from nlpmtl.data.delimited import TextFormat
 from nlpmtl.file_prediction.output_columns import output_columns
+from nlpmtl.file_prediction.output_formats import Delimited, Layout
 from nlpmtl.tasks import Classification, OutputOptions, Task, task_from_config
 
 OPTIONS = [
@@ -89,3 +91,14 @@ def test_a_value_of_another_type_is_named() -> None:
         RunError, match=r"task 'a': format\(\) returned a value that is not of its output_type\(\), double"
     ):
         column.array([{"a": {"label": "x", "score": "high"}}])
+
+
+@pytest.mark.parametrize("value", ["a\tb", "a\nb", "a\rb"])
+def test_a_cell_that_needs_quotes_is_refused_in_a_file_without_quotes(value: str) -> None:
+    layout = Layout(columns=["text"], predictions=[], errors=False)
+    plain = Delimited(layout, compress=False, format=TextFormat("\t", "none"))
+    assert plain._line(['say "a"', {"b": "c\td"}]) == 'say "a"\t{"b": "c\\td"}\n'
+    with pytest.raises(DataError, match=r"the file has no quotes, as the input.* write \.jsonl or \.parquet"):
+        plain._line(["x", value])
+    quoted = Delimited(layout, compress=False, format=TextFormat("\t", "minimal"))
+    assert quoted._line(["x", value]) == f'x\t"{value}"\n'

@@ -16,10 +16,12 @@ from transformers.utils import logging as transformers_logging
 
 import nlpmtl
 from nlpmtl import ConfigError, DataError, ModelError, Predictor
+from nlpmtl.config import parse_run
 from nlpmtl.data import Example, Input, TaskBatch, TokenSequence, parse_value
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.model.sentence_pooling import read_sentence_pooling
 from nlpmtl.registry import TASKS
+from nlpmtl.task_datasets import load_task_datasets
 from nlpmtl.tasks import Embedding, ExampleOutputs, task_from_config
 from tests.tasks.test_generation import write_seq2seq
 from tests.tiny import WORDS, Trained, read_json, write_encoder, write_rows
@@ -355,6 +357,36 @@ def test_configs_that_are_refused(objective: str, changes: dict[str, Any], probl
     run["datasets"]["rows"] |= changes
     with pytest.raises(ConfigError, match=problem):
         nlpmtl.train(run)
+
+
+@pytest.mark.parametrize(
+    ("objective", "column", "values", "problem"),
+    [
+        ("number", "grade", [1.0] * 4, "all train rows have the number 1, .* remove `label`"),
+        ("class", "topic", ["x", "y", "z", "w"], "no two train rows have the same class, .* found 'x'"),
+    ],
+)
+def test_labels_from_which_nothing_can_be_learned_are_refused(
+    objective: str, column: str, values: list[Any], problem: str, tmp_path: Path
+) -> None:
+    run = run_of(tmp_path, objective)
+    rows = [{**row, column: value} for row, value in zip(rows_of(objective, 4), values, strict=True)]
+    run["datasets"]["rows"]["data"] = {"files": {"train": rows, "validation": rows}}
+    with pytest.raises(ConfigError, match=problem):
+        nlpmtl.train(run)
+
+
+def test_pairs_without_a_number_are_reported(tmp_path: Path) -> None:
+    """A dataset of similar pairs, in a task that another dataset trains on numbers."""
+    datasets = run_of(tmp_path, "number")["datasets"]
+    pairs = {"data": {"files": {"train": rows_of("positive", 5)}}, "input": {"text": "text", "pair": "other"}}
+    datasets["pairs"] = {**pairs, "tasks": {"vector": {"kind": "embedding"}}}
+    encoder = load_encoder(str(tmp_path / "encoder"))
+    parsed = parse_run({"encoder": {"name": "x"}, "datasets": datasets}, where="run").datasets
+    loaded = load_task_datasets(parsed, tokenizer=encoder.tokenizer, max_length=24)
+    (note,) = [note for note in loaded.notes if "vector" in note]
+    assert note.startswith("pairs, train: task 'vector': 5 rows have no number, and are not trained on: give similar")
+    assert loaded.splits["train"]["pairs"].labels["vector"].counts.tolist() == [0] * 5
 
 
 def test_a_row_with_an_invalid_number_is_named(tmp_path: Path) -> None:

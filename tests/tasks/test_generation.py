@@ -286,6 +286,23 @@ def test_a_new_decoder_has_the_vocabulary_of_the_encoder_unless_targets_are_unkn
     assert again.to_config() == task.to_config()
 
 
+@pytest.mark.parametrize(("kind", "hint"), [("new", ': vocabulary = "targets" keeps them'), ("checkpoint", "")])
+def test_targets_that_a_tokenizer_changes_are_reported(kind: str, hint: str, tmp_path: Path) -> None:
+    directory = write_encoder(tmp_path) if kind == "new" else write_seq2seq("bart", tmp_path)
+    capitals = [{**row, "target": f"The big Cat, and {row['target']}."} for row in ROWS]
+    _, loaded, _ = load(directory, [*capitals, ROWS[0]], decoder=kind, max_target=64)
+    (note,) = [note for note in loaded.notes if "tokenizer changes" in note]
+    share = len(capitals) / (len(capitals) + 1)
+    expected = (
+        f"tokenizer changes {share:.0%} of the train targets, such as 'The' to 'the', and so generated texts{hint}"
+    )
+    assert expected in note
+    _, loaded, _ = load(directory, [ROWS[0]] * 40 + capitals[:1], decoder=kind, max_target=64)
+    assert not any("tokenizer changes" in note for note in loaded.notes), (
+        "a few such targets are not worth a message, and spaces do not count"
+    )
+
+
 def test_long_targets_are_truncated_and_counted(tmp_path: Path) -> None:
     _, loaded, batch = load(write_encoder(tmp_path), max_target=4)
     tokens = batch.tasks["gen"].targets["tokens"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nlpmtl import ConfigError
-from nlpmtl.data import Example, Input, Targets, TokenSequence
+from nlpmtl.data import Example, Input, Targets, TokenSequence, WordSplitting
 from nlpmtl.tasks import MaskedLM, task_from_config
 from tests.tiny import write_tokenizer
 
@@ -122,3 +122,19 @@ def test_targets_without_a_word_are_replaced(task: MaskedLM) -> None:
     _, _, targets = corrupted(task, "ada lives in turin")
     assert set(targets.sequence) == {"place", "token"}
     assert replace(targets, count=targets.count) == targets
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("(ada) [MASK], turin", "( ada ) [MASK] , turin"),
+        ("[MASK][MASK]", "[MASK] [MASK]"),
+        (" ada [mask]", "ada [ mask ]"),
+    ],
+)
+def test_a_mask_token_is_not_split_into_words(text: str, expected: str) -> None:
+    """A task that was trained on words, with punctuation marks as words, splits raw text as these words were."""
+    task = make_task(input="words", mask_token="[MASK]")
+    example = Example(Input(text, splitting=WordSplitting("punctuation")))
+    (read,) = task.sequences(example, predict=True)
+    assert read.text == expected

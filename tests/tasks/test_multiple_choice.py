@@ -186,6 +186,14 @@ def test_a_prediction_is_the_best_choice_with_its_probability() -> None:
     assert task.row_error(prediction, 1, item.example) is None
 
 
+def test_equal_choices_have_one_probability() -> None:
+    task = MultipleChoice(**TASK)
+    item = item_of(["x", "y", "x"], [math.log(5.0), math.log(3.0), math.log(2.0)])
+    formatted = task.format(task.decode([item])[0], item.example, OutputOptions(all_scores=True))
+    assert (formatted["label"], formatted["index"], formatted["score"]) == ("x", 0, pytest.approx(0.5))
+    assert formatted["scores"] == pytest.approx({"x": 0.7, "y": 0.3})
+
+
 def test_the_temperature_is_fitted_over_rows_with_different_numbers_of_choices() -> None:
     rng = np.random.default_rng(0)
     items, gold = [], []

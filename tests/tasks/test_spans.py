@@ -53,7 +53,7 @@ def span_scores(outputs: NDArray[Any], count: int) -> dict[tuple[int, int, str],
 def test_all_spans_above_the_threshold_are_predicted(seed: int) -> None:
     item = make_item(9, seed=seed)
     scores = span_scores(item.outputs["spans"][0], 9)
-    best = sorted(scores, key=lambda span: -scores[span])[:9]  # at most as many as there are tokens
+    best = sorted(scores, key=lambda span: -scores[span])[:32]  # the maximum for a short text
     threshold = float(sigmoid(np.array([(scores[best[4]] + scores[best[5]]) / 2]))[0])
     (prediction,) = make_task(threshold=threshold).decode([item])
     assert prediction.value == {"entities": sorted(map(list, best[:5])), "relations": None}
@@ -68,13 +68,26 @@ def test_flat_predictions_do_not_overlap_and_keep_the_best(seed: int) -> None:
     item = make_item(9, seed=seed)
     scores = span_scores(item.outputs["spans"][0], 9)
     kept: list[tuple[int, int, str]] = []
-    for span in sorted(scores, key=lambda span: -scores[span])[:9]:
+    for span in sorted(scores, key=lambda span: -scores[span])[:32]:
         if scores[span] > 0 and all(span[1] <= other[0] or other[1] <= span[0] for other in kept):
             kept.append(span)
     (prediction,) = make_task(flat=True).decode([item])
     assert prediction.value["entities"] == sorted(map(list, kept))
     (nested,) = make_task().decode([item])
     assert len(nested.value["entities"]) > len(kept) > 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 30])
+def test_each_word_may_have_several_labels(count: int) -> None:
+    item = make_item(min(count, 26))
+    outputs = np.zeros_like(item.outputs["spans"][0])
+    outputs[:, 2 * SIZE :] = -9.0
+    count = len(outputs) - 2
+    outputs[1 : count + 1, 2 * SIZE :] = 9.0  # a span from any word to any later one, with each label
+    (prediction,) = make_task().decode([ExampleOutputs(item.example, item.sequences, {"spans": [outputs]})])
+    every = [[2 * i, 2 * j + 1, name] for i in range(count) for j in range(i, count) for name in LABELS]
+    assert len(prediction.value["entities"]) == min(len(every), max(2 * count, 32))
+    assert all(span in every for span in prediction.value["entities"])
 
 
 def test_words_are_predicted_as_characters_of_the_text() -> None:
