@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nlpmtl.data import NO_TOKEN, Batch, Ragged, TokenizedSplit
 from nlpmtl.data.batch import pad_rows
+from nlpmtl.data.ragged import row_bounds
 from nlpmtl.errors import ModelError
 from nlpmtl.heads import named_outputs
 from nlpmtl.tasks import ExampleOutputs
@@ -145,11 +146,11 @@ class Inference:
             counts: number of its sequences.
         """
         order = rows[np.argsort(-lengths[rows], kind="stable")]
-        totals = np.concatenate([[0], np.cumsum(counts[order])])
+        bounds = row_bounds(counts[order])
         start = 0
         while start < len(order):
-            limit = totals[start] + self.tokens // int(lengths[order[start]])
-            end = max(start + 1, int(np.searchsorted(totals, limit, side="right")) - 1)
+            limit = bounds[start] + self.tokens // int(lengths[order[start]])
+            end = max(start + 1, int(np.searchsorted(bounds, limit, side="right")) - 1)
             yield order[start:end]
             start = end
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.batch import Batch, TaskBatch, pad_rows
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Ragged, row_bounds
 from nlpmtl.data.row_sequences import (
     Corrupt,
     DatasetRows,
@@ -300,7 +300,7 @@ def _join_grouped(pieces: Sequence[_Piece]) -> TaskBatch:
         [np.ones(len(p.sequences), dtype=np.int64) if p.sequence_counts is None else p.sequence_counts for p in pieces]
     )
     order = np.concatenate([piece.batch_positions for piece in pieces]).argsort(kind="stable")
-    bounds = np.concatenate([[0], counts.cumsum()])
+    bounds = row_bounds(counts)
     by_example = Ragged(np.concatenate([piece.sequences for piece in pieces]), bounds).take(order)
     sequence_order = Ragged(np.arange(bounds[-1]), bounds).take(order).values
     targets = {}

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrow_tables import Indices, TableRows, TableWriter, to_numpy
+from nlpmtl.data.arrow_tables import TableRows, TableWriter, to_numpy
 from nlpmtl.data.column_types import is_coded, read_stored
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Indices, Ragged
 from nlpmtl.data.targets import Labels, Targets, stack_targets
 
 if TYPE_CHECKING:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from nlpmtl.data.split_tokenization import submit_in_order
 from nlpmtl.data.targets import Targets
 from nlpmtl.data.text_inputs import TextRead, TextTable, TokenizedInputs, check_text_inputs, tokenize_text_inputs
 from nlpmtl.data.token_store import TokenStore
-from nlpmtl.data.tokenization import name_failing_row
+from nlpmtl.data.tokenization import naming_failing_row
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.errors import DataError
 from nlpmtl.fs import open_regular_file
@@ -125,7 +124,9 @@ def compute_targets(
     with ExitStack() as stack:
         writer = _TaskWriter(split, methods, directory=directory, stack=stack)
         for chunk, future in submit_in_order(chunks, tokenize):
-            writer.append(chunk, _result(split, tokenizer, chunk, future))
+            with naming_failing_row(tokenizer, chunk.located_texts(split)):
+                tokenized = future.result()
+            writer.append(chunk, tokenized)
         writer.flush()
     return writer.close()
 
@@ -173,6 +174,11 @@ class _Chunk:
     texts: TextTable
     reads: dict[str, list[list[TextRead]]]
 
+    def located_texts(self, split: TokenizedSplit) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield the location of the row of each text input, and its text or its two texts."""
+        for row, text in zip(self.texts.rows, self.texts.inputs, strict=True):
+            yield split.place(self.start + row), text.texts
+
 
 def _collect_texts(
     split: TokenizedSplit, methods: Mapping[str, TaskMethods], start: int, rows: Sequence[Mapping[str, Any]]
@@ -207,29 +213,6 @@ class _naming:  # noqa: N801 - a context manager, used as a function
             reason = str(error) if type(error) in (ValueError, DataError) else f"{type(error).__name__}: {error}"
             failed = "" if isinstance(error, DataError) else f"{self._method}() failed: "
             raise DataError(f"{self._split.place(self._row)}: task {self._task!r}: {failed}{reason}") from error
-
-
-def _result(
-    split: TokenizedSplit,
-    tokenizer: PreTrainedTokenizerBase,
-    chunk: _Chunk,
-    future: Future[TokenizedInputs | None],
-) -> TokenizedInputs | None:
-    """Return the tokens of a chunk; DataError names the row for which the tokenizer fails."""
-    try:
-        return future.result()
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
-        failure = name_failing_row(
-            error,
-            tokenizer,
-            [text.texts for text in chunk.texts.inputs],
-            place=lambda text: split.place(chunk.start + chunk.texts.rows[text]),
-        )
-        if failure is None:
-            raise
-        raise failure from error
 
 
 def _as_requested(sequence: TokenSequence, text: TextInput) -> TokenSequence:
