@@ -192,21 +192,23 @@ def _collect_texts(
         texts: list[Sequence[TextInput]] = []
         for task, sequences in defined.items():
             example = chunk.examples[task][-1]
-            with _naming(split, row, task, "sequences"):
+            with _TaskErrors(split, row, task, "sequences"):
                 texts.append(() if example is None else check_text_inputs(sequences(example, predict=False)))
         for task, reads in zip(defined, chunk.texts.add(texts), strict=True):
             chunk.reads[task].append(reads)
     return chunk
 
 
-class _naming:  # noqa: N801 - a context manager, used as a function
-    """Turn an exception of a task type into a DataError that names the row and the task."""
+class _TaskErrors:
+    """Turn an exception of a task type in the block into a DataError that names the row and the task.
+
+    It is a class because it is entered once per row and task, where a `contextmanager` takes too long.
+    """
 
     def __init__(self, split: TokenizedSplit, row: int, task: str, method: str) -> None:
         self._split, self._row, self._task, self._method = split, row, task, method
 
-    def __enter__(self) -> None:
-        """Do nothing: this is called for every row."""
+    def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception):
@@ -245,17 +247,19 @@ class _TaskWriter:
     def append(self, chunk: _Chunk, tokenized: TokenizedInputs | None) -> None:
         """Add the rows of a chunk."""
         rows = range(chunk.start, chunk.start + len(next(iter(chunk.examples.values()))))
-        of_rows = self._split.tokens.sequences(rows)
-        indices = {} if self._sequences is None else self._add_sequences(self._sequences, chunk, tokenized, of_rows)
+        row_sequences = self._split.tokens.sequences(rows)
+        indices = (
+            {} if self._sequences is None else self._add_sequences(self._sequences, chunk, tokenized, row_sequences)
+        )
         for task, examples in chunk.examples.items():
             writer, compute = self._targets[task], self._methods[task].targets
-            for row, example, sequence in zip(rows, examples, of_rows, strict=True):
+            for row, example, sequence in zip(rows, examples, row_sequences, strict=True):
                 read = indices[task][row - chunk.start] if task in indices else [row]
                 if example is None or compute is None:
                     writer.append(None, hash=0, sequences=read)
                     continue
                 sequences = [sequence] if self._sequences is None else list(map(self._sequences.sequence, read))
-                with _naming(self._split, row, task, "targets"):
+                with _TaskErrors(self._split, row, task, "targets"):
                     targets = compute(example, sequences)
                     targets = None if targets is None else writer.check(targets, sequences=len(sequences))
                 writer.append(targets, hash=int(hash_strings([dumps(example.labels)])[0]), sequences=read)
@@ -286,10 +290,10 @@ class _TaskWriter:
         writer: SequenceWriter,
         chunk: _Chunk,
         tokenized: TokenizedInputs | None,
-        of_rows: list[TokenSequence],
+        row_sequences: list[TokenSequence],
     ) -> dict[str, list[list[int]]]:
         """Add the sequences of a chunk; return for each task the indices of those of each row."""
-        writer.start(of_rows)
+        writer.start(row_sequences)
         if tokenized is None:
             return {task: [[] for _ in reads] for task, reads in chunk.reads.items()}
         indices: list[int] = []  # of each sequence

@@ -195,7 +195,9 @@ def _tokenize_alike(
     kept[windows.first] = True
     if kept.all():
         return TokenizedInputs(pieces, pieces.cut, bounds)
-    return TokenizedInputs(pieces.take(np.flatnonzero(kept)), pieces.cut[kept], row_bounds(kept)[bounds])
+    return TokenizedInputs(
+        pieces.take(np.flatnonzero(kept)), pieces.cut[kept], row_bounds(kept.astype(np.int64))[bounds]
+    )
 
 
 def _merge(parts: Sequence[TokenizedInputs], indices: Sequence[Sequence[int]]) -> TokenizedInputs:
