@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nlpmtl.data import NO_TOKEN, Batch, Ragged, TokenizedSplit
 from nlpmtl.data.batch import pad_rows
+from nlpmtl.data.ragged import row_bounds
 from nlpmtl.errors import ModelError
 from nlpmtl.heads import named_outputs
 from nlpmtl.tasks import ExampleOutputs
@@ -22,9 +23,9 @@ CPU_BATCH_TOKENS = 1024
 """Padded tokens in one forward pass for which a CPU is fastest: activations stay in its caches."""
 GPU_BATCH_TOKENS = 4096
 """Padded tokens in one forward pass that keep an accelerator busy."""
-_REPLAYED = 1024
-"""Cached rows that are decoded at once."""
-_ARRAY = 200
+_CACHED_ROWS_AT_ONCE = 1024
+"""Number of cached rows that are decoded at once."""
+_ARRAY_OVERHEAD = 200
 """Bytes that a NumPy array takes in addition to its values."""
 NumpyOutputs = Mapping[str, Sequence[NDArray[Any]]]
 """Outputs of a head for one example: name -> an array per sequence, ``[...]`` or ``[tokens, ...]``."""
@@ -125,13 +126,15 @@ class Inference:
         tokens = split.tokens.lengths
         lengths, counts = _row_sizes(split, reads, tokens=tokens)
         for batch in list(self._batches(rows, lengths=lengths, counts=counts))[self.rank :: self.world]:
-            rows_of_task = {task: batch[mask[batch]] for task, mask in rows_of.items()}
-            sequences = {task: reads[task].take(here) for task, here in rows_of_task.items() if len(here)}
-            outputs = self._forward(split, {task: read.values for task, read in sequences.items()}, lengths=tokens)
-            for task, read in sequences.items():
-                values = [_select(outputs[task], start, end) for start, end in pairwise(read.bounds.tolist())]
-                results = consume(task, values, rows_of_task[task])
-                for row, result in zip(rows_of_task[task].tolist(), results, strict=True):
+            task_rows = {task: batch[mask[batch]] for task, mask in rows_of.items()}
+            sequences = {task: reads[task].take(rows) for task, rows in task_rows.items() if len(rows)}
+            outputs = self._forward(
+                split, {task: indices.values for task, indices in sequences.items()}, lengths=tokens
+            )
+            for task, indices in sequences.items():
+                values = [_select(outputs[task], start, end) for start, end in pairwise(indices.bounds.tolist())]
+                results = consume(task, values, task_rows[task])
+                for row, result in zip(task_rows[task].tolist(), results, strict=True):
                     yield row, task, result
 
     def _batches(
@@ -145,11 +148,11 @@ class Inference:
             counts: number of its sequences.
         """
         order = rows[np.argsort(-lengths[rows], kind="stable")]
-        totals = np.concatenate([[0], np.cumsum(counts[order])])
+        bounds = row_bounds(counts[order])
         start = 0
         while start < len(order):
-            limit = totals[start] + self.tokens // int(lengths[order[start]])
-            end = max(start + 1, int(np.searchsorted(totals, limit, side="right")) - 1)
+            limit = bounds[start] + self.tokens // int(lengths[order[start]])
+            end = max(start + 1, int(np.searchsorted(bounds, limit, side="right")) - 1)
             yield order[start:end]
             start = end
 
@@ -304,9 +307,9 @@ class LogitsCache:
             return
         for task, mask in rows_of.items():
             rows = np.flatnonzero(mask)
-            for some in np.split(rows, range(_REPLAYED, len(rows), _REPLAYED)):
-                results = consume(task, [cached[task][row] for row in some.tolist()], some)
-                yield from ((row, task, result) for row, result in zip(some.tolist(), results, strict=True))
+            for chunk in np.split(rows, range(_CACHED_ROWS_AT_ONCE, len(rows), _CACHED_ROWS_AT_ONCE)):
+                results = consume(task, [cached[task][row] for row in chunk.tolist()], chunk)
+                yield from ((row, task, result) for row, result in zip(chunk.tolist(), results, strict=True))
 
     def _compute(
         self, split: TokenizedSplit, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
@@ -334,7 +337,7 @@ def copy_outputs(outputs: NumpyOutputs) -> NumpyOutputs:
 
 
 def _bytes(outputs: NumpyOutputs) -> int:
-    return sum(array.nbytes + _ARRAY for arrays in outputs.values() for array in arrays)
+    return sum(array.nbytes + _ARRAY_OVERHEAD for arrays in outputs.values() for array in arrays)
 
 
 def to_items(

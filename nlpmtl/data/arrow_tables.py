@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Indices
 from nlpmtl.fs import open_regular_file
-
-Indices = Sequence[int] | NDArray[np.integer]
-"""Indices of rows."""
 
 
 class TableWriter(AbstractContextManager["TableWriter"]):
@@ -91,47 +88,6 @@ class TableRows:
         """Return a row: column -> value."""
         row: dict[str, Any] = self.take([index]).to_pylist()[0]
         return row
-
-
-class ListColumn:
-    """A column of lists of integers, read by the indices of its rows; only the values that are read are copied.
-
-    The offsets and values of all chunks are read through one array each over the memory that holds them, so that rows
-    of many chunks are read at once.
-
-    Args:
-        column: the column; a null is an empty list.
-    """
-
-    def __init__(self, column: pa.ChunkedArray) -> None:
-        chunks = [chunk for chunk in column.chunks if len(chunk)] or [pa.array([[]], column.type)]
-        self._first_rows = np.cumsum([0, *map(len, chunks)])
-        offsets, values = [chunk.offsets for chunk in chunks], [chunk.values for chunk in chunks]
-        parts = [*offsets, *(part for part in values if len(part))]
-        start = min(map(_address, parts))
-        size = max(_address(part) + len(part) * part.type.byte_width for part in parts) - start
-        memory = pa.foreign_buffer(start, size, base=chunks)  # keeps the chunks; the gaps are never read
-        dtype = np.dtype(column.type.value_type.to_pandas_dtype())
-        self._offsets: NDArray[np.int32] = np.frombuffer(memory, np.int32, count=size // 4)
-        self._values: NDArray[np.integer] = np.frombuffer(memory, dtype, count=size // dtype.itemsize)
-        self._offsets_at = np.array([(_address(part) - start) // 4 for part in offsets])
-        self._values_at = np.array(
-            [(_address(part) - start) // dtype.itemsize if len(part) else 0 for part in values], dtype=np.int64
-        )
-
-    def take(self, indices: Indices) -> Ragged:
-        """Return the rows with the given indices, in the given order."""
-        rows = np.asarray(indices, dtype=np.int64)
-        chunks = self._first_rows.searchsorted(rows, side="right") - 1
-        positions = self._offsets_at[chunks] + rows - self._first_rows[chunks]
-        starts = self._offsets[positions].astype(np.int64)
-        return Ragged.gather(self._values, starts + self._values_at[chunks], self._offsets[positions + 1] - starts)
-
-
-def _address(array: pa.Array) -> int:
-    """Return the address of the first value of an array of integers."""
-    address: int = array.buffers()[1].address + array.offset * array.type.byte_width
-    return address
 
 
 def to_numpy(column: pa.ChunkedArray) -> NDArray[Any]:

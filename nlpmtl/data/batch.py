@@ -32,9 +32,9 @@ class TaskBatch:
         weight: weight of each example in the loss, ``[examples]``; None: all are 1.
         example: the example of each sequence, ascending, ``[sequences]``; default: one sequence per example.
         position: index of each sequence among those of its example, ``[sequences]``; given together with `example`.
-        time, words: number of tokens and of words of the longest sequence: outputs by token or word are cut to them, so
-            that they have the length of targets by token or word. `time` is None where targets by token have the length
-            of the batch.
+        time: number of tokens of the longest sequence, which is the length of targets by token: outputs by token are
+            truncated to it. None: targets by token have the length of the batch.
+        words: number of words of the longest sequence, which is the length of targets by word.
 
     >>> import torch
     >>> part = TaskBatch(torch.tensor([0, 1, 2]), {"label": torch.tensor([1, 0])},
@@ -71,7 +71,7 @@ class TaskBatch:
 
     @property
     def position(self) -> Tensor:
-        """Place of each sequence among those of its example, ``[sequences]``."""
+        """Index of each sequence among those of its example, ``[sequences]``."""
         import torch
 
         return torch.zeros_like(self.sequences) if self._grouping is None else self._grouping[1]
@@ -125,7 +125,7 @@ class Batch:
     Args:
         input_ids: token ids, ``[sequences, time]``.
         attention_mask: 1 on tokens, 0 on padding, ``[sequences, time]``.
-        token_type_ids: segments, ``[sequences, time]``, for encoders that have them.
+        token_type_ids: token type ids, ``[sequences, time]``; None for encoders that take none.
         tasks: the part of each task that has examples here.
         words: first token of each word, -1 for none, ``[sequences, most words]``; None if no head reads words.
     """
@@ -147,8 +147,8 @@ class Batch:
         if device.type == "cpu":
             return self
         optional = [tensor for tensor in (self.token_type_ids, self.words) if tensor is not None]
-        parts = [tensor for task in self.tasks.values() for tensor in task.tensors]
-        moved = iter(to_device([self.input_ids, self.attention_mask, *optional, *parts], device))
+        of_tasks = [tensor for task in self.tasks.values() for tensor in task.tensors]
+        moved = iter(to_device([self.input_ids, self.attention_mask, *optional, *of_tasks], device))
         ids, mask = next(moved), next(moved)
         types = None if self.token_type_ids is None else next(moved)
         words = None if self.words is None else next(moved)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.batch import Batch, TaskBatch, pad_rows
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Ragged, row_bounds
 from nlpmtl.data.row_sequences import (
     Corrupt,
     DatasetRows,
@@ -62,8 +62,8 @@ class Collator:
     Args:
         datasets: the datasets, in the order that rows refer to them.
         pad: the id of the padding token.
-        types: whether the encoder takes segments.
-        words: whether a head uses words.
+        types: whether the encoder takes token type ids.
+        words: whether a head reads words.
         corrupt: `Task.corrupt` of the tasks that define it.
         names: names of the datasets, which seed the modified copies; needed with `corrupt`.
         seed: seed of the run, which seeds the modified copies.
@@ -90,7 +90,7 @@ class Collator:
         import torch
 
         by_dataset = self._dataset_rows(rows)
-        parts = [self._sequences(of_dataset, tasks) for of_dataset in by_dataset]
+        parts = [self._sequences(dataset_rows, tasks) for dataset_rows in by_dataset]
         indices = _batch_indices(by_dataset, parts)
         total = sum(map(len, indices))
         lengths = np.empty(total, dtype=np.int64)
@@ -102,8 +102,8 @@ class Collator:
             types = pad_rows([part.tokens.types for part in parts], indices, shape=(total, time), fill=0)
         if self.words:
             first_tokens = [part.tokens.first_tokens for part in parts]
-            word_count = max((_longest(words) for words in first_tokens if words is not None), default=0)
-            words = pad_rows(first_tokens, indices, shape=(total, word_count), fill=NO_TOKEN)
+            counts = [int(rows.lengths.max(initial=0)) for rows in first_tokens if rows is not None]
+            words = pad_rows(first_tokens, indices, shape=(total, max(counts, default=0)), fill=NO_TOKEN)
         return Batch(
             input_ids=pad_rows([part.tokens.ids for part in parts], indices, shape=(total, time), fill=self.pad),
             attention_mask=torch.from_numpy((np.arange(time) < lengths[:, None]).astype(np.int64)),
@@ -128,8 +128,8 @@ class Collator:
                     labelled[batch_rows] |= has_label
                     row_counts[task] = row_counts.get(task, 0) + count
                     weights = split.weights.get(task)
-                    sum_ = int(counts.sum()) if weights is None else float((counts * weights[indices]).sum())
-                    items[task] = items.get(task, 0) + sum_
+                    total = int(counts.sum()) if weights is None else float((counts * weights[indices]).sum())
+                    items[task] = items.get(task, 0) + total
         lengths, sequences, longest = sizes
         return BatchStats(lengths, sequences, longest, labelled, row_counts, items)
 
@@ -198,10 +198,6 @@ def _batch_indices(by_dataset: Sequence[DatasetRows], parts: Sequence[Sequences]
     return np.split(index, np.cumsum([len(part.batch_positions) for part in parts])[:-1])
 
 
-def _longest(rows: Ragged) -> int:
-    return int(rows.lengths.max(initial=0))
-
-
 class _Piece(NamedTuple):
     """The examples of a task that are from one dataset.
 
@@ -211,8 +207,8 @@ class _Piece(NamedTuple):
         sequence_counts: number of sequences of each example; None: one each.
         targets: targets of the loss, by name.
         weight: weights of the examples; None: all are 1.
-        time, words: number of tokens and of words of the longest sequence; `time` is None for targets as long as the
-            batch.
+        time: number of tokens of the longest sequence; None for targets as long as the batch.
+        words: number of words of the longest sequence; 0 if no head reads words.
     """
 
     batch_positions: NDArray[np.int64]
@@ -237,7 +233,7 @@ def _task_batches(
     for rows, part, index in zip(by_dataset, parts, indices, strict=True):
         for task, examples in part.tasks.items():
             pieces.setdefault(task, []).append(_piece(task, examples, rows, part, index, time=time, words=words))
-    return {task: _join(of_task) for task, of_task in pieces.items()}
+    return {task: _join(task_pieces) for task, task_pieces in pieces.items()}
 
 
 def _piece(
@@ -251,11 +247,11 @@ def _piece(
     words: bool,
 ) -> _Piece:
     labels, indices = rows.split.labels[task], rows.row_indices[examples.examples]
-    weights = rows.split.weights.get(task)
-    targets, first_tokens = examples.targets, part.tokens.first_tokens
+    weights, first_tokens = rows.split.weights.get(task), part.tokens.first_tokens
+    targets = examples.targets
     if targets is None:
-        of_rows = first_tokens.take(examples.sequences) if isinstance(labels, TagLabels) and first_tokens else None
-        targets = labels.targets(indices, first_tokens=of_rows, time=time)
+        tagged = first_tokens.take(examples.sequences) if isinstance(labels, TagLabels) and first_tokens else None
+        targets = labels.targets(indices, first_tokens=tagged, time=time)
     in_batch_time = labels.padded_to_batch and examples.targets is None
     return _Piece(
         batch_positions=rows.batch_positions[examples.examples],
@@ -300,7 +296,7 @@ def _join_grouped(pieces: Sequence[_Piece]) -> TaskBatch:
         [np.ones(len(p.sequences), dtype=np.int64) if p.sequence_counts is None else p.sequence_counts for p in pieces]
     )
     order = np.concatenate([piece.batch_positions for piece in pieces]).argsort(kind="stable")
-    bounds = np.concatenate([[0], counts.cumsum()])
+    bounds = row_bounds(counts)
     by_example = Ragged(np.concatenate([piece.sequences for piece in pieces]), bounds).take(order)
     sequence_order = Ragged(np.arange(bounds[-1]), bounds).take(order).values
     targets = {}

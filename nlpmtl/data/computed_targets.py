@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrow_tables import Indices, TableRows, TableWriter, to_numpy
+from nlpmtl.data.arrow_tables import TableRows, TableWriter, to_numpy
 from nlpmtl.data.column_types import is_coded, read_stored
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Indices, Ragged
 from nlpmtl.data.targets import Labels, Targets, stack_targets
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ class ComputedLabels(Labels):
                     by_example[i][name] = _to_item(column[i], shape)
                 elif by == "sequence":
                     values = column[i].values
-                    of_items = [None] * len(values) if shape is None else shape.values
-                    by_sequence[i][name] = [_to_item(*item) for item in zip(values, of_items, strict=True)]
+                    item_shapes = [None] * len(values) if shape is None else shape.values
+                    by_sequence[i][name] = [_to_item(*item) for item in zip(values, item_shapes, strict=True)]
         return [Targets(*values) for values in zip(columns[COUNT].to_pylist(), by_example, by_sequence, strict=True)]
 
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
@@ -271,18 +271,16 @@ class _Form:
     def values(self, name: str, by_sequence: bool, rows: Sequence[Targets | None]) -> dict[str, list[Any]]:
         """Return the values of these columns for some rows."""
 
-        def of(convert: Callable[[NDArray[Any]], Any]) -> list[Any]:
-            return [
-                None
-                if row is None
-                else [convert(item) for item in row.sequence[name]]
-                if by_sequence
-                else convert(row.example[name])
-                for row in rows
-            ]
+        def convert_each(convert: Callable[[NDArray[Any]], Any]) -> list[Any]:
+            if by_sequence:
+                return [None if row is None else [convert(item) for item in row.sequence[name]] for row in rows]
+            return [None if row is None else convert(row.example[name]) for row in rows]
 
-        flat = of(lambda item: item.reshape(-1).astype(self.dtype or np.float64) if self.dimensions else item.item())
-        return {f"{_by(by_sequence)}:{name}": flat, f"shape:{name}": of(lambda item: list(item.shape))}
+        numbers = convert_each(
+            lambda item: item.reshape(-1).astype(self.dtype or np.float64) if self.dimensions else item.item()
+        )
+        shapes = convert_each(lambda item: list(item.shape))
+        return {f"{_by(by_sequence)}:{name}": numbers, f"shape:{name}": shapes}
 
 
 def _by(by_sequence: bool) -> str:

@@ -6,12 +6,12 @@ import hashlib
 import inspect
 import json
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nlpmtl.config.dataset import FORMAT_KEYS, DataConfig, InputConfig
 from nlpmtl.data.column_types import column_type, is_coded
@@ -28,6 +28,7 @@ from nlpmtl.errors import DataError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+T = TypeVar("T")
 _FORMAT = 12
 """The version of the cache format; increase it when files or the processing of rows change."""
 _PACKAGES = ("nlpmtl", "tokenizers", "transformers")
@@ -100,19 +101,29 @@ class DatasetLoader:
             if entry is not None:
                 with suppress(*_UNREADABLE):
                     return read_targets_of_tasks(split, entry)
-            options: dict[str, Any] = {"tokenizer": self.tokenizer, "max_length": self._max_length}
+
+            def compute(directory: Path | None) -> TokenizedSplit:
+                return compute_targets(
+                    split, methods, tokenizer=self.tokenizer, max_length=self._max_length, directory=directory
+                )
+
+            what = f"{split.where}: the targets of {', '.join(methods)} are"
             if key is not None:
                 try:
                     with self._cache.add(key) as directory:
-                        return compute_targets(split, methods, directory=directory, **options)
+                        return compute(directory)
                 except OSError as error:
-                    self.notes.append(f"{split.where}: the targets of {', '.join(methods)} are not cached: {error}")
-            try:
-                with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-                    return compute_targets(split, methods, directory=Path(scratch), **options)
-            except OSError as error:
-                self.notes.append(f"{split.where}: the targets of {', '.join(methods)} are kept in memory: {error}")
-                return compute_targets(split, methods, **options)
+                    self.notes.append(f"{what} not cached: {error}")
+            return self._without_cache(compute, what=what)
+
+    def _without_cache(self, compute: Callable[[Path | None], T], *, what: str) -> T:
+        """Return what a function computes with temporary files in a directory, or in memory if there can be none."""
+        try:
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+                return compute(Path(scratch))
+        except OSError as error:
+            self.notes.append(f"{what} kept in memory: {error}")
+            return compute(None)
 
     def _read_cached(self, keys: Mapping[str, str | None]) -> dict[str, TokenizedSplit]:
         cached = {}
@@ -125,19 +136,16 @@ class DatasetLoader:
 
     def _tokenize(self, reader: DatasetReader, keys: Mapping[str, str | None]) -> dict[str, TokenizedSplit]:
         """Tokenize splits into the cache; if it is not writable, into temporary files, else into memory."""
+        what = f"{reader.name}: tokenized data is"
         if any(keys.values()):
             try:
                 with self._cache.scratch() as scratch:
                     return self._tokenize_into(reader, keys, scratch=scratch)
             except OSError as error:
-                self.notes.append(f"{reader.name}: tokenized data is not cached: {error}")
-        no_keys = dict.fromkeys(keys)
-        try:
-            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-                return self._tokenize_into(reader, no_keys, scratch=Path(scratch))
-        except OSError as error:
-            self.notes.append(f"{reader.name}: tokenized data is kept in memory: {error}")
-            return self._tokenize_into(reader, no_keys, scratch=None)
+                self.notes.append(f"{what} not cached: {error}")
+        return self._without_cache(
+            lambda directory: self._tokenize_into(reader, dict.fromkeys(keys), scratch=directory), what=what
+        )
 
     def _tokenize_into(
         self, reader: DatasetReader, keys: Mapping[str, str | None], *, scratch: Path | None

@@ -269,7 +269,7 @@ class TokenSequence:
 
     Args:
         ids: token ids, special tokens included, ``[tokens]``.
-        type_ids: the segment of each token, ``[tokens]``; None: all are 0, or the encoder takes none.
+        type_ids: token type id of each token, ``[tokens]``; None: all are 0, or the encoder takes none.
         words: position of the first token of each word that is read here, -1 for a word without a token; None where
             the input is not words. Each word of a long text is read in the window in which it is farthest from an end.
         word_ids: index of each of these words in its text; None: they are all words of the text.

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from nlpmtl.data.ragged import row_bounds
 from nlpmtl.strict_json import dumps
 
 Hashes = NDArray[np.uint64]
@@ -35,8 +36,7 @@ def hash_inputs(batch: pa.RecordBatch) -> Hashes:
 def _hash_texts(batch: pa.RecordBatch) -> Hashes:
     if "words" in batch.schema.names:
         words = batch["words"]
-        bounds = np.zeros(len(words) + 1, dtype=np.int64)
-        np.cumsum(pc.list_value_length(words).to_numpy(), out=bounds[1:])
+        bounds = row_bounds(pc.list_value_length(words).to_numpy())
         return mix(combine(hash_strings(words.flatten().to_pylist()), bounds, ordered=True) + _WORDS)
     text = hash_strings(batch["text"].to_pylist())
     if "pair" not in batch.schema.names:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nlpmtl.data.arrow_tables import to_numpy
 from nlpmtl.data.column_types import column_type
 from nlpmtl.data.labels import LabelType
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Ragged, row_bounds
 
 NO_CODE = -1
 """The code of a row without a label."""
@@ -78,9 +78,8 @@ class LabelColumn:
         names, codes = _encode(column if coding == "name" else pc.list_flatten(column))
         if coding == "name":
             return cls(type_, names, labelled, codes)
-        bounds = np.zeros(len(column) + 1, dtype=np.int64)
-        np.cumsum(to_numpy(pc.list_value_length(column).fill_null(0)), out=bounds[1:])
-        return cls(type_, names, labelled, Ragged(codes, bounds))
+        lengths = to_numpy(pc.list_value_length(column).fill_null(0))
+        return cls(type_, names, labelled, Ragged(codes, row_bounds(lengths)))
 
 
 def _encode(column: pa.ChunkedArray) -> tuple[tuple[str, ...], NDArray[np.integer]]:
@@ -97,6 +96,4 @@ def _deduplicate(sets: Ragged) -> Ragged:
     row, _ = sets.indices_2d()
     stride = int(sets.values.max(initial=0)) + 1
     first = np.sort(np.unique(row * stride + sets.values, return_index=True)[1])
-    bounds = np.zeros(len(sets) + 1, dtype=np.int64)
-    np.cumsum(np.bincount(row[first], minlength=len(sets)), out=bounds[1:])
-    return Ragged(sets.values[first], bounds)
+    return Ragged(sets.values[first], row_bounds(np.bincount(row[first], minlength=len(sets))))

@@ -12,7 +12,7 @@ from nlpmtl.data.column_types import column_type
 from nlpmtl.data.label_columns import NO_CODE, LabelColumn
 from nlpmtl.data.label_spelling import is_number, whole_number
 from nlpmtl.data.labels import YES, Flag, is_flag, is_on
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Ragged, row_bounds
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.errors import DataError, quote
 
@@ -66,10 +66,8 @@ def _equal(column: LabelColumn, name: str) -> NDArray[np.bool_]:
 
 def _from_multi_hot(hot: NDArray[np.bool_], *, names: Sequence[str], labelled: NDArray[np.bool_]) -> LabelColumn:
     """Return a column of sets from a multi-hot matrix, ``[rows, labels]``."""
-    bounds = np.zeros(len(hot) + 1, dtype=np.int64)
-    np.cumsum(hot.sum(axis=1), out=bounds[1:])
     codes = np.nonzero(hot)[1].astype(np.int32)
-    column = LabelColumn("set", tuple(names), labelled, Ragged(codes, bounds))
+    column = LabelColumn("set", tuple(names), labelled, Ragged(codes, row_bounds(hot.sum(axis=1))))
     return _drop_unused_names(column)
 
 

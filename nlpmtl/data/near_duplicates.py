@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.hashing import Hashes, mix
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Ragged, row_bounds
 
 SIMILARITY = 0.8
 """Minimum Jaccard similarity of near-duplicates."""
@@ -72,9 +72,7 @@ def _trigrams(rows: Ragged, unknown: int | None) -> Ragged:
         following[inside] = tokens[positions[inside] + offset]
         hashes = mix(hashes + following)
     kept = (positions + 2 < ends) | (positions == rows.bounds[:-1].repeat(rows.lengths))
-    bounds = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum(np.bincount(row[kept], minlength=len(rows)), out=bounds[1:])
-    return Ragged(hashes[kept], bounds)
+    return Ragged(hashes[kept], row_bounds(np.bincount(row[kept], minlength=len(rows))))
 
 
 def _signatures(shingles: Ragged) -> Hashes:

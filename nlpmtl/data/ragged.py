@@ -1,4 +1,4 @@
-"""Ragged arrays: rows of different lengths in one flat array and its row boundaries."""
+"""Ragged arrays: rows of different lengths in one flat array and its row boundaries, in memory or in an Arrow table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
+
+Indices = Sequence[int] | NDArray[np.integer]
+"""Indices of rows."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,7 @@ class Ragged:
     def pack(cls, rows: Iterable[Sequence[int] | NDArray[np.integer]], *, dtype: DTypeLike = np.int32) -> Ragged:
         """Create a ragged array from rows of numbers."""
         parts = [np.asarray(row, dtype=dtype) for row in rows]
-        bounds = np.zeros(len(parts) + 1, dtype=np.int64)
-        np.cumsum([len(part) for part in parts], out=bounds[1:])
-        return cls(np.concatenate(parts) if parts else np.zeros(0, dtype=dtype), bounds)
+        return cls(np.concatenate(parts) if parts else np.zeros(0, dtype=dtype), row_bounds(list(map(len, parts))))
 
     @classmethod
     def from_arrow(cls, lists: pa.ChunkedArray | pa.ListArray) -> Ragged:
@@ -45,24 +46,22 @@ class Ragged:
     @classmethod
     def join(cls, parts: Sequence[Ragged]) -> Ragged:
         """Concatenate the rows of several ragged arrays."""
-        bounds = np.zeros(sum(map(len, parts)) + 1, dtype=np.int64)
-        np.cumsum(np.concatenate([part.lengths for part in parts]), out=bounds[1:])
+        bounds = row_bounds(np.concatenate([part.lengths for part in parts]))
         return cls(np.concatenate([part.values for part in parts]), bounds)
 
     def __len__(self) -> int:
         return len(self.bounds) - 1
 
-    def take(self, rows: NDArray[np.integer] | Sequence[int]) -> Ragged:
-        """Return a copy with the given rows, in the given order."""
-        indices = np.asarray(rows, dtype=np.int64)
-        starts = self.bounds[indices]
-        return Ragged.gather(self.values, starts, self.bounds[indices + 1] - starts)
+    def take(self, indices: Indices) -> Ragged:
+        """Return a copy of the rows with the given indices, in the given order."""
+        rows = np.asarray(indices, dtype=np.int64)
+        starts = self.bounds[rows]
+        return Ragged.gather(self.values, starts, self.bounds[rows + 1] - starts)
 
     @classmethod
     def gather(cls, values: NDArray[np.integer], starts: NDArray[np.int64], lengths: NDArray[np.integer]) -> Ragged:
         """Return a copy of rows of an array, given the start and the length of each, ``[rows]``."""
-        bounds = np.zeros(len(starts) + 1, dtype=np.int64)
-        lengths.cumsum(out=bounds[1:])
+        bounds = row_bounds(lengths)
         return cls(values[np.arange(bounds[-1]) + (starts - bounds[:-1]).repeat(lengths)], bounds)
 
     def indices_2d(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -81,3 +80,51 @@ class Ragged:
     def lengths(self) -> NDArray[np.int64]:
         """The number of values in each row, ``[rows]``."""
         return self.bounds[1:] - self.bounds[:-1]
+
+
+def row_bounds(lengths: Indices) -> NDArray[np.int64]:
+    """Return the start of each row, and the end of the last, ``[rows + 1]``, given the length of each row."""
+    bounds = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=bounds[1:])
+    return bounds
+
+
+class ListColumn:
+    """A column of lists of integers, read by the indices of its rows; only the values that are read are copied.
+
+    The offsets and values of all chunks are read through one array each over the memory that holds them, so that rows
+    of many chunks are read at once.
+
+    Args:
+        column: the column; a null is an empty list.
+    """
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        chunks = [chunk for chunk in column.chunks if len(chunk)] or [pa.array([[]], column.type)]
+        self._first_rows = np.cumsum([0, *map(len, chunks)])
+        offsets, values = [chunk.offsets for chunk in chunks], [chunk.values for chunk in chunks]
+        parts = [*offsets, *(part for part in values if len(part))]
+        start = min(map(_address, parts))
+        size = max(_address(part) + len(part) * part.type.byte_width for part in parts) - start
+        memory = pa.foreign_buffer(start, size, base=chunks)  # keeps the chunks; the gaps are never read
+        dtype = np.dtype(column.type.value_type.to_pandas_dtype())
+        self._offsets: NDArray[np.int32] = np.frombuffer(memory, np.int32, count=size // 4)
+        self._values: NDArray[np.integer] = np.frombuffer(memory, dtype, count=size // dtype.itemsize)
+        self._offset_starts = np.array([(_address(part) - start) // 4 for part in offsets])
+        self._value_starts = np.array(
+            [(_address(part) - start) // dtype.itemsize if len(part) else 0 for part in values], dtype=np.int64
+        )
+
+    def take(self, indices: Indices) -> Ragged:
+        """Return the rows with the given indices, in the given order."""
+        rows = np.asarray(indices, dtype=np.int64)
+        chunks = self._first_rows.searchsorted(rows, side="right") - 1
+        positions = self._offset_starts[chunks] + rows - self._first_rows[chunks]
+        starts = self._offsets[positions].astype(np.int64)
+        return Ragged.gather(self._values, starts + self._value_starts[chunks], self._offsets[positions + 1] - starts)
+
+
+def _address(array: pa.Array) -> int:
+    """Return the address of the first value of an array of integers."""
+    address: int = array.buffers()[1].address + array.offset * array.type.byte_width
+    return address

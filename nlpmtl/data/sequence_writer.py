@@ -35,16 +35,16 @@ class SequenceWriter:
         paths = [None if directory is None else directory / name for name in _FILES]
         self._writers = [stack.enter_context(TableWriter(pa.schema(TOKEN_COLUMNS), path)) for path in paths]
         self._start, self._end = 0, rows
-        self._of_rows: list[TokenSequence] = []
+        self._row_sequences: list[TokenSequence] = []
         self._others: list[TokenSequence] = []
         self._known: list[dict[tuple[bytes, bytes], list[int]]] = []
 
-    def start(self, of_rows: list[TokenSequence]) -> None:
+    def start(self, row_sequences: list[TokenSequence]) -> None:
         """Start with the next rows, given the sequence that each has in the split itself."""
-        self._start += len(self._of_rows)
+        self._start += len(self._row_sequences)
         self._end += len(self._others)
-        self._of_rows, self._others = of_rows, []
-        self._known = [{_key(sequence): [self._start + i]} for i, sequence in enumerate(self._of_rows)]
+        self._row_sequences, self._others = row_sequences, []
+        self._known = [{_key(sequence): [self._start + i]} for i, sequence in enumerate(self._row_sequences)]
 
     def add(self, row: int, new: TokenSequence) -> int:
         """Return the index of a sequence of a row, which is added if the row has no equal one.
@@ -64,11 +64,11 @@ class SequenceWriter:
 
     def sequence(self, index: int) -> TokenSequence:
         """Return a sequence of the rows since `start`."""
-        return self._of_rows[index - self._start] if index < self._rows else self._others[index - self._end]
+        return self._row_sequences[index - self._start] if index < self._rows else self._others[index - self._end]
 
     def flush(self) -> None:
         """Write the sequences since `start`."""
-        for writer, sequences in zip(self._writers, (self._of_rows, self._others), strict=True):
+        for writer, sequences in zip(self._writers, (self._row_sequences, self._others), strict=True):
             if sequences:
                 writer.write(_columns(sequences))
 
@@ -78,7 +78,7 @@ class SequenceWriter:
 
     def _set(self, index: int, sequence: TokenSequence) -> None:
         if index < self._rows:
-            self._of_rows[index - self._start] = sequence
+            self._row_sequences[index - self._start] = sequence
         else:
             self._others[index - self._end] = sequence
 
@@ -110,7 +110,7 @@ def _flatten(value: NDArray[np.integer] | None, type_: pa.ListType) -> NDArray[n
 
 
 def _key(sequence: TokenSequence) -> tuple[bytes, bytes]:
-    """Return a key that is equal for sequences with the same encoder input: token ids and segments."""
+    """Return a key that is equal for sequences with the same encoder input: token ids and token type ids."""
     types = sequence.type_ids
     return sequence.ids.tobytes(), b"" if types is None or not types.any() else types.tobytes()
 

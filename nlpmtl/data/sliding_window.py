@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Ragged, row_bounds
 from nlpmtl.data.tokenization import TokenizedTexts, encode_untruncated, placeholder_token, sequence_ids
 from nlpmtl.data.word_alignment import NO_TOKEN, Span, Spans, find_first_tokens_batch
 
@@ -121,7 +121,7 @@ def tokenize_windows(
     ids, numbers = _take_all(ids, kept), _take_all(numbers, kept)
     layout = _window_layout(numbers, last=last, max_length=max_length, side=side, stride=stride)
     text = np.arange(len(texts)).repeat(layout.window_count)
-    first = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(layout.window_count)])[:-1]
+    first = row_bounds(layout.window_count)[:-1]
     starts, ends = layout.spans(text, np.arange(len(text)) - first[text])
 
     def cut(values: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -186,14 +186,13 @@ def _assign_words(
     window = first[text] + layout.choose(text, token)
     order = np.argsort(window, kind="stable")
     positions = (layout.before[text] + token - starts[window]).astype(np.int32)
-    bounds = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(np.bincount(window, minlength=len(starts)))])
+    bounds = row_bounds(np.bincount(window, minlength=len(starts)))
     return Ragged(positions[order], bounds), Ragged(word[order], bounds)
 
 
 def _pack(rows: Sequence[NDArray[Any]], *, dtype: DTypeLike = np.int32, width: int | None = None) -> Ragged:
-    bounds = np.cumsum([0, *map(len, rows)], dtype=np.int64)
     empty = np.zeros(0 if width is None else (0, width), dtype=dtype)
-    return Ragged(np.concatenate([empty, *rows]), bounds)
+    return Ragged(np.concatenate([empty, *rows]), row_bounds(list(map(len, rows))))
 
 
 def _window_layout(

@@ -19,9 +19,9 @@ from nlpmtl.data.batch import greedy_length_batches
 from nlpmtl.data.examples import Examples
 from nlpmtl.data.hashing import digest_tokens, hash_inputs
 from nlpmtl.data.labels import LabelType
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Ragged, row_bounds
 from nlpmtl.data.token_store import TOKEN_COLUMNS
-from nlpmtl.data.tokenization import TokenizedTexts, encode_untruncated, name_failing_row, tokenize
+from nlpmtl.data.tokenization import TokenizedTexts, encode_untruncated, naming_failing_row, tokenize
 from nlpmtl.data.tokenized_split import INPUT_HASH, METADATA, NUMBER, ROWS, TOKENS, WORD_TOKENS, TokenizedSplit
 from nlpmtl.data.word_alignment import NO_TOKEN, Spans
 from nlpmtl.data.word_counts import AT_MARKS, WordCounts
@@ -131,7 +131,9 @@ def _tokenize_batches(
     for batch, future in submit_in_order(
         _batches(examples), lambda batch: _tokenize_batch(batch, tokenizer, max_length)
     ):
-        yield _result(examples, tokenizer, batch, start, future)
+        with naming_failing_row(tokenizer, _located_texts(examples, batch, start)):
+            texts = future.result()
+        yield batch, texts
         start += batch.num_rows
 
 
@@ -184,31 +186,17 @@ def _tokenize_batch(batch: pa.RecordBatch, tokenizer: PreTrainedTokenizerBase, m
     return tokenize(tokenizer, texts, pairs=pairs, words=words, max_length=max_length)
 
 
-def _result(
-    examples: Examples,
-    tokenizer: PreTrainedTokenizerBase,
-    batch: pa.RecordBatch,
-    start: int,
-    future: Future[TokenizedTexts],
-) -> tuple[pa.RecordBatch, TokenizedTexts]:
-    """Return a batch and its tokens; DataError names the row for which the tokenizer fails."""
-    try:
-        return batch, future.result()
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
-        texts, pairs = _texts(batch)
-        rows = [(text,) for text in texts] if pairs is None else list(zip(texts, pairs, strict=True))
-        failure = name_failing_row(error, tokenizer, rows, place=lambda row: examples.place(start + row))
-        if failure is None:
-            raise
-        raise failure from error
+def _located_texts(examples: Examples, batch: pa.RecordBatch, start: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the location and the texts of each row of a batch, given the index of its first example."""
+    texts, pairs = _texts(batch)
+    rows = zip(texts) if pairs is None else zip(texts, pairs, strict=True)
+    for index, row in enumerate(rows, start):
+        yield examples.place(index), row
 
 
 def _word_spans(words: pa.Array) -> Spans:
     """Return the spans of the words of each row in the text that joins them with spaces."""
-    bounds = np.zeros(len(words) + 1, dtype=np.int64)
-    np.cumsum(pc.list_value_length(words).to_numpy(), out=bounds[1:])
+    bounds = row_bounds(pc.list_value_length(words).to_numpy())
     return Spans.joined(pc.utf8_length(words.flatten()).to_numpy().astype(np.int64), bounds)
 
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrow_tables import Indices
 from nlpmtl.data.column_types import column_type
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.labels import LabelType
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Indices, Ragged
 from nlpmtl.errors import DataError, did_you_mean, quote
 
 if TYPE_CHECKING:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from nlpmtl.data.split_tokenization import submit_in_order
 from nlpmtl.data.targets import Targets
 from nlpmtl.data.text_inputs import TextRead, TextTable, TokenizedInputs, check_text_inputs, tokenize_text_inputs
 from nlpmtl.data.token_store import TokenStore
-from nlpmtl.data.tokenization import name_failing_row
+from nlpmtl.data.tokenization import naming_failing_row
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.errors import DataError
 from nlpmtl.fs import open_regular_file
@@ -125,7 +124,9 @@ def compute_targets(
     with ExitStack() as stack:
         writer = _TaskWriter(split, methods, directory=directory, stack=stack)
         for chunk, future in submit_in_order(chunks, tokenize):
-            writer.append(chunk, _result(split, tokenizer, chunk, future))
+            with naming_failing_row(tokenizer, chunk.located_texts(split)):
+                tokenized = future.result()
+            writer.append(chunk, tokenized)
         writer.flush()
     return writer.close()
 
@@ -173,6 +174,11 @@ class _Chunk:
     texts: TextTable
     reads: dict[str, list[list[TextRead]]]
 
+    def located_texts(self, split: TokenizedSplit) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield the location of the row of each text input, and its text or its two texts."""
+        for row, text in zip(self.texts.rows, self.texts.inputs, strict=True):
+            yield split.place(self.start + row), text.texts
+
 
 def _collect_texts(
     split: TokenizedSplit, methods: Mapping[str, TaskMethods], start: int, rows: Sequence[Mapping[str, Any]]
@@ -186,50 +192,29 @@ def _collect_texts(
         texts: list[Sequence[TextInput]] = []
         for task, sequences in defined.items():
             example = chunk.examples[task][-1]
-            with _naming(split, row, task, "sequences"):
+            with _TaskErrors(split, row, task, "sequences"):
                 texts.append(() if example is None else check_text_inputs(sequences(example, predict=False)))
         for task, reads in zip(defined, chunk.texts.add(texts), strict=True):
             chunk.reads[task].append(reads)
     return chunk
 
 
-class _naming:  # noqa: N801 - a context manager, used as a function
-    """Turn an exception of a task type into a DataError that names the row and the task."""
+class _TaskErrors:
+    """Turn an exception of a task type in the block into a DataError that names the row and the task.
+
+    It is a class because it is entered once per row and task, where a `contextmanager` takes too long.
+    """
 
     def __init__(self, split: TokenizedSplit, row: int, task: str, method: str) -> None:
         self._split, self._row, self._task, self._method = split, row, task, method
 
-    def __enter__(self) -> None:
-        """Do nothing: this is called for every row."""
+    def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception):
             reason = str(error) if type(error) in (ValueError, DataError) else f"{type(error).__name__}: {error}"
             failed = "" if isinstance(error, DataError) else f"{self._method}() failed: "
             raise DataError(f"{self._split.place(self._row)}: task {self._task!r}: {failed}{reason}") from error
-
-
-def _result(
-    split: TokenizedSplit,
-    tokenizer: PreTrainedTokenizerBase,
-    chunk: _Chunk,
-    future: Future[TokenizedInputs | None],
-) -> TokenizedInputs | None:
-    """Return the tokens of a chunk; DataError names the row for which the tokenizer fails."""
-    try:
-        return future.result()
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
-        failure = name_failing_row(
-            error,
-            tokenizer,
-            [text.texts for text in chunk.texts.inputs],
-            place=lambda text: split.place(chunk.start + chunk.texts.rows[text]),
-        )
-        if failure is None:
-            raise
-        raise failure from error
 
 
 def _as_requested(sequence: TokenSequence, text: TextInput) -> TokenSequence:
@@ -262,17 +247,19 @@ class _TaskWriter:
     def append(self, chunk: _Chunk, tokenized: TokenizedInputs | None) -> None:
         """Add the rows of a chunk."""
         rows = range(chunk.start, chunk.start + len(next(iter(chunk.examples.values()))))
-        of_rows = self._split.tokens.sequences(rows)
-        indices = {} if self._sequences is None else self._add_sequences(self._sequences, chunk, tokenized, of_rows)
+        row_sequences = self._split.tokens.sequences(rows)
+        indices = (
+            {} if self._sequences is None else self._add_sequences(self._sequences, chunk, tokenized, row_sequences)
+        )
         for task, examples in chunk.examples.items():
             writer, compute = self._targets[task], self._methods[task].targets
-            for row, example, sequence in zip(rows, examples, of_rows, strict=True):
+            for row, example, sequence in zip(rows, examples, row_sequences, strict=True):
                 read = indices[task][row - chunk.start] if task in indices else [row]
                 if example is None or compute is None:
                     writer.append(None, hash=0, sequences=read)
                     continue
                 sequences = [sequence] if self._sequences is None else list(map(self._sequences.sequence, read))
-                with _naming(self._split, row, task, "targets"):
+                with _TaskErrors(self._split, row, task, "targets"):
                     targets = compute(example, sequences)
                     targets = None if targets is None else writer.check(targets, sequences=len(sequences))
                 writer.append(targets, hash=int(hash_strings([dumps(example.labels)])[0]), sequences=read)
@@ -303,10 +290,10 @@ class _TaskWriter:
         writer: SequenceWriter,
         chunk: _Chunk,
         tokenized: TokenizedInputs | None,
-        of_rows: list[TokenSequence],
+        row_sequences: list[TokenSequence],
     ) -> dict[str, list[list[int]]]:
         """Add the sequences of a chunk; return for each task the indices of those of each row."""
-        writer.start(of_rows)
+        writer.start(row_sequences)
         if tokenized is None:
             return {task: [[] for _ in reads] for task, reads in chunk.reads.items()}
         indices: list[int] = []  # of each sequence

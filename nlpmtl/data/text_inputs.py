@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.example import TextInput, TokenSequence
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Ragged, row_bounds
 from nlpmtl.data.sliding_window import tokenize_windows
 from nlpmtl.data.token_store import Tokens
 from nlpmtl.data.tokenization import tokenize
@@ -195,13 +195,15 @@ def _tokenize_alike(
     kept[windows.first] = True
     if kept.all():
         return TokenizedInputs(pieces, pieces.cut, bounds)
-    return TokenizedInputs(pieces.take(np.flatnonzero(kept)), pieces.cut[kept], np.append(0, np.cumsum(kept))[bounds])
+    return TokenizedInputs(
+        pieces.take(np.flatnonzero(kept)), pieces.cut[kept], row_bounds(kept.astype(np.int64))[bounds]
+    )
 
 
 def _merge(parts: Sequence[TokenizedInputs], indices: Sequence[Sequence[int]]) -> TokenizedInputs:
     """Join inputs of different kinds in their order; `indices` has those of each part."""
     counts = np.concatenate([np.diff(part.first) for part in parts])
     order = np.argsort(np.concatenate([np.asarray(group) for group in indices]), kind="stable")
-    rows = Ragged(np.arange(counts.sum()), np.append(0, np.cumsum(counts))).take(order)
+    rows = Ragged(np.arange(counts.sum()), row_bounds(counts)).take(order)
     tokens, cut = Tokens.join([part.tokens for part in parts]), np.concatenate([part.cut for part in parts])
     return TokenizedInputs(tokens.take(rows.values), cut[rows.values], rows.bounds)

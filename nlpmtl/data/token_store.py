@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrow_tables import Indices, ListColumn, to_numpy
+from nlpmtl.data.arrow_tables import to_numpy
 from nlpmtl.data.example import TokenSequence
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Indices, ListColumn, Ragged
 
 TOKEN_COLUMNS = {
     "input_ids": pa.list_(pa.int32()),

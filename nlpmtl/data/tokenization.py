@@ -9,7 +9,8 @@ or split the token ids.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Ragged, row_bounds
 from nlpmtl.data.token_store import Tokens
 from nlpmtl.data.word_alignment import Span, Spans, find_first_tokens_batch
-from nlpmtl.errors import DataError
+from nlpmtl.errors import DataError, NlpmtlError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -55,45 +56,43 @@ def encode_untruncated(
     return encodings
 
 
-def find_failing_text(tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[str, ...]]) -> int | None:
-    """Return the index of the first row that the tokenizer cannot encode; None if it can encode each of them.
+@contextmanager
+def naming_failing_row(
+    tokenizer: PreTrainedTokenizerBase, rows: Iterable[tuple[str, tuple[str, ...]]]
+) -> Iterator[None]:
+    """Turn an exception in the block into an error that names the row that the tokenizer cannot encode, if any.
 
     Args:
         tokenizer: a fast tokenizer from `without_truncation`.
-        rows: the text of each row, or its two texts.
+        rows: location of each row, and its text or its two texts; only read if the block raises.
+
+    Raises:
+        DataError: the tokenizer cannot encode a row.
     """
-    for number, (text, *pair) in enumerate(rows):
-        try:
-            encode_untruncated(tokenizer, [text], pairs=pair or None)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:  # a panic of the tokenizer's Rust code is not an Exception
-            return number
-    return None
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, NlpmtlError):
+        raise
+    except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
+        for place, texts in rows:
+            if not _can_encode(tokenizer, texts):
+                raise DataError(
+                    f"{place}: the encoder's tokenizer fails for this row ({type(error).__name__}: {error}); remove "
+                    "the row, or use an encoder with an intact tokenizer.json"
+                ) from error
+        raise
 
 
-def name_failing_row(
-    error: BaseException,
-    tokenizer: PreTrainedTokenizerBase,
-    rows: Sequence[tuple[str, ...]],
-    *,
-    place: Callable[[int], str],
-) -> DataError | None:
-    """Return an error that names the row that the tokenizer cannot encode; None if it can encode each of them.
-
-    Args:
-        error: the exception that tokenizing the rows together raised.
-        tokenizer: a fast tokenizer from `without_truncation`.
-        rows: the text of each row, or its two texts.
-        place: returns the location of a row, given its index.
-    """
-    failing = find_failing_text(tokenizer, rows)
-    if failing is None:
-        return None
-    return DataError(
-        f"{place(failing)}: the encoder's tokenizer fails for this row ({type(error).__name__}: {error}); remove the "
-        "row, or use an encoder with an intact tokenizer.json"
-    )
+def _can_encode(tokenizer: PreTrainedTokenizerBase, texts: tuple[str, ...]) -> bool:
+    """Return whether a tokenizer can encode a text, or a pair of texts."""
+    text, *pair = texts
+    try:
+        encode_untruncated(tokenizer, [text], pairs=pair or None)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # as above
+        return False
+    return True
 
 
 def placeholder_token(tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int32]:
@@ -163,8 +162,8 @@ def _offsets(encoding: Any, number: int, outside: tuple[int, int]) -> list[tuple
 def _pack_offsets(rows: Sequence[Any], kept: Mapping[int, NDArray[np.int64]], *, last: int) -> Ragged:
     """Return the offsets of the tokens in the last text of each row, ``[tokens, 2]``; -1 outside it."""
     lists = [_take(_offsets(row, last, (-1, -1)) or [(-1, -1)], kept.get(i)) for i, row in enumerate(rows)]
-    bounds = np.cumsum([0, *map(len, lists)], dtype=np.int64)
-    return Ragged(np.array(list(chain.from_iterable(lists)), dtype=np.int32).reshape(-1, 2), bounds)
+    values = np.array(list(chain.from_iterable(lists)), dtype=np.int32).reshape(-1, 2)
+    return Ragged(values, row_bounds(list(map(len, lists))))
 
 
 def sequence_ids(encoding: Any) -> NDArray[np.floating]:
@@ -207,6 +206,5 @@ def _take(values: Sequence[Any], kept: NDArray[np.int64] | None) -> Sequence[Any
 
 
 def _pack(lists: Sequence[Sequence[int]], *, dtype: DTypeLike) -> Ragged:
-    bounds = np.zeros(len(lists) + 1, dtype=np.int64)
-    np.cumsum(np.fromiter(map(len, lists), dtype=np.int64, count=len(lists)), out=bounds[1:])
+    bounds = row_bounds(list(map(len, lists)))
     return Ragged(np.fromiter(chain.from_iterable(lists), dtype=dtype, count=int(bounds[-1])), bounds)

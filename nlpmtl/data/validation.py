@@ -199,8 +199,12 @@ def _columns(
     class_names: Mapping[str, tuple[str, ...]],
     context: ParseContext,
 ) -> list[_Column]:
+    texts = {"text": inputs.text, "pair": inputs.pair}
+    texts_read = {name for name, raw in {**texts, "words": inputs.words}.items() if raw is not None}
+
     def typed(name: str, raw: ColumnNames, type_: LabelType, earlier: Mapping[str, str]) -> _Column:
-        names, kind = (class_names.get(raw) if isinstance(raw, str) else None), column_type(type_)
+        """Return a column of a column type, given the label columns before it in its task: {key: column}."""
+        names = class_names.get(raw) if isinstance(raw, str) else None
         needed: Collection[str] = context.needed.get(raw, ()) if isinstance(raw, str) else ()
 
         def convert(value: Any, row: _Values) -> Any:
@@ -212,10 +216,8 @@ def _columns(
             example = _example(row, context.extra, labels, earlier)
             return parse_value(value, example, type=type_, store=True)
 
-        return _Column(name, raw, kind.arrow, convert)
+        return _Column(name, raw, column_type(type_).arrow, convert)
 
-    texts = {"text": inputs.text, "pair": inputs.pair}
-    texts_read = {name for name, raw in {**texts, "words": inputs.words}.items() if raw is not None}
     columns = [
         _Column(name, raw, pa.string(), lambda value, _: to_text(value))
         for name, raw in texts.items()
@@ -223,15 +225,15 @@ def _columns(
     ]
     if inputs.words is not None:
         columns.append(_Column("words", inputs.words, _STRINGS, lambda value, _: to_words(value)))
-    extra = [
+    columns += [
         typed(f"input:{key}", inputs.extra[key], type_, {})
         for key, type_ in context.extra.items()
         if key in inputs.extra
     ]
-    columns += extra
-    return columns + [
+    columns += [
         typed(f"label:{column}", column, type_, context.earlier.get(column, {})) for column, type_ in labels.items()
     ]
+    return columns
 
 
 def _example(

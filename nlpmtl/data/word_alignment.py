@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.ragged import Ragged, row_bounds
 
 Span = tuple[int, int]
 """Start and end (exclusive) in characters."""
@@ -109,9 +109,7 @@ class Spans:
         """Create spans from those of each text."""
         rows = list(texts)
         flat = np.fromiter(chain.from_iterable(chain.from_iterable(rows)), dtype=np.int64).reshape(-1, 2)
-        bounds = np.zeros(len(rows) + 1, dtype=np.int64)
-        np.cumsum([len(row) for row in rows], out=bounds[1:])
-        return cls(flat[:, 0], flat[:, 1], bounds)
+        return cls(flat[:, 0], flat[:, 1], row_bounds(list(map(len, rows))))
 
     @classmethod
     def of_tokens(cls, encodings: Sequence[Any]) -> Spans:
@@ -124,9 +122,7 @@ class Spans:
         """
         spans = (encoding.token_to_chars(i) or (0, 0) for encoding in encodings for i in range(len(encoding)))
         flat = np.fromiter(chain.from_iterable(spans), dtype=np.int64).reshape(-1, 2)
-        bounds = np.zeros(len(encodings) + 1, dtype=np.int64)
-        np.cumsum([len(encoding) for encoding in encodings], out=bounds[1:])
-        return cls(flat[:, 0], flat[:, 1], bounds)
+        return cls(flat[:, 0], flat[:, 1], row_bounds(list(map(len, encodings))))
 
     @classmethod
     def joined(cls, lengths: NDArray[np.int64], bounds: NDArray[np.int64]) -> Spans:

@@ -14,8 +14,8 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.batched_inference import Inference, NumpyOutputs
 from nlpmtl.data import without_truncation
-from nlpmtl.data.tokenization import name_failing_row
-from nlpmtl.errors import ConfigError, DataError, NlpmtlError, RunError
+from nlpmtl.data.tokenization import naming_failing_row
+from nlpmtl.errors import ConfigError, DataError, RunError
 from nlpmtl.inference.backend import Backend
 from nlpmtl.inference.input_batch import InputBatch, text_inputs
 from nlpmtl.inference.task_inputs import InputReader, TaskInputs
@@ -93,22 +93,16 @@ class InferencePipeline:
         if isinstance(self.model, nn.Module):
             Threads.check()
         done = 0
-        for rows in _read(inputs, reader.read):
-            try:
-                results = self._predict(rows, options)
-            except (KeyboardInterrupt, SystemExit, NlpmtlError):
-                raise
-            except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
-                failure = self._tokenizer_failure(error, rows, done=done)
-                if failure is None:
-                    raise
-                raise failure from error
+        for group in _groups(inputs, reader.read):
+            with naming_failing_row(self.tokenizer, self._located_texts(group, first=done + 1)):
+                results = self._predict(group, options)
             yield from (reader.in_order(predictions) for predictions in results)
-            done += len(rows)
+            done += len(group)
 
     def find_truncated(self, inputs: Iterable[Any], *, reader: InputReader) -> list[bool]:
         """Return for each input whether one of its tasks reads only its beginning."""
-        return [bool(names) for rows in _read(iter(inputs), reader.read) for names in self._tokenize(rows).truncated]
+        groups = _groups(iter(inputs), reader.read)
+        return [bool(names) for group in groups for names in self._tokenize(group).truncated]
 
     def _tokenize(self, inputs: Sequence[TaskInputs]) -> InputBatch:
         return InputBatch.tokenize(
@@ -119,17 +113,13 @@ class InferencePipeline:
             reads_words=self.model.reads_words,
         )
 
-    def _tokenizer_failure(self, error: BaseException, inputs: Sequence[TaskInputs], *, done: int) -> DataError | None:
-        """Return an error that names the input for which the tokenizer fails; None if it fails for none of them."""
-        texts = [
-            (row, text.texts)
-            for row, task_inputs in enumerate(inputs)
-            for example, names in task_inputs
-            for name in names
-            for text in text_inputs(self.model.tasks[name], example)
-        ]
-        rows, parts = zip(*texts, strict=True)
-        return name_failing_row(error, self.tokenizer, parts, place=lambda text: f"input {done + rows[text] + 1}")
+    def _located_texts(self, inputs: Sequence[TaskInputs], *, first: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield the number of the input of each text, counted from `first`, and the text or the pair of texts."""
+        for number, task_inputs in enumerate(inputs, first):
+            for example, names in task_inputs:
+                for name in names:
+                    for text in text_inputs(self.model.tasks[name], example):
+                        yield f"input {number}", text.texts
 
     def _predict(self, inputs: Sequence[TaskInputs], options: OutputOptions) -> list[dict[str, Any]]:
         """Return the formatted predictions of the tasks that read each input."""
@@ -167,8 +157,8 @@ class InferencePipeline:
         return results
 
 
-def _read(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[list[TaskInputs]]:
-    """Yield inputs in groups that are predicted together."""
+def _groups(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[list[TaskInputs]]:
+    """Yield inputs in groups that are predicted together; `read` is `InputReader.read`."""
     rows: list[TaskInputs] = []
     budget = _CHARACTERS_AT_ONCE
     for number, value in enumerate(values, 1):

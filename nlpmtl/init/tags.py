@@ -27,8 +27,7 @@ def find_scheme(rows: Sequence[Sequence[str]]) -> Scheme:
     if not any(name.startswith(_LETTERS) and name[2:] for name in names):
         return "plain"
     codes = {name: code for code, name in enumerate(names)}
-    flat = np.array([codes[tag] for row in rows for tag in row], dtype=np.int32)
-    bounds = np.cumsum([0, *map(len, rows)], dtype=np.int64)
-    column = LabelColumn("tags", names, np.ones(len(rows), dtype=np.bool_), Ragged(flat, bounds))
+    values = Ragged.pack([codes[tag] for tag in row] for row in rows)
+    column = LabelColumn("tags", names, np.ones(len(rows), dtype=np.bool_), values)
     contradiction = find_contradiction(column, "bio", train=True)
     return "bio" if contradiction is None else contradiction.fitting or "plain"

@@ -124,7 +124,7 @@ class SequenceLayout:
         return max(run[0] for run in self.runs)
 
 
-def _attend(
+def _packed_attention_forward(
     module: torch.nn.Module,
     query: Tensor,
     key: Tensor,
@@ -275,5 +275,5 @@ def _outside_window(length: int, window: int, device: torch.device) -> Tensor:
     return (positions[:, None] - positions[None, :]).abs() >= window
 
 
-AttentionInterface.register(PACKED, _attend)
+AttentionInterface.register(PACKED, _packed_attention_forward)
 AttentionMaskInterface.register(PACKED, sdpa_mask)

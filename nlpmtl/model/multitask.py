@@ -188,9 +188,10 @@ class MultiTaskModel(PreTrainedModel):
         outputs: dict[str, Tensor | dict[str, Tensor]] = {}
         for task, task_rows in rows.items():
             states, part = hidden[task], None if parts is None else parts[task]
-            time = mask.shape[1] if part is None or part.time is None else part.time  # of targets by token
-            if part is not None and not isinstance(self.head(task), Head):  # its head may read targets and words
-                states = _fit_time(states, states.shape[1], time)
+            # Outputs by token get the length of the targets by token, or of the batch.
+            length = mask.shape[1] if part is None or part.time is None else part.time
+            if part is not None and self.reads_words(task):  # the head may read the targets, too
+                states = _fit_length(states, states.shape[1], length)
                 head_words = None if words is None else words[:, : part.words]
                 head_inputs = HeadInputs(
                     states, mask, input_ids, targets=part.targets, words=head_words, rows=task_rows, dtype=self.dtype
@@ -200,24 +201,24 @@ class MultiTaskModel(PreTrainedModel):
             else:
                 head_inputs = HeadInputs(states, mask, input_ids, words=words, rows=task_rows, dtype=self.dtype)
                 shared[id(states)] = head_inputs
-            outputs[task] = self._run_head(task, head_inputs, states.shape[1], time)
+            outputs[task] = self._run_head(task, head_inputs, states.shape[1], length)
         return outputs
 
-    def _run_head(self, task: str, inputs: HeadInputs, time: int, target_time: int) -> Tensor | dict[str, Tensor]:
-        """Return the outputs of a head; outputs per token, `time` long, are truncated or padded to `target_time`."""
+    def _run_head(self, task: str, inputs: HeadInputs, time: int, length: int) -> Tensor | dict[str, Tensor]:
+        """Return the outputs of a head; outputs by token, `time` long, are truncated or padded to `length`."""
         device, head = self.device.type, self.head(task)
         # Most heads are so small that casting their weights would take longer than it saves.
         in_full = torch.is_autocast_enabled(device) and not getattr(head, "autocast", False)
         with torch.autocast(device, enabled=False) if in_full else nullcontext():
             outputs: Tensor | dict[str, Tensor] = head(inputs)
-        if time == target_time:
+        if time == length:
             return outputs
         if isinstance(outputs, Tensor):
-            return _fit_time(outputs, time, target_time)
-        return {name: _fit_time(values, time, target_time) for name, values in outputs.items()}
+            return _fit_length(outputs, time, length)
+        return {name: _fit_length(values, time, length) for name, values in outputs.items()}
 
     def reads_words(self, task: str) -> bool:
-        """Return whether the head of a task may read words, as heads other than the standard one do."""
+        """Return whether the head of a task may read words and, in training, targets: all but the standard one may."""
         return not isinstance(self.head(task), Head)
 
     def penalty(self) -> Tensor | None:
@@ -296,11 +297,11 @@ def _build_head(
         return task.build_head(context)
 
 
-def _fit_time(values: Tensor, time: int, target_time: int) -> Tensor:
-    """Truncate or pad values per token, ``[sequences, time, …]``, to another length; return others unchanged."""
-    if time == target_time or values.dim() < 3 or values.shape[1] != time:
+def _fit_length(values: Tensor, time: int, length: int) -> Tensor:
+    """Truncate or pad values by token, ``[sequences, time, …]``, to a length; return others unchanged."""
+    if time == length or values.dim() < 3 or values.shape[1] != time:
         return values
-    return functional.pad(values, (0, 0) * (values.dim() - 2) + (0, target_time - time))
+    return functional.pad(values, (0, 0) * (values.dim() - 2) + (0, length - time))
 
 
 def _key(task: str) -> str:

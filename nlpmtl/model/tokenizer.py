@@ -12,8 +12,8 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
-from transformers.utils.hub import cached_file
 
+from nlpmtl.model.checks import find_file
 from nlpmtl.model.suitability import model_class
 
 _SPECIAL_TOKENS = {
@@ -86,12 +86,7 @@ def _check_vocabulary(name: str, kind: type[PreTrainedTokenizerBase], revision: 
 
 def _has(name: str, file: str, revision: str | None) -> bool:
     """Return whether a directory or a Hub repository has a file."""
-    missing: dict[str, Any] = {
-        "_raise_exceptions_for_missing_entries": False,
-        "_raise_exceptions_for_connection_errors": False,
-        "_raise_exceptions_for_gated_repo": False,
-    }
-    return cached_file(name, file, revision=revision, **missing) is not None
+    return find_file(name, file, revision) is not None
 
 
 def _name_special_tokens(tokenizer: PreTrainedTokenizerFast, *, pad: int | None) -> None:

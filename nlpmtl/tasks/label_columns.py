@@ -129,14 +129,14 @@ def read_columns(
     """
     tasks = dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks)
     declared = {task: _declared(task, datasets) or (model[task].labels if model else None) for task in tasks}
-    named = {name: _name(datasets, name, splits, known=declared) for name, splits in rows.items()}
+    named = {name: _with_label_names(datasets, name, splits, known=declared) for name, splits in rows.items()}
     raw = LabelColumns(named, {}, ())
     soft = {task: soft_names(task, datasets, rows) for task in tasks}
     spellings = {task: _spelling(raw, task, soft=soft[task], declared=declared[task], model=model) for task in tasks}
     columns = {
         dataset: {
             split: {
-                task: _read(
+                task: _convert_tags(
                     column.rename([spellings[task](name) for name in column.names])
                     if is_coded(column.type)
                     else column,
@@ -154,7 +154,7 @@ def read_columns(
     return LabelColumns(columns, spellings, label_notes(datasets, rows, raw, known=declared))
 
 
-def _name(
+def _with_label_names(
     datasets: Mapping[str, DatasetConfig],
     dataset: str,
     splits: Mapping[str, TokenizedSplit],
@@ -228,7 +228,14 @@ def _scheme(options: TaskOptions, task: Task | None) -> Scheme:
     return scheme
 
 
-def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: TokenizedSplit, train: bool) -> LabelColumn:
+def _convert_tags(
+    column: LabelColumn, *, scheme: Scheme, task: str, prepared: TokenizedSplit, train: bool
+) -> LabelColumn:
+    """Return the tags of spans as BIO tags, and other labels unchanged.
+
+    Raises:
+        ConfigError: the tags contradict their scheme.
+    """
     type_ = column_type(column.type)
     if not type_.per_word or scheme == "plain":
         return column

@@ -229,8 +229,8 @@ class Parsing(Task):
         """Return the mean of the normalised entropies of the head and of the relation, summed over words."""
         logs = upcast(outputs["arcs"]).log_softmax(dim=-1)
         heads = (logs > _NEVER).sum(dim=-1).clamp(min=2)
-        of_arcs = -(logs.exp() * logs).sum(dim=-1) / heads.log()
-        return ((of_arcs + entropy(outputs["relations"])) / 2)[batch.targets["heads"] != IGNORED].sum()
+        arc_entropy = -(logs.exp() * logs).sum(dim=-1) / heads.log()
+        return ((arc_entropy + entropy(outputs["relations"])) / 2)[batch.targets["heads"] != IGNORED].sum()
 
     def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
         return [self._decode(item) for item in items]

@@ -181,15 +181,15 @@ def score_relations(windows: Sequence[Window], spans: Candidates, *, relations: 
         units = window.units
         begin = np.searchsorted(units.start, spans.start).clip(max=len(units.start) - 1)
         end = np.searchsorted(units.end, spans.end).clip(max=len(units.end) - 1)
-        here = np.flatnonzero((units.start[begin] == spans.start) & (units.end[end] == spans.end))
-        begin, end, pairs = units.first[begin[here]], units.last[end[here]], np.ix_(here, here)
+        inside = np.flatnonzero((units.start[begin] == spans.start) & (units.end[end] == spans.end))
+        begin, end, pairs = units.first[begin[inside]], units.last[end[inside]], np.ix_(inside, inside)
         vectors, terms = split_relation_terms(window.outputs["relations"].astype(np.float64), relations)
         heads, tails = (vectors[i][begin] + vectors[i + 1][end] for i in (0, 2))
         head_terms, tail_terms = (terms[i][begin] + terms[i + 1][end] for i in (0, 2))
-        here_scores = np.einsum("irs,jrs->ijr", heads, tails) + head_terms[:, None] + tail_terms
-        here_margins = window.margins(low[pairs], high[pairs])
-        nearer = here_margins > margins[pairs]
-        scores[pairs] = np.where(nearer[..., None], here_scores, scores[pairs])
-        margins[pairs] = np.maximum(margins[pairs], here_margins)
+        window_scores = np.einsum("irs,jrs->ijr", heads, tails) + head_terms[:, None] + tail_terms
+        window_margins = window.margins(low[pairs], high[pairs])
+        farther = window_margins > margins[pairs]  # from the ends of the window
+        scores[pairs] = np.where(farther[..., None], window_scores, scores[pairs])
+        margins[pairs] = np.maximum(margins[pairs], window_margins)
     scores[np.arange(count), np.arange(count)] = -np.inf
     return scores

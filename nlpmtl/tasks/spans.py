@@ -300,11 +300,11 @@ class SpanExtraction(Task):
     ) -> None:
         scores: list[Logits] = [np.zeros(0)]
         hits, count = [], 0
-        for of_item, predicted, label in zip(windows, spans, gold, strict=True):
+        for item_windows, predicted, label in zip(windows, spans, gold, strict=True):
             known = self._to_metric_input("relations", label, {})
             if known is None:
                 continue
-            pair_scores = score_relations(of_item, predicted, relations=len(self.relation_labels))
+            pair_scores = score_relations(item_windows, predicted, relations=len(self.relation_labels))
             places = np.argwhere(np.isfinite(pair_scores))
             named = self._name_spans(predicted)
             hits += [[named[i], named[j], self.relation_labels[k]] in known for i, j, k in places.tolist()]

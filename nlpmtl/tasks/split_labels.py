@@ -67,8 +67,8 @@ def label_splits(
     }
     encoded: Splits = {}
     for name, task in tasks.items():
-        of_task = (dataset.tasks[name].label_columns for dataset in datasets.values() if name in dataset.tasks)
-        task.given_columns = frozenset(key for columns in of_task for key in columns)
+        tables = (dataset.tasks[name].label_columns for dataset in datasets.values() if name in dataset.tasks)
+        task.given_columns = frozenset(key for table in tables for key in table)
     for name, dataset in datasets.items():
         mappings = {
             task: LabelMapping(", ".join(options.columns), tasks[task].columns["label"], tasks[task].labels)
@@ -88,7 +88,7 @@ def label_splits(
                 for task, options in dataset.tasks.items()
                 if task not in mappings
             }
-            labels = {task: {**labelled.labels, **parsed}[task] for task in dataset.tasks}
+            labels = {task: parsed[task] if task in parsed else labelled.labels[task] for task in dataset.tasks}
             weights = _read_weights(tokenized, dataset) if split == "train" else {}
             labelled = replace(labelled, labels=labels, weights=weights, columns={})  # frees memory
             encoded.setdefault(split, {})[name] = labelled
@@ -102,7 +102,7 @@ def _read_weights(split: TokenizedSplit, dataset: DatasetConfig) -> dict[str, ND
     return {task: np.nan_to_num(weights, nan=1.0) for task, weights in values.items()}
 
 
-def _leave_out_rows_of_weight_0(split: TokenizedSplit) -> TokenizedSplit:
+def _without_rows_of_weight_0(split: TokenizedSplit) -> TokenizedSplit:
     """Return a split in which rows of weight 0 have no targets for the task, so that a step may consist of them."""
     labels = {
         task: replace(labels, counts=np.where(split.weights[task] > 0, labels.counts, 0))
@@ -159,7 +159,7 @@ def compute_targets(
             if methods:
                 depends_on = _depends_on(dataset_rows, [tasks[task] for task in methods], datasets[name])
                 dataset_rows = load.compute_targets(dataset_rows, methods, depends_on=depends_on)
-            computed.setdefault(split, {})[name] = _leave_out_rows_of_weight_0(dataset_rows)
+            computed.setdefault(split, {})[name] = _without_rows_of_weight_0(dataset_rows)
     return computed
 
 
@@ -217,5 +217,6 @@ def check_values(
         if task.name in rows.labels
         for row in np.flatnonzero(rows.labels[task.name].labelled)
     ]
-    (name, row), columns = places[problem.index], datasets[places[problem.index][0]].tasks[task.name].columns
+    name, row = places[problem.index]
+    columns = datasets[name].tasks[task.name].columns
     raise DataError(f"{train[name].place(row)}: column {', '.join(columns)!r}: task {task.name!r} {problem.reason}")

@@ -74,36 +74,28 @@ def accelerator_context(*, directory: Path, precision: str, trackers: Sequence[s
         ConfigError: a tracker is not installed, or the launcher is not supported.
     """
     check_launch()
-    with (
-        global_state_restored(),
-        _accelerator(directory=directory, precision=precision, trackers=trackers) as accelerator,
-    ):
-        yield accelerator
-
-
-@contextmanager
-def _accelerator(*, directory: Path, precision: str, trackers: Sequence[str]) -> Iterator[Accelerator]:
     check_trackers(trackers)
-    _reinit_group_after_restart()
-    # `nlpmtl.training.fsdp` shards the model, and precision and accumulation come from the config.
-    with patch_environment(**{USE_FSDP: "false"}, **NEUTRAL):
-        accelerator = Accelerator(
-            cpu=not _has_accelerator(),  # otherwise each CPU process assumes that it is the only one
-            mixed_precision="bf16" if precision == "bf16" else "no",
-            log_with=list(trackers) or None,
-            project_dir=directory,
-        )
-    if accelerator.distributed_type in _UNSUPPORTED:
-        raise ConfigError(
-            f"{accelerator.distributed_type.value} is not supported: use torchrun, accelerate launch --multi_gpu, "
-            "or FSDP2 (accelerate launch --use_fsdp --fsdp_version 2)"
-        )
-    atexit.unregister(_end_group)
-    atexit.register(_end_group)
-    try:
-        yield accelerator
-    finally:
-        finish_trackers(accelerator)
+    with global_state_restored():
+        _reinit_group_after_restart()
+        # `nlpmtl.training.fsdp` shards the model, and precision and accumulation come from the config.
+        with patch_environment(**{USE_FSDP: "false"}, **NEUTRAL):
+            accelerator = Accelerator(
+                cpu=not _has_accelerator(),  # otherwise each CPU process assumes that it is the only one
+                mixed_precision="bf16" if precision == "bf16" else "no",
+                log_with=list(trackers) or None,
+                project_dir=directory,
+            )
+        if accelerator.distributed_type in _UNSUPPORTED:
+            raise ConfigError(
+                f"{accelerator.distributed_type.value} is not supported: use torchrun, accelerate launch --multi_gpu, "
+                "or FSDP2 (accelerate launch --use_fsdp --fsdp_version 2)"
+            )
+        atexit.unregister(_end_group)
+        atexit.register(_end_group)
+        try:
+            yield accelerator
+        finally:
+            finish_trackers(accelerator)
 
 
 def finish_trackers(accelerator: Accelerator) -> list[str]:

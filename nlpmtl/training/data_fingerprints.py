@@ -57,10 +57,9 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
                 for name, splits in now["splits"].items()
                 if any(task in _labels(split) for split in splits.values())
             ]
-            label_change = (
-                f"label list {quote(earlier, limit=_MAX_CHARACTERS)} → {quote(labels, limit=_MAX_CHARACTERS)}"
-            )
-            yield f"dataset {', '.join(map(repr, names))}, task {task!r}: {label_change}"
+            before_list, now_list = (quote(label_list, limit=_MAX_CHARACTERS) for label_list in (earlier, labels))
+            where = f"dataset {', '.join(map(repr, names))}, task {task!r}"
+            yield f"{where}: label list {before_list} → {now_list}"
     for name in dict.fromkeys([*before["splits"], *now["splits"]]):
         old, new = before["splits"].get(name, {}), now["splits"].get(name, {})
         for split in dict.fromkeys([*old, *new]):
@@ -75,8 +74,8 @@ def _labels(split: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 def _change(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str | None:
-    if old is None or new is None:
-        if new is not None:
-            return f"the split is new, with {new['rows']} rows"
-        return None if old is None else f"the split is missing; it had {old['rows']} rows"
-    return describe_changes(old, new)
+    if old is not None and new is not None:
+        return describe_changes(old, new)
+    if new is not None:
+        return f"the split is new, with {new['rows']} rows"
+    return None if old is None else f"the split is missing; it had {old['rows']} rows"

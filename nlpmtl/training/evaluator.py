@@ -154,8 +154,7 @@ class Evaluator:
         """Return inference that reports its progress, and ends when a signal was received."""
 
         def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Any]:
-            if self.signals.received and not self.is_distributed:  # one of several ranks cannot stop without the others
-                raise StopRequestedError
+            self._check_signals()
             logits = inference.forward(batch, rows)
             advance(len(batch.input_ids))
             return logits
@@ -164,6 +163,10 @@ class Evaluator:
 
     def _losses_unless_stopped(self, split: TokenizedSplit, names: Collection[str]) -> Iterator[tuple[int, str, float]]:
         for loss in self.row_losses.run(split, names):
-            if self.signals.received and not self.is_distributed:
-                raise StopRequestedError
+            self._check_signals()
             yield loss
+
+    def _check_signals(self) -> None:
+        """Raise StopRequestedError if a signal was received; one of several ranks cannot stop without the others."""
+        if self.signals.received and not self.is_distributed:
+            raise StopRequestedError

@@ -1,8 +1,12 @@
 """Gradient accumulation: forward and backward passes of a step's rows in micro-batches, summed over all ranks.
 
-If memory runs out on any rank, all ranks repeat the rows in smaller micro-batches. From the outside in: `run` repeats,
-`_run` decides which passes are needed (one, except for coupled losses: see `gradient_cache`), `_run_pass` is one pass
-and the reduction, `_run_microbatches` its loop, `_run_microbatch` the batch, forward pass, losses and backward pass.
+If memory runs out on any rank, all ranks repeat the rows in smaller micro-batches. From the outside in:
+
+    run                 repeats the rows in smaller micro-batches when memory runs out
+    _run_passes         decides which passes are needed: one, except for coupled losses, see `gradient_cache`
+    _run_pass           one pass, and the sum of its gradients over all ranks
+    _run_microbatches   the micro-batches of this rank
+    _run_microbatch     batch, forward pass, losses and backward pass
 """
 
 from __future__ import annotations
@@ -138,11 +142,11 @@ class GradientAccumulator:
         while True:
             microbatches = self._split(rows)
             try:
-                return self._run(rows, microbatches, loss_scales=loss_scales, first=first)
+                return self._run_passes(rows, microbatches, loss_scales=loss_scales, first=first)
             except _OutOfMemoryError:
                 self._halve_micro_tokens(rows, largest=max(len(batch) for batches in microbatches for batch in batches))
 
-    def _run(
+    def _run_passes(
         self,
         rows: StepRows,
         microbatches: Sequence[Sequence[Sequence[int]]],
@@ -274,7 +278,7 @@ class GradientAccumulator:
                     self._run_microbatch(rows.rows[:1], pass_, number=None)
                     continue
                 batch_rows = [rows.rows[i] for i in microbatches[number]]
-                if pass_.only_coupled and pass_.cache is not None and not self._carries(batch_rows, pass_.coupled):
+                if pass_.only_coupled and pass_.cache is not None and not self._have_targets(batch_rows, pass_.coupled):
                     pass_.cache.add({})
                 else:
                     sums += self._run_microbatch(batch_rows, pass_, number=number)
@@ -289,7 +293,7 @@ class GradientAccumulator:
             return None
         return sums
 
-    def _carries(self, rows: Sequence[RowRef], tasks: Collection[str]) -> bool:
+    def _have_targets(self, rows: Sequence[RowRef], tasks: Collection[str]) -> bool:
         """Return whether a row has targets for one of the tasks."""
         return any(self.collate.has_label(rows, task=task).any() for task in tasks)
 

@@ -45,13 +45,13 @@ def _nonfinite_rows(
 ) -> Iterator[str]:
     torch.manual_seed(accumulator.seed)  # the same dropout on all ranks, which compute a sharded model together
     for row in rows:
-        dataset = accumulator.collate.datasets[row[0]]
+        dataset = accumulator.collate.datasets[row.dataset]
         for name in accumulator.tasks:
-            if name not in dataset.labels or dataset.labels[name].counts[row[1]] == 0:
+            if name not in dataset.labels or dataset.labels[name].counts[row.row] == 0:
                 continue
             accumulator.zero_grad()
             loss = accumulator.task_losses(accumulator.collate([row], tasks=[name]), names=[name])[name].loss
-            place = dataset.place(row[1])
+            place = dataset.place(row.row)
             if not bool(torch.isfinite(loss)):
                 yield f"{place}: the loss of task {name!r} is {loss.item()}"
                 continue

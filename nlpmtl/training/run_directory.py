@@ -279,30 +279,30 @@ def config_diff(
         keys = [key for key in keys if not _SOURCE.fullmatch(key)]
     keys = [key for key in keys if key in old or not _is_default(key, before, now)]
     changes = [f"{key} (was {old.get(key)!r}, is {new.get(key)!r})" for key in keys]
-    return [*_order_changes("datasets", before, now), *changes]
+    return [*_order_changes(before.get("datasets", {}), now.get("datasets", {})), *changes]
 
 
-def _order_changes(table: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def _order_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for datasets or tasks in another order: checkpoints and samplers use their indices."""
-    old, new = (config.get(table, {}) for config in (before, now))
-    if list(old) != list(new) and old.keys() == new.keys():
-        yield f"the order of {table} (was {', '.join(old)}, is {', '.join(new)})"
-    for name in old.keys() & new.keys() if table == "datasets" else ():
-        key = f"datasets.{name}.tasks"
-        old_tasks, new_tasks = ({key: datasets[name].get("tasks", {})} for datasets in (old, new))
-        yield from _order_changes(key, old_tasks, new_tasks)
+    tables = {"datasets": (before, now)}
+    for name in before:
+        if name in now:
+            tables[f"datasets.{name}.tasks"] = before[name].get("tasks", {}), now[name].get("tasks", {})
+    for key, (old, new) in tables.items():
+        if list(old) != list(new) and old.keys() == new.keys():
+            yield f"the order of {key} (was {', '.join(old)}, is {', '.join(new)})"
 
 
 def _is_default(key: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Return whether a key has its default value: the config is the same without it, or without a table around it."""
-    raw: Any = json.loads(dumps(now))
+    raw: Any = json.loads(dumps(now))  # a copy, from which the key or a table around it is removed
     table: Any = raw
-    earlier: Any = before
+    table_before: Any = before
     for name in key.split("."):
-        if not isinstance(earlier, Mapping) or name not in earlier:
+        if not isinstance(table_before, Mapping) or name not in table_before:
             del table[name]
             break
-        table, earlier = table[name], earlier[name]
+        table, table_before = table[name], table_before[name]
     try:
         plain = parse_run(raw, where="config").model_dump(mode="json")
     except ConfigError:  # the key is required

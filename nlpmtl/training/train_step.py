@@ -73,7 +73,8 @@ class TrainStep:
         accumulator = self.accumulator
         stats = accumulator.collate.count(plan.rows)
         rows = _rows_where(stats.labelled, plan, stats)
-        lr, micro_tokens = self._set_learning_rates(plan.step), accumulator.micro_tokens
+        lr = self._set_learning_rates(plan.step)
+        micro_tokens_before = accumulator.micro_tokens
         observation, weights, result = self._compute_gradient(plan, rows, stats)
         norm = total_norm([p.grad for p in accumulator.parameters if p.grad is not None])
         finite = torch.isfinite(result.loss_sums).all() & torch.isfinite(norm)
@@ -105,7 +106,7 @@ class TrainStep:
             lr=lr,
             skipped=skipped,
             stop_signal=result.stop_signal,
-            micro_tokens_halved=accumulator.micro_tokens != micro_tokens,
+            micro_tokens_halved=accumulator.micro_tokens != micro_tokens_before,
             feedback=feedback,
             note=note,
         )
@@ -121,7 +122,8 @@ class TrainStep:
         self, plan: StepPlan, rows: StepRows, stats: BatchStats
     ) -> tuple[StepObservation, dict[str, float], ForwardResult]:
         """Compute the task weights and leave the gradient of the step's loss in `Parameter.grad`."""
-        accumulator, label_count = self.accumulator, sum(stats.rows.values())
+        accumulator = self.accumulator
+        label_count = sum(stats.rows.values())
         shares = {task: stats.rows[task] / label_count for task in accumulator.tasks if task in stats.rows}
         observation = StepObservation(plan.step, shares)
         if self.weighting.requires == "gradients" and shares:
@@ -145,7 +147,8 @@ class TrainStep:
 
         Each task takes a backward pass over its own rows: a row with labels for several tasks is computed for each.
         """
-        accumulator, gradients, results = self.accumulator, TaskGradients(self.accumulator.parameters), []
+        accumulator = self.accumulator
+        gradients, results = TaskGradients(accumulator.parameters), []
         for task, scale in _loss_scales(observation, dict.fromkeys(observation.shares, 1.0), stats).items():
             rows = _rows_where(accumulator.collate.has_label(plan.rows, task=task), plan, stats)
             results.append(accumulator.run(rows, loss_scales={task: scale}))
@@ -174,7 +177,8 @@ class TrainStep:
         """Update an adaptive weighting; return the feedback for an adaptive sampler, or why it is not updated."""
         if not (self.weighting.is_adaptive or self.adaptive_sampler):
             return None, None
-        losses, post_step_losses = observation.losses or self._mean_losses(result.loss_sums, stats), {}
+        losses = observation.losses or self._mean_losses(result.loss_sums, stats)
+        post_step_losses: dict[str, float] = {}
         if self.weighting.needs_post_step_losses:
             post_step_losses = self._mean_losses(self.accumulator.run(rows).loss_sums, stats)
         for when, means in (("", losses), (" after the step", post_step_losses)):
@@ -188,13 +192,13 @@ class TrainStep:
             self.weighting.update(observation, losses=losses, post_step_losses=post_step_losses)
         if not self.adaptive_sampler:
             return None, None
-        draws = [0] * len(self.accumulator.collate.datasets)
+        rows_per_dataset = [0] * len(self.accumulator.collate.datasets)
         for row in plan.rows:
-            draws[row.dataset] += 1
+            rows_per_dataset[row.dataset] += 1
         needs_uncertainties = self.accumulator.needs_uncertainties
         uncertainties = self._mean_losses(result.uncertainty_sums, stats) if needs_uncertainties else {}
         known = {task: value for task, value in uncertainties.items() if not math.isnan(value)}
-        return Feedback(draws, losses, known), None
+        return Feedback(rows_per_dataset, losses, known), None
 
     def _mean_losses(self, sums: Tensor, stats: BatchStats) -> dict[str, float]:
         """Return the mean over all ranks for each task that has labels, from the sums of this rank, ``[tasks]``."""

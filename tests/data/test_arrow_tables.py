@@ -14,8 +14,8 @@ from datasets import Dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.arrow_tables import ListColumn, TableRows, TableWriter, read_table
-from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.arrow_tables import TableRows, TableWriter, read_table
+from nlpmtl.data.ragged import ListColumn, Ragged
 from nlpmtl.fs import open_regular_file
 
 SCHEMA = pa.schema([("text", pa.string()), ("labels", pa.list_(pa.string())), ("number", pa.float64())])
