@@ -96,11 +96,14 @@ class Scores:
         return {"tasks": self.tasks, "mean": self.mean}
 
     def rows(self) -> list[tuple[str, str, str, str]]:
-        """Return a table with one row per metric of each task, then one with the mean; see `SCORE_COLUMNS`."""
+        """Return a table with one row per metric of each task, then one with the mean; see `SCORE_COLUMNS`.
+
+        The score of a task has a row of its own only if it is not the first metric.
+        """
         rows = []
         for task, values in self.tasks.items():
             metrics = {name: value for name, value in values.items() if name not in ("score", "rows")}
-            if list(metrics.values()) != [values["score"]]:  # several metrics, or a negated error
+            if not metrics or next(iter(metrics.values())) != values["score"]:  # such as a negated error
                 metrics["score"] = values["score"]
             for name, value in metrics.items():
                 rows.append((task, name, "undefined" if value is None else f"{value:.4f}", str(values.get("rows", ""))))

@@ -156,6 +156,15 @@ def test_a_score_can_be_selected() -> None:
     assert scores.to_json() == {"tasks": {"a": {"score": 0.5}, "b": {"score": None}}, "mean": 0.25}
 
 
+def test_the_score_has_a_row_if_it_is_not_the_first_metric() -> None:
+    scores = Scores({"a": {"f1": 0.5, "accuracy": 0.6, "score": 0.5}, "b": {"mae": 0.2, "rmse": 0.3, "score": -0.2}}, 0)
+    assert [(task, metric) for task, metric, *_ in scores.rows()] == [
+        *(("a", "f1"), ("a", "accuracy")),
+        *(("b", "mae"), ("b", "rmse"), ("b", "score")),
+        ("mean", ""),
+    ]
+
+
 def test_unknown_labels_of_two_datasets_are_errors_and_stay_distinct(tmp_path: Path) -> None:
     """Each dataset has an unknown label in validation: id 2 in both, but different classes."""
     train = [{"text": "ada", "label": "a"}, {"text": "turin", "label": "b"}]

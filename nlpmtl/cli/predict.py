@@ -14,7 +14,7 @@ import typer
 
 from nlpmtl.cli.console import echo, quiet_libraries
 from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, check_model, load_predictor
-from nlpmtl.cli.predict_input import STDIN, BadRow, file_size, read_texts
+from nlpmtl.cli.predict_input import STDIN, BadRow, file_size, read_texts, refuse_files
 from nlpmtl.errors import ConfigError, plain, plain_line
 from nlpmtl.strict_json import to_json
 
@@ -234,6 +234,8 @@ def _check_arguments(
         raise ConfigError("pass texts either as arguments or with --input, not both")
     if not texts and input is None:
         raise ConfigError("no input: pass texts after MODEL, or a file with --input (- is stdin)")
+    if texts:
+        refuse_files(texts)
     if text_column and input is None:
         raise ConfigError("--text-column needs --input: it names a column of it")
     if overwrite and (output is None or input in (None, STDIN)):

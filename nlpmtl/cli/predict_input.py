@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nlpmtl.errors import DataError
+from nlpmtl.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from nlpmtl.data.delimited import TextFormat
@@ -27,6 +29,19 @@ class BadRow(NamedTuple):
 
     row: Mapping[str, str | None]
     error: str
+
+
+def refuse_files(texts: Sequence[str]) -> None:
+    """Refuse the name of a file of rows, which is an argument by mistake: the name itself would be predicted.
+
+    Raises:
+        ConfigError: a text is the name of such a file.
+    """
+    from nlpmtl.file_prediction.targets import INPUT_ENDINGS
+
+    for text in texts:
+        if text.lower().endswith(INPUT_ENDINGS) and os.path.isfile(text):  # noqa: PTH113 (is_file raises on a long name)
+            raise ConfigError(f"{text} is a file: to predict its rows, write --input {shlex.quote(text)}")
 
 
 def read_texts(

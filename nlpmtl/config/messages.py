@@ -109,6 +109,7 @@ _DROPOUT = "the dropout of the encoder and of its heads is that of the checkpoin
 _DEVICE = "training uses the GPU if there is one; leave it out"
 _LOSS = 'the loss is that of the task type; task types with labels take `loss = {kind = "focal"}`'
 _CASE = "the checkpoint's tokenizer decides that; leave it out"
+_DATASET_TABLE = "write [datasets.NAME] with its data, input and tasks"
 _NO_KEY = {
     "log_every_n_steps": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
     "do_train": "`nlpmtl train` trains and `nlpmtl evaluate` evaluates; leave it out",
@@ -119,7 +120,7 @@ _NO_KEY = {
     "num_workers": "data is prepared once and cached; leave it out",
     **dict.fromkeys(("group_by_length", "length_column_name", "pad_to_max_length", "padding"), _LENGTHS),
     "truncation": "inputs longer than encoder.max_length are truncated; leave it out",
-    **dict.fromkeys(("train_dataset", "eval_dataset"), "write [datasets.NAME] with its data, input and tasks"),
+    **dict.fromkeys(("train_dataset", "eval_dataset"), _DATASET_TABLE),
     **dict.fromkeys(("torch_compile", "compile"), "nlpmtl does not compile models; leave it out"),
     "disable_tqdm": "a progress bar is shown on a terminal only; leave it out",
     "trust_remote_code": "code of a repository is never run: encoders are the architectures of transformers; leave "
@@ -239,6 +240,8 @@ def instead(path: Sequence[str]) -> str | None:
         return _NO_KEY[key]
     if list(path) == ["encoder", "token"]:
         return _LOG_IN
+    if list(path) == ["dataset"]:
+        return _DATASET_TABLE
     table = _table(path)
     of_kind = _with_kind(path) if table in _KINDS else None
     if of_kind is not None:

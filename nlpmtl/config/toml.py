@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import codecs
+import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nlpmtl.errors import ConfigError
+from nlpmtl.errors import ConfigError, find_nearest
 
 _UTF_16 = "; it looks like UTF-16 or UTF-32, as some editors save it: save it as UTF-8"
-_ROWS = "; it looks like a file of rows: name it as `data.files` in a dataset file or a run file"
+_ROWS = (
+    "a file of rows was found, and a run file or a dataset file (TOML) was expected: write both with "
+    "`nlpmtl init {}`, or name the rows as `data.files` in one of them"
+)
+_ROW_ENDINGS = {".csv", ".tsv", ".jsonl", ".json", ".parquet", ".conll", ".conllu", ".gz", ".zip"}
+"""Endings of files of rows, which are passed by mistake where a run file or a dataset file is expected."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -20,11 +27,15 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read, or is not TOML; the message has the place.
     """
+    if path.suffix.lower() in _ROW_ENDINGS and os.path.isfile(path):  # noqa: PTH113 (is_file raises on a long name)
+        raise ConfigError(f"{path}: {_ROWS.format(shlex.quote(str(path)))}")
     try:
         content = path.read_bytes()
         text = content.decode("utf-8").removeprefix("\ufeff")
         tables = tomllib.loads(text.replace("\r\n", "\n").replace("\r", "\n"))
         large = _find_large_integer(tables)
+    except FileNotFoundError:
+        raise ConfigError(_describe_missing(path)) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -34,8 +45,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         if b"\0" in content:
             raise ConfigError(f"{path}: not TOML: a NUL character{_UTF_16}") from None
-        hint = _ROWS if path.suffix.lower() in {".csv", ".jsonl", ".tsv"} else ""
-        raise ConfigError(f"{path}: not TOML: {error}{hint}") from None
+        raise ConfigError(f"{path}: not TOML: {error}") from None
     except RecursionError:
         raise ConfigError(f"{path}: cannot be read: its tables or lists are nested too deeply") from None
     except ValueError as error:  # a path with a null character, an integer of thousands of digits
@@ -43,6 +53,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     if large is not None:
         raise ConfigError(f"{path}: {large}: an integer of more than 64 bits was found, which TOML does not have")
     return tables
+
+
+def _describe_missing(path: Path) -> str:
+    """Describe a missing file, with the TOML file of its directory whose name is the most similar."""
+    if not path.parent.is_dir():
+        return f"{path}: no such file; there is no directory {str(path.parent)!r}"
+    nearest = find_nearest(path.name, (other.name for other in path.parent.glob("*.toml")))
+    return f"{path}: no such file" + (f"; did you mean {nearest!r}?" if nearest else "")
 
 
 def _find_large_integer(value: Any, key: str = "") -> str | None:

@@ -24,6 +24,7 @@ _BUFFER = 1 << 16
 _LOOK_AHEAD = 1 << 20
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF_16 = '; it starts with the byte order mark of UTF-16: set encoding = "utf-16"'
+_OTHER_ENCODING = '; if the file has another encoding, set it, such as encoding = "cp1252"'
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
@@ -82,9 +83,10 @@ def strip_line_end(line: str) -> str:
 
 def undecodable(encoding: str, text: str = "") -> str:
     """Return the message for undecodable text."""
-    utf_8 = encoding == UTF_8
-    marked = utf_8 and text[:2] in tuple("".join(chr(0xDC00 | byte) for byte in mark) for mark in _UTF_16_MARKS)
-    return f"not valid {'UTF-8' if utf_8 else encoding}{_UTF_16 if marked else ''}"
+    if encoding != UTF_8:
+        return f"not valid {encoding}"
+    marked = text[:2] in tuple("".join(chr(0xDC00 | byte) for byte in mark) for mark in _UTF_16_MARKS)
+    return f"not valid UTF-8{_UTF_16 if marked else _OTHER_ENCODING}"
 
 
 def skip_empty(rows: Iterable[tuple[int, T | None]], *, where: str) -> Iterator[tuple[int, T | MalformedRow]]:

@@ -69,12 +69,21 @@ def find_labels(counted: LabelFrequencies) -> Iterator[Finding]:
     counts = counted.counts["train"]
     rare = [label for label, count in counts.items() if 0 < count < _MIN_ROWS_PER_LABEL]
     if rare:
-        shown = ", ".join(rare[:_PLACES]) + (", …" if len(rare) > _PLACES else "")
         have = "label has" if len(rare) == 1 else "labels have"
         yield Finding(
             counted.dataset,
-            f"task {counted.task!r}: {len(rare)} {have} fewer than {_MIN_ROWS_PER_LABEL} train rows: {shown}",
+            f"task {counted.task!r}: {len(rare)} {have} fewer than {_MIN_ROWS_PER_LABEL} train rows: {_shorten(rare)}",
             "add rows, or merge labels; a model hardly learns rare ones",
+        )
+    spellings: dict[str, list[str]] = {}
+    for label in counts:
+        spellings.setdefault(label.casefold(), []).append(label)
+    equal = [" and ".join(map(repr, labels)) for labels in spellings.values() if len(labels) > 1]
+    if equal:
+        yield Finding(
+            counted.dataset,
+            f"task {counted.task!r}: labels of train differ only in case: {_shorten(equal)}",
+            "write them in the same way if they mean the same: case is significant",
         )
     total, largest = sum(counts.values()), max(counts, key=lambda label: counts[label])
     if counts[largest] >= _IMBALANCE * total:
@@ -234,6 +243,10 @@ class _Joined:
     def _place(self, row: int) -> str:
         split, local = self._locate(row)
         return split.place(local)
+
+
+def _shorten(names: Sequence[str]) -> str:
+    return ", ".join(names[:_PLACES]) + (", …" if len(names) > _PLACES else "")
 
 
 def _comparable_label(split: TokenizedSplit, task: str, row: int) -> str | None:

@@ -229,13 +229,19 @@ def _as_tree(kind: str, column: Profile, table: Table) -> Finding | str:
 
 
 def _as_sets(kind: str, column: Profile, table: Table) -> Finding | str:
-    for rule in (list_rules.multi_hot, list_rules.label_sets, scalar_rules.separated_labels, scalar_rules.flags):
+    for rule in (
+        list_rules.multi_hot,
+        list_rules.label_sets,
+        scalar_rules.separated_labels,
+        scalar_rules.comma_separated_labels,
+        scalar_rules.flags,
+    ):
         finding = rule(column, table)
         if finding is not None:
             return Finding(kind, _CHOSEN, labels=finding.labels, separator=finding.separator)
     if column.type == "list" and column.item_type in ("string", "number"):
         return Finding(kind, _CHOSEN)
-    return "it has neither lists of labels, nor labels separated by | or ;, nor 0 and 1"
+    return "it has neither lists of labels, nor labels separated by |, ; or a comma, nor 0 and 1"
 
 
 def _as_words(kind: str, column: Profile, table: Table) -> Finding | str:

@@ -48,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     list_rules.spaced_tags,
     scalar_rules.target_texts,
     scalar_rules.texts_by_name,
+    scalar_rules.comma_separated_labels,
     scalar_rules.class_names,
     scalar_rules.texts,
     scalar_rules.other_strings,

@@ -6,6 +6,7 @@ Each rule is a function of a column's profile and the table, which returns a `Fi
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from nlpmtl.init.finding import Finding, not_used
 from nlpmtl.init.profile import NUMBER, Profile
@@ -209,16 +210,20 @@ def target_texts(column: Profile, table: Table) -> Finding | None:
 
 def separated_labels(column: Profile, table: Table) -> Finding | None:
     """Cells with several labels, such as ``a|b`` or ``a;b``."""
-    if column.type != "string":
+    return _separated(column, "|") or _separated(column, ";")
+
+
+def comma_separated_labels(column: Profile, table: Table) -> Finding | None:
+    """Cells with several labels, such as ``a, b``, most of which occur in different combinations.
+
+    The parts of a label with a comma, such as ``Portland, OR``, occur in one combination.
+    """
+    finding = _separated(column, ",")
+    if finding is None:
         return None
-    for separator in ("|", ";"):
-        cells = [[part.strip() for part in value.split(separator)] for value in column.values]
-        items = {item for cell in cells for item in cell}
-        several = sum(len(cell) > 1 for cell in cells)
-        unique = all(len(set(cell)) == len(cell) for cell in cells)
-        if several and unique and len(items) <= column.distinct and 2 * len(items) <= sum(map(len, cells)):
-            return Finding("multilabel", f"{len(items)} labels, separated by {separator!r}", separator=separator)
-    return None
+    combinations = Counter(part for value in column.counts for part in _split(str(value), ","))
+    combined = sum(count > 1 for count in combinations.values())
+    return finding if 2 * combined > len(combinations) else None
 
 
 def class_names(column: Profile, table: Table) -> Finding | None:
@@ -244,6 +249,23 @@ def other_strings(column: Profile, table: Table) -> Finding | None:
     if column.type != "string":
         return None
     return not_used(f"{column.distinct:,} different values in {len(column.values):,} rows: too many for labels")
+
+
+def _separated(column: Profile, separator: str) -> Finding | None:
+    """Return that the cells of a column have several labels each, unless it has as many labels as different cells."""
+    if column.type != "string":
+        return None
+    cells = [_split(value, separator) for value in column.values]
+    items = {item for cell in cells for item in cell}
+    several = any(len(cell) > 1 for cell in cells)
+    unique = all(len(set(cell)) == len(cell) for cell in cells)
+    if several and unique and len(items) <= column.distinct and 2 * len(items) <= sum(map(len, cells)):
+        return Finding("multilabel", f"{len(items)} labels, separated by {separator!r}", separator=separator)
+    return None
+
+
+def _split(cell: str, separator: str) -> list[str]:
+    return [part.strip() for part in cell.split(separator)]
 
 
 def _plain(value: object) -> str:

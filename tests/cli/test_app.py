@@ -174,7 +174,7 @@ def test_version(run_cli: RunCli) -> None:
         (["serve", "x", "--port", "70000"], "Error: Invalid value for '--port': must be at most 65535, found '70000'"),
         (["predict", "x", "y", "--dtype", "fp16"], "'--dtype': 'fp16' is not one of 'fp32', 'bf16', 'int8'\n"),
         (["submit", "x", "--output", "a.zip", "--fill", "no"], "'--fill': 'no' is not one of 'majority', 'zeros'\n"),
-        (["check", "there/is/none.toml"], "none.toml: cannot be read: No such file or directory"),
+        (["check", "there/is/none.toml"], "none.toml: no such file; there is no directory 'there/is'"),
     ],
 )
 def test_usage_and_config_errors_end_with_2(arguments: list[str], message: str, run_cli: RunCli) -> None:

@@ -38,7 +38,6 @@ def test_a_table_of_a_dataset_file(
         ["kinds", "micro_macro_f1", "20"],
         ["kinds", "micro_f1", "20"],
         ["kinds", "macro_f1", "20"],
-        ["kinds", "score", "20"],
     ]
 
 

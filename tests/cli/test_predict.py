@@ -136,7 +136,7 @@ def test_rows_from_stdin(trained: Trained, run_cli: RunCli) -> None:
         ("t.jsonl", b'{"sentence": "a"}\n', "t.jsonl:1: text: missing or null"),
         ("t.jsonl", b'{"words": []}\n', "t.jsonl:1: words: at least one word was expected"),
         ("t.csv", b"text,pair\na,b\nc\n", "t.csv:3: 1 field(s), but the header has 2"),
-        ("t.txt", b"a\n\xff\n", "t.txt:2: not valid UTF-8"),
+        ("t.txt", b"a\n\xff\n", "t.txt:2: not valid UTF-8; if the file has another encoding, set it, such as enc"),
     ],
 )
 def test_a_bad_line_is_named(
@@ -169,6 +169,16 @@ def test_invalid_arguments(arguments: list[str], message: str, trained: Trained,
     result = run_cli("predict", trained.model_dir, *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(message)
+
+
+def test_a_file_as_a_text(trained: Trained, run_cli: RunCli, tmp_path: Path) -> None:
+    """Without --input, the name of the file would be predicted."""
+    path = tmp_path / "new rows.csv"
+    path.write_text("text\na cat\n")
+    result = run_cli("predict", trained.model_dir, path, "--output", tmp_path / "out.jsonl")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"error: {path} is a file: to predict its rows, write --input '{path}'\n"
+    assert run_cli("predict", trained.model_dir, "none.csv").exit_code == 0
 
 
 @pytest.mark.parametrize(

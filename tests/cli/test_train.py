@@ -26,7 +26,7 @@ def test_a_run_and_a_second_one_into_its_output(run_file: Path, run_cli: RunCli,
     table = [line.split() for line in result.stdout.splitlines()]
     assert ["mean", f"{scores['mean']:.4f}"] in table
     assert ["topic", "accuracy", f"{scores['tasks']['topic']['accuracy']:.4f}", "12"] in table
-    assert ["grade", "score", f"{scores['tasks']['grade']['score']:.4f}", "11"] in table
+    assert ["grade", "pearson_spearman", f"{scores['tasks']['grade']['score']:.4f}", "11"] in table
     again = run_cli(*arguments)
     assert (again.exit_code, again.stdout) == (1, "")
     assert again.stderr.startswith(f"error: {out} already contains a run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,17 @@ def problem(path: Path, **overrides: Any) -> str:
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"none\.toml: no such file$"):
         read_toml(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match=r"run\.toml: no such file; there is no directory '.*nowhere'$"):
+        read_toml(tmp_path / "nowhere/run.toml")
+
+
+def test_a_missing_file_with_a_similar_name(tmp_path: Path) -> None:
+    tmp_path.joinpath("run.toml").touch()
+    tmp_path.joinpath("runs.csv").touch()
+    with pytest.raises(ConfigError, match=r"runs\.toml: no such file; did you mean 'run\.toml'\?$"):
+        read_toml(tmp_path / "runs.toml")
 
 
 def test_a_directory_is_not_a_file(tmp_path: Path) -> None:
@@ -93,12 +103,17 @@ def test_bad_toml_names_the_line(write: Callable[..., Path]) -> None:
         read_run(path)
 
 
-@pytest.mark.parametrize("name", ["reviews.csv", "reviews.TSV", "reviews.jsonl"])
-def test_rows_instead_of_a_run_file(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["reviews.csv", "reviews.TSV", "my reviews.jsonl", "reviews.jsonl.gz"])
+@pytest.mark.parametrize("content", [b"text,label\ngood,1\n", "text\ncaf\u00e9\n".encode("cp1252"), b"\x00\xff"])
+def test_rows_instead_of_a_run_file(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
-    path.write_text("text,label\ngood,1\n")
-    with pytest.raises(ConfigError, match=r"not TOML: .*; it looks like a file of rows: name it as `data\.files` in"):
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
         read_run(path)
+    assert str(caught.value) == (
+        f"{path}: a file of rows was found, and a run file or a dataset file (TOML) was expected: write both with "
+        f"`nlpmtl init {shlex.quote(str(path))}`, or name the rows as `data.files` in one of them"
+    )
 
 
 @pytest.mark.parametrize("text", ["a.b = [1, {x}]", "a.b = [1, {{ c = {x} }}]", "a.b = {x}"])
@@ -250,7 +265,7 @@ def test_output_is_kept_as_written(write: Callable[..., Path]) -> None:
 def test_a_missing_file_in_use(write: Callable[..., Path]) -> None:
     path = write(run=RUN.replace("mood", "modo"))
     assert problem(path).startswith(f"{path}: datasets.reviews.extends: ")
-    assert problem(path).endswith("modo.toml: cannot be read: No such file or directory")
+    assert problem(path).endswith("modo.toml: no such file; did you mean 'mood.toml'?")
 
 
 @pytest.mark.parametrize("extends", ["3", '["../mood.toml"]', '""', f'"{"x" * 300}"'])

@@ -259,6 +259,11 @@ def test_keys_inside_datasets(key: str, ours: str) -> None:
     assert f"datasets.{key}: unknown key; write {ours} (" in problem({f"datasets.{key}": 1})
 
 
+def test_a_table_dataset_is_a_misspelt_table_of_datasets() -> None:
+    hint = "write [datasets.NAME] with its data, input and tasks ("
+    assert f"dataset: unknown key; {hint}" in problem({"dataset": {"news": {"data": {"hub": "a/b"}}}})
+
+
 def test_every_hint_names_a_key_that_exists() -> None:
     known = {prefix + field for prefix, table in messages._TABLES.items() for field in table.model_fields}
     for table, registry in {**REGISTRIES, "datasets.NAME.tasks.TASK": TASKS}.items():

@@ -13,6 +13,7 @@ from nlpmtl.data import conll
 from nlpmtl.data.conll import looks_like_conll
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.data.files import describe_file, open_file
+from nlpmtl.data.lines import undecodable
 from nlpmtl.data.raw_rows import MalformedRow
 from nlpmtl.errors import ConfigError, DataError
 from tests.data.uncached import load_rows
@@ -122,7 +123,7 @@ def test_a_word_that_starts_with_a_hash_is_not_a_comment(tmp_path: Path) -> None
     [
         (b"York", "1 column(s), but the first word of the file has 2"),
         (b"York B-LOC x", "3 column(s), but the first word of the file has 2"),
-        (b"Y\xffrk B-LOC", "not valid UTF-8"),
+        (b"Y\xffrk B-LOC", undecodable("utf-8")),
     ],
 )
 def test_a_bad_line_affects_its_sentence_only(line: bytes, rule: str, tmp_path: Path) -> None:

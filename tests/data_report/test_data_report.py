@@ -219,6 +219,15 @@ def test_rare_labels_and_imbalance(tmp_path: Path, tokenizer: PreTrainedTokenize
     ]
 
 
+def test_labels_that_differ_only_in_case(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    names = ("Yes", "yes", "No", "NO", "no", "Maybe", "maybe", "?")
+    rows = [{"text": text, "topic": names[number % 8]} for number, text in enumerate(texts(80, seed=0))]
+    assert lines(report(tmp_path, tokenizer, {"train": rows})) == [
+        "notes: task 'topic': labels of train differ only in case: 'Maybe' and 'maybe', 'NO' and 'No' and 'no', …: "
+        "write them in the same way if they mean the same: case is significant"
+    ]
+
+
 def test_frequencies_and_baselines(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     train = [{"text": text, "topic": "aab"[i % 3], "grade": float(i)} for i, text in enumerate(texts(30, seed=0))]
     validation = [{"text": text, "topic": "ab?"[i % 3], "grade": 40.0} for i, text in enumerate(texts(9, seed=1))]

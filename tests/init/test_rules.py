@@ -77,22 +77,33 @@ CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
     "formatted_numbers": [
         ("price", ["$12.99", "$3.50", "$3.50"], "none", "numbers such as '$12.99'"),
         ("share", ["12,5", "1,75 %"], "none", "numbers such as '12,5'"),
+        ("size", ["1,5", "1,0", "2,0", "2,5"] * 3, "none", "numbers such as '1,5'"),
     ],
     "printed_lists": [
         ("tags", ["['a', 'b']", "[]", "['a']"] * 3, "none", "lists as Python prints them"),
+        ("tags", ["['a', 'b']", "['b', 'a']", "['a']", "['b']"] * 3, "none", "lists as Python prints them"),
         ("tags", ["[0 1 1]", "[0 0]"] * 5, "none", "lists as Python prints them"),
     ],
     "target_texts": [
         ("target", TEXTS, "generation", "named like texts that a model writes"),
         ("translation", TEXTS, "translation", "named like texts that a model writes"),
     ],
-    "texts_by_name": [("review_text", ["so good", "so bad"] * 9, "text", "texts of 2 words")],
+    "texts_by_name": [
+        ("review_text", ["so good", "so bad"] * 9, "text", "texts of 2 words"),
+        ("comment", ["good, thanks", "good, bye", "bad, thanks", "bad, bye"] * 3, "text", "texts of 2 words"),
+    ],
     "separated_labels": [
         ("genres", ["a|b", "a", "b|c", "c|a", "b"], "multilabel", "3 labels, separated by '|'"),
         ("genres", ["a; b", "a", "b", "b;a", "a"], "multilabel", "2 labels, separated by ';'"),
         ("genres", ["a|b", "", "b", "c|a"] * 3, "multilabel", "3 labels, separated by '|'"),
     ],
+    "comma_separated_labels": [
+        ("kinds", ["a, b", "a", "b", "b,c", "c, a", "", "c"], "multilabel", "3 labels, separated by ','"),
+        ("tags", ["red, small", "red, large", "blue, small", "blue"] * 2, "multilabel", "4 labels, separated by ','"),
+    ],
     "class_names": [
+        ("city", ["Portland, OR", "Salem, OR", "Boston, MA"] * 3, "classification", "3 labels"),
+        ("answer", ["Yes, definitely", "No, never", "Yes", "No"] * 3, "classification", "4 labels"),
         ("topic", ["sports", "news", "sports", "news"], "classification", "2 labels"),
         ("topic", ["a|b", "c|d"] * 4, "classification", "2 labels"),
         ("topic", ["news|uk", "news|us", "sport|golf"] * 4, "classification", "3 labels"),
