@@ -7,8 +7,10 @@ Commands import heavy packages only when they run, so that `nlpmtl --help` is fa
 
 from __future__ import annotations
 
+import re
 import signal
 import traceback
+from collections.abc import Collection, Sequence
 from types import FrameType
 from typing import Annotated, Any
 
@@ -22,6 +24,7 @@ from nlpmtl.cli.console import echo, protect_logs, protect_output
 from nlpmtl.cli.evaluate import evaluate
 from nlpmtl.cli.export import export
 from nlpmtl.cli.init import init
+from nlpmtl.cli.options import SET
 from nlpmtl.cli.predict import predict
 from nlpmtl.cli.push import push
 from nlpmtl.cli.relate import relate
@@ -39,6 +42,7 @@ _PRINTING = ("check", "evaluate", "predict", "show")
 _DEBUG = "--debug"
 _DEBUG_HELP = "Show the traceback of an error."
 _DEBUG_HINT = f"(`nlpmtl {_DEBUG} COMMAND …` shows the traceback)"
+_KEY = re.compile(r"[a-z_]+(\.\w+)*")
 _COMMANDS = (init, check, relate, train, compare, evaluate, predict, serve, push, export, submit, show, schema)
 
 
@@ -51,6 +55,11 @@ class NlpmtlCommand(TyperCommand):
         if _DEBUG in args[:end]:
             ctx.find_root().params["debug"] = True
             args = [argument for argument in args[:end] if argument != _DEBUG] + args[end:]
+        options = {
+            option for parameter in self.get_params(ctx) for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        if SET in options:
+            _refuse_keys(args[: args.index("--")] if "--" in args else args, options)
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -79,6 +88,24 @@ class NlpmtlCommand(TyperCommand):
         except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
             echo(_format_error(error, debug=ctx.find_root().params["debug"]), err=True)
             raise typer.Exit(error.exit_code if isinstance(error, NlpmtlError) else 1) from None
+
+
+def _refuse_keys(arguments: Sequence[str], options: Collection[str]) -> None:
+    """Refuse a key of the config that is an option or an argument, such as ``--epochs 3`` or ``train.epochs=3``.
+
+    Raises:
+        BadParameter: there is such a key, which the message writes with ``--set``.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        name, equals, value = argument.partition("=")
+        is_option = name.startswith("--") and name not in options
+        if before in options or not (is_option or (equals and _KEY.fullmatch(name))):
+            continue
+        from nlpmtl.config.messages import instead_of_option
+
+        hint = instead_of_option(name.removeprefix("--").split("."), value or "…")
+        if hint is not None:
+            raise typer.BadParameter(f"{name} is not an option; {hint}" if is_option else f"{argument}: {hint}")
 
 
 def _explain_value(error: typer.BadParameter) -> str:

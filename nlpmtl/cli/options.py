@@ -28,6 +28,7 @@ def complete_runs(incomplete: str) -> list[str]:
     return [name for name in (*built_in, *paths) if name.startswith(incomplete)]
 
 
+SET = "--set"
 Run = Annotated[
     str,
     typer.Argument(metavar="RUN.toml|NAME", help="Run file, or name of a built-in run.", autocompletion=complete_runs),
@@ -36,7 +37,7 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="Model directory, or
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
-        "--set",
+        SET,
         metavar="KEY=VALUE",
         help="Override a config key, such as train.lr=3e-5 (repeatable).",
         show_default=False,

@@ -261,6 +261,24 @@ def instead(path: Sequence[str]) -> str | None:
     return next((advice for start, advice in _PREFIXES.items() if key.startswith(start)), None)
 
 
+def instead_of_option(path: Sequence[str], value: str) -> str | None:
+    """Return a hint for a key that is written as an option of a command; None if there is no such key.
+
+    Args:
+        path: the key, such as ``["epochs"]`` or ``["train", "epochs"]``.
+        value: its value, as it was written.
+
+    Example:
+        >>> instead_of_option(["learning-rate"], "3e-5")
+        'write --set train.lr=3e-5'
+    """
+    hint = instead(path)
+    if hint is None and path[0] in RunConfig.model_fields:
+        hint = f"write {'.'.join(path)}"
+    key = (hint or "").removeprefix("write ")
+    return f"write --set {key}={value}" if re.fullmatch(r"[\w.]+", key) else hint
+
+
 def instead_of_value(path: Sequence[str], value: Any, *, message: str, tables: Mapping[str, Any]) -> str | None:
     """Return a hint for an invalid value: what to write instead; None if there is none.
 

@@ -117,8 +117,8 @@ def _check_empty(directory: Path, *, resume: bool) -> None:
         return
     if not resume and ("run.json" in names or checkpoints):
         raise RunError(
-            f"{directory} already contains a run: resume it with --resume (Python: resume=True), or choose another "
-            "output"
+            f"{directory} already contains a run: resume it with --resume (Python: resume=True), delete the directory, "
+            "or choose another --output (Python: output=…)"
         )
     is_run = bool(checkpoints) or _has_metadata(directory)
     results = [name for name in names if name in _RESULTS and (name != "best" or _names(directory / name))]

@@ -163,6 +163,12 @@ def test_version(run_cli: RunCli) -> None:
         (["trian"], "No such command 'trian'"),
         (["train"], "Missing argument"),
         (["train", "quickstart", "--stepps", "3"], "No such option: --stepps"),
+        (["train", "quickstart", "--epochs", "3"], "--epochs is not an option; write --set train.epochs=…"),
+        (["train", "quickstart", "--learning-rate=3e-5"], "write --set train.lr=3e-5"),
+        (["train", "quickstart", "--seed", "3"], "write --set seed=…"),
+        (["check", "quickstart", "--train.lr", "3e-5"], "write --set train.lr=…"),
+        (["check", "quickstart", "train.lr=3e-5"], "train.lr=3e-5: write --set train.lr=3e-5"),
+        (["compare", "quickstart", "--device", "cuda"], "training uses the GPU if there is one; leave it out"),
         (["evaluate", "somewhere"], "Missing option '--data'"),
         (
             ["train", "quickstat"],
