@@ -32,6 +32,7 @@ from nlpmtl.prediction_analysis import PredictionAnalysis, score_intervals
 from nlpmtl.report import Plot, RunPage, Score, TaskSection, WrongRows, render_run_page
 from nlpmtl.strict_json import dumps
 from nlpmtl.task_datasets import TaskDatasets
+from nlpmtl.tasks import example_call
 from nlpmtl.tasks.split_labels import Splits
 from nlpmtl.training import Trainer, broadcast_object, read_lines
 
@@ -254,6 +255,7 @@ class _Finalizer:
             encoder=_encoder_name(config),
             base_model=None if is_local or ":" in encoder else encoder,
             tasks={name: CardTask.from_task(task) for name, task in model.tasks.items()},
+            example_call=example_call(model.tasks.values()),
             input_length=model.config.input_length,
             run=self.metadata,
             datasets=[_card_dataset(name, data, self.datasets.splits) for name, data in config["datasets"].items()],

@@ -148,6 +148,7 @@ def load_split(
             shape, trained_shape = dataset.input.shape, tasks[name].input
             if (shape == "pair") != (trained_shape == "pair") or shape not in tasks[name].inputs:
                 raise ConfigError(f"task {name!r} of this model reads {trained_shape}, the dataset has {shape}")
+            tasks[name].check_evaluated(options)
     load = DatasetLoader(tokenizer, max_length=max_length)
     rows = {name: _load(name, dataset, [split], load=load) for name, dataset in datasets.items()}
     columns = read_columns(datasets, rows, model=tasks)
@@ -169,7 +170,7 @@ def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[st
     errors: list[str] = []
     for name, prepared in rows.items():
         tasks = datasets[name].tasks
-        columns = {column for options in tasks.values() for column in options.columns}
+        columns = {*datasets[name].input.columns, *(column for options in tasks.values() for column in options.columns)}
         for task, options in tasks.items():
             kind, given = task_type(options.kind), options.label_columns
             present = {

@@ -53,6 +53,14 @@ def test_evaluate_scores_tasks_with_labels_in_the_split(trained: Trained) -> Non
     assert any("task 'mood' is not scored: data: validation: column 'mood' not found" in note for note in scores.notes)
 
 
+def test_a_missing_label_column_is_not_taken_for_an_input(trained: Trained) -> None:
+    rows = [{"token": row["tokens"], "topic": row["topic"]} for row in make_rows(5)]
+    dataset = {**_dataset(rows, mood="tokens"), "input": {"words": "token"}}
+    scores = nlpmtl.evaluate(trained.model_dir, dataset)
+    assert scores.tasks.keys() == {"topic"}
+    assert any("task 'mood' is not scored: data: validation: column 'tokens' not found" in n for n in scores.notes)
+
+
 @pytest.mark.parametrize("value", [Dataset.from_dict({"text": ["a"]}), [{"text": "a"}], pd.DataFrame(), 3, None])
 def test_data_of_another_type_shows_the_format(value: Any, trained: Trained) -> None:
     with pytest.raises(ConfigError, match=rf"found type {type(value).__name__}.*files.*input.*tasks"):

@@ -102,6 +102,7 @@ class CardData:
         encoder: name of the encoder; for a directory, its last component.
         base_model: the encoder's id on the Hub; None if it is not from the Hub.
         tasks: the tasks by name.
+        example_call: the call of a Predictor that predicts an example input, see `nlpmtl.tasks.example_call`.
         input_length: maximum input length in tokens.
         run: contents of run.json.
         datasets: the datasets.
@@ -118,6 +119,7 @@ class CardData:
     encoder: str
     base_model: str | None
     tasks: Mapping[str, CardTask]
+    example_call: str
     input_length: int
     run: Mapping[str, Any]
     datasets: Sequence[CardDataset]

@@ -30,13 +30,6 @@ def tasks(card: CardData) -> list[str]:
 
 def usage(card: CardData) -> list[str]:
     """Return the section with an example of a prediction."""
-    only_pairs = all(task.input == "pair" for task in card.tasks.values())
-    example = '("A text.", "Another text.")' if only_pairs else '"A text."'
-    if all(task.extra_inputs for task in card.tasks.values()):
-        keys = dict.fromkeys(key for task in card.tasks.values() for key in task.extra_inputs)
-        texts = ["text", "pair"] if only_pairs else ["text"]
-        items = [*(f'"{key}": "A text."' for key in texts), *(f'"{key}": {key}' for key in keys)]
-        example = f"{{{', '.join(items)}}}"
     return [
         "## Usage",
         "",
@@ -44,7 +37,7 @@ def usage(card: CardData) -> list[str]:
         "import nlpmtl",
         "",
         f"model = nlpmtl.Predictor.{LOAD_FROM_DIRECTORY}  # the directory of this card, or the id of its repository",
-        f"model.predict_all({example})  # {{task: prediction}}",
+        f"model.{card.example_call}  # {{task: prediction}}",
         "```",
         "",
         *_plugins(card),

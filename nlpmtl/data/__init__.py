@@ -12,7 +12,7 @@ from __future__ import annotations
 from nlpmtl.data.answers import Answers, answer_tokens, context_tokens, strip_span
 from nlpmtl.data.batch import Batch, TaskBatch, split_into_microbatches, to_device
 from nlpmtl.data.collate import BatchStats, Collator
-from nlpmtl.data.column_types import ColumnType, column_type, is_coded, is_missing, join_cells, parse_value
+from nlpmtl.data.column_types import ColumnType, column_type, is_coded, join_cells, parse_value
 from nlpmtl.data.computed_targets import ComputedLabels
 from nlpmtl.data.dataset_loader import DatasetLoader, digest_source
 from nlpmtl.data.example import (
@@ -21,6 +21,7 @@ from nlpmtl.data.example import (
     TextInput,
     TokenSequence,
     describe_value,
+    is_missing,
     to_input,
     to_plain,
 )

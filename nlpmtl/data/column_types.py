@@ -15,14 +15,13 @@ Example:
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from nlpmtl.data.example import Example
+from nlpmtl.data.example import Example, is_missing
 from nlpmtl.registry import COLUMN_TYPES
 from nlpmtl.strict_json import dumps
 
@@ -118,11 +117,6 @@ def join_cells(values: Iterable[Any]) -> list[Any] | None:
     while cells and cells[-1] is None:
         cells.pop()
     return cells or None
-
-
-def is_missing(value: Any) -> bool:
-    """Return whether a cell is null, as sources and pandas write it: None, NaN or NA."""
-    return value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ == "NAType"
 
 
 def parse_value(value: Any, example: Example, *, type: str, store: bool = False) -> Any:

@@ -5,6 +5,7 @@ The functions that parse raise ValueError with the rule that a value breaks.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -160,6 +161,11 @@ class _EncodedWords(Sequence[Span]):
         return iter(self.input.encoded[1])
 
 
+def is_missing(value: Any) -> bool:
+    """Return whether a cell is null, as sources and pandas write it: None, NaN or NA."""
+    return value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ == "NAType"
+
+
 def to_input(value: Any, *, columns: Mapping[str, str] | None = None) -> Input:
     """Parse a text, a pair ``(text, pair)``, or a mapping with ``text`` (and optionally ``pair``) or ``words``.
 
@@ -213,9 +219,8 @@ def _from_row(row: Mapping[str, Any], columns: Mapping[str, str]) -> Input:
             return Input(text, given=spans)
         text = _to_text(row.get("text"))
         key = "pair"
-        if to_plain(row.get("pair")) is None:
-            return Input(text)
-        return Input(text, _to_text(row["pair"]))
+        pair = to_plain(row.get("pair"))
+        return Input(text, None if is_missing(pair) else _to_text(pair))
     except ValueError as error:
         what = "" if columns.get(key, key) != key else "; expected keys: `text` (and optionally `pair`), or `words`"
         raise ValueError(f"{columns.get(key, key)}: {error}{what}") from None

@@ -22,6 +22,7 @@ from typing import Any
 from nlpmtl.data.annotation_tools.spans import parse_name, parse_span
 from nlpmtl.data.column_types import ColumnType
 from nlpmtl.data.example import Example, has_surrogate
+from nlpmtl.errors import quote
 from nlpmtl.registry import COLUMN_TYPES
 
 
@@ -72,16 +73,15 @@ class Relations(ColumnType):
     @staticmethod
     def parse(value: Any, example: Example) -> list[list[Any]]:
         spans = example.labels.get("label")
-        count = None if spans is None else len(spans)
-        return _parse_each(value, lambda item: _parse_relation(item, count), name="relation")
+        return _parse_each(value, lambda item: _parse_relation(item, spans), name="relation")
 
     @staticmethod
     def names(value: Any) -> Iterable[str]:
         return (label for _, _, label in value)
 
 
-def _parse_relation(item: Any, count: int | None) -> list[Any]:
-    """Return a relation, given the number of spans of the row; None if they are invalid, which is reported itself."""
+def _parse_relation(item: Any, spans: Sequence[Any] | None) -> list[Any]:
+    """Return a relation, given the spans of the row; None if they are invalid, which is reported itself."""
     if not isinstance(item, Mapping):
         raise ValueError('an object was expected: {"head": 0, "tail": 1, "label": "…"}')
     _check_keys(item, ("head", "tail", "label"))
@@ -92,10 +92,15 @@ def _parse_relation(item: Any, count: int | None) -> list[Any]:
     for key, index in (("head", head), ("tail", tail)):
         if type(index) is not int or index < 0:
             raise ValueError(f"`{key}` must be the index of a span, from 0, found {index!r}")
-        if count is not None and index >= count:
-            raise ValueError(f"`{key}` is {index}, and the row has {count} span(s), numbered from 0")
+        if spans is not None and index >= len(spans):
+            raise ValueError(f"`{key}` is {index}, and the row has {len(spans)} span(s), numbered from 0")
     if head == tail:
         raise ValueError(f"its head and its tail are both span {head}")
+    if spans is not None and spans[head] == spans[tail]:
+        start, end, name = spans[head]
+        raise ValueError(
+            f"its head and its tail, {head} and {tail}, are the same span: {start} to {end}, {quote(name, limit=60)}"
+        )
     return [head, tail, label]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from nlpmtl.hub.model_files import GRAPH
 from nlpmtl.strict_json import dumps
-from nlpmtl.tasks import StockModel, Task
+from nlpmtl.tasks import StockModel, Task, example_call
 
 
 def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> str:
@@ -132,7 +132,7 @@ def onnx_readme(tasks: Mapping[str, Task], *, outputs: Mapping[str, Mapping[str,
         "import nlpmtl",
         "",
         'model = nlpmtl.Predictor.from_pretrained("this-directory")',
-        'model.predict_all("A text.")',
+        f"model.{example_call(tasks.values())}",
         "```",
         "",
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -99,9 +99,9 @@ class InferencePipeline:
             yield from (reader.in_order(predictions) for predictions in results)
             done += len(group)
 
-    def find_truncated(self, inputs: Iterable[Any], *, reader: InputReader) -> list[bool]:
+    def find_truncated(self, inputs: Iterator[Any], *, reader: InputReader) -> list[bool]:
         """Return for each input whether one of its tasks reads only its beginning."""
-        groups = _groups(iter(inputs), reader.read)
+        groups = _groups(inputs, reader.read)
         return [bool(names) for group in groups for names in self._tokenize(group).truncated]
 
     def _tokenize(self, inputs: Sequence[TaskInputs]) -> InputBatch:

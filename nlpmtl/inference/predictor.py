@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Unpack, get_args
@@ -17,7 +17,7 @@ from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.export import export_onnx, export_sentence_transformer, export_task
 from nlpmtl.hub import PushOptions, fetch, push
 from nlpmtl.inference.backend import Backend, BackendName, Precision, load_backend
-from nlpmtl.inference.containers import open_container
+from nlpmtl.inference.containers import Container, open_container
 from nlpmtl.inference.device import check_device
 from nlpmtl.inference.pipeline import InferencePipeline, Table, Text
 from nlpmtl.inference.task_inputs import InputReader, check_task_names
@@ -227,28 +227,32 @@ class Predictor:
         options = OutputOptions(all_scores=all_scores, aggregation=aggregation_strategy)
         reader = InputReader(self.tasks, names=tasks)
         container = open_container(inputs)
+        stream = self._pipeline.stream(_read_rows(inputs, container, reader), reader=reader, options=options)
         if container is None:
-            return next(self._pipeline.stream(iter([inputs]), reader=reader, options=options))
-        reader.check_series(inputs)
-        columns = () if container.columns is None else reader.columns(container)
-        stream = self._pipeline.stream(container.rows(columns), reader=reader, options=options)
+            return next(stream)
         return stream if container.lazy else list(stream)
 
-    def find_truncated(self, inputs: Sequence[Text], *, tasks: Sequence[str] | None = None) -> list[bool]:
-        """Return for each input whether a task reads only its beginning, since it exceeds the maximum input length.
+    def find_truncated(self, inputs: Text | Iterable[Text] | Table, *, tasks: Sequence[str] | None = None) -> Any:
+        """Return whether a task reads only the beginning of an input, since it exceeds the maximum input length.
 
         So it is known also for predictions that are lists, such as trees, rankings and embeddings.
 
         Args:
-            inputs: several inputs, see `predict_all`.
+            inputs: one input or several, see `predict_all`.
             tasks: names of the tasks; default: all that accept the input.
+
+        Returns:
+            Whether it does for one input; a list of these for several.
 
         Raises:
             ConfigError: a task is unknown, or a named task does not accept an input.
             DataError: an input is malformed; the message names its position and type.
         """
         check_task_names(tasks, self.tasks)
-        return self._pipeline.find_truncated(inputs, reader=InputReader(self.tasks, names=tasks))
+        reader = InputReader(self.tasks, names=tasks)
+        container = open_container(inputs)
+        truncated = self._pipeline.find_truncated(_read_rows(inputs, container, reader), reader=reader)
+        return truncated[0] if container is None else truncated
 
     def export(
         self, directory: str | Path, *, to: str = "transformers", task: str | Sequence[str] | None = None
@@ -286,3 +290,11 @@ class Predictor:
         if len(tasks) != 1:
             raise ConfigError(f"a {to} model has a single task: name one of {', '.join(tasks)}")
         return _SINGLE_TASK_EXPORTS[to](self.model, self.tokenizer, task=tasks[0], directory=directory)
+
+
+def _read_rows(inputs: Any, container: Container | None, reader: InputReader) -> Iterator[Any]:
+    """Return the inputs of a container, or a single one, in order; of a table the columns that the tasks read."""
+    if container is None:
+        return iter([inputs])
+    reader.check_series(inputs)
+    return container.rows(() if container.columns is None else reader.columns(container))

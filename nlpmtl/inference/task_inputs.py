@@ -108,7 +108,8 @@ class InputReader:
         without = chosen.get((), [])
         if without and (self._requested is not None or len(chosen) == 1):
             raise DataError(f"the {table.name} lacks the input of task {without[0]!r}: {self._hint(table.columns)}")
-        return list(dict.fromkeys(flatten_columns(column for columns in chosen for _, column in columns)))
+        read = dict.fromkeys(flatten_columns(column for columns in chosen for _, column in columns))
+        return [column for column in read if column in table.columns]  # a list may have a column for each item
 
     def check_series(self, inputs: Any) -> None:
         """DataError if a Series is a row of a table: its cells would be read as several texts."""

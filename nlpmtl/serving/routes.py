@@ -14,7 +14,6 @@ from fastapi import FastAPI, HTTPException, Path, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from nlpmtl import __version__
-from nlpmtl.data import column_type
 from nlpmtl.errors import ConfigError, NlpmtlError, did_you_mean
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.inference.task_inputs import InputReader
@@ -30,12 +29,11 @@ from nlpmtl.serving.schemas import (
     Inputs,
     LabelScore,
     cut_embedding,
-    is_text_list,
     parse_inputs,
     request_models,
     to_tei_scores,
 )
-from nlpmtl.tasks import Task
+from nlpmtl.tasks import Task, is_text_list
 
 _LOG = logging.getLogger(__name__)
 _CLIENT_CLOSED_REQUEST = 499
@@ -93,7 +91,11 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
             inputs = inputs.check_batch()
         except ValueError as error:
             raise HTTPException(422, f"inputs: {error}") from None
-        _check_inputs(tasks, key.tasks, inputs)
+        count = _check_inputs(tasks, key.tasks, inputs)
+        if count > limits.inputs:
+            raise HTTPException(
+                413, f"{count} inputs, as each choice of an input counts: at most {limits.inputs} in one request"
+            )
         results = await _compute(request, batcher, inputs, replace(key, find_truncated=truncate is False))
         for number, (_, is_truncated) in enumerate(results, 1):
             if is_truncated:
@@ -183,7 +185,7 @@ def _describe(task: Task) -> dict[str, Any]:
     optional = {
         "extra_inputs": sorted(task.extra_inputs),
         "required_inputs": sorted(task.extra_inputs.keys() - task.optional),
-        "text_lists": sorted(key for key, name in task.extra_inputs.items() if is_text_list(column_type(name))),
+        "text_lists": sorted(key for key, name in task.extra_inputs.items() if is_text_list(name)),
         "required_text": task.required_text,
         "only_by_name": task.only_by_name,
         "view": task.view,
@@ -200,17 +202,29 @@ def shown_name(name: str) -> str:
     return "/".join(parts[-2:] if parts[-1] == "model" else parts[-1:])
 
 
-def _check_inputs(tasks: Mapping[str, Task], task_names: Sequence[str] | None, inputs: Inputs) -> None:
-    """Refuse unknown tasks, and inputs that the tasks cannot read, before anything is computed."""
+def _check_inputs(tasks: Mapping[str, Task], task_names: Sequence[str] | None, inputs: Inputs) -> int:
+    """Refuse unknown tasks, and inputs that the tasks cannot read, before anything is computed.
+
+    Returns:
+        The number of inputs, where one with a list of texts that a task needs, such as choices, counts as many.
+    """
     for name in task_names or ():
         if name not in tasks:
             raise HTTPException(404, f"this model has no task {name!r}; {did_you_mean(name, tasks)}")
     reader = InputReader(tasks, names=task_names)
+    required = {
+        key: name for task in tasks.values() for key, name in task.extra_inputs.items() if key not in task.optional
+    }
+    lists = {key for key, name in required.items() if is_text_list(name)}
+    count = 0
     for number, value in enumerate(inputs.values, 1):
         try:
-            reader.read(value)
+            read = reader.read(value)
         except (ConfigError, ValueError) as error:
             raise HTTPException(422, f"{f'input {number}: ' if inputs.batch else ''}{error}") from None
+        texts = [len(example.extra[key]) for example, _ in read for key in lists & example.extra.keys()]
+        count += max([1, *texts])
+    return count
 
 
 async def _compute(request: Request, batcher: Batcher, inputs: Inputs, key: _PredictKey) -> Sequence[Any]:

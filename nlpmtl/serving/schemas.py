@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model, model_validator
 
-from nlpmtl.data import ColumnType, column_type, to_input
+from nlpmtl.data import column_type, to_input
 from nlpmtl.tasks import Task
 
 _HOW = 'write "a text", ["a text", "its pair"], {"words": ["a", "text"]}, or a list of lists and objects for a batch'
@@ -193,11 +193,6 @@ def request_models(tasks: Mapping[str, Task]) -> tuple[type[PredictRequest], typ
         for base in (PredictRequest, TaskRequest)
     )
     return predict, task  # type: ignore[return-value]
-
-
-def is_text_list(type_: type[ColumnType]) -> bool:
-    """Return whether a further input is a list of texts, which the web page can read from lines."""
-    return type_.json_schema.get("type") == "array" and type_.json_schema.get("items") == _TEXT
 
 
 class LabelScore(BaseModel):

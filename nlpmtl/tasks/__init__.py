@@ -11,6 +11,7 @@ from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import Classification, LabelTask
 from nlpmtl.tasks.embedding import Embedding
 from nlpmtl.tasks.error_analysis import Cells, Confusion, ErrorAnalysis, Histogram, LabelCounts, RegressionPairs
+from nlpmtl.tasks.example_call import example_call, is_text_list
 from nlpmtl.tasks.fields import TaskFields, build_task, task_from_config, task_type
 from nlpmtl.tasks.generation import Generation, Summarization, Translation
 from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, parse_context, read_columns
@@ -71,8 +72,10 @@ __all__ = [
     "build_task",
     "check_scoring",
     "decode_all",
+    "example_call",
     "find_labels",
     "fold_temperature",
+    "is_text_list",
     "label_shapes",
     "loss_metrics",
     "needs_predictions",

@@ -133,6 +133,16 @@ class Task(ScoredTask, ABC):
             ValueError: the rule that they break.
         """
 
+    def check_evaluated(self, options: Any) -> None:
+        """Check that a trained task can be scored on a dataset. Default: nothing.
+
+        Args:
+            options: its options in the dataset's config.
+
+        Raises:
+            ConfigError: the dataset has labels of another meaning.
+        """
+
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The encoder's tokenizer, which neither truncates nor pads. It is set before `sequences` is called."""

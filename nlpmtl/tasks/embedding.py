@@ -166,8 +166,17 @@ class Embedding(PooledFields, Task):
                 f"similar, found {quote(labels[0], limit=60)}: write the column of a class that several texts have"
             )
 
+    def check_evaluated(self, options: Any) -> None:
+        if self.objective == "positive" and options.label is not None:
+            raise ConfigError(
+                f"task {self.name!r} of this model was trained on similar pairs, and the dataset has the label "
+                f"{options.label!r}: to score it on the pairs that are similar, keep only those, and leave out `label`"
+            )
+
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
-        """Return the text, its pair, and its negatives, truncated."""
+        """Return the text, its pair, and its negatives, truncated; for a prediction only the text."""
+        if predict:
+            return [TextInput(example.text)]
         pair = [] if example.pair is None else [example.pair]
         negatives = example.extra.get("negatives", ()) if self.objective == "positive" else ()
         return [TextInput(text) for text in (example.text, *pair, *negatives)]

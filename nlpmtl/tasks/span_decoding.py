@@ -19,6 +19,8 @@ from nlpmtl.tasks.span_units import Units, find_units
 Array = NDArray[np.floating]
 _PER_UNIT, _AT_LEAST = 2, 32
 """Maximum number of spans that may be predicted: for each unit of a text, and in a short text."""
+_STEPS = 128
+"""Number of steps in which the spans that overlap kept ones are left out before each of the others is compared."""
 
 
 class Window(NamedTuple):
@@ -115,17 +117,18 @@ def find_candidates(windows: Sequence[Window], *, labels: int, flat: bool) -> Ca
     Args:
         windows: the windows of an example.
         labels: number of labels.
-        flat: leave out spans that overlap one with a higher score.
+        flat: return all spans that do not overlap one with a higher score that is returned.
     """
-    parts = [_best_spans(number, windows, labels=labels) for number in range(len(windows))]
+    parts = [_best_spans(number, windows, labels=labels, flat=flat) for number in range(len(windows))]
     if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Candidates(none, none, none, np.zeros((0, labels)))
     joined = Candidates(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    candidates = joined.take(np.lexsort((joined.label, joined.end, joined.start, -joined.score)))
+    if flat:
+        return candidates.take(_without_overlaps(candidates.start, candidates.end))
     units = np.unique(np.concatenate([window.units.start for window in windows]))
-    order = np.lexsort((joined.label, joined.end, joined.start, -joined.score))
-    candidates = joined.take(order[: _limit(len(units))])
-    return candidates.take(_without_overlaps(candidates)) if flat else candidates
+    return candidates.take(np.arange(min(len(candidates.start), _limit(len(units)))))
 
 
 def _limit(units: int) -> int:
@@ -133,22 +136,30 @@ def _limit(units: int) -> int:
     return max(_PER_UNIT * units, _AT_LEAST)
 
 
-def _best_spans(number: int, windows: Sequence[Window], *, labels: int) -> Candidates:
-    """Return the best spans of a window that are farther from its ends than from those of any other window."""
+def _best_spans(number: int, windows: Sequence[Window], *, labels: int, flat: bool) -> Candidates:
+    """Return the best spans of a window, of those that are farther from its ends than from those of any other window.
+
+    With `flat`, the best ones that do not overlap are among them, however many better spans overlap each other.
+    """
     window = windows[number]
     units = window.units
     query, key, first, last = split_span_terms(window.outputs["spans"].astype(np.float64), labels)
     pairs = np.triu_indices(len(units.first))
+    start, end = units.start[pairs[0]], units.end[pairs[1]]
+    near = [i for i, other in enumerate(windows) if other.low < window.high and window.low < other.high]
+    if len(near) > 1:
+        margins = np.stack([windows[i].margins(start, end) for i in near])
+        chosen = margins.argmax(axis=0) == near.index(number)
+        pairs, start, end = (pairs[0][chosen], pairs[1][chosen]), start[chosen], end[chosen]
     begins, ends = units.first[pairs[0]], units.last[pairs[1]]
     products = (query[units.first] @ key[units.last].T)[pairs]
     scores = products[:, None] + first[begins] + last[ends]
-    start, end = units.start[pairs[0]], units.end[pairs[1]]
     best = _top(scores.ravel(), _limit(len(units.first)))
+    if flat:
+        order = np.argsort(-scores.max(axis=1), kind="stable")
+        kept = order[_without_overlaps(start[order], end[order])]
+        best = np.union1d(best, kept * labels + scores[kept].argmax(axis=1))
     span, label = np.divmod(best, labels)
-    if len(windows) > 1:
-        margins = np.stack([other.margins(start[span], end[span]) for other in windows])
-        chosen = margins.argmax(axis=0) == number
-        span, label = span[chosen], label[chosen]
     return Candidates(start[span], end[span], label, scores[span])
 
 
@@ -159,12 +170,28 @@ def _top(values: Array, count: int) -> NDArray[np.int64]:
     return np.argpartition(-values, count)[:count]
 
 
-def _without_overlaps(candidates: Candidates) -> list[int]:
-    """Return the indices of the spans that do not overlap one before them that is kept."""
+def _without_overlaps(start: NDArray[np.int64], end: NDArray[np.int64]) -> list[int]:
+    """Return the indices of the spans that do not overlap one before them that is kept.
+
+    Args:
+        start: start of each span in characters, the best span first, ``[spans]``.
+        end: its end, ``[spans]``.
+    """
     kept: list[int] = []
-    for i, (start, end) in enumerate(zip(candidates.start.tolist(), candidates.end.tolist(), strict=True)):
-        if all(end <= candidates.start[j] or candidates.end[j] <= start for j in kept):
-            kept.append(i)
+    if not len(start):
+        return kept
+    low = start.min()
+    start, end = start - low, end - low
+    taken = bytearray(int(end.max()))  # whether a kept span has each character
+    step = max(_AT_LEAST, len(start) // _STEPS)
+    for done in range(0, len(start), step):
+        part = slice(done, done + step)
+        before = np.append(0, np.cumsum(np.frombuffer(taken, dtype=np.uint8), dtype=np.int64))
+        free = np.flatnonzero(before[start[part]] == before[end[part]]) + done
+        for i, first, last in zip(free.tolist(), start[free].tolist(), end[free].tolist(), strict=True):
+            if taken.find(1, first, last) < 0:
+                taken[first:last] = b"\1" * (last - first)
+                kept.append(i)
     return kept
 
 

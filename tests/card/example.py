@@ -76,6 +76,7 @@ def card_data(**changes: Any) -> CardData:
         encoder="org/encoder",
         base_model="org/encoder",
         tasks=TASKS,
+        example_call='predict_all("A text.")',
         input_length=64,
         run=RUN,
         datasets=[dataset()],

@@ -72,3 +72,13 @@ def test_relations_refer_to_the_spans_of_the_row() -> None:
 def test_a_relation_that_breaks_a_rule(value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Relations.parse(value, ROW)
+
+
+def test_copies_of_a_span_are_not_two_spans() -> None:
+    row = Example(TEXT.input, labels={"label": [[0, 3, "person"], [13, 18, "place"], [0, 3, "person"], [0, 3, "name"]]})
+    assert Relations.parse([{"head": 2, "tail": 1, "label": "x"}], row) == [[2, 1, "x"]]
+    assert Relations.parse([{"head": 0, "tail": 3, "label": "x"}], row) == [[0, 3, "x"]]
+    with pytest.raises(
+        ValueError, match="relation 1: its head and its tail, 0 and 2, are the same span: 0 to 3, 'person'"
+    ):
+        Relations.parse([{"head": 0, "tail": 2, "label": "x"}], row)

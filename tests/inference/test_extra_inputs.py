@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import Dataset
 from torch import Tensor, nn
 from torch.nn import functional
 from typer.testing import CliRunner
@@ -147,6 +148,26 @@ def test_columns_of_the_training_data(predictor: Predictor) -> None:
 def test_inputs_that_a_task_cannot_read(predictor: Predictor, value: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         predictor.predict(value, task="choice")
+
+
+def test_a_missing_value_of_a_table_is_null(predictor: Predictor) -> None:
+    expected = predictor.predict_all([ROW, "a cat"])
+    for missing in (None, float("nan"), pd.NA):
+        row = {"text": "a cat", "choices": missing, "pair": missing}
+        assert predictor.predict_all([{**ROW, "pair": missing}, row]) == expected
+        assert predictor.predict_all(pd.DataFrame([{**ROW, "pair": missing}, row])) == expected
+
+
+def test_truncated_inputs_of_every_container(predictor: Predictor) -> None:
+    rows = [{**ROW, "text": "ada lives " * 40}, ROW, {**ROW, "choices": ["a cat", "a kettle " * 40]}]
+    expected = {"choice": [True, False, True], "topic": [True, False, False]}
+    for task, truncated in expected.items():
+        for inputs in (rows, iter(rows), pd.DataFrame(rows), Dataset.from_list(rows), np.array(rows, dtype=object)):
+            assert predictor.find_truncated(inputs, tasks=[task]) == truncated
+        assert [predictor.find_truncated(row, tasks=[task]) for row in rows] == truncated
+    assert predictor.find_truncated("ada lives " * 40) is True
+    with pytest.raises(DataError, match="the DataFrame lacks the input of task 'topic'"):
+        predictor.find_truncated(pd.DataFrame({"txt": ["a"]}), tasks=["topic"])
 
 
 def test_a_task_that_is_predicted_by_name_only(predictor: Predictor) -> None:

@@ -10,6 +10,7 @@ import pytest
 from nlpmtl import MultiTaskModel
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.model import load_encoder
+from nlpmtl.serving import Limits
 from nlpmtl.serving.examples import example_inputs
 from nlpmtl.tasks import task_from_config
 from tests.serving.conftest import Client, Running, running
@@ -70,6 +71,20 @@ def test_a_request_without_choices_is_refused(client: Client, inputs: Any, error
     response = client.post("/predict/quiz", {"inputs": inputs})
     assert response.status == 422
     assert error in response.json["error"]
+
+
+def test_each_choice_counts_as_an_input(predictor: Predictor) -> None:
+    with running(predictor, Limits(inputs=5)) as server, server.client() as client:
+        assert client.post("/predict", {"inputs": {**ROW, "choices": CHOICES[:2] * 2}}).status == 200
+        assert client.post("/predict", {"inputs": [ROW, ["ada"], ["a cat"]]}).status == 200
+        for inputs in (
+            {**ROW, "choices": CHOICES * 2},
+            [ROW, ROW],
+            {**ROW, "choices": '["a", "b", "c", "d", "e", "f"]'},
+        ):
+            response = client.post("/predict/quiz", {"inputs": inputs})
+            assert response.status == 413
+            assert response.json["error"] == "6 inputs, as each choice of an input counts: at most 5 in one request"
 
 
 def test_info_and_the_schema_describe_the_choices(client: Client) -> None:

@@ -251,6 +251,20 @@ def test_each_kind_of_data_is_learned(
     assert again["vector"][metric] == pytest.approx(scores[metric], abs=1e-6)
 
 
+def test_pairs_with_a_number_are_not_scored_as_similar_pairs(
+    models: dict[str, tuple[Path, dict[str, Any]]], tmp_path: Path
+) -> None:
+    directory, _ = models["positive"]
+    dataset = run_of(tmp_path, "number")["datasets"]["rows"]
+    with pytest.raises(ConfigError, match=r"task 'vector' of this model was trained on similar pairs, and .* 'grade'"):
+        nlpmtl.evaluate(directory, dataset)
+
+
+def test_a_prediction_reads_neither_negatives_nor_their_length() -> None:
+    example = Example(Input("ada"), extra={"negatives": ["turin " * 99]})
+    assert [text.text for text in task_of().sequences(example, predict=True)] == ["ada"]
+
+
 def test_predictions_are_unit_vectors_of_single_texts(models: dict[str, tuple[Path, dict[str, Any]]]) -> None:
     for directory, _ in models.values():
         predictor = Predictor.from_pretrained(directory)

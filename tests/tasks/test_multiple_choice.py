@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from datasets import Dataset
 from torch.nn import functional
 from transformers import AutoModelForMultipleChoice, AutoTokenizer
 
@@ -328,13 +329,18 @@ def test_a_model_is_trained_and_reads_the_columns_of_its_training(tmp_path: Path
     assert predictor.predict(pa.table(table), task="quiz") == plain
     for frame in (pd.DataFrame(table), pd.DataFrame(table, dtype="string")):
         assert predictor.predict(frame, task="quiz") == plain
+    fewer = {name: table[name] for name in ("q", "first", "second")}
+    for container in (pa.table(fewer), pd.DataFrame(fewer), Dataset.from_dict(fewer)):
+        assert predictor.predict(container, task="quiz") == plain
+    with pytest.raises(DataError, match="input 1: first, second, third: at least 2 choices were expected"):
+        predictor.predict(pd.DataFrame(fewer)[["q", "first"]], task="quiz")
     path = tmp_path / "new.csv"
     path.write_text("q,first,second,third\na cat,x,y,\n", encoding="utf-8")
     nlpmtl.predict_files(trained.model_dir, path, tmp_path / "out.jsonl")
     written = json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8"))
     assert written["predictions"]["quiz"]["label"] == plain[0]["label"]
     card = (trained.model_dir / "README.md").read_text(encoding="utf-8")
-    assert 'model.predict_all({"text": "A text.", "choices": choices})' in card
+    assert 'model.predict_all({"text": "A text.", "choices": ["A text.", "Another text."]})' in card
     assert "one of the choices" in card
 
 

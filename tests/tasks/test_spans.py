@@ -68,13 +68,26 @@ def test_flat_predictions_do_not_overlap_and_keep_the_best(seed: int) -> None:
     item = make_item(9, seed=seed)
     scores = span_scores(item.outputs["spans"][0], 9)
     kept: list[tuple[int, int, str]] = []
-    for span in sorted(scores, key=lambda span: -scores[span])[:32]:
+    for span in sorted(scores, key=lambda span: -scores[span]):
         if scores[span] > 0 and all(span[1] <= other[0] or other[1] <= span[0] for other in kept):
             kept.append(span)
     (prediction,) = make_task(flat=True).decode([item])
     assert prediction.value["entities"] == sorted(map(list, kept))
     (nested,) = make_task().decode([item])
     assert len(nested.value["entities"]) > len(kept) > 1
+
+
+def test_a_flat_span_is_predicted_however_many_better_ones_overlap_each_other() -> None:
+    item = make_item(26)
+    outputs = np.zeros_like(item.outputs["spans"][0])
+    outputs[:, 2 * SIZE :] = -9.0
+    outputs[1:13, 2 * SIZE :] = 5.0  # 156 spans of the first 12 tokens, and at most 52 spans are predicted
+    outputs[26, 2 * SIZE :] = [1.0, 0.0, 1.0, 0.0]  # the last token
+    whole = ExampleOutputs(item.example, item.sequences, {"spans": [outputs]})
+    expected = [[2 * i, 2 * i + 1, "a"] for i in [*range(12), 25]]
+    for source in (whole, windows_of(whole, 16, 5)):
+        (prediction,) = make_task(flat=True).decode([source])
+        assert prediction.value["entities"] == expected
 
 
 @pytest.mark.parametrize("count", [1, 2, 30])
