@@ -19,10 +19,8 @@ from nlpmtl.errors import ModelError
 from nlpmtl.heads import named_outputs
 from nlpmtl.tasks import ExampleOutputs
 
-CPU_BATCH_TOKENS = 1024
-"""Padded tokens in one forward pass for which a CPU is fastest: activations stay in its caches."""
-GPU_BATCH_TOKENS = 4096
-"""Padded tokens in one forward pass that keep an accelerator busy."""
+CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 4096
+"""Padded tokens in one forward pass: a CPU keeps the activations in its caches, and an accelerator is kept busy."""
 _CACHED_ROWS_AT_ONCE = 1024
 """Number of cached rows that are decoded at once."""
 _ARRAY_OVERHEAD = 200
@@ -128,9 +126,8 @@ class Inference:
         for batch in list(self._batches(rows, lengths=lengths, counts=counts))[self.rank :: self.world]:
             task_rows = {task: batch[mask[batch]] for task, mask in rows_of.items()}
             sequences = {task: reads[task].take(rows) for task, rows in task_rows.items() if len(rows)}
-            outputs = self._forward(
-                split, {task: indices.values for task, indices in sequences.items()}, lengths=tokens
-            )
+            sequence_ids = {task: indices.values for task, indices in sequences.items()}
+            outputs = self._forward(split, sequence_ids, lengths=tokens)
             for task, indices in sequences.items():
                 values = [_select(outputs[task], start, end) for start, end in pairwise(indices.bounds.tolist())]
                 results = consume(task, values, task_rows[task])

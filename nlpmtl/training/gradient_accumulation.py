@@ -1,12 +1,11 @@
 """Gradient accumulation: forward and backward passes of a step's rows in micro-batches, summed over all ranks.
 
-If memory runs out on any rank, all ranks repeat the rows in smaller micro-batches. From the outside in:
+From the outside in:
 
-    run                 repeats the rows in smaller micro-batches when memory runs out
+    run                 repeats the rows in smaller micro-batches on all ranks when memory runs out on one
     _run_passes         decides which passes are needed: one, except for coupled losses, see `gradient_cache`
     _run_pass           one pass, and the sum of its gradients over all ranks
-    _run_microbatches   the micro-batches of this rank
-    _run_microbatch     batch, forward pass, losses and backward pass
+    _run_microbatch     batch, forward pass, losses and backward pass of a micro-batch of this rank
 """
 
 from __future__ import annotations
@@ -131,8 +130,7 @@ class GradientAccumulator:
 
         Args:
             rows: rows of the step.
-            loss_scales: scale of each task's summed loss; tasks without one are not computed. None: all tasks, without
-                gradients.
+            loss_scales: scale of the summed loss of each task to compute. None: all tasks, without gradients.
             first: result for the same rows and tasks without gradients, if it was computed before.
 
         Raises:
