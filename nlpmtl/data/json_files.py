@@ -1,7 +1,7 @@
-r"""JSON files as raw rows: JSON Lines, JSON arrays, and the exports of annotation tools.
+"""JSON files as raw rows: JSON Lines, JSON arrays, and the exports of annotation tools.
 
 Example:
-    >>> values = read_json_lines(iter(['{"text": "Ada"}\n', "3\n"]), encoding="utf-8", where="stdin")
+    >>> values = read_json_lines(iter(['{"text": "Ada"}', "3"]), encoding="utf-8", where="stdin")
     >>> list(to_rows(values, tool=None, labels={}))
     [(1, {'text': 'Ada'}), (2, MalformedRow(value=3, rule='a JSON object was expected'))]
 """

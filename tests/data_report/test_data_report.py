@@ -163,7 +163,7 @@ CHOICES = {"choices": ["a", LONG], "label": 1}
     ("row", "input", "task", "longest"),
     [
         (WORDS_OF_LONG, {"words": "words"}, {"kind": "parsing", "heads": "heads", "deprels": "deprels"}, 22),
-        ({"label": "x"}, {"text": "text"}, {"kind": "embedding", "label": "label"}, 22),
+        ({"pair": "x"}, {"text": "text", "pair": "pair"}, {"kind": "embedding"}, None),
         (CHOICES, {"text": "text", "choices": "choices"}, {"kind": "multiple_choice", "label": "label"}, None),
     ],
     ids=lambda value: value.get("kind") if isinstance(value, dict) else None,

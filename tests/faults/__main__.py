@@ -95,19 +95,20 @@ def main() -> None:
             os.environ["NLPMTL_CACHE"] = str(Path(scratch) / "cache")
             start = time.perf_counter()
             count = functions[name](Path(scratch))
-        results = _read_results()  # another process may have written parts in the meantime
-        results[name] = {
-            "what": count.description,
-            "tried": count.attempts,
-            "wrong": count.failures,
-            "seconds": round(time.perf_counter() - start),
-            "date": date.today().isoformat(),
-            "commit": commit(),
-        }
-        print(f"{name}: {count} ({results[name]['seconds']} s)", flush=True)
-        for line in count.failures[:5]:
-            print(f"  {line}", file=sys.stderr)
-        RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            results = _read_results()  # another process may have written parts in the meantime
+            results[name] = {
+                "what": count.description,
+                "tried": count.attempts,
+                "wrong": count.failures,
+                "seconds": round(time.perf_counter() - start),
+                "date": date.today().isoformat(),
+                "commit": commit(),
+            }
+            RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            print(f"{name}: {count} ({results[name]['seconds']} s)", flush=True)
+            for line in count.failures[:5]:
+                print(f"  {line}", file=sys.stderr)
+            # The result is written first: removing the files of thousands of runs takes minutes.
     results = _read_results()
     results = {name: results[name] for name in functions if name in results}
     arguments.output.write_text(page(results), encoding="utf-8")
