@@ -164,7 +164,8 @@ def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[st
     """Return notes about label columns that are missing in a split.
 
     Raises:
-        ConfigError: an existing column that no task reads has a similar name, so the missing name may be misspelt.
+        ConfigError: some columns of a list are missing, or an existing column that no task reads has a similar name, so
+            the missing name may be misspelt.
     """
     notes: list[str] = []
     errors: list[str] = []
@@ -177,9 +178,11 @@ def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[st
                 key for key in kind.any_of & given.keys() if not set(given[key]) & prepared.missing_columns.keys()
             }
             optional = kind.optional | {key for key in kind.any_of if present - {key}}
-            needed = [name for key, names in given.items() if key not in optional for name in names]
-            missing = [prepared.missing_columns[column] for column in needed if column in prepared.missing_columns]
-            if all(column.nearest is None or column.nearest in columns for column in missing):
+            needed = [names for key, names in given.items() if key not in optional]
+            absent = [[column for column in names if column in prepared.missing_columns] for names in needed]
+            is_partial = any(0 < len(part) < len(names) for part, names in zip(absent, needed, strict=True))
+            missing = [prepared.missing_columns[column] for part in absent for column in part]
+            if not is_partial and all(column.nearest is None or column.nearest in columns for column in missing):
                 notes.extend(f"task {task!r} is not scored: {column.message}" for column in missing)
             else:
                 errors.extend(column.message for column in missing)
