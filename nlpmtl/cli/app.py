@@ -52,16 +52,17 @@ class NlpmtlCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments, with ``--debug`` accepted anywhere before a ``--``."""
         end = args.index("--") if "--" in args else len(args)
-        if _DEBUG in args[:end]:
+        own, rest = args[:end], args[end:]
+        if _DEBUG in own:
             ctx.find_root().params["debug"] = True
-            args = [argument for argument in args[:end] if argument != _DEBUG] + args[end:]
+            own = [argument for argument in own if argument != _DEBUG]
         options = {
             option for parameter in self.get_params(ctx) for option in (*parameter.opts, *parameter.secondary_opts)
         }
         if SET in options:
-            _refuse_keys(args[: args.index("--")] if "--" in args else args, options)
+            _refuse_keys(own, options)
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, own + rest)
         except typer.BadParameter as error:
             error.message = _explain_value(error)
             raise
