@@ -98,6 +98,16 @@ def quote(value: object, *, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def list_some(names: Iterable[object], *, limit: int) -> str:
+    """Return the first names, separated by commas, for a message.
+
+    >>> list_some(["a", "b", "c"], limit=2)
+    'a, b, …'
+    """
+    shown = list(map(str, names))
+    return ", ".join(shown[:limit]) + (", …" if len(shown) > limit else "")
+
+
 def plain(text: object) -> str:
     """Escape the control characters of untrusted text, such as names in data, before it is printed.
 

@@ -40,7 +40,7 @@ from nlpmtl.data.json_files import find_tool, has_json_lines, open_json, read_va
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.lines import read_file_lines, strip_line_end, undecodable
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRows
-from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.errors import ConfigError, DataError, list_some
 from nlpmtl.fs import sha256_file
 
 FILE_TYPES: Mapping[str, str] = {
@@ -272,7 +272,7 @@ def _only_member(path: str) -> str:
     files = data_members(path)
     if len(files) == 1:
         return files[0]
-    listed = ", ".join(f'"{name}"' for name in files[:5]) + (", …" if len(files) > 5 else "")
+    listed = list_some((f'"{name}"' for name in files), limit=5)
     if files:
         raise ConfigError(f"{path}: an archive with {len(files)} data files; name one of them: {listed}")
     raise ConfigError(f"{path}: no data file in the archive; {_SUPPORTED}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nlpmtl.data import Ragged, SetLabels, TokenizedSplit
 from nlpmtl.data.near_duplicates import near_duplicates
 from nlpmtl.data_report.statistics import LabelFrequencies, SplitReport
-from nlpmtl.errors import plain_line
+from nlpmtl.errors import list_some, plain_line
 from nlpmtl.strict_json import dumps
 
 _PLACES = 2
@@ -72,7 +72,8 @@ def find_labels(counted: LabelFrequencies) -> Iterator[Finding]:
         have = "label has" if len(rare) == 1 else "labels have"
         yield Finding(
             counted.dataset,
-            f"task {counted.task!r}: {len(rare)} {have} fewer than {_MIN_ROWS_PER_LABEL} train rows: {_shorten(rare)}",
+            f"task {counted.task!r}: {len(rare)} {have} fewer than {_MIN_ROWS_PER_LABEL} train rows: "
+            f"{list_some(rare, limit=_PLACES)}",
             "add rows, or merge labels; a model hardly learns rare ones",
         )
     spellings: dict[str, list[str]] = {}
@@ -82,7 +83,7 @@ def find_labels(counted: LabelFrequencies) -> Iterator[Finding]:
     if equal:
         yield Finding(
             counted.dataset,
-            f"task {counted.task!r}: labels of train differ only in case: {_shorten(equal)}",
+            f"task {counted.task!r}: labels of train differ only in case: {list_some(equal, limit=_PLACES)}",
             "write them in the same way if they mean the same: case is significant",
         )
     total, largest = sum(counts.values()), max(counts, key=lambda label: counts[label])
@@ -243,10 +244,6 @@ class _Joined:
     def _place(self, row: int) -> str:
         split, local = self._locate(row)
         return split.place(local)
-
-
-def _shorten(names: Sequence[str]) -> str:
-    return ", ".join(names[:_PLACES]) + (", …" if len(names) > _PLACES else "")
 
 
 def _comparable_label(split: TokenizedSplit, task: str, row: int) -> str | None:

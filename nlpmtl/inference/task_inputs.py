@@ -24,7 +24,7 @@ from nlpmtl.data import (
     to_input,
     to_plain,
 )
-from nlpmtl.errors import ConfigError, DataError, did_you_mean, plain
+from nlpmtl.errors import ConfigError, DataError, did_you_mean, list_some, plain
 from nlpmtl.inference.containers import Container
 from nlpmtl.tasks import Task
 
@@ -278,8 +278,7 @@ def _why_not(task: Task, example: Example) -> str:
 
 
 def _list(names: Iterable[str]) -> str:
-    shown = [plain(name) for name in names]
-    return ", ".join(shown[:_SHOWN]) + (", …" if len(shown) > _SHOWN else "")
+    return list_some(map(plain, names), limit=_SHOWN)
 
 
 def _row_labels(inputs: Any) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from nlpmtl.data import (
     TokenSequence,
     whole_number,
 )
-from nlpmtl.errors import did_you_mean
+from nlpmtl.errors import did_you_mean, list_some
 from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import fit_temperature
@@ -133,7 +133,7 @@ def check_tree(heads: Sequence[int]) -> None:
 
 
 def _join(words: Sequence[int]) -> str:
-    return ", ".join(map(str, words[:_SHOWN])) + (", …" if len(words) > _SHOWN else "")
+    return list_some(words, limit=_SHOWN)
 
 
 @TASKS.register("parsing")

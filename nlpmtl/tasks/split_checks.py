@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from nlpmtl.data import ComputedLabels, TokenizedSplit, parsed_values
-from nlpmtl.errors import ConfigError, DataError, did_you_mean, plain
+from nlpmtl.errors import ConfigError, DataError, did_you_mean, list_some, plain
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.scoring import loss_metrics, needs_predictions
 from nlpmtl.tasks.split_labels import Splits
@@ -39,7 +39,7 @@ def row_notes(
             for task in dataset.labels:
                 extra = unknown_labels(tasks[task], dataset)
                 if extra:
-                    shown = ", ".join(map(plain, extra[:5])) + (", …" if len(extra) > 5 else "")
+                    shown = list_some(map(plain, extra), limit=5)
                     yield f"{name}, {split}: labels unknown to task {task!r}, scored as errors: {shown}"
 
 
