@@ -208,7 +208,7 @@ class DataConfig(StrictModel):
     """What happens to an invalid row: "stop" ends the run before training, "skip" leaves the row out and counts it.
 
     A column whose rows contradict each other ends the run in both cases: an unknown label in train, tags of another
-    scheme, lists of names beside lists of 0 and 1.
+    scheme, lists of names mixed with lists of 0 and 1.
     """
 
     @field_validator("delimiter", mode="after")

@@ -262,7 +262,7 @@ def instead(path: Sequence[str]) -> str | None:
 
 
 def instead_of_option(path: Sequence[str], value: str) -> str | None:
-    """Return a hint for a key that is written as an option of a command; None if there is no such key.
+    """Return a hint for a key that is written as an option of a command; None without such a key.
 
     Args:
         path: the key, such as ``["epochs"]`` or ``["train", "epochs"]``.

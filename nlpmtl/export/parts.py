@@ -28,7 +28,7 @@ def transformers_encoder(
         to_error: a function of the task and the reason why it cannot be exported.
 
     Raises:
-        ModelError: there is no such encoder.
+        ModelError: the model does not have this encoder.
     """
     encoder = model.sharing.standalone_encoder(task)
     if encoder is None:

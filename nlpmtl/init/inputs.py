@@ -30,7 +30,7 @@ _PARTS = (("1", "2"), ("a", "b"), ("first", "second"), ("left", "right"))
 def find_inputs(findings: Mapping[str, Finding], table: Table) -> dict[str, ColumnNames]:
     """Return the columns of an input by their key in a dataset file: text, text and pair, or words; choices, negatives.
 
-    Words are read if a task labels them, and where there is no text. Answers to questions need a question and the text
+    Words are read if a task labels them, and from data without texts. Answers to questions need a question and the text
     that contains them. Among several texts, a pair is recognised by its names; otherwise the text is the column that is
     named like one, or the one with the longest values. Negatives belong to a pair without a number for its similarity.
 

@@ -91,7 +91,7 @@ def relations(column: Profile, table: Table) -> Finding | None:
 
 
 def _tree(table: Table) -> Finding | None:
-    """Return the finding of the columns of a dependency tree; None if there are no heads or relations."""
+    """Return the finding of the columns of a dependency tree; None without heads or relations."""
     names = _relations(table)
     if table.heads is None or not names:
         return None

@@ -54,7 +54,7 @@ def read_sample(source: Source) -> Sample:
 
     Raises:
         ConfigError: a file has an unsupported type.
-        DataError: a file cannot be read, or there are no valid rows.
+        DataError: a file cannot be read, or has no valid rows.
     """
     if source.hub is not None:
         splits = find_hub_splits(parse_data({"hub": source.hub}, where=source.hub), columns=None, name=source.name)

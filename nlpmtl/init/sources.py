@@ -152,7 +152,7 @@ def _stem(path: str) -> str:
 
 
 def _without_split(stem: str) -> tuple[str, str]:
-    """Return a name without its last split word, and the split; the split is "" if there is no such word."""
+    """Return a name without its last split word, and the split; the split is "" without such a word."""
     stem = _SHARD.sub("", stem)
     matches = list(_SPLIT_WORD.finditer(stem))
     if not matches:
