@@ -1,6 +1,6 @@
-"""Checks of the data that need no encoder: files, columns, metrics and label lists.
+"""Checks of the data that need no encoder: files, columns, rows, metrics and label lists.
 
-They read only the beginning of each split. Later errors are found when the whole split is read.
+They read only the beginning of each split, and all of a dataset in which they find an invalid row. Later errors are found when the whole split is read.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from nlpmtl.data import LabelType, column_type, is_missing_value
 from nlpmtl.data.dataset_reader import DatasetReader, open_reader
 from nlpmtl.data.raw_rows import MalformedRow, RawRow, RawRows
 from nlpmtl.data.targets import describe_unknown
-from nlpmtl.data.validation import check_columns
+from nlpmtl.data.validation import ValidationIssues, check_columns, validate_rows
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError
 from nlpmtl.metrics import load_foreign
 from nlpmtl.tasks import build_task, check_scoring, label_shapes, parse_context, task_type
@@ -86,12 +87,26 @@ def _problems(
                 stream = sources.sources[split].open()
                 first_rows = _check_columns(stream, sources.required_columns(split))
                 rows = [(number, row) for number, row in first_rows if not isinstance(row, MalformedRow)]
-                if len(rows) < len(first_rows) and (dataset.data.on_bad_row == "stop" or not rows):
+                invalid = _count_invalid(stream, first_rows, sources=sources)
+                if invalid and (dataset.data.on_bad_row == "stop" or invalid == len(first_rows)):
                     _check_rows(sources)
                 if split == "train" and tasks:
                     _check_labels(stream, dataset, rows=rows, columns=columns)
             except NlpmtlError as error:
                 yield error
+
+
+def _count_invalid(stream: RawRows, rows: Sequence[tuple[int, RawRow]], *, sources: DatasetReader) -> int:
+    issues = ValidationIssues()
+    validate_rows(
+        replace(stream, rows=iter(rows)),
+        inputs=sources.input,
+        labels=sources.columns,
+        required=(),
+        issues=issues,
+        context=sources.context,
+    )
+    return issues.rows
 
 
 def _check_rows(sources: DatasetReader) -> None:

@@ -88,6 +88,13 @@ def test_valid_data_passes(tmp_path: Path) -> None:
         (lambda path: ROWS, topic(labels=["x"]), ConfigError, r"at least 2 label\(s\) are needed"),
         (lambda path: ROWS, topic(labels=["x", "y"]), DataError, r"row 3: topic: 'z' is not in the list of labels"),
         (lambda path: ROWS, kinds(labels=["p"]), DataError, r"row 3: kinds: 'q' is not in the list of labels"),
+        (
+            lambda path: write(path / "a.jsonl"),
+            {"price": {"kind": "regression", "label": "topic"}},
+            DataError,
+            r"12 problem\(s\) in 12 row\(s\):\n  .*a\.jsonl:1: topic: a number was expected",
+        ),
+        (lambda path: [*ROWS, {"text": 3.5, "topic": "x"}], {}, DataError, r"row 13: text: a string was expected"),
     ],
 )
 def test_errors_are_found_before_the_encoder_is_loaded(
