@@ -70,15 +70,7 @@ def build_trainer(
     """
     builder = _Builder(config, directory, accelerator, encoder, datasets)
     model, full_model = builder.models()
-    optimizer = build_optimizer(
-        model,
-        config.optimizer,
-        lr=config.train.lr,
-        head_lr=config.train.head_lr or config.train.lr,
-        weight_decay=config.train.weight_decay,
-        task_lrs={name: options.lr for name, options in config.tasks.items() if options.lr is not None},
-        layer_decay=config.train.layer_decay,
-    )
+    optimizer = builder.optimizer(model)
     total_steps, epoch_steps = config.train.length(sum(map(len, datasets.splits["train"].values())))
     plan = builder.plan(total_steps, epoch_steps)
     weighting = WEIGHTINGS.build(
@@ -161,6 +153,19 @@ class _Builder:
         if "cuda_graphs" in kernels:
             model.sharing.capture_cuda_graphs(max_rows=config.train.batch_size, max_length=config.encoder.max_length)
         return model, model
+
+    def optimizer(self, model: MultiTaskModel) -> Optimizer:
+        """Return the optimizer of a model."""
+        config = self.config
+        return build_optimizer(
+            model,
+            config.optimizer,
+            lr=config.train.lr,
+            head_lr=config.train.head_lr or config.train.lr,
+            weight_decay=config.train.weight_decay,
+            task_lrs={name: options.lr for name, options in config.tasks.items() if options.lr is not None},
+            layer_decay=config.train.layer_decay,
+        )
 
     @cached_property
     def kernels(self) -> KernelSelection:

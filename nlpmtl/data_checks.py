@@ -1,6 +1,7 @@
 """Checks of the data that need no encoder: files, columns, rows, metrics and label lists.
 
-They read only the beginning of each split, and all of a dataset in which they find an invalid row. Later errors are found when the whole split is read.
+They read only the beginning of each split, and all of a dataset in which they find an invalid row. Later errors are
+found when the whole split is read.
 """
 
 from __future__ import annotations

@@ -96,19 +96,8 @@ def load_task_datasets(
         task.tokenizer = load.tokenizer
         task.__dict__["encoder_config"] = encoder_config  # pydantic sets no class variable on an instance
     encoded = label_splits(datasets, rows, columns=columns, tasks=tasks)
-    for name, task in tasks.items():
-        labelled = {dataset: e for dataset, e in encoded.get("train", {}).items() if name in e.labels}
-        labels = [e.labels[name] for e in labelled.values()]
-        if not any(dataset_labels.counts.any() for dataset_labels in labels):
-            places = ", ".join(rows[dataset]["train"].where for dataset in labelled)
-            needed = [f"`{key}`" for key in task.extra_inputs if key not in task.optional]
-            both = f" and its further inputs {', '.join(needed)}" if needed else ""
-            raise ConfigError(f"task {name!r}: no train row has a label for it{both}{places and f' in {places}'}")
-        values = train_values(name, encoded.get("train", {}))
-        task.fit(values)
-        if name in earlier:
-            task.continue_from(earlier[name])
-        check_values(task, values, datasets=datasets, train=encoded.get("train", {}))
+    for task in tasks.values():
+        _fit(task, datasets, encoded.get("train", {}), earlier=earlier)
     encoded = compute_targets(datasets, encoded, tasks=tasks, load=load)
     check_targets(tasks, encoded.get("train", {}))
     check_validation(tasks, encoded.get("validation", {}))
@@ -224,6 +213,31 @@ def _load(
         splits=splits,
         context=context,
     )
+
+
+def _fit(
+    task: Task,
+    datasets: Mapping[str, DatasetConfig],
+    train: Mapping[str, TokenizedSplit],
+    *,
+    earlier: Mapping[str, Task],
+) -> None:
+    """Compute what a task learns from its train rows; a task of the model that training continues from keeps its own.
+
+    Raises:
+        ConfigError: no train row has a label for the task, or its labels do not fit it.
+    """
+    labelled = {dataset: split for dataset, split in train.items() if task.name in split.labels}
+    if not any(split.labels[task.name].counts.any() for split in labelled.values()):
+        places = ", ".join(split.where for split in labelled.values())
+        needed = [f"`{key}`" for key in task.extra_inputs if key not in task.optional]
+        both = f" and its further inputs {', '.join(needed)}" if needed else ""
+        raise ConfigError(f"task {task.name!r}: no train row has a label for it{both}{places and f' in {places}'}")
+    values = train_values(task.name, train)
+    task.fit(values)
+    if task.name in earlier:
+        task.continue_from(earlier[task.name])
+    check_values(task, values, datasets=datasets, train=train)
 
 
 def _build_tasks(

