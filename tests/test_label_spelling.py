@@ -36,6 +36,13 @@ class TestSpellings:
         assert work.tasks["t"].labels == names
         assert labels(work) == expected
 
+    @pytest.mark.parametrize("kind", SOURCES)
+    def test_a_blank_label_is_missing_whatever_its_source(self, load: Loader, tmp_path: Path, kind: str) -> None:
+        work = load(CLASSES, train=source(kind, tmp_path, ["1", "2", "", " "]), validation=rows(["1.0", ""]))
+        assert work.tasks["t"].labels == ("1", "2")
+        assert labels(work) == ["1", "2", None, None]
+        assert labels(work, "validation") == ["1", None]
+
     @pytest.mark.parametrize("dtype", ["Int64", "Float64", "category", "object", "float32"])
     def test_columns_of_pandas(self, load: Loader, dtype: str) -> None:
         frame = pd.DataFrame({"text": ["a"] * 4, "y": pd.Series([10, None, 2, 1]).astype(dtype)})
