@@ -74,6 +74,11 @@ class TestSpellings:
         assert model["t"].labels == ("False", "True", "maybe")
         assert labels(load.evaluated(CLASSES, model=model, test=rows(mixed)), "test") == ["True", "False", "maybe"]
 
+    def test_booleans_next_to_numbers_are_noted(self, load: Loader) -> None:
+        work = load(CLASSES, train=rows([0, 1, True]))
+        assert work.tasks["t"].labels == ("0", "1", "true")
+        assert any("'0', '1', 'true' are different labels" in note for note in work.notes)
+
     def test_decimals_and_signs(self, load: Loader, tmp_path: Path) -> None:
         frame = pd.DataFrame({"text": ["a"] * 3, "y": [Decimal("10.00"), None, Decimal("-2.00")]})
         frame.to_parquet(tmp_path / "x.parquet")

@@ -16,6 +16,7 @@ from nlpmtl.data import (
     column_type,
     equal_codes,
     find_spans_in_plain,
+    is_boolean,
     is_coded,
     merged_names,
     sort_names,
@@ -77,8 +78,13 @@ def _span_notes(datasets: Mapping[str, DatasetConfig], raw: LabelColumns) -> Ite
 def _name_notes(datasets: Mapping[str, DatasetConfig], raw: LabelColumns) -> Iterator[str]:
     for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
         columns = [column for _, _, column in raw.of(task) if is_coded(column.type)]
-        for merged in merged_names({name for column in columns for name in column.names}):
+        names = {name for column in columns for name in column.names}
+        for merged in merged_names(names):
             yield f"task {task!r}: the data have {merged}"
+        booleans = sorted(filter(is_boolean, names))
+        if booleans and names & {"0", "1"}:
+            listed = ", ".join(map(repr, [*sorted(names & {"0", "1"}), *booleans]))
+            yield f"task {task!r}: {listed} are different labels; write 0 and 1, or true and false, in all rows"
         codes = sorted({code for column in columns for code in equal_codes(column.names)})
         if codes:
             listed = ", ".join(map(repr, codes[:_SHOWN]))

@@ -286,3 +286,13 @@ def test_numbers_that_differ_in_the_last_digit_are_counted(
     task = {"kind": "regression", "label": "grade"}
     (counted,) = report(tmp_path, tokenizer, {"train": rows}, tasks={"grade": task}).frequencies
     assert sum(counted.counts["train"].values()) == len(rows)
+
+
+def test_train_rows_without_a_label(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    rows = [{"text": text, "kinds": []} for text in texts(6, seed=0)]
+    kinds = {"kind": "multilabel", "label": "kinds", "labels": ["a", "b"]}
+    validation = [{"text": text, "kinds": ["a"]} for text in texts(3, seed=1)]
+    result = report(tmp_path, tokenizer, {"train": rows, "validation": validation}, tasks={"kinds": kinds})
+    (counted,) = result.frequencies
+    assert counted.counts == {"train": {"a": 0, "b": 0}, "validation": {"a": 3, "b": 0}}
+    assert lines(result) == []
