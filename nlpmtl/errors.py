@@ -83,10 +83,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def find_nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most similar to an unknown one; None if none is similar."""
     names = list(known)
-    matches = [candidate for candidate in names if candidate.strip().casefold() == name.strip().casefold()]
+    matches = [candidate for candidate in names if _comparable(candidate) == _comparable(name)]
     if not matches and len(name) <= _MAX_COMPARED_LENGTH:
         matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return matches[0] if matches else None
+
+
+def _comparable(name: str) -> str:
+    """Return a name as it is compared: without its case, white space at its ends and its Unicode form."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def quote(value: object, *, limit: int) -> str:

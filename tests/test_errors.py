@@ -27,6 +27,7 @@ def test_the_documented_class_tree_is_complete() -> None:
         ("zzz", ["uniform", "capped"], "known: capped, uniform"),
         ("", ["b", "a"], "known: a, b"),
         ("anything", [], "no names are defined"),
+        ("e\u0301", ["\u00e9", "a"], "did you mean '\u00e9'?"),
         ("lr", {"lrs": 1, "head_lr": 2}, "did you mean 'lrs'?"),
     ],
 )

@@ -36,6 +36,13 @@ class TestSpellings:
         assert work.tasks["t"].labels == names
         assert labels(work) == expected
 
+    @pytest.mark.parametrize("kind", SOURCES)
+    def test_a_blank_label_is_missing_whatever_its_source(self, load: Loader, tmp_path: Path, kind: str) -> None:
+        work = load(CLASSES, train=source(kind, tmp_path, ["1", "2", "", " "]), validation=rows(["1.0", ""]))
+        assert work.tasks["t"].labels == ("1", "2")
+        assert labels(work) == ["1", "2", None, None]
+        assert labels(work, "validation") == ["1", None]
+
     @pytest.mark.parametrize("dtype", ["Int64", "Float64", "category", "object", "float32"])
     def test_columns_of_pandas(self, load: Loader, dtype: str) -> None:
         frame = pd.DataFrame({"text": ["a"] * 4, "y": pd.Series([10, None, 2, 1]).astype(dtype)})
@@ -66,6 +73,11 @@ class TestSpellings:
         model = load(CLASSES, train=write(tmp_path / "t.csv", mixed)).tasks
         assert model["t"].labels == ("False", "True", "maybe")
         assert labels(load.evaluated(CLASSES, model=model, test=rows(mixed)), "test") == ["True", "False", "maybe"]
+
+    def test_booleans_next_to_numbers_are_noted(self, load: Loader) -> None:
+        work = load(CLASSES, train=rows([0, 1, True]))
+        assert work.tasks["t"].labels == ("0", "1", "true")
+        assert any("'0', '1', 'true' are different labels" in note for note in work.notes)
 
     def test_decimals_and_signs(self, load: Loader, tmp_path: Path) -> None:
         frame = pd.DataFrame({"text": ["a"] * 3, "y": [Decimal("10.00"), None, Decimal("-2.00")]})

@@ -153,6 +153,18 @@ def test_notes_report_skipped_truncated_and_unknown_rows(encoder: Path, tokenize
     assert any("one, validation" in note and "'t'" in note and "zebra" in note for note in notes)
 
 
+def test_datasets_without_a_common_label_are_noted(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    def notes(labels: list[Any], task: dict[str, Any] = CLASSES) -> str:
+        others = [{"text": "a", "label": label} for label in labels]
+        names = [{"text": "a", "label": label} for label in ("neg", "pos")]
+        datasets = {"one": dataset({"t": task}, train=names), "two": dataset({"t": task}, train=others)}
+        return "\n".join(load(encoder, tokenizer, **datasets).notes)
+
+    assert "task 't': one (neg, pos) and two (0, 1) have no label in common" in notes([0, 1])
+    assert "in common" not in notes(["pos", "neutral"])
+    assert "in common" not in notes(["a", "b"], {**CLASSES, "labels": ["neg", "pos", "a", "b"]})
+
+
 def test_no_note_without_a_reason(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=20)
     config = load_config(run)

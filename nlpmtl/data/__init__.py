@@ -28,7 +28,7 @@ from nlpmtl.data.example import (
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.label_resolution import is_multi_hot, resolve_labels
-from nlpmtl.data.label_spelling import Spelling, equal_codes, merged_names, sort_names, whole_number
+from nlpmtl.data.label_spelling import Spelling, equal_codes, is_boolean, merged_names, sort_names, whole_number
 from nlpmtl.data.labels import LabelType, Tags
 from nlpmtl.data.missing_labels import drop_names, is_missing_value, split_missing
 from nlpmtl.data.ragged import Ragged
@@ -116,6 +116,7 @@ __all__ = [
     "find_first_tokens",
     "find_spans_in_plain",
     "fingerprint",
+    "is_boolean",
     "is_coded",
     "is_missing",
     "is_missing_value",

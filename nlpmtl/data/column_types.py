@@ -60,6 +60,9 @@ class ColumnType:
             value: the raw value, as the source has it; a NumPy array and a tuple are a list.
             example: the row's input, its further inputs, and the label columns before this one in `Task.columns`.
 
+        Returns:
+            The plain value; None for a row without a label.
+
         Raises:
             ValueError: the rule that the value breaks.
         """
@@ -133,8 +136,8 @@ def parse_value(value: Any, example: Example, *, type: str, store: bool = False)
     """
     kind = column_type(type)
     try:
-        parsed = kind.parse(_to_lists(value), example)
-        return kind.store(parsed) if store else parsed
+        parsed = kind.parse(to_lists(value), example)
+        return kind.store(parsed) if store and parsed is not None else parsed
     except ValueError:
         if isinstance(value, str) and value.strip() == "null":  # in a cell of a table
             return None
@@ -144,13 +147,15 @@ def parse_value(value: Any, example: Example, *, type: str, store: bool = False)
         raise ValueError(f"the column type {type!r} cannot read this value: {reason}") from error
 
 
-def _to_lists(value: Any) -> Any:
+def to_lists(value: Any) -> Any:
     """Return NumPy values as Python values, and tuples as lists: every source then gives the same values."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):
-        return {key: _to_lists(item) for key, item in value.items()}
-    return [_to_lists(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: to_lists(item) for key, item in value.items()}
+    if not isinstance(value, list | tuple):
+        return value
+    return list(value) if set(map(type, value)) <= {str} else [to_lists(item) for item in value]
 
 
 def read_stored(value: Any, *, type: str) -> Any:

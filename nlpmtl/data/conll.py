@@ -98,8 +98,8 @@ def read_conll(
 ) -> NumberedRows:
     """Yield the sentences as rows of lists; the number of a row is the line of its first word.
 
-    Lines that start with -DOCSTART-, comments, and the lines ``1-2`` and ``1.1`` of CoNLL-U are skipped. A sentence
-    with an invalid line is a `MalformedRow` with the number of that line.
+    A line that starts with -DOCSTART- is read as an empty line. Comments, and the lines ``1-2`` and ``1.1`` of CoNLL-U,
+    are skipped. A sentence with an invalid line is a `MalformedRow` with the number of that line.
 
     Args:
         lines: the lines.
@@ -171,8 +171,8 @@ def _sentences(
     words: list[list[str]] = []
     bad: tuple[int, MalformedRow] | None = None
     for number, line in enumerate(lines, 1):
-        fields = _split(line)
-        if line.startswith(_DOCUMENT) or layout.is_comment(line, fields):
+        fields = [] if line.startswith(_DOCUMENT) else _split(line)
+        if layout.is_comment(line, fields):
             continue
         if not fields:
             if words:

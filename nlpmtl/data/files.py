@@ -139,7 +139,7 @@ def open_file(
     if type_ == BRAT:
         return open_brat(path, encoding=encoding, progress=progress)
     if type_ in _JSON:
-        return open_json(path, type_, format=text_format, labels=labels, progress=progress)
+        return open_json(path, type_, format=text_format, inputs=inputs, labels=labels, progress=progress)
     if type_ == _TEXT and columns is not None:
         _check_text_columns(path, columns)
     lines = read_file_lines(path, encoding=encoding, progress=progress)

@@ -8,7 +8,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain, islice
 from typing import Any
@@ -22,6 +22,7 @@ from nlpmtl.data.json_values import NumberedValues, parse_json, read_json_lines,
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.lines import decode, read_file_lines
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRows
+from nlpmtl.errors import quote
 
 _MOST_MALFORMED = 1000
 _MOST_UNLABELLED = 100
@@ -29,7 +30,13 @@ _MOST_UNLABELLED = 100
 
 
 def open_json(
-    path: str, type_: str, *, format: TextFormat, labels: Mapping[str, LabelType], progress: Progress
+    path: str,
+    type_: str,
+    *,
+    format: TextFormat,
+    inputs: Collection[str] | None,
+    labels: Mapping[str, LabelType],
+    progress: Progress,
 ) -> RawRows:
     """Return the rows of a JSON file, which is read during iteration.
 
@@ -37,6 +44,7 @@ def open_json(
         path: the file.
         type_: "jsonl", or "json" for an array or for values one after another.
         format: its encoding, and its annotation tool.
+        inputs: the columns of the input; None: unknown, a row has a string.
         labels: type of each label column.
         progress: is called with the number of bytes read.
     """
@@ -44,18 +52,51 @@ def open_json(
     rows = to_rows(values, tool=format.tool, labels=labels)
     if type_ == "jsonl":
         return RawRows(path, ":", rows)
-    return RawRows(path, ": row ", ((number, row) for number, (_, row) in enumerate(rows, 1)))
+    numbered = ((number, row) for number, (_, row) in enumerate(rows, 1))
+    return RawRows(path, ": row ", _explain_single_object(numbered, path, encoding=format.encoding, inputs=inputs))
+
+
+def _explain_single_object(
+    rows: NumberedRows, path: str, *, encoding: str, inputs: Collection[str] | None
+) -> NumberedRows:
+    """Yield the rows; the only value of a file is malformed if it is no row, but an object that contains the rows."""
+    first = list(islice(rows, 2))
+    if len(first) == 1 and isinstance(first[0][1], Mapping) and not _is_array(path, encoding=encoding):
+        value = first[0][1]
+        rule = _find_rows_inside(value, inputs=inputs)
+        first = [(1, value if rule is None else MalformedRow(value, rule))]
+    yield from chain(first, rows)
+
+
+def _find_rows_inside(value: Mapping[str, Any], *, inputs: Collection[str] | None) -> str | None:
+    """Return the rule that an object breaks which contains the rows in a list, or as objects; None for a row."""
+    if _are_objects(value.values()):
+        return 'a list of rows, [{…}, …], was expected, as pandas writes it with to_json(orient="records")'
+    has_input = any(isinstance(item, str) for item in value.values()) if inputs is None else set(inputs) & value.keys()
+    if has_input:
+        return None
+    lists = (key for key, item in value.items() if isinstance(item, list) and _are_objects(item))
+    key = next(lists, None)
+    return None if key is None else f"the rows seem to be the list in {quote(key, limit=40)}: write only that list"
+
+
+def _are_objects(values: Collection[Any]) -> bool:
+    return bool(values) and all(isinstance(value, dict) for value in values)
 
 
 def has_json_lines(path: str, *, encoding: str) -> bool:
     """Return whether a .json file has a JSON object per line, on more than one line."""
-    with open_binary(path) as file:
-        start = next(decode(file, encoding=encoding), "")
-    if start.lstrip().startswith("["):  # an array, whose first line may be the whole file
+    if _is_array(path, encoding=encoding):  # its first line may be the whole file
         return False
     with closing(read_file_lines(path, encoding=encoding, progress=ignore_progress)) as lines:
         line, second = next(lines, ""), next(lines, "")
     return bool(second.strip()) and isinstance(parse_json(line, encoding=encoding), dict)
+
+
+def _is_array(path: str, *, encoding: str) -> bool:
+    """Return whether a .json file has an array."""
+    with open_binary(path) as file:
+        return next(decode(file, encoding=encoding), "").lstrip().startswith("[")
 
 
 def read_values(path: str, type_: str, *, encoding: str, progress: Progress) -> Generator[tuple[int, Any], None, None]:

@@ -31,6 +31,10 @@ _FLAGS = {
     **dict.fromkeys(("0", "0.0", "false", "False", "FALSE"), NO),
 }
 _UNLABELLED = -1
+_INSTEAD_OF_BLANK = {
+    "label": "leave it out, or write null instead of the list for a row without labels",
+    "tag": 'every word needs a tag, such as "O" for a word outside of spans',
+}
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -51,7 +55,10 @@ def to_label(
     value = _to_python(value)
     if value is None or (names is not None and value == _UNLABELLED):
         return None
-    return column_type(type).to_stored(value, names=names, words=words)
+    kind = column_type(type)
+    if kind.coding in ("name", "number") and isinstance(value, str) and not value.strip():
+        return None  # as an empty cell of a table
+    return kind.to_stored(value, names=names, words=words)
 
 
 def is_flag(name: str) -> bool:
@@ -112,6 +119,7 @@ def _to_set(value: Any, names: Sequence[str] | None) -> list[str]:
     if not isinstance(value, list | tuple):
         raise ValueError("a list of labels was expected")
     labels = [_to_name(label, names) for label in value]
+    _check_not_blank(labels, "label")
     if len(set(labels)) < len(labels) and not (names is None and _may_be_multi_hot(value, labels)):
         raise ValueError(f"duplicate label in the list{_not_multi_hot(labels)}")
     return labels
@@ -130,6 +138,13 @@ def _may_be_multi_hot(value: Sequence[Any], labels: Sequence[str]) -> bool:
     return all(map(is_flag, labels)) and len({isinstance(entry, str) for entry in value}) == 1
 
 
+def _check_not_blank(names: Sequence[str], what: str) -> None:
+    """Raise ValueError if a name in a list is empty or blank."""
+    if not all(map(str.strip, names)):
+        number = next(number for number, name in enumerate(names, 1) if not name.strip())
+        raise ValueError(f"{what} {number} is empty: {_INSTEAD_OF_BLANK[what]}")
+
+
 def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | None) -> list[str]:
     if not isinstance(value, list | tuple):
         raise ValueError("a list of tags was expected")
@@ -142,6 +157,7 @@ def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | Non
     if words is not None and len(value) != len(words):
         raise ValueError(f"one tag per word was expected: {len(value)} tags for {len(words)} words")
     if names is None and are_strings(value):
+        _check_not_blank(value, "tag")
         return list(value)
     if None in value:
         raise ValueError(

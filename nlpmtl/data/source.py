@@ -10,9 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from nlpmtl.config.dataset import DataConfig, InputConfig, are_paths
+from nlpmtl.data.column_types import to_lists
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRows, arrow_rows, check_distinct
@@ -203,7 +202,10 @@ def open_list(rows: Sequence[Any], *, where: str) -> RawRows:
 
 def open_dataframe(frame: Any, *, where: str, columns: Collection[str]) -> RawRows:
     """Return the rows of a pandas DataFrame; missing values become None."""
-    existing = list(frame.columns)
+    existing = [column for column in frame.columns if isinstance(column, str)]
+    if not existing and len(frame.columns):
+        shown = quote(list(frame.columns[:3]), limit=60)
+        raise DataError(f'{where}: the column names are not strings, found {shown}: set frame.columns = ["text", …]')
     check_distinct(existing, where=where)
     needed = [column for column in existing if column in columns]
     return RawRows(where, ", row ", _read_frame(frame, columns=needed), columns=existing)
@@ -233,7 +235,5 @@ def _read_frame(frame: Any, *, columns: list[str]) -> NumberedRows:
 
 
 def _plain(value: Any) -> Any:
-    """Convert NumPy values to Python values, and the missing values of pandas (NA, NaT) to None."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return None if type(value).__name__ in ("NAType", "NaTType") else value
+    """Convert NumPy values to Python values, also in lists, and the missing values of pandas (NA, NaT) to None."""
+    return None if type(value).__name__ in ("NAType", "NaTType") else to_lists(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,10 +183,16 @@ def _missing_columns(columns: Iterable[str], *, existing: Collection[str], where
     for column in columns if existing else ():
         if column not in existing:
             nearest = None if delimiter else find_nearest(column, names)
-            hint = f"; did you mean {nearest!r}?" if nearest else ""
+            hint = f"; did you mean {nearest!r}{_unicode_form(nearest, column)}?" if nearest else ""
             missing[column] = MissingColumn(f"{where}: column {column!r} not found{listed}{hint}", nearest)
             listed = ""
     return missing
+
+
+def _unicode_form(nearest: str, column: str) -> str:
+    """Return what to say of two names that look the same; empty for others."""
+    same = nearest != column and unicodedata.normalize("NFC", nearest) == unicodedata.normalize("NFC", column)
+    return ", which has another Unicode form (copy it from the file)" if same else ""
 
 
 def find_delimiter(columns: Collection[str]) -> str | None:

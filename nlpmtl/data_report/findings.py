@@ -87,7 +87,7 @@ def find_labels(counted: LabelFrequencies) -> Iterator[Finding]:
             "write them in the same way if they mean the same: case is significant",
         )
     total, largest = sum(counts.values()), max(counts, key=lambda label: counts[label])
-    if counts[largest] >= _IMBALANCE * total:
+    if total and counts[largest] >= _IMBALANCE * total:
         yield Finding(
             counted.dataset,
             f"task {counted.task!r}: {counts[largest] / total:.0%} of the train labels are {largest!r}",

@@ -194,7 +194,7 @@ def _finite_numbers(labels: Labels) -> NDArray[np.float64]:
 
 def _count_numbers(numbers: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, int]]:
     """Count the numbers of each split in intervals that are the same for all splits."""
-    edges = np.histogram_bin_edges(np.concatenate(list(numbers.values())), bins=_BINS)
+    edges = _edges(np.concatenate(list(numbers.values())))
     names = [f"{low:.6g} to {high:.6g}" for low, high in pairwise(edges)]
     counts: dict[str, dict[str, int]] = {}
     for split, values in numbers.items():
@@ -202,6 +202,14 @@ def _count_numbers(numbers: Mapping[str, NDArray[np.float64]]) -> dict[str, dict
             by_name = counts.setdefault(split, {})
             by_name[name] = by_name.get(name, 0) + count
     return counts
+
+
+def _edges(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ends of equal intervals, ``[11]``; of numbers that differ in the last digit some ends are equal."""
+    low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (0.0, 1.0)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return np.linspace(low, high, _BINS + 1)
 
 
 def score_baselines(name: str, datasets: TaskDatasets) -> Iterator[Baseline]:

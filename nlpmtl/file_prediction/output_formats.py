@@ -20,6 +20,7 @@ from nlpmtl.data.raw_rows import MalformedRow, RawRow
 from nlpmtl.errors import DataError, quote
 from nlpmtl.file_prediction.output_columns import ERROR, PREDICTIONS, OutputColumn, Predictions
 from nlpmtl.file_prediction.row_files import Chunk, table_ending
+from nlpmtl.file_prediction.scan import TYPE_ADVICE
 from nlpmtl.strict_json import dumps, to_json
 
 _ROW_GROUP_ROWS, _ROW_GROUP_BYTES = 1 << 16, 64 * 2**20
@@ -168,7 +169,7 @@ class Parquet(OutputFormat):
             table = predicted.chunk.content
         else:
             rows = [{} if isinstance(row, MalformedRow) else row for row in predicted.chunk.rows()]
-            table = pa.Table.from_pylist(rows, schema=layout.schema)
+            table = _to_table(rows, schema=layout.schema, chunk=predicted.chunk)
         for column in layout.predictions:
             table = table.append_column(column.name, column.array(predicted.predictions))
         if layout.errors:
@@ -198,6 +199,22 @@ class Parquet(OutputFormat):
         for column in self._layout.predictions:
             schema = schema.append(pa.field(column.name, column.type or pa.string()))
         return schema.append(pa.field(ERROR, pa.string())) if self._layout.errors else schema
+
+
+def _to_table(rows: Sequence[Mapping[str, Any]], *, schema: pa.Schema, chunk: Chunk) -> pa.Table:
+    """Return rows as a table.
+
+    Raises:
+        DataError: a value does not have the type of its column, such as an integer of more than 53 bits where other
+            rows have fractions.
+    """
+    try:
+        return pa.Table.from_pylist(rows, schema=schema)
+    except pa.ArrowException as error:
+        raise DataError(
+            f"{chunk.place(0)} to {chunk.numbers[-1]}: a value cannot be written to Parquet with the type that other "
+            f"rows have in its column: {error}; {TYPE_ADVICE}"
+        ) from error
 
 
 def make_format(name: str, layout: Layout, *, source: str, format: TextFormat) -> OutputFormat:
@@ -247,8 +264,9 @@ def _text_rows(chunk: Chunk) -> Sequence[RawRow]:
 
 
 def _is_castable(type_: pa.DataType) -> bool:
-    if pa.types.is_binary(type_) or pa.types.is_large_binary(type_) or pa.types.is_fixed_size_binary(type_):
-        return False
+    values = type_.value_type if pa.types.is_dictionary(type_) else type_
+    if values in (pa.binary(), pa.large_binary(), pa.binary_view()) or pa.types.is_fixed_size_binary(values):
+        return False  # as text they would have to be valid UTF-8
     try:
         pa.array([], type=type_).cast(pa.string())
     except pa.ArrowException:

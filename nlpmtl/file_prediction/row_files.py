@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -15,7 +16,7 @@ from nlpmtl.data.delimited import TextFormat, open_table
 from nlpmtl.data.detect_format import detect_format
 from nlpmtl.data.files import open_file, read_texts
 from nlpmtl.data.json_files import to_rows
-from nlpmtl.data.json_values import parse_json, read_json_lines
+from nlpmtl.data.json_values import read_json_lines
 from nlpmtl.data.lines import read_file_lines, read_lines
 from nlpmtl.data.raw_rows import NumberedRows, RawRow, arrow_rows, check_distinct
 from nlpmtl.file_prediction.targets import LINES
@@ -24,6 +25,8 @@ CHUNK_ROWS = 2048
 """Rows that are predicted and saved at once: a multiple of what `Predictor` sorts by length at once."""
 TABLES = (".csv", ".tsv")
 """Endings of tables, without ``.gz``."""
+_JSON = re.compile(r'\s*(\{\s*(["}]|$)|\[\s*(\{|$))')
+"""The first line of JSON: the beginning of an object, or of an array of objects, which is then an invalid row."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,9 @@ def open_row_file(path: str, *, format: TextFormat, progress: Progress = ignore_
 
 
 def open_stream(name: str, stream: IO[bytes], *, encoding: str) -> RowFile:
-    """Return the rows of a stream: JSON Lines if its first line is a JSON object, otherwise a text per line.
+    """Return the rows of a stream: JSON Lines if its first line is the beginning of JSON, otherwise a text per line.
+
+    A first line such as ``{"text": "a", "n": NaN}``, which is not valid JSON, is an invalid row, not a text.
 
     Args:
         name: the name of the stream, for errors.
@@ -130,7 +135,7 @@ def open_stream(name: str, stream: IO[bytes], *, encoding: str) -> RowFile:
     lines = read_lines(stream, where=name, encoding=encoding)
     first = list(islice(lines, 1))
     lines = chain(first, lines)
-    if not (first and isinstance(parse_json(first[0], encoding=encoding), dict)):
+    if not (first and _JSON.match(first[0])):
         return _open_texts(name, lines, encoding)
     rows = to_rows(read_json_lines(lines, encoding=encoding, where=name), tool=None, labels={})
     return RowFile(name, "json", (), _split(rows, where=f"{name}:"))

@@ -14,7 +14,8 @@ from nlpmtl.errors import DataError
 from nlpmtl.file_prediction.inputs import RowParser
 from nlpmtl.file_prediction.row_files import Chunk, RowFile
 
-_ADVICE = "write .jsonl, or one type of value"
+TYPE_ADVICE = "write .jsonl, or one type of value"
+"""What to do about a column of JSON whose values have no common type."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _unify(types: dict[str, pa.DataType], chunk: Chunk, *, columns: Sequence[str
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             rows = f"{chunk.place(0)} to {chunk.numbers[-1]}"
             raise DataError(
-                f"{rows}: the values of {column!r} cannot be a column of Parquet: {error}; {_ADVICE}"
+                f"{rows}: the values of {column!r} cannot be a column of Parquet: {error}; {TYPE_ADVICE}"
             ) from None
         types[column] = unified.field(0).type
 
@@ -98,4 +99,4 @@ def _check_schema(schema: pa.Schema, *, where: str) -> None:
     try:
         pq.write_table(schema.empty_table(), pa.BufferOutputStream())
     except pa.ArrowException as error:
-        raise DataError(f"{where}: its values cannot be written as Parquet: {error}; {_ADVICE}") from None
+        raise DataError(f"{where}: its values cannot be written as Parquet: {error}; {TYPE_ADVICE}") from None

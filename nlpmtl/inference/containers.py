@@ -47,6 +47,11 @@ def open_container(inputs: Any) -> Container | None:
     names = _column_names(inputs)
     if names is not None:
         columns = [column for column in names if isinstance(column, str)]
+        if names and not columns:
+            raise DataError(
+                f"the column names of the {name} are not strings, found {describe_value(names[0])}: set its columns to "
+                'names such as ["text", …]'
+            )
         repeated = sorted({plain(column) for column in columns if columns.count(column) > 1})
         if repeated:
             raise DataError(f"the {name} has more than one column of the same name: {', '.join(repeated)}")

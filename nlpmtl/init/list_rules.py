@@ -10,7 +10,7 @@ from typing import Any
 
 from nlpmtl.data import Answers, Example, Input
 from nlpmtl.init.finding import Finding, not_used
-from nlpmtl.init.profile import Profile
+from nlpmtl.init.profile import Profile, to_float
 from nlpmtl.init.table import Table
 from nlpmtl.init.tags import find_scheme
 
@@ -111,7 +111,7 @@ def word_tags(column: Profile, table: Table) -> Finding | None:
     if column.name not in table.per_word or column.item_type not in ("string", "number"):
         return None
     tags = sorted({str(item) for item in column.items})
-    if column.item_type == "number" and not all(float(item).is_integer() for item in column.items):
+    if column.item_type == "number" and not all(to_float(item).is_integer() for item in column.items):
         return None
     if len(tags) < 2:
         return not_used(f"every tag is {tags[0]!r}" if tags else "no tags")
@@ -212,7 +212,7 @@ def label_sets(column: Profile, table: Table) -> Finding | None:
     if column.type != "list" or column.item_type not in ("string", "number"):
         return None
     items = {str(item) for item in column.items}
-    if column.item_type == "number" and not all(float(item).is_integer() for item in column.items):
+    if column.item_type == "number" and not all(to_float(item).is_integer() for item in column.items):
         return None
     repeats = any(len({str(item) for item in value}) < len(value) for value in column.values)
     if repeats or len(items) > _MAX_LABELS or 2 * len(items) > len(column.items):

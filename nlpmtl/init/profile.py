@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -72,7 +73,7 @@ class Profile:
     def numbers(self) -> tuple[float, ...] | None:
         """The values as numbers; None if not all of them are numbers, or strings that spell one."""
         if self.type == "number":
-            return tuple(map(float, self.values))
+            return tuple(map(to_float, self.values))
         if self.type == "string" and all(NUMBER.fullmatch(value.strip()) for value in self.values):
             return tuple(map(float, self.values))
         return None
@@ -146,6 +147,14 @@ class Profile:
         values = list(self.values if self.all_different or self.type in ("list", "object") else self.counts)
         shown = dict.fromkeys(_shorten(value) for value in values[:_EXAMPLES])
         return ", ".join(shown) + (", …" if self.distinct > _EXAMPLES else "")
+
+
+def to_float(value: Any) -> float:
+    """Return a number, or a string that spells one, as a float; an integer that is too large is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def word_count(value: Any) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from nlpmtl.init.profile import Profile, is_missing, word_count
+from nlpmtl.init.profile import Profile, is_missing, to_float, word_count
 
 _WORD_NAMES = frozenset(["token", "tokens", "word", "words", "form", "forms"])
 _MAX_TAGS = 1000
@@ -240,7 +240,7 @@ def _are_numbers(column: Profile) -> bool:
 def _are_heads(column: Profile) -> bool:
     if not (column.item_type == "number" or _are_numbers(column)):
         return False
-    values = [[float(head) for head in value] for value in column.values]
+    values = [[to_float(head) for head in value] for value in column.values]
     in_range = all(0 <= head <= len(value) for value in values for head in value)
     return in_range and sum(value.count(0) == 1 for value in values) >= _MOSTLY * len(values)
 

@@ -151,7 +151,9 @@ def read_columns(
         }
         for dataset, splits in raw.columns.items()
     }
-    return LabelColumns(columns, spellings, label_notes(datasets, rows, raw, known=declared))
+    return LabelColumns(
+        columns, spellings, label_notes(datasets, rows, replace(raw, spellings=spellings), known=declared)
+    )
 
 
 def _with_label_names(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +16,13 @@ from nlpmtl.data import (
     column_type,
     equal_codes,
     find_spans_in_plain,
+    is_boolean,
     is_coded,
     merged_names,
+    sort_names,
     split_missing,
 )
-from nlpmtl.errors import plain
+from nlpmtl.errors import list_some, plain
 
 if TYPE_CHECKING:
     from nlpmtl.tasks.label_columns import LabelColumns
@@ -40,11 +43,12 @@ def label_notes(
     Args:
         datasets: the datasets by name.
         rows: dataset → split → its rows.
-        raw: the label columns with the names in the data.
+        raw: the label columns with the names in the data, and the spellings of the tasks.
         known: the labels of each task, declared or of the model.
     """
     return (
         *_name_notes(datasets, raw),
+        *_disjoint_notes(raw, known=known),
         *_span_notes(datasets, raw),
         *_missing_notes(datasets, rows, known=known),
         *_gap_notes(datasets, rows),
@@ -74,12 +78,35 @@ def _span_notes(datasets: Mapping[str, DatasetConfig], raw: LabelColumns) -> Ite
 def _name_notes(datasets: Mapping[str, DatasetConfig], raw: LabelColumns) -> Iterator[str]:
     for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
         columns = [column for _, _, column in raw.of(task) if is_coded(column.type)]
-        for merged in merged_names({name for column in columns for name in column.names}):
+        names = {name for column in columns for name in column.names}
+        for merged in merged_names(names):
             yield f"task {task!r}: the data have {merged}"
+        booleans = sorted(filter(is_boolean, names))
+        if booleans and names & {"0", "1"}:
+            listed = ", ".join(map(repr, [*sorted(names & {"0", "1"}), *booleans]))
+            yield f"task {task!r}: {listed} are different labels; write 0 and 1, or true and false, in all rows"
         codes = sorted({code for column in columns for code in equal_codes(column.names)})
         if codes:
             listed = ", ".join(map(repr, codes[:_SHOWN]))
             yield f"task {task!r}: {listed} are equal as numbers, but different labels, because the data have both"
+
+
+def _disjoint_notes(raw: LabelColumns, *, known: Mapping[str, Sequence[str] | None]) -> Iterator[str]:
+    """Yield a note about each task of which two datasets have no label in common, such as names and numbers."""
+    for task in (task for task, labels in known.items() if labels is None):
+        spelling = raw.spellings[task]
+        names = {
+            dataset: sort_names({spelling(name) for name in column.names})
+            for dataset, split, column in raw.of(task)
+            if split == "train" and column.names and column_type(column.type).coding == "name"
+        }
+        pairs = combinations(names.items(), 2)
+        disjoint = next((pair for pair in pairs if set(pair[0][1]).isdisjoint(pair[1][1])), ())
+        if disjoint:
+            listed = " and ".join(
+                f"{name} ({list_some(map(plain, labels), limit=_SHOWN)})" for name, labels in disjoint
+            )
+            yield f"task {task!r}: {listed} have no label in common; write labels that mean the same in one way"
 
 
 def _gap_notes(

@@ -329,6 +329,16 @@ class TestLabelsOfTexts:
         row: Any = next(row for _, row in open_file(str(path)).rows)
         assert (row["label"], row["spans"]) == (["good"], [[0, 3, "person"]])
 
+    def test_choices_and_notes_about_a_span_of_label_studio(self, tmp_path: Path) -> None:
+        place = {"start": 0, "end": 3, "text": "Ada"}
+        about = [
+            {"value": {**place, "choices": ["sure"]}, "from_name": "certainty", "type": "choices"},
+            {"value": {**place, "text": ["a note"]}, "from_name": "note", "type": "textarea"},
+        ]
+        path = write(tmp_path / "a.json", task(result(0, 3, "person"), *about))
+        row: Any = next(row for _, row in open_file(str(path)).rows)
+        assert row["label"] == [[0, 3, "person"]]
+
     def test_choices_of_json_min(self, tmp_path: Path) -> None:
         keys = {"id": 1, "annotator": 1, "annotation_id": 3, "lead_time": 1.5, "text": "a"}
         values = [{**keys, "sentiment": "Positive"}, {**keys, "sentiment": {"choices": ["Positive", "Neutral"]}}]

@@ -170,3 +170,10 @@ def test_the_fingerprint_covers_texts_and_annotations(tmp_path: Path) -> None:
     assert all(old != fingerprint_file(path) for old, path in zip(before, paths, strict=True))
     (tmp_path / "empty").mkdir()
     assert fingerprint_file(str(tmp_path / "empty")) is None
+
+
+def test_a_byte_order_mark_before_the_annotation(tmp_path: Path) -> None:
+    write(tmp_path, a=("Sony formed a venture.\n", "\ufeffT1\tOrganization 0 4\tSony\n"))
+    assert read(tmp_path) == [
+        (f"{tmp_path}/a.txt:1", {"text": "Sony formed a venture.", "label": [[0, 4, "Organization"]]})
+    ]

@@ -212,3 +212,18 @@ class TestTextFiles:
     @pytest.mark.parametrize("text", ["EU B-ORG\nrejects O\n", "a DT\ndog NN\n\nbarks VBZ\n", CONLLU, CONLL_2003])
     def test_columns_are_recognised(self, text: str) -> None:
         assert looks_like_conll(text.splitlines(keepends=True))
+
+
+def test_a_document_begins_a_sentence(tmp_path: Path) -> None:
+    rows = read(tmp_path / "a.conll", "-DOCSTART- O\na O\n-DOCSTART- O\nb O\n")
+    assert [(number, row["words"]) for number, row in rows] == [(2, ["a"]), (4, ["b"])]
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"), [("a\tO\nb\t\n", "tag 2 is empty"), ("a\tO\t\nb\tO\t\n", "tag 1 is empty")]
+)
+def test_a_missing_tag_is_not_a_label(lines: str, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text(lines)
+    with pytest.raises(DataError, match=rf"a\.conll:1: tags: {problem}"):
+        load_rows(DataConfig(files={"train": path}), input=InputConfig(words="words"), columns={"tags": "tags"})

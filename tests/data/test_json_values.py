@@ -137,3 +137,28 @@ def test_rows_that_are_not_objects_are_reported(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('[{"text": "a"}, "b", 3]')
     rows = [row for _, row in open_file(str(tmp_path / "a.json")).rows]
     assert rows[1:] == [MalformedRow(value, "a JSON object was expected") for value in ("b", 3)]
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        ({"version": "1", "data": [{"text": "a"}, {"text": "b"}]}, "the rows seem to be the list in 'data'"),
+        ({"text": {"0": "a"}, "label": {"0": "x"}}, r'a list of rows, .* to_json\(orient="records"\)'),
+        ({"1": {"text": "a"}, "2": {"text": "b"}}, "a list of rows"),
+    ],
+)
+def test_an_object_that_contains_the_rows(content: Any, rule: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    ((number, row),) = open_file(str(path), inputs=["text"]).rows
+    assert number == 1
+    assert isinstance(row, MalformedRow)
+    assert re.match(rule, row.rule)
+
+
+@pytest.mark.parametrize("row", [{"text": "a", "spans": [{"start": 0}]}, {"words": ["a"], "tags": ["O"]}, {}])
+def test_an_object_that_is_a_row(row: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(row))
+    assert list(open_file(str(tmp_path / "a.json"), inputs=["text"]).rows) == [(1, row)]
+    (tmp_path / "a.json").write_text(json.dumps([{"a": {"b": 1}}]))
+    assert list(open_file(str(tmp_path / "a.json")).rows) == [(1, {"a": {"b": 1}})]

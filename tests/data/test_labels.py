@@ -16,7 +16,8 @@ NAMES = ("no", "yes")
     ("value", "label"),
     [
         ("a", "a"),
-        ("", ""),
+        ("", None),
+        (" ", None),
         (0, "0"),
         (-3, "-3"),
         (True, "true"),
@@ -49,7 +50,8 @@ def test_an_integer_without_a_name(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "number"), [(1, 1.0), (2.5, 2.5), ("2.5", 2.5), (" -3e2 ", -300.0), (".5", 0.5), (-1, -1.0), (None, None)]
+    ("value", "number"),
+    [(1, 1.0), (2.5, 2.5), ("2.5", 2.5), (" -3e2 ", -300.0), (".5", 0.5), (-1, -1.0), ("", None), (None, None)],
 )
 def test_number(value: Any, number: Any) -> None:
     label = to_label(value, type="number")
@@ -95,6 +97,7 @@ def test_set() -> None:
         (["a", "a"], "duplicate label"),
         ([1, "1"], "duplicate label"),
         (["a", None], "label name"),
+        (["a", ""], "label 2 is empty"),
         ([[]], "name"),
     ],
 )
@@ -118,6 +121,7 @@ def test_tags() -> None:
         (["O"], None, "one tag per word was expected: 1 tags for 2"),
         (["O", "O", "O"], None, "one tag per word was expected: 3 tags for 2"),
         (["O", None], None, "tag 2 is missing"),
+        (["O", " "], None, "tag 2 is empty"),
         (["O", 1], None, "tag 2 is not a string"),
         (["O", "\ud800"], None, "not valid Unicode"),
         ([0, 2], NAMES, "expected 0 to 1"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,3 +59,26 @@ def test_dataframes_are_recognised() -> None:
     assert is_dataframe(Mine())
     assert not is_dataframe(pd.Series([1]))
     assert not is_dataframe([{}])
+
+
+def test_numpy_values_inside_lists_are_python_values() -> None:
+    spans = [
+        [np.array([0, 3, "x"], dtype=object)],
+        np.array([np.array([0, 3, "x"], dtype=object), None], dtype=object)[:1],
+        [[np.int64(0), np.int32(3), np.str_("x")]],
+    ]
+    for value in spans:
+        expected = [(1, {"label": [[0, 3, "x"]]})]
+        assert list(open_list([{"label": value}], where="d").rows) == expected
+        assert list(open_dataframe(pd.DataFrame({"label": [value]}), where="d", columns=["label"]).rows) == expected
+    ((_, row),) = open_list([{"label": [{"start": np.int64(0)}]}], where="d").rows
+    assert not isinstance(row, MalformedRow)
+    assert type(row["label"][0]["start"]) is int
+
+
+@pytest.mark.parametrize("columns", [[0, 1], pd.MultiIndex.from_tuples([("text", ""), ("label", "")])])
+def test_column_names_that_are_not_strings(columns: Any) -> None:
+    frame = pd.DataFrame([["a", "x"]])
+    frame.columns = columns
+    with pytest.raises(DataError, match=r"d: train: the column names are not strings, found .*: set frame\.columns"):
+        open_dataframe(frame, where="d: train", columns=["text", "label"])

@@ -139,6 +139,11 @@ def test_another_delimiter_is_suggested_for_a_single_column(header: str, delimit
         check([{header: "a;1"}], needed=["sentence"])
 
 
+def test_another_unicode_form_of_a_column_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"did you mean 'e\u0301tat', which has another Unicode form"):
+        check([{"e\u0301tat": "a", "b": "c"}], needed=["\u00e9tat"])
+
+
 def test_a_column_with_no_near_name() -> None:
     with pytest.raises(ConfigError, match=r"available columns: a, b$"):
         check([{"a": 1}, {"b": 1}], needed=["sentence"])

@@ -276,3 +276,23 @@ def test_control_characters_of_a_label_are_escaped_in_a_finding(
     rows = [*labelled(texts(30, seed=0)), {"text": "a cat", "topic": "\x1b[31m\u202e"}]
     (line,) = lines(report(tmp_path, tokenizer, {"train": rows}))
     assert "\\x1b[31m\\u202e" in line
+
+
+@pytest.mark.parametrize("numbers", [[0.3, 0.1 + 0.2], [1e16, 1e16 + 2], [2.0, 2.0], [1, 2, 3.5]])
+def test_numbers_that_differ_in_the_last_digit_are_counted(
+    numbers: list[float], tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    rows = [{"text": text, "grade": numbers[i % len(numbers)]} for i, text in enumerate(texts(6, seed=0))]
+    task = {"kind": "regression", "label": "grade"}
+    (counted,) = report(tmp_path, tokenizer, {"train": rows}, tasks={"grade": task}).frequencies
+    assert sum(counted.counts["train"].values()) == len(rows)
+
+
+def test_train_rows_without_a_label(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    rows = [{"text": text, "kinds": []} for text in texts(6, seed=0)]
+    kinds = {"kind": "multilabel", "label": "kinds", "labels": ["a", "b"]}
+    validation = [{"text": text, "kinds": ["a"]} for text in texts(3, seed=1)]
+    result = report(tmp_path, tokenizer, {"train": rows, "validation": validation}, tasks={"kinds": kinds})
+    (counted,) = result.frequencies
+    assert counted.counts == {"train": {"a": 0, "b": 0}, "validation": {"a": 3, "b": 0}}
+    assert lines(result) == []

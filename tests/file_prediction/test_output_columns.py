@@ -12,7 +12,8 @@ import pytest
 from nlpmtl import DataError, Predictor, RunError
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.file_prediction.output_columns import output_columns
-from nlpmtl.file_prediction.output_formats import Delimited, Layout
+from nlpmtl.file_prediction.output_formats import Delimited, Layout, Parquet, PredictedChunk, check_text_schema
+from nlpmtl.file_prediction.row_files import Chunk
 from nlpmtl.tasks import Classification, OutputOptions, Task, task_from_config
 
 OPTIONS = [
@@ -102,3 +103,19 @@ def test_a_cell_that_needs_quotes_is_refused_in_a_file_without_quotes(value: str
         plain._line(["x", value])
     quoted = Delimited(layout, compress=False, format=TextFormat("\t", "minimal"))
     assert quoted._line(["x", value]) == f'x\t"{value}"\n'
+
+
+@pytest.mark.parametrize("type_", [pa.binary(), pa.binary_view(), pa.dictionary(pa.int8(), pa.binary())])
+def test_a_column_of_bytes_is_not_written_as_text(type_: pa.DataType) -> None:
+    with pytest.raises(DataError, match=r"a\.parquet: the column 'x' has the type .*: write \.parquet"):
+        check_text_schema(pa.schema([("x", type_)]), where="a.parquet")
+
+
+def test_a_value_without_the_type_of_its_column_is_reported_with_its_rows() -> None:
+    schema = pa.schema([("n", pa.float64())])
+    chunk = Chunk("a.jsonl:", [1, 2], [{"n": 1}, {"n": 2**53 + 1}])
+    output = Parquet(Layout(columns=["n"], predictions=[], errors=False, schema=schema), compress=False)
+    with pytest.raises(
+        DataError, match=r"a\.jsonl:1 to 2: a value cannot be written to Parquet .*9007199254740993.*write \.jsonl"
+    ):
+        output.encode(PredictedChunk(chunk, [None, None], [None, None]))

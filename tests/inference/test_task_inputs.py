@@ -178,7 +178,7 @@ def test_a_table_without_rows_gives_no_prediction(predictor: Predictor) -> None:
             r"`text` \(optionally with `pair`\), or `words`, or .*`tokens`; found: sentence",
         ),
         (pd.DataFrame({"token": ["a"]}), "found: token; did you mean 'tokens'?"),
-        (pd.DataFrame({1: ["a"]}), "the DataFrame lacks the input of task 'topic': .* found: none"),
+        (pd.DataFrame({1: ["a"]}), r"the column names of the DataFrame are not strings, found 1 \(int\)"),
         (pd.DataFrame([["a", "b"]], columns=["text", "text"]), "more than one column of the same name: text"),
         (pd.DataFrame({"text": ["a", None]}), r"input 2: text: .* found (nan \(float\)|None)"),
         (pd.DataFrame({"tokens": [["a"], None]}), r"input 2: tokens: .* found (nan \(float\)|None)"),

@@ -72,6 +72,7 @@ CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
         ("age", list(range(12)) * 2, "regression", "12 numbers from 0 to 11"),
         ("intent", list(range(77)) * 2, "regression", "if they are ids of classes, choose classification"),
         ("score", list(range(1, 13)) * 2, "regression", "12 numbers"),
+        ("size", [10**400, 1.5, 2], "regression", "3 numbers from 1.5 to inf"),
     ],
     "almost_numbers": [("price", ["1.5"] * 19 + ["n/a"], "none", "numbers, but not in all rows ('n/a' in 1 of them)")],
     "formatted_numbers": [
@@ -139,6 +140,7 @@ CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
     ],
     "other_lists": [
         ("vector", [[0.5, 1.5], [0.25, 1.0]], "none", "neither words, tags nor labels"),
+        ("vector", [[10**400, 1], [1, 2]], "none", "neither words, tags nor labels"),
         ("meta", [{"a": 1}, {"a": 2}], "none", "objects"),
     ],
 }

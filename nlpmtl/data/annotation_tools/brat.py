@@ -164,7 +164,7 @@ def _spans_of_lines(
     """Return the spans of each line, and the rule that a line breaks; lines are counted from 0."""
     spans: dict[int, list[tuple[int, int, str]]] = {}
     problems: dict[int, str] = {}
-    for number, line in enumerate((document.annotation or "").split("\n"), 1):
+    for number, line in enumerate((document.annotation or "").removeprefix(_MARK).split("\n"), 1):
         if not line.startswith("T"):  # relations, events, attributes and notes
             continue
         match = _SPAN.fullmatch(line.rstrip("\r"))

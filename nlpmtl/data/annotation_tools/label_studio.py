@@ -12,6 +12,8 @@ _MIN_KEYS = {"annotation_id", "lead_time"}
 """Keys of each row of the export JSON-MIN."""
 _VALUES = ("rating", "number", "text", "datetime")
 """Keys of the results of other controls."""
+_ATTRIBUTES = ("choices", "taxonomy", "textarea", "rating", "number", "datetime")
+"""Types of results that describe a span, which has a result of its own."""
 
 
 def detect(value: Any) -> bool:
@@ -51,6 +53,8 @@ def _from_task(task: Mapping[str, Any]) -> RawRow:
         value, control = result.get("value"), str(result.get("from_name"))
         if not isinstance(value, dict):
             continue  # a relation between spans
+        if "start" in value and result.get("type") in _ATTRIBUTES:
+            continue
         if "start" in value:
             spans.append({**value, "labels": value.get(str(result.get("type")), value.get("labels"))})
         elif isinstance(value.get("choices"), list):
