@@ -196,14 +196,18 @@ class TrainStep:
         for row in plan.rows:
             rows_per_dataset[row.dataset] += 1
         needs_uncertainties = self.accumulator.needs_uncertainties
-        uncertainties = self._mean_losses(result.uncertainty_sums, stats) if needs_uncertainties else {}
+        uncertainties = self._means(result.uncertainty_sums, stats.unweighted_items) if needs_uncertainties else {}
         known = {task: value for task, value in uncertainties.items() if not math.isnan(value)}
         return Feedback(rows_per_dataset, losses, known), None
 
     def _mean_losses(self, sums: Tensor, stats: BatchStats) -> dict[str, float]:
-        """Return the mean over all ranks for each task that has labels, from the sums of this rank, ``[tasks]``."""
+        """Return the mean loss over all ranks of each task that has labels, from the sums of this rank, ``[tasks]``."""
+        return self._means(sums, stats.items)
+
+    def _means(self, sums: Tensor, counts: Mapping[str, float]) -> dict[str, float]:
+        """Return sums of all ranks, from those of this rank, ``[tasks]``, divided by the counts of the tasks."""
         totals = dict(zip(self.accumulator.tasks, all_reduce_sum(sums).tolist(), strict=True))
-        return {task: totals[task] / stats.items[task] for task in totals if task in stats.items}
+        return {task: totals[task] / counts[task] for task in totals if task in counts}
 
 
 def _rows_where(mask: NDArray[bool_], plan: StepPlan, stats: BatchStats) -> StepRows:

@@ -6,9 +6,11 @@ import itertools
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -262,6 +264,23 @@ def test_feedback_for_an_adaptive_sampler(bench: Bench) -> None:
     kinds = {name: task.kind for name, task in bench.work.tasks.items()}
     assert set(feedback.uncertainties) == {task for task in means if kinds[task] != "regression"}
     assert all(0 < item <= 1 for item in feedback.uncertainties.values())
+
+
+def test_the_uncertainty_of_a_dataset_does_not_depend_on_the_weights_of_its_rows(bench: Bench) -> None:
+    initial = bench.snapshot()
+    feedback = bench.train_step(adaptive_sampler=True)(StepPlan(step=0, rows=ROWS)).feedback
+    assert feedback is not None
+    weighted = bench.train_step(adaptive_sampler=True)
+    datasets = [
+        replace(split, weights={task: np.full(len(split), 0.1) for task in split.labels})
+        for split in weighted.accumulator.collate.datasets
+    ]
+    weighted.accumulator.collate = replace(weighted.accumulator.collate, datasets=datasets)
+    bench.model.load_state_dict(initial)
+    other = weighted(StepPlan(step=0, rows=ROWS)).feedback
+    assert other is not None
+    assert other.uncertainties == pytest.approx(feedback.uncertainties, rel=1e-12)
+    assert other.losses == pytest.approx(feedback.losses, rel=1e-12)
 
 
 def test_the_gradient_is_clipped_by_its_total_norm(bench: Bench) -> None:

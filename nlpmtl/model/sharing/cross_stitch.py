@@ -17,6 +17,8 @@ Every row passes through the layers of all tasks, so a step computes K times the
 Departures from the paper:
 - One α per layer instead of one per channel, so that it can be read as how much a task takes from another.
 - The paper compares initialisations and learning rates of α; here they are α_0 and `speed` times that of the encoder.
+- The gradient of a is that of α, without the factor `speed`, which does not change Adam's steps: otherwise a few
+  coefficients would decide how much the gradient of the whole model is clipped, and the Gramian of gradient methods.
 
 References:
     Misra, Shrivastava, Gupta and Hebert (2016), Cross-stitch Networks for Multi-task Learning, CVPR, equation 1 and
@@ -76,7 +78,8 @@ class Stitch(nn.Module):
         other = (1 - _SELF) / (self.tasks - 1) if self.tasks > 1 else 0.0
         identity = torch.eye(self.tasks, dtype=self.learned.dtype, device=self.learned.device)
         start = other + (1 - self.tasks * other) * identity  # rows sum to 1
-        return start + self.speed * self.learned.view(self.tasks, self.tasks)
+        learned = self.speed * self.learned.detach() + (self.learned - self.learned.detach())  # with the gradient of α
+        return start + learned.view(self.tasks, self.tasks)
 
     def forward(self, columns: Tensor) -> Tensor:
         """Combine hidden states, ``[tasks, …]``, to the same shape."""

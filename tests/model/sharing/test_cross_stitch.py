@@ -66,3 +66,16 @@ def test_cross_stitch_weights_have_their_own_rate_and_no_weight_decay() -> None:
     assert float(moved[0, 1]) == pytest.approx(-0.05, rel=1e-3)
     assert moved.flatten()[[0, 2, 3]].abs().max() == 0
     assert stitch.learned.dim() == 1, "vectors are not decayed"
+
+
+def test_the_gradient_of_the_learned_matrix_is_that_of_the_coefficients() -> None:
+    """Gradient clipping and gradient methods see the coefficients on their own scale, whatever their speed."""
+    hidden, gradients = torch.randn(2, 4, 3, dtype=torch.float64), []
+    for speed in (1.0, 100.0):
+        stitch = Stitch(2, speed=speed).double()
+        stitch(hidden).pow(2).sum().backward()
+        gradients.append(stitch.learned.grad)
+    assert gradients[0] is not None
+    assert gradients[1] is not None
+    torch.testing.assert_close(gradients[0], gradients[1])
+    assert gradients[0].abs().min() > 0
