@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -44,7 +44,10 @@ from nlpmtl.training import (
     broadcast_parameters,
     build_optimizer,
     build_schedule,
+    check_drawn,
+    check_trained,
     fsdp,
+    weighting_notes,
 )
 from nlpmtl.weighting import Constant, Weighting
 
@@ -73,9 +76,7 @@ def build_trainer(
     optimizer = builder.optimizer(model)
     total_steps, epoch_steps = config.train.length(sum(map(len, datasets.splits["train"].values())))
     plan = builder.plan(total_steps, epoch_steps)
-    weighting = WEIGHTINGS.build(
-        config.weighting, Weighting, tasks=list(datasets.tasks), epoch_steps=epoch_steps, seed=config.seed
-    )
+    weighting = builder.weighting(epoch_steps)
     stages = stages or Stages()
     signals = StopSignals(stages.stop_requested)
     logger = MetricsLogger(
@@ -104,7 +105,7 @@ def build_trainer(
         logger=logger,
         signals=signals,
         state=RunState(cursor=plan.start()),
-        notes=builder.kernels.notes,
+        notes=(*builder.kernels.notes, *builder.weighting_notes(weighting, model=model, plan=plan)),
     )
 
 
@@ -141,6 +142,7 @@ class _Builder:
             getattr(shared, "activation_checkpointing_enable", enable)({"use_reentrant": False})
         if config.train.precision == "fp64":
             model.double()
+        check_trained(model, tasks=self.datasets.tasks)
         kernels = self.kernels.kernels
         if "fast_dropout" in kernels:
             enable_fast_dropout(model)
@@ -191,7 +193,7 @@ class _Builder:
     def plan(self, total_steps: int, epoch_steps: int) -> Plan:
         """Return the sampling plan."""
         train_rows = self.datasets.splits["train"]
-        return build_plan(
+        plan = build_plan(
             self.config.sampling,
             names=list(train_rows),
             sizes=[len(rows) for rows in train_rows.values()],
@@ -201,6 +203,18 @@ class _Builder:
             seed=self.config.seed,
             tasks=[list(rows.labels) for rows in train_rows.values()],
         )
+        check_drawn(plan, total_steps=total_steps, kind=self.config.sampling.kind)
+        return plan
+
+    def weighting(self, epoch_steps: int) -> Weighting:
+        """Return the loss weighting."""
+        config, tasks = self.config, list(self.datasets.tasks)
+        return WEIGHTINGS.build(config.weighting, Weighting, tasks=tasks, epoch_steps=epoch_steps, seed=config.seed)
+
+    def weighting_notes(self, weighting: Weighting, *, model: MultiTaskModel, plan: Plan) -> Iterator[str]:
+        """Yield a note if the loss weighting has no effect."""
+        kind = self.config.weighting.kind
+        return weighting_notes(weighting, model=model, plan=plan, tasks=self.datasets.tasks, kind=kind)
 
     def accumulator(
         self, model: MultiTaskModel, signals: StopSignals, *, needs_uncertainties: bool

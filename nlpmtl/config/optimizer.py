@@ -23,8 +23,6 @@ class OptimizerOptions(KindOptions):
 
     resumes_sharded: ClassVar[bool] = False
     """Whether a run with FSDP that is resumed computes the same bits as an uninterrupted one."""
-    normalizes_updates: ClassVar[bool] = False
-    """Whether the size of an update is the learning rate whatever the scale of the gradient, as with Adam."""
 
 
 class AdamWOptions(OptimizerOptions):
@@ -32,7 +30,6 @@ class AdamWOptions(OptimizerOptions):
 
     other_names: ClassVar[str] = "adam adamw_torch adamw_torch_fused adamw_hf"
     resumes_sharded: ClassVar[bool] = True
-    normalizes_updates: ClassVar[bool] = True
     other_keys: ClassVar[Mapping[str, str]] = {
         "betas": "beta beta1 beta2 beta_1 beta_2 adam_beta1 adam_beta2 adam_betas",
         "eps": "epsilon adam_epsilon adam_eps",

@@ -266,17 +266,8 @@ class RunConfig(StrictModel):
         return self
 
     @model_validator(mode="after")
-    def _cross_stitch_speed_is_a_learning_rate(self) -> Self:
-        if self.sharing.kind == "cross_stitch" and not getattr(self.optimizer, "normalizes_updates", False):
-            raise ValueError(
-                f'optimizer.kind: the `speed` of sharing.kind = "cross_stitch" is defined for AdamW: write '
-                f'kind = "adamw", found {self.optimizer.kind!r}'
-            )
-        return self
-
-    @model_validator(mode="after")
     def _decayed_layers_are_trained(self) -> Self:
-        if self.train.layer_decay < 1 and self.encoder.freeze:
+        if self.train.layer_decay < 1 and self.encoder.freeze and self.sharing.kind == "hard":
             raise ValueError(
                 "train.layer_decay: with encoder.freeze = true no layer is trained: remove one of the two keys, found "
                 f"{self.train.layer_decay}"

@@ -31,6 +31,7 @@ from nlpmtl.training.gradient_accumulation import GradientAccumulator, dropout_s
 from nlpmtl.training.launch import check_launch, ignored_settings
 from nlpmtl.training.lock import hold_lock, hold_lock_on_all_ranks
 from nlpmtl.training.metrics_logger import MetricsLogger, read_lines
+from nlpmtl.training.mixture_checks import check_drawn, check_trained, weighting_notes
 from nlpmtl.training.optimizer import build_optimizer
 from nlpmtl.training.run_directory import (
     check_run_dir,
@@ -75,11 +76,13 @@ __all__ = [
     "broadcast_parameters",
     "build_optimizer",
     "build_schedule",
+    "check_drawn",
     "check_launch",
     "check_precision",
     "check_run_dir",
     "check_same_data",
     "check_trackers",
+    "check_trained",
     "clear_run_dir",
     "config_diff",
     "dropout_seed",
@@ -108,6 +111,7 @@ __all__ = [
     "state_tensors",
     "update_state",
     "verify",
+    "weighting_notes",
     "write_failures",
     "write_metadata",
 ]

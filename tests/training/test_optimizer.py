@@ -186,7 +186,6 @@ def test_a_resumed_run_is_the_uninterrupted_one(optimizer: dict[str, Any], tmp_p
         ({"optimizer": {"kind": "adamw", "betas": [0.9, 1.0]}}, r"optimizer\.betas"),
         ({"optimizer": {"kind": "sgd", "momentum": 0, "nesterov": True}}, "`nesterov` needs a `momentum` above 0"),
         ({"optimizer": {"kind": "sgd", "lr": 0.1}}, r"write train\.lr"),
-        ({"optimizer": {"kind": "sgd"}, "sharing": {"kind": "cross_stitch"}}, r"optimizer\.kind: the `speed`"),
         ({"train": {"layer_decay": 1.5}}, r"train\.layer_decay: must be at most 1"),
     ],
     ids=str,

@@ -10,15 +10,13 @@ Symbols:
 - α_ts: coefficient of task s for task t, one matrix per layer
 - α_0: 0.9 on the diagonal and 0.1 / (K − 1) elsewhere, for K tasks, so that rows sum to 1
 - a: learned matrix, 0 at the start
-- speed: option; with Adam, whose steps have the size of the learning rate, it multiplies the learning rate of α
+- speed: option, which multiplies the learning rate of α: the gradient of a is that of α, without this factor
 
 Every row passes through the layers of all tasks, so a step computes K times the upper layers.
 
 Departures from the paper:
 - One α per layer instead of one per channel, so that it can be read as how much a task takes from another.
 - The paper compares initialisations and learning rates of α; here they are α_0 and `speed` times that of the encoder.
-- The gradient of a is that of α, without the factor `speed`, which does not change Adam's steps: otherwise a few
-  coefficients would decide how much the gradient of the whole model is clipped, and the Gramian of gradient methods.
 
 References:
     Misra, Shrivastava, Gupta and Hebert (2016), Cross-stitch Networks for Multi-task Learning, CVPR, equation 1 and

@@ -68,6 +68,15 @@ def test_cross_stitch_weights_have_their_own_rate_and_no_weight_decay() -> None:
     assert stitch.learned.dim() == 1, "vectors are not decayed"
 
 
+def test_the_speed_multiplies_the_learning_rate_of_every_optimizer() -> None:
+    stitch = Stitch(2, speed=50.0)
+    before = stitch.alpha.detach().clone()
+    optimizer = torch.optim.SGD(stitch.parameters(), lr=1e-3)
+    (3.0 * stitch(torch.eye(2)[:, None, :])[0, 0, 1]).backward()
+    optimizer.step()
+    assert float((stitch.alpha.detach() - before)[0, 1]) == pytest.approx(-50.0 * 1e-3 * 3.0, rel=1e-3)
+
+
 def test_the_gradient_of_the_learned_matrix_is_that_of_the_coefficients() -> None:
     """Gradient clipping and gradient methods see the coefficients on their own scale, whatever their speed."""
     hidden, gradients = torch.randn(2, 4, 3, dtype=torch.float64), []
