@@ -38,12 +38,13 @@ def check_drawn(plan: Plan, *, total_steps: int, kind: str) -> None:
 
     Raises:
         ConfigError: the probability of a dataset is 0 in all steps.
+        RunError: the sampler does not return a probability for each dataset.
     """
     if plan.is_adaptive:  # the probabilities of later steps are not known
         return
     missing = set(plan.names)
     for step in range(total_steps):
-        missing -= {name for name, p in zip(plan.names, plan.sampler.probabilities(step), strict=True) if p > 0}
+        missing -= {name for name, p in zip(plan.names, plan.probabilities(step, {}), strict=True) if p > 0}
         if not missing:
             return
     raise ConfigError(

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from pydantic import PrivateAttr
 from torch.nn import functional
 
 from nlpmtl.data import TaskBatch, split_into_microbatches
+from nlpmtl.errors import RunError
 from nlpmtl.heads import Outputs
 from nlpmtl.sampling import RowRef, StepPlan
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.training import dropout_seed
-from nlpmtl.weighting import StepObservation
+from nlpmtl.weighting import StepObservation, Weighting
 from tests.tiny import checkpoint, make_run, max_weight_difference, metrics, train_tiny, weights
 from tests.training.bench import Bench, assert_heads_without_rows_unchanged, make_bench
 from tests.weighting.observations import build
@@ -248,6 +249,32 @@ def test_a_non_finite_loss_after_the_step_is_noted_and_skips_the_update(bench: B
     assert reports[1].note is None
     assert weighting.state["topic"][3] == 1, "one update, by the second step"
     assert all(math.isfinite(weight) for weight in reports[1].weights.values())
+
+
+@dataclass(kw_only=True)
+class Returns(Weighting):
+    """A weighting of a plugin that returns some value."""
+
+    value: Any
+
+    def compute_weights(self, observation: StepObservation) -> Any:
+        return self.value
+
+
+@pytest.mark.parametrize("value", [{"topic": 1.0}, [1.0, 1.0, 1.0], None, {"topic": "1,0"}], ids=str)
+def test_a_weighting_must_return_a_number_for_each_task(bench: Bench, value: Any) -> None:
+    weighting = Returns(tasks=list(bench.work.tasks), epoch_steps=4, seed=0, value=value)
+    with pytest.raises(
+        RunError, match=r"Returns\.compute_weights\(\) must return a number for each of the tasks topic,"
+    ):
+        bench.train_step(weighting=weighting)(StepPlan(step=0, rows=ROWS))
+
+
+def test_weights_of_other_numeric_types_are_accepted(bench: Bench) -> None:
+    value = {task: torch.tensor(0.5) for task in bench.work.tasks} | {"topic": np.float32(0.25)}
+    weighting = Returns(tasks=list(bench.work.tasks), epoch_steps=4, seed=0, value=value)
+    report = bench.train_step(weighting=weighting)(StepPlan(step=0, rows=ROWS))
+    assert {type(weight) for weight in report.weights.values()} == {float}
 
 
 def test_feedback_for_an_adaptive_sampler(bench: Bench) -> None:
