@@ -15,6 +15,7 @@ Example:
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -186,8 +187,9 @@ class Plan:
         return isinstance(self.sampler, AdaptiveSampler)
 
     def is_time_varying(self, total: int) -> bool:
-        """Return whether the probabilities change over a run of `total` steps."""
-        return self.is_adaptive or len({self.probabilities(step, {}) for step in (0, total // 2, total - 1)}) > 1
+        """Return whether the probabilities change over a run of `total` steps, of which about 100 are compared."""
+        steps = [*range(0, total, math.ceil(total / 100)), total - 1]
+        return self.is_adaptive or len({self.probabilities(step, {}) for step in steps}) > 1
 
     @property
     def needs_uncertainties(self) -> bool:

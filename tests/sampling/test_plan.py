@@ -143,3 +143,9 @@ def test_a_sampler_must_return_a_probability_for_each_dataset(found: tuple[float
     plan = Plan(("a", "b"), sizes=(3, 5), sampler=sampler, batch_size=4, batches="mixed", seed=0)
     with pytest.raises(RunError, match="Wrong must return a probability for each of the datasets a, b, which sum to 1"):
         plan.next(plan.start())
+
+
+def test_a_phase_in_the_first_half_makes_a_plan_vary_with_time() -> None:
+    phases = [{"datasets": ["a"], "until": 0.2}, {"datasets": ["b"], "until": 0.4}, {"datasets": ["a"]}]
+    assert plan_of("ab", (3, 5), kind="phases", phases=phases).is_time_varying(1000)
+    assert not plan_of("ab", (3, 5)).is_time_varying(1000)
