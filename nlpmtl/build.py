@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -44,7 +44,10 @@ from nlpmtl.training import (
     broadcast_parameters,
     build_optimizer,
     build_schedule,
+    check_trained,
     fsdp,
+    sampling_notes,
+    weighting_notes,
 )
 from nlpmtl.weighting import Constant, Weighting
 
@@ -73,9 +76,7 @@ def build_trainer(
     optimizer = builder.optimizer(model)
     total_steps, epoch_steps = config.train.length(sum(map(len, datasets.splits["train"].values())))
     plan = builder.plan(total_steps, epoch_steps)
-    weighting = WEIGHTINGS.build(
-        config.weighting, Weighting, tasks=list(datasets.tasks), epoch_steps=epoch_steps, seed=config.seed
-    )
+    weighting = builder.weighting(epoch_steps)
     stages = stages or Stages()
     signals = StopSignals(stages.stop_requested)
     logger = MetricsLogger(
@@ -104,7 +105,10 @@ def build_trainer(
         logger=logger,
         signals=signals,
         state=RunState(cursor=plan.start()),
-        notes=builder.kernels.notes,
+        notes=(
+            *builder.kernels.notes,
+            *builder.mixture_notes(weighting, model=model, plan=plan, total_steps=total_steps),
+        ),
     )
 
 
@@ -141,6 +145,7 @@ class _Builder:
             getattr(shared, "activation_checkpointing_enable", enable)({"use_reentrant": False})
         if config.train.precision == "fp64":
             model.double()
+        check_trained(model, tasks=self.datasets.tasks)
         kernels = self.kernels.kernels
         if "fast_dropout" in kernels:
             enable_fast_dropout(model)
@@ -200,6 +205,21 @@ class _Builder:
             batch_size=self.config.train.batch_size,
             seed=self.config.seed,
             tasks=[list(rows.labels) for rows in train_rows.values()],
+        )
+
+    def weighting(self, epoch_steps: int) -> Weighting:
+        """Return the loss weighting."""
+        config, tasks = self.config, list(self.datasets.tasks)
+        return WEIGHTINGS.build(config.weighting, Weighting, tasks=tasks, epoch_steps=epoch_steps, seed=config.seed)
+
+    def mixture_notes(
+        self, weighting: Weighting, *, model: MultiTaskModel, plan: Plan, total_steps: int
+    ) -> Iterator[str]:
+        """Yield notes about datasets that are never drawn, and a loss weighting without effect."""
+        config = self.config
+        yield from sampling_notes(plan, total_steps=total_steps, kind=config.sampling.kind)
+        yield from weighting_notes(
+            weighting, model=model, plan=plan, tasks=self.datasets.tasks, kind=config.weighting.kind
         )
 
     def accumulator(

@@ -21,7 +21,7 @@ from nlpmtl.data import TokenizedSplit
 from nlpmtl.errors import DataError
 from nlpmtl.metrics import scores as metric_values
 from nlpmtl.metrics import task_score
-from nlpmtl.metrics.base import LOSS
+from nlpmtl.metrics.base import LOSS, defined
 from nlpmtl.tables import html_table, text_table
 from nlpmtl.tasks import ExampleOutputs, Prediction, Task, decode_all, loss_metrics, needs_predictions, tasks_in_mean
 
@@ -337,9 +337,9 @@ def score(predictions: Mapping[str, Predictions], *, tasks: Mapping[str, Task]) 
 
 def score_task(task: Task, predictions: Predictions) -> dict[str, float | None]:
     """Return the value of each metric of a task, and ``"score"``, which summarises them."""
-    of_losses = loss_metrics(task)
-    with_gold = predictions.with_gold()
+    of_losses, with_gold = loss_metrics(task), predictions.with_gold()
     results = task.score(with_gold.predicted, with_gold.gold) if len(with_gold) and needs_predictions(task) else {}
+    results = {name: defined(value) if isinstance(value, float) else value for name, value in results.items()}
     if not of_losses:
         return results
     losses = [math.nan if loss is None else loss for loss in predictions.losses]

@@ -37,6 +37,29 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
     return dumps(value, indent=indent, ensure_ascii=False).translate(_ESCAPED)
 
 
+def find_unsupported(value: Any, place: str) -> str | None:
+    """Return what JSON cannot represent in a value, such as a key that is not a string; None if there is nothing.
+
+    Args:
+        value: the value.
+        place: name of the value, for the message.
+
+    >>> find_unsupported({"means": {3: 0.5}}, "state")
+    'state.means has the key 3, which is not a string'
+    """
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                return f"{place} has the key {key!r}, which is not a string"
+            if problem := find_unsupported(item, f"{place}.{key}"):
+                return problem
+        return None
+    if isinstance(value, list | tuple):
+        return next((problem for item in value if (problem := find_unsupported(item, place))), None)
+    is_supported = value is None or isinstance(value, str | int | float)
+    return None if is_supported else f"{place} has a value of type {type(value).__name__}"
+
+
 def _without_nan(value: Any) -> Any:
     """Return a copy with None for each number that is not finite."""
     if isinstance(value, float):

@@ -28,7 +28,7 @@ from nlpmtl.tasks import (
     task_type,
 )
 from nlpmtl.tasks.split_checks import check_targets, check_validation, row_notes, target_notes, unscored_notes
-from nlpmtl.tasks.split_labels import Splits, check_values, compute_targets, label_splits, train_values
+from nlpmtl.tasks.split_labels import Splits, check_values, compute_targets, fitted_rows, label_splits, train_values
 
 
 @dataclass(frozen=True)
@@ -233,6 +233,11 @@ def _fit(
         needed = [f"`{key}`" for key in task.extra_inputs if key not in task.optional]
         both = f" and its further inputs {', '.join(needed)}" if needed else ""
         raise ConfigError(f"task {task.name!r}: no train row has a label for it{both}{places and f' in {places}'}")
+    if not any(fitted_rows(split, task.name).any() for split in labelled.values()):
+        raise ConfigError(
+            f"task {task.name!r}: no labelled train row in {', '.join(split.where for split in labelled.values())} is "
+            "trained on: all of them have the weight 0"
+        )
     values = train_values(task.name, train)
     task.fit(values)
     if task.name in earlier:

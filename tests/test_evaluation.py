@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,11 @@ from torch import Tensor
 from nlpmtl.batched_inference import Inference, to_items
 from nlpmtl.data import Batch, Ragged
 from nlpmtl.errors import DataError
-from nlpmtl.evaluation import Scores, evaluate, predict_splits, score
+from nlpmtl.evaluation import Predictions, Scores, evaluate, predict_splits, score
 from nlpmtl.model import load_encoder
 from nlpmtl.run import load_config
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
+from nlpmtl.tasks import Classification
 from tests.tiny import make_run, write_encoder, write_rows
 
 
@@ -154,6 +156,19 @@ def test_a_score_can_be_selected() -> None:
     with pytest.raises(DataError, match=r"eval\.select: no validation row has a gold label or targets for task 'c'"):
         scores.of("c")
     assert scores.to_json() == {"tasks": {"a": {"score": 0.5}, "b": {"score": None}}, "mean": 0.25}
+
+
+def test_a_score_that_is_not_a_number_is_undefined() -> None:
+    """A checkpoint cannot keep NaN as the score of the best model, and no later score would be better."""
+
+    class Broken(Classification):
+        def score(self, values: Any, gold: Any) -> dict[str, float | None]:
+            return {"accuracy": 1.0, "score": math.nan}
+
+    predictions = {"topic": Predictions(["a", "b"], predicted=["a"], gold=["a"])}
+    scores = score(predictions, tasks={"topic": Broken(name="topic", labels=("a", "b"), metrics=None, input="text")})
+    assert scores["topic"] == {"accuracy": 1.0, "score": None, "rows": 1}
+    assert scores.of("topic") == scores.mean == 0.0
 
 
 def test_the_score_has_a_row_if_it_is_not_the_first_metric() -> None:

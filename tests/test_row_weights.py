@@ -12,7 +12,7 @@ from nlpmtl import ConfigError, DataError
 from nlpmtl.config import parse_dataset
 from nlpmtl.data import Collator
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
-from nlpmtl.tasks import label_shapes
+from nlpmtl.tasks import Classification, label_shapes
 from tests.tiny import max_weight_difference, train_tiny, write_encoder, write_rows, write_tokenizer
 
 TEXTS = ["ada lives in turin", "the kettle is awful", "a good film", "a bad book"]
@@ -54,6 +54,23 @@ def test_weights_are_not_read_for_metrics(tmp_path: Path) -> None:
     work = load(tmp_path, table_of(rows_of(2, 0.5), validation=rows_of(0, 9)))
     assert work.splits["validation"]["d"].weights == {}
     assert work.splits["validation"]["d"].labels["topic"].counts.tolist() == [1, 1]
+
+
+def test_rows_of_weight_0_are_not_read_for_what_a_task_computes_from_train(tmp_path: Path) -> None:
+    grades, weights = (1, 3, 9999, 1e300), (1, 2, 0, 0)
+    rows = [{"text": TEXTS[i], "grade": grade, "w": weights[i]} for i, grade in enumerate(grades)]
+    (task,) = load(tmp_path, table_of(rows, kind="regression", label="grade")).tasks.values()
+    assert task.to_config()["target"] == {"mean": 2.0, "std": 1.0}
+    rows = [{"text": TEXTS[i], "topic": label, "p": None, "w": (1, 1, 0, 0)[i]} for i, label in enumerate("abbb")]
+    for options in ({"class_weights": "balanced"}, {"soft": "p"}):
+        (task,) = load(tmp_path, table_of(rows, **options)).tasks.values()
+        assert isinstance(task, Classification)
+        assert task._counts == [1, 1]
+
+
+def test_rows_that_all_have_the_weight_0_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"task 'topic': no labelled train row in .* all of them have the weight 0"):
+        load(tmp_path, table_of(rows_of(0, 0)))
 
 
 @pytest.mark.parametrize(

@@ -276,7 +276,7 @@ class RunConfig(StrictModel):
 
     @model_validator(mode="after")
     def _decayed_layers_are_trained(self) -> Self:
-        if self.train.layer_decay < 1 and self.encoder.freeze:
+        if self.train.layer_decay < 1 and self.encoder.freeze and self.sharing.kind == "hard":
             raise ValueError(
                 "train.layer_decay: with encoder.freeze = true no layer is trained: remove one of the two keys, found "
                 f"{self.train.layer_decay}"

@@ -45,6 +45,7 @@ class BatchStats:
         labelled: whether each row has targets for any task, ``[rows]``.
         rows: number of rows with targets, of each task that has any.
         items: number of items of the loss of each of these tasks, weighted by the weights of the rows.
+        unweighted_items: the same numbers without the weights of the rows.
     """
 
     lengths: NDArray[np.int64]
@@ -53,6 +54,7 @@ class BatchStats:
     labelled: NDArray[np.bool_]
     rows: Mapping[str, int]
     items: Mapping[str, float]
+    unweighted_items: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class Collator:
         sizes, labelled = np.empty((3, len(rows)), dtype=np.int64), np.zeros(len(rows), dtype=np.bool_)
         row_counts: dict[str, int] = {}
         items: dict[str, float] = {}
+        unweighted_items: dict[str, int] = {}
         for dataset, (positions, indices, _) in _by_dataset(rows).items():
             split, batch_rows = self.datasets[dataset], np.array(positions)
             sizes[:, batch_rows] = self._row_sizes[dataset][:, indices]
@@ -127,11 +130,12 @@ class Collator:
                 if count:
                     labelled[batch_rows] |= has_label
                     row_counts[task] = row_counts.get(task, 0) + count
-                    weights = split.weights.get(task)
-                    total = int(counts.sum()) if weights is None else float((counts * weights[indices]).sum())
-                    items[task] = items.get(task, 0) + total
+                    weights, total = split.weights.get(task), int(counts.sum())
+                    weighted = total if weights is None else float((counts * weights[indices]).sum())
+                    items[task] = items.get(task, 0) + weighted
+                    unweighted_items[task] = unweighted_items.get(task, 0) + total
         lengths, sequences, longest = sizes
-        return BatchStats(lengths, sequences, longest, labelled, row_counts, items)
+        return BatchStats(lengths, sequences, longest, labelled, row_counts, items, unweighted_items)
 
     def has_label(self, rows: RowRefs, *, task: str) -> NDArray[np.bool_]:
         """Return whether each row has targets for a task, ``[rows]``."""

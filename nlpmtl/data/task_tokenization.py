@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from nlpmtl.data.arrow_tables import read_table, to_numpy
 from nlpmtl.data.computed_targets import SEQUENCES, ComputedLabels, ParsedColumns, TargetsWriter
@@ -80,15 +81,24 @@ def parse_columns(
     return ComputedLabels((), 0, labelled, labelled.view(np.int8), parsed)
 
 
-def parsed_values(split: TokenizedSplit, task: str) -> dict[str, list[Any]]:
-    """Return the parsed label columns of a task, by key: the values of its labelled rows, without nulls."""
+def parsed_values(
+    split: TokenizedSplit, task: str, *, selected: NDArray[np.bool_] | None = None
+) -> dict[str, list[Any]]:
+    """Return the parsed label columns of a task, by key: the values of its labelled rows, without nulls.
+
+    Args:
+        split: the rows.
+        task: name of the task.
+        selected: whether to read each row, ``[rows]``; default: all.
+    """
     labels = split.labels[task]
     assert isinstance(labels, ComputedLabels)
     values: dict[str, list[Any]] = {key: [] for key in labels.parsed.columns}
     for start, rows in split.stored_rows():
-        for i, stored in enumerate(rows):
-            for key, value in labels.parsed.read(start + i, stored).items():
-                values[key].append(value)
+        for i, stored in enumerate(rows, start):
+            if selected is None or selected[i]:
+                for key, value in labels.parsed.read(i, stored).items():
+                    values[key].append(value)
     return values
 
 

@@ -15,6 +15,7 @@ Example:
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,9 @@ from numpy.typing import NDArray
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.registry import SAMPLERS, KindOptions
 from nlpmtl.sampling.base import AdaptiveSampler, Batches, Feedback, Sampler, SamplerState, SamplingOptions
+
+_TOLERANCE = 1e-5
+"""Maximum difference of the sum of the probabilities from 1."""
 
 
 @dataclass(frozen=True)
@@ -131,19 +135,20 @@ class Plan:
             The step, and the cursor of the next step with the state of the sampler unchanged.
 
         Raises:
-            RunError: the cursor belongs to a plan with another number of datasets.
+            RunError: the cursor belongs to a plan with another number of datasets, or the sampler returns values that
+                are not probabilities of the datasets.
         """
         if len(cursor.rows_per_dataset) != len(self.names):
             raise RunError(
                 f"the checkpoint counts rows of {len(cursor.rows_per_dataset)} datasets, and the config has "
                 f"{len(self.names)} ({', '.join(self.names)}): resume with the datasets that the run was started with"
             )
+        probabilities = self.probabilities(cursor.step, cursor.sampler_state)
         counts = list(cursor.rows_per_dataset)
         rows: list[RowRef] = []
         for index in self._draw(cursor):
             rows.append(self._row(index, counts[index]))
             counts[index] += 1
-        probabilities = self.sampler.probabilities_after(cursor.step, cursor.sampler_state)
         after = replace(cursor, step=cursor.step + 1, rows_per_dataset=tuple(counts))
         return StepPlan(step=cursor.step, rows=tuple(rows), probabilities=probabilities), after
 
@@ -158,15 +163,33 @@ class Plan:
             return cursor
         return replace(cursor, sampler_state=self.sampler.update(cursor.sampler_state, feedback))
 
+    def probabilities(self, step: int, state: SamplerState) -> tuple[float, ...]:
+        """Return the probability of each dataset in a step.
+
+        Args:
+            step: number of the optimizer step, counted from 0.
+            state: state of an adaptive sampler; empty for other samplers.
+
+        Raises:
+            RunError: the sampler does not return a probability for each dataset.
+        """
+        values = tuple(map(float, self.sampler.probabilities_after(step, state)))
+        if len(values) != len(self.names) or not all(0 <= p <= 1 for p in values) or abs(sum(values) - 1) > _TOLERANCE:
+            raise RunError(
+                f"sampling: {type(self.sampler).__name__} must return a probability for each of the datasets "
+                f"{', '.join(self.names)}, which sum to 1; found {values} in step {step + 1}"
+            )
+        return values
+
     @property
     def is_adaptive(self) -> bool:
         """Whether the sampler is adaptive: `update` must be called after each step."""
         return isinstance(self.sampler, AdaptiveSampler)
 
     def is_time_varying(self, total: int) -> bool:
-        """Return whether the probabilities change over a run of `total` steps."""
-        first = self.sampler.probabilities(0)
-        return self.is_adaptive or any(self.sampler.probabilities(step) != first for step in (total // 2, total - 1))
+        """Return whether the probabilities change over a run of `total` steps, of which about 100 are compared."""
+        steps = [*range(0, total, math.ceil(total / 100)), total - 1]
+        return self.is_adaptive or len({self.probabilities(step, {}) for step in steps}) > 1
 
     @property
     def needs_uncertainties(self) -> bool:

@@ -36,7 +36,7 @@ class Untrainable:
     """A label that a task cannot be trained on.
 
     Args:
-        index: its index among the labelled rows.
+        index: its index among the rows that `Task.fit` reads.
         reason: the end of the error message, after the name of the task.
     """
 
@@ -184,15 +184,21 @@ def _defines_targets(base: type) -> bool:
     return issubclass(base, Task) or not {"sequences", "targets"}.isdisjoint(vars(base))
 
 
+def fitted_rows(split: TokenizedSplit, task: str) -> NDArray[np.bool_]:
+    """Return which rows of a train split `Task.fit` reads, ``[rows]``: those with a label, except rows of weight 0."""
+    labelled = split.labels[task].labelled
+    return labelled & (split.weights[task] > 0) if task in split.weights else labelled
+
+
 def train_values(task: str, train: Mapping[str, TokenizedSplit]) -> dict[str, list[Any]]:
-    """Return the labels of a task's labelled train rows, by the key of the label column."""
+    """Return the labels of `fitted_rows` of all train splits, by the key of the label column."""
     values: dict[str, list[Any]] = {}
     for split in train.values():
         labels = split.labels.get(task)
         if isinstance(labels, ComputedLabels):
-            parts = parsed_values(split, task)
+            parts = parsed_values(split, task, selected=fitted_rows(split, task))
         elif labels is not None:
-            parts = {"label": labels.values(np.flatnonzero(labels.labelled).tolist())}
+            parts = {"label": labels.values(np.flatnonzero(fitted_rows(split, task)).tolist())}
         else:
             parts = {}
         for key, part in parts.items():
@@ -215,7 +221,7 @@ def check_values(
         (name, int(row))
         for name, rows in train.items()
         if task.name in rows.labels
-        for row in np.flatnonzero(rows.labels[task.name].labelled)
+        for row in np.flatnonzero(fitted_rows(rows, task.name))
     ]
     name, row = places[problem.index]
     columns = datasets[name].tasks[task.name].columns

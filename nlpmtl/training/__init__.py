@@ -31,6 +31,7 @@ from nlpmtl.training.gradient_accumulation import GradientAccumulator, dropout_s
 from nlpmtl.training.launch import check_launch, ignored_settings
 from nlpmtl.training.lock import hold_lock, hold_lock_on_all_ranks
 from nlpmtl.training.metrics_logger import MetricsLogger, read_lines
+from nlpmtl.training.mixture_checks import check_trained, sampling_notes, weighting_notes
 from nlpmtl.training.optimizer import build_optimizer
 from nlpmtl.training.run_directory import (
     check_run_dir,
@@ -80,6 +81,7 @@ __all__ = [
     "check_run_dir",
     "check_same_data",
     "check_trackers",
+    "check_trained",
     "clear_run_dir",
     "config_diff",
     "dropout_seed",
@@ -103,11 +105,13 @@ __all__ = [
     "resolve_precision",
     "restore",
     "run_metadata",
+    "sampling_notes",
     "save_atomic",
     "start_trackers",
     "state_tensors",
     "update_state",
     "verify",
+    "weighting_notes",
     "write_failures",
     "write_metadata",
 ]

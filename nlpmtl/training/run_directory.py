@@ -100,8 +100,8 @@ def _length_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterat
     ]
     if changes:
         yield (
-            f"{', '.join(changes)}: from here on, the learning rates follow the schedule of the new length, so the "
-            "result differs from that of a run with this length from the start"
+            f"{', '.join(changes)}: from here on, the learning rates and the phases of samplers follow "
+            "the new length, so the result differs from that of a run with this length from the start"
         )
 
 

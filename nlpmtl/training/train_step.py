@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from numpy import bool_
@@ -32,7 +33,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from nlpmtl.data import BatchStats
-from nlpmtl.errors import RunError
+from nlpmtl.errors import RunError, quote
 from nlpmtl.sampling import Feedback, StepPlan
 from nlpmtl.training.distributed import all_reduce_max, all_reduce_sum, clip_gradients, total_norm
 from nlpmtl.training.events import StepReport
@@ -40,6 +41,9 @@ from nlpmtl.training.gradient_accumulation import ForwardResult, GradientAccumul
 from nlpmtl.training.nonfinite import describe_nonfinite
 from nlpmtl.training.task_gradients import TaskGradients
 from nlpmtl.weighting import StepObservation, Weighting
+
+_MAX_CHARACTERS = 120
+"""Maximum number of characters of a value in an error."""
 
 
 @dataclass
@@ -133,7 +137,7 @@ class TrainStep:
             if self.weighting.requires == "losses":
                 first = accumulator.run(rows)
                 observation = replace(observation, losses=self._mean_losses(first.loss_sums, stats))
-            weights = self.weighting.compute_weights(observation)
+            weights = self._compute_weights(observation)
             result = accumulator.run(rows, loss_scales=_loss_scales(observation, weights, stats), first=first)
         penalty = accumulator.model.penalty() if shares else None
         if penalty is not None:  # the same on all ranks, so its gradient is added after they are reduced
@@ -161,9 +165,24 @@ class TrainStep:
         )
         losses = self._mean_losses(result.loss_sums, stats)
         observation = replace(observation, losses=losses, gramian=gradients.gramian())
-        weights = self.weighting.compute_weights(observation)
+        weights = self._compute_weights(observation)
         gradients.set_weighted_sum([weights[task] for task in observation.shares])
         return observation, weights, result
+
+    def _compute_weights(self, observation: StepObservation) -> dict[str, float]:
+        """Return the weight of each task of the step.
+
+        Raises:
+            RunError: the weighting does not return a number for each of them.
+        """
+        weights: Any = self.weighting.compute_weights(observation)
+        try:
+            return {task: float(weights[task]) for task in observation.shares}
+        except (LookupError, TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several numbers
+            raise RunError(
+                f"weighting: {type(self.weighting).__name__}.compute_weights() must return a number for each of the "
+                f"tasks {', '.join(observation.shares)}; found {quote(weights, limit=_MAX_CHARACTERS)}"
+            ) from None
 
     def _update(
         self,
@@ -196,14 +215,18 @@ class TrainStep:
         for row in plan.rows:
             rows_per_dataset[row.dataset] += 1
         needs_uncertainties = self.accumulator.needs_uncertainties
-        uncertainties = self._mean_losses(result.uncertainty_sums, stats) if needs_uncertainties else {}
+        uncertainties = self._means(result.uncertainty_sums, stats.unweighted_items) if needs_uncertainties else {}
         known = {task: value for task, value in uncertainties.items() if not math.isnan(value)}
         return Feedback(rows_per_dataset, losses, known), None
 
     def _mean_losses(self, sums: Tensor, stats: BatchStats) -> dict[str, float]:
-        """Return the mean over all ranks for each task that has labels, from the sums of this rank, ``[tasks]``."""
+        """Return the mean loss over all ranks of each task that has labels, from the sums of this rank, ``[tasks]``."""
+        return self._means(sums, stats.items)
+
+    def _means(self, sums: Tensor, counts: Mapping[str, float]) -> dict[str, float]:
+        """Return sums of all ranks, from those of this rank, ``[tasks]``, divided by the counts of the tasks."""
         totals = dict(zip(self.accumulator.tasks, all_reduce_sum(sums).tolist(), strict=True))
-        return {task: totals[task] / stats.items[task] for task in totals if task in stats.items}
+        return {task: totals[task] / counts[task] for task in totals if task in counts}
 
 
 def _rows_where(mask: NDArray[bool_], plan: StepPlan, stats: BatchStats) -> StepRows:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import nn
 
 from nlpmtl.errors import RunError, StoppedError
 from nlpmtl.sampling import Plan
+from nlpmtl.strict_json import find_unsupported
 from nlpmtl.tasks import Task
 from nlpmtl.training.checkpoint import CheckpointManager
 from nlpmtl.training.evaluator import EvaluationFailedError, Evaluator, StopRequestedError
@@ -107,6 +109,8 @@ class Trainer:
             report = self.train_step(step_plan)
             if report.feedback is not None:
                 cursor = self.plan.update(cursor, report.feedback)
+            _check_state(self.train_step.weighting.state, of=self.train_step.weighting)
+            _check_state(cursor.sampler_state, of=self.plan.sampler)
             micro_tokens = self.train_step.accumulator.micro_tokens
             self.state = replace(
                 self.state,
@@ -231,3 +235,17 @@ class Trainer:
             self.checkpoints.save(self.state)
             failure += "; a checkpoint of this step is saved: --resume continues once the cause is fixed"
         raise RunError(failure) from cause
+
+
+def _check_state(state: Any, *, of: object) -> None:
+    """Check that a checkpoint can hold the state of a weighting or a sampler.
+
+    Raises:
+        RunError: JSON cannot represent it.
+    """
+    problem = find_unsupported(state, "its state")
+    if problem is not None:
+        raise RunError(
+            f"{type(of).__name__}: {problem}: checkpoints keep it as JSON, so write numbers, strings, lists, and dicts "
+            "with strings as keys"
+        )

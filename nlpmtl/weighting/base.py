@@ -74,6 +74,8 @@ class Weighting(ABC):
     backward pass per task)."""
     is_adaptive: ClassVar[bool] = False
     """Whether `update` is called after each optimizer step."""
+    compares_tasks: ClassVar[bool] = False
+    """Whether the method has no effect in a step with labels of a single task."""
     needs_post_step_losses: ClassVar[bool] = False
     """Whether `update` requires the losses after the optimizer step on the same rows (one extra forward pass)."""
 

@@ -81,6 +81,7 @@ class Famo(Weighting):
     """
 
     requires: ClassVar[Requirement] = "losses"
+    compares_tasks: ClassVar[bool] = True
     is_adaptive: ClassVar[bool] = True
     needs_post_step_losses: ClassVar[bool] = True
 

@@ -49,6 +49,7 @@ class Geometric(Weighting):
     other_names = "gls geometric_loss_strategy"
 
     requires: ClassVar[Requirement] = "losses"
+    compares_tasks: ClassVar[bool] = True
 
     def compute_weights(self, observation: StepObservation) -> dict[str, float]:
         if not all_finite(observation.losses.values()) or any(loss < 0 for loss in observation.losses.values()):

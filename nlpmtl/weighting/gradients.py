@@ -72,6 +72,7 @@ class GradientMethod(Weighting):
     """
 
     requires: ClassVar[Requirement] = "gradients"
+    compares_tasks: ClassVar[bool] = True
     averages: ClassVar[bool] = True
     """Whether the weights of the paper sum to 1 for orthogonal gradients of equal norm."""
     _method: Any = field(init=False, repr=False)

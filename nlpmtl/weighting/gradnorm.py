@@ -80,6 +80,7 @@ class GradNorm(Weighting):
     """
 
     requires: ClassVar[Requirement] = "gradients"
+    compares_tasks: ClassVar[bool] = True
     is_adaptive: ClassVar[bool] = True
 
     alpha: float

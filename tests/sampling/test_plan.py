@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.registry import SAMPLERS, KindOptions
-from nlpmtl.sampling import Cursor, Plan, RowRef, StepPlan, Temperature, build_plan, build_sampler
+from nlpmtl.sampling import Cursor, Plan, RowRef, Sampler, StepPlan, Temperature, build_plan, build_sampler
 
 
 def plan_of(
@@ -131,3 +131,21 @@ def test_a_cursor_of_other_datasets_is_refused() -> None:
 def test_options_without_batches_are_refused() -> None:
     with pytest.raises(TypeError, match="'mine' must derive from SamplingOptions"):
         build_plan(KindOptions(kind="mine"), names="a", sizes=(1,), total_steps=1, epoch_steps=1, batch_size=1, seed=0)
+
+
+@pytest.mark.parametrize("found", [(1.0,), (0.5, 0.25, 0.25), (0.7, 0.7), (1.5, -0.5), (float("nan"), 1.0)], ids=str)
+def test_a_sampler_must_return_a_probability_for_each_dataset(found: tuple[float, ...]) -> None:
+    class Wrong(Sampler):
+        def probabilities(self, step: int) -> tuple[float, ...]:
+            return found
+
+    sampler = Wrong(sizes=(3, 5), total_steps=4, epoch_steps=2, rows_per_step=4, seed=0)
+    plan = Plan(("a", "b"), sizes=(3, 5), sampler=sampler, batch_size=4, batches="mixed", seed=0)
+    with pytest.raises(RunError, match="Wrong must return a probability for each of the datasets a, b, which sum to 1"):
+        plan.next(plan.start())
+
+
+def test_a_phase_in_the_first_half_makes_a_plan_vary_with_time() -> None:
+    phases = [{"datasets": ["a"], "until": 0.2}, {"datasets": ["b"], "until": 0.4}, {"datasets": ["a"]}]
+    assert plan_of("ab", (3, 5), kind="phases", phases=phases).is_time_varying(1000)
+    assert not plan_of("ab", (3, 5)).is_time_varying(1000)

@@ -196,6 +196,14 @@ def test_invalid_options_are_config_errors(tables: dict[str, Any], message: str,
         load_config(make_run(tmp_path, rows=4, **tables))
 
 
+def test_layers_that_a_scheme_trains_have_decayed_rates_with_a_frozen_encoder(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=4, train={"layer_decay": 0.5})
+    run["encoder"]["freeze"] = True
+    assert load_config({**run, "sharing": {"kind": "layers"}}).train.layer_decay == 0.5
+    with pytest.raises(ConfigError, match=r"train\.layer_decay: with encoder\.freeze = true no layer is trained"):
+        load_config(run)
+
+
 def test_an_optimizer_that_is_not_tested_with_fsdp_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(USE_FSDP, "true")
     monkeypatch.setenv("FSDP_VERSION", "2")

@@ -191,8 +191,6 @@ def test_a_run_may_be_extended(tmp_path: Path) -> None:
     longer = {**CONFIG, "train": {**CONFIG["train"], "steps": 8}}
     checkpoint, notes = open_run_dir(tmp_path, config=longer, resume=True)
     assert checkpoint == path
-    assert notes[1].startswith(
-        "train.steps was not set, is 8: from here on, the learning rates follow the schedule of the new length"
-    )
+    assert notes[1].startswith("train.steps was not set, is 8: from here on, the learning rates and the phases")
     with pytest.raises(RunError, match=r"train\.steps \(was None, is 8\)"):
         open_run_dir(tmp_path, config=longer, resume=True, extend=False)

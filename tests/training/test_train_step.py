@@ -6,9 +6,11 @@ import itertools
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -18,11 +20,12 @@ from pydantic import PrivateAttr
 from torch.nn import functional
 
 from nlpmtl.data import TaskBatch, split_into_microbatches
+from nlpmtl.errors import RunError
 from nlpmtl.heads import Outputs
 from nlpmtl.sampling import RowRef, StepPlan
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.training import dropout_seed
-from nlpmtl.weighting import StepObservation
+from nlpmtl.weighting import StepObservation, Weighting
 from tests.tiny import checkpoint, make_run, max_weight_difference, metrics, train_tiny, weights
 from tests.training.bench import Bench, assert_heads_without_rows_unchanged, make_bench
 from tests.weighting.observations import build
@@ -248,6 +251,32 @@ def test_a_non_finite_loss_after_the_step_is_noted_and_skips_the_update(bench: B
     assert all(math.isfinite(weight) for weight in reports[1].weights.values())
 
 
+@dataclass(kw_only=True)
+class Returns(Weighting):
+    """A weighting of a plugin that returns some value."""
+
+    value: Any
+
+    def compute_weights(self, observation: StepObservation) -> Any:
+        return self.value
+
+
+@pytest.mark.parametrize("value", [{"topic": 1.0}, [1.0, 1.0, 1.0], None, {"topic": "1,0"}], ids=str)
+def test_a_weighting_must_return_a_number_for_each_task(bench: Bench, value: Any) -> None:
+    weighting = Returns(tasks=list(bench.work.tasks), epoch_steps=4, seed=0, value=value)
+    with pytest.raises(
+        RunError, match=r"Returns\.compute_weights\(\) must return a number for each of the tasks topic,"
+    ):
+        bench.train_step(weighting=weighting)(StepPlan(step=0, rows=ROWS))
+
+
+def test_weights_of_other_numeric_types_are_accepted(bench: Bench) -> None:
+    value = {task: torch.tensor(0.5) for task in bench.work.tasks} | {"topic": np.float32(0.25)}
+    weighting = Returns(tasks=list(bench.work.tasks), epoch_steps=4, seed=0, value=value)
+    report = bench.train_step(weighting=weighting)(StepPlan(step=0, rows=ROWS))
+    assert {type(weight) for weight in report.weights.values()} == {float}
+
+
 def test_feedback_for_an_adaptive_sampler(bench: Bench) -> None:
     means = task_gradients(bench)[1]
     with torch.no_grad():
@@ -262,6 +291,23 @@ def test_feedback_for_an_adaptive_sampler(bench: Bench) -> None:
     kinds = {name: task.kind for name, task in bench.work.tasks.items()}
     assert set(feedback.uncertainties) == {task for task in means if kinds[task] != "regression"}
     assert all(0 < item <= 1 for item in feedback.uncertainties.values())
+
+
+def test_the_uncertainty_of_a_dataset_does_not_depend_on_the_weights_of_its_rows(bench: Bench) -> None:
+    initial = bench.snapshot()
+    feedback = bench.train_step(adaptive_sampler=True)(StepPlan(step=0, rows=ROWS)).feedback
+    assert feedback is not None
+    weighted = bench.train_step(adaptive_sampler=True)
+    datasets = [
+        replace(split, weights={task: np.full(len(split), 0.1) for task in split.labels})
+        for split in weighted.accumulator.collate.datasets
+    ]
+    weighted.accumulator.collate = replace(weighted.accumulator.collate, datasets=datasets)
+    bench.model.load_state_dict(initial)
+    other = weighted(StepPlan(step=0, rows=ROWS)).feedback
+    assert other is not None
+    assert other.uncertainties == pytest.approx(feedback.uncertainties, rel=1e-12)
+    assert other.losses == pytest.approx(feedback.losses, rel=1e-12)
 
 
 def test_the_gradient_is_clipped_by_its_total_norm(bench: Bench) -> None:

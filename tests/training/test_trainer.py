@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from accelerate import Accelerator
 
 from nlpmtl.errors import RunError
@@ -248,6 +249,24 @@ def test_steps_are_computed_in_training_mode_and_update_the_state(tmp_path: Path
         trainer.model.train(False)  # as an evaluation does
     assert steps == [2, 3, 4]
     assert sum(trainer.state.cursor.rows_per_dataset) == 12
+
+
+@pytest.mark.parametrize(
+    ("state", "problem"),
+    [
+        ({"mean": torch.tensor(1.0)}, r"state\.mean has a value of type Tensor"),
+        ({"means": {3: 0.5}}, r"state\.means has the key 3"),
+    ],
+    ids=["tensor", "key"],
+)
+def test_a_state_that_a_checkpoint_cannot_keep_is_refused_after_the_first_step(
+    state: dict[str, Any], problem: str, tmp_path: Path, accelerator: Accelerator
+) -> None:
+    config = load_config(make_run(tmp_path, rows=10, weighting={"kind": "scale"}))
+    _, _, trainer = build_run(config, directory=tmp_path / "out", accelerator=accelerator)
+    trainer.train_step.weighting.state = state
+    with pytest.raises(RunError, match=f"Scale: its {problem}"):
+        next(trainer.steps())
 
 
 def test_the_state_of_a_run_round_trips_through_json(uninterrupted: Trained) -> None:
