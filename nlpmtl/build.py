@@ -107,7 +107,7 @@ def build_trainer(
         state=RunState(cursor=plan.start()),
         notes=(
             *builder.kernels.notes,
-            *builder.mixture_notes(weighting, model=model, plan=plan, total_steps=total_steps),
+            *builder.mixture_notes(model, weighting, plan, total_steps),
         ),
     )
 
@@ -212,9 +212,7 @@ class _Builder:
         config, tasks = self.config, list(self.datasets.tasks)
         return WEIGHTINGS.build(config.weighting, Weighting, tasks=tasks, epoch_steps=epoch_steps, seed=config.seed)
 
-    def mixture_notes(
-        self, weighting: Weighting, *, model: MultiTaskModel, plan: Plan, total_steps: int
-    ) -> Iterator[str]:
+    def mixture_notes(self, model: MultiTaskModel, weighting: Weighting, plan: Plan, total_steps: int) -> Iterator[str]:
         """Yield notes about datasets that are never drawn, and a loss weighting without effect."""
         config = self.config
         yield from sampling_notes(plan, total_steps=total_steps, kind=config.sampling.kind)
