@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nlpmtl.comparison.results import CompareResult, ConditionScores, Cost, TaskResult, counted_tasks
 from nlpmtl.comparison.run_summary import RunSummary
 from nlpmtl.comparison.statistics import (
+    MIN_ROWS,
     Scorer,
     SeedScores,
     delta,
@@ -82,6 +83,7 @@ def compare_task(
     )
     between = interval(resampled[:, 0] - resampled[:, 1])
     return TaskResult(
+        metric=task.metrics[0] if type(task).score is Task.score else "score",  # a type may summarise its metrics
         rows=row_count,
         multi_task=multi_task,
         single_task=single_task,
@@ -92,7 +94,7 @@ def compare_task(
             multi > single
             for multi, single in zip(multi_task.selected.scores, single_task.selected.scores, strict=True)
         ),
-        verdict=to_verdict(between),
+        verdict=to_verdict(between, rows=row_count),
     ), resampled
 
 
@@ -136,6 +138,8 @@ def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns], counted: C
     if all(run.multi_task.step == run.multi_task.steps for run in runs):
         yield "with every seed the last evaluation of the multi-task model was its best: longer training may help"
     for name, result in tasks.items():
+        if result.rows < MIN_ROWS:
+            yield f"task {name!r}: {result.rows} validation rows are too few for a significant difference"
         if name not in counted:
             yield f"task {name!r}: its score is left out of the mean and of Δm, as of the mean score of a run"
         elif result.change is None:

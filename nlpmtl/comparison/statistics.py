@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 RESAMPLES = 1000
 """Number of bootstrap resamples, as in Koehn (2004)."""
 CONFIDENCE = 0.95
+MIN_ROWS = 20
+"""Number of rows below which no difference is significant: the interval of a few rows is too narrow."""
 Scorer = Callable[[NDArray[np.int64]], float]
 """Scores the predictions for a sample of rows, given as indices ``[rows]`` that may repeat."""
 Verdict = Literal["gained", "hurt", "cannot be told apart"]
@@ -73,9 +75,9 @@ def interval(values: NDArray[np.float64], *, confidence: float = CONFIDENCE) -> 
     return float(low), float(high)
 
 
-def to_verdict(between: tuple[float, float]) -> Verdict:
-    """Classify a difference by its confidence interval."""
-    low, high = between
+def to_verdict(between: tuple[float, float], *, rows: int) -> Verdict:
+    """Classify a difference by its confidence interval, and the number of rows that were resampled for it."""
+    low, high = between if rows >= MIN_ROWS else (0.0, 0.0)
     gained, hurt, undecided = get_args(Verdict)
     verdict: Verdict = gained if low > 0 else hurt if high < 0 else undecided
     return verdict

@@ -135,7 +135,8 @@ class TestInterval:
         ],
     )
     def test_an_interval_that_excludes_zero_is_significant(self, between: tuple[float, float], verdict: str) -> None:
-        assert to_verdict(between) == verdict
+        assert to_verdict(between, rows=20) == verdict
+        assert to_verdict(between, rows=19) == "cannot be told apart"
 
 
 class TestSeedScores:
