@@ -37,7 +37,7 @@ def register_error_handlers(app: FastAPI) -> None:
             case 404, "Not Found":
                 message = f"there is no {request.url.path}; GET /docs has all routes"
             case 405, _:
-                message = f"{request.url.path} does not accept {request.method}; write {error.headers['Allow']}"
+                message = f"{request.url.path} does not accept {request.method}; write {(error.headers or {})['Allow']}"
             case _:
                 message = error.detail
         return _error(error.status_code, message, headers=error.headers)
