@@ -115,7 +115,8 @@ class PredictionAnalysis:
     def wrong_rows(self, task: str) -> list[WrongRow]:
         """Return the wrong rows of a task: likely label errors first, then by severity, the highest first.
 
-        Label errors are estimated by confident learning (Northcutt et al., 2021), if cleanlab is installed.
+        Label errors are estimated by confident learning (Northcutt et al., 2021), if cleanlab is installed and the
+        model predicts more rows correctly than the most frequent label does.
         """
         kept = self._by_task.get(task, _TaskPredictions())
         flagged = _label_errors(kept)
@@ -155,12 +156,22 @@ def _label_errors(kept: _TaskPredictions) -> set[tuple[str, int]] | None:
         rows = np.concatenate([part.rows for part in parts])
         order = np.argsort(rank[rows], kind="stable")  # the result must not depend on the order of the batches
         gold = np.concatenate([part.gold for part in parts])[order]
-        if len(gold) >= _MIN_ITEMS and len(np.unique(gold)) > 1:
-            probabilities = np.concatenate([part.probabilities for part in parts])[order]
+        probabilities = np.concatenate([part.probabilities for part in parts])[order]
+        if len(gold) >= _MIN_ITEMS and len(np.unique(gold)) > 1 and _beats_majority(probabilities, gold):
             with warnings.catch_warnings(action="ignore"):  # it warns of labels with few rows
                 issues = find_label_issues(gold, probabilities, filter_by="both", n_jobs=1)
             flagged = (flagged or set()) | {kept.keys[row] for row in np.unique(rows[order][issues]).tolist()}
     return flagged
+
+
+def _beats_majority(probabilities: NDArray[np.floating], gold: NDArray[np.integer]) -> bool:
+    """Return whether predictions are more often correct than the most frequent label is.
+
+    Those of other models, such as one that is hardly trained, do not show which labels are wrong.
+    """
+    return bool(
+        (probabilities.argmax(axis=1) == gold).mean() > np.unique(gold, return_counts=True)[1].max() / len(gold)
+    )
 
 
 def score_intervals(task: Task, predictions: Predictions) -> dict[str, tuple[float, float]]:

@@ -121,6 +121,17 @@ def test_planted_label_errors_are_found_with_cleanlab() -> None:
     assert [row.label_error for row in wrong] == sorted((bool(row.label_error) for row in wrong), reverse=True)
 
 
+def test_a_model_that_always_predicts_one_label_marks_no_label_errors() -> None:
+    pytest.importorskip("cleanlab")
+    generator = np.random.default_rng(0)
+    analysis, (_, gold, _) = PredictionAnalysis(), planted(200)
+    most_frequent = np.eye(3)[LABELS.index(max(LABELS, key=gold.count))]
+    noise = generator.uniform(0, 0.01, size=(200, 3))
+    probabilities = 0.3 + 0.1 * most_frequent + noise
+    observe(analysis, (probabilities / probabilities.sum(axis=1, keepdims=True)).tolist(), gold)
+    assert {row.label_error for row in analysis.wrong_rows("topic")} == {None}
+
+
 def test_errors_csv_has_every_wrong_row_and_is_read_back(tmp_path: Path) -> None:
     analysis = PredictionAnalysis()
     observe(analysis, [[0.6, 0.3, 0.1], [0.1, 0.8, 0.1]] * 120, ["b", "a"] * 120)

@@ -61,7 +61,7 @@ def _print_result(result: CompareResult) -> None:
         tasks_by_verdict,
     )
 
-    print_table(*SCORE_COLUMNS, rows=list(score_rows(result)), numbers=SCORE_COLUMNS[1:-1])
+    print_table(*SCORE_COLUMNS, rows=list(score_rows(result)), numbers=SCORE_COLUMNS[2:-1])
     echo("Scores of the selected checkpoints, and of each task's best evaluation")
     print_table(*BEST_COLUMNS, rows=list(best_rows(result)), numbers=BEST_COLUMNS[1:])
     echo("Time and size of all models")

@@ -27,6 +27,8 @@ from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Predictions, score_task
 from nlpmtl.tasks import Task
 
+_MIN_ROWS = 20
+"""Number of validation rows below which the interval of a task is noted as too narrow."""
 _SEED = 0
 """Fixed seed of the resamples: the same runs give the same report."""
 
@@ -82,6 +84,7 @@ def compare_task(
     )
     between = interval(resampled[:, 0] - resampled[:, 1])
     return TaskResult(
+        metric=task.metrics[0] if type(task).score is Task.score else "score",  # a type may summarise its metrics
         rows=row_count,
         multi_task=multi_task,
         single_task=single_task,
@@ -136,6 +139,8 @@ def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns], counted: C
     if all(run.multi_task.step == run.multi_task.steps for run in runs):
         yield "with every seed the last evaluation of the multi-task model was its best: longer training may help"
     for name, result in tasks.items():
+        if result.rows < _MIN_ROWS:
+            yield f"task {name!r}: the interval of {result.rows} validation rows is too narrow; use at least {_MIN_ROWS}"
         if name not in counted:
             yield f"task {name!r}: its score is left out of the mean and of Δm, as of the mean score of a run"
         elif result.change is None:

@@ -12,6 +12,7 @@ from nlpmtl.comparison.statistics import RESAMPLES, SeedScores, Verdict
 
 SCORE_COLUMNS = (
     "task",
+    "metric",
     "rows",
     "single-task",
     "multi-task",
@@ -37,8 +38,9 @@ SELECTION_BIAS = (
     "checkpoints were selected on the same validation rows that are scored, so all scores are slightly optimistic."
 )
 _READING = f"""\
-- Scores are computed on the validation split; higher is better (errors are negated). They are those of the selected
-  checkpoints: for the multi-task model, **one checkpoint for all tasks**. ± is the standard deviation over seeds.
+- A score is the first metric of the task on the validation split; higher is better (errors are negated). Scores are
+  those of the selected checkpoints: for the multi-task model, **one checkpoint for all tasks**. ± is the standard
+  deviation over seeds.
 - *difference* is multi-task minus single-task. Its 95% confidence interval (CI) comes from {RESAMPLES:,} bootstrap
   resamples of the validation rows; in each, the predictions of all seeds and both conditions for the same rows are
   scored with the task's metrics (paired bootstrap: Koehn 2004; Berg-Kirkpatrick et al. 2012). If the interval contains
@@ -64,6 +66,7 @@ def score_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
     for name, task in result.tasks.items():
         yield (
             name,
+            task.metric,
             str(task.rows),
             _spread(task.single_task.selected),
             _spread(task.multi_task.selected),
@@ -75,8 +78,8 @@ def score_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
         )
     single_task, multi_task = result.mean("single_task"), result.mean("multi_task")
     difference = f"{multi_task.mean - single_task.mean:+.4f}"
-    yield "mean", "", _spread(single_task), _spread(multi_task), difference, *[""] * 4
-    yield "Δm", *[""] * 4, "{:+.1f}% to {:+.1f}%".format(*result.delta_interval), _percent(result.delta), "", ""
+    yield "mean", "", "", _spread(single_task), _spread(multi_task), difference, *[""] * 4
+    yield "Δm", *[""] * 5, "{:+.1f}% to {:+.1f}%".format(*result.delta_interval), _percent(result.delta), "", ""
 
 
 def best_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:

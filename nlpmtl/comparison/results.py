@@ -42,6 +42,7 @@ class TaskResult:
     """Multi-task versus single-task scores of a task.
 
     Args:
+        metric: the metric that is the score of the task.
         rows: number of validation rows scored.
         multi_task: scores of the multi-task model.
         single_task: scores of the single-task model.
@@ -52,6 +53,7 @@ class TaskResult:
         verdict: ``"gained"`` or ``"hurt"`` if the interval excludes 0, else the third value of `Verdict`.
     """
 
+    metric: str
     rows: int
     multi_task: ConditionScores
     single_task: ConditionScores
@@ -142,7 +144,7 @@ class CompareResult:
         """Return the directory and the table of scores."""
         from nlpmtl.comparison.markdown import SCORE_COLUMNS, score_rows
 
-        table = text_table(SCORE_COLUMNS, score_rows(self), left=("task", "result"))
+        table = text_table(SCORE_COLUMNS, score_rows(self), left=("task", "metric", "result"))
         return f"CompareResult: {self.directory}, {len(self.seeds)} seeds\n{table}"
 
     def _repr_html_(self) -> str:
@@ -183,6 +185,7 @@ def counted_tasks(names: Iterable[str], config: Mapping[str, Any]) -> list[str]:
 
 def _task(task: TaskResult) -> dict[str, Any]:
     return {
+        "metric": task.metric,
         "rows": task.rows,
         "mixture": _condition(task.multi_task),
         "alone": _condition(task.single_task),

@@ -31,8 +31,8 @@ from nlpmtl.registry import METRICS
 class SoftCrossEntropy(Loss):
     """Cross-entropy between the distribution of the annotators' labels and the predicted one; lower is better.
 
-    It is the metric `loss` of a task with the key `soft`, for which it is a default metric. Undefined: no row has a
-    distribution or a label.
+    It is the metric `loss` of a task with the key `soft`, for which it is a default metric. A row without a
+    distribution counts with its label. Undefined: no row has a distribution or a label.
     """
 
     other_names = "soft_ce soft_loss"

@@ -169,12 +169,14 @@ def _number(value: float | None) -> str:
 def duration(seconds: float) -> str:
     """Format a duration.
 
-    >>> duration(0.44), duration(75), duration(7500)
-    ('0.4 s', '1:15 min', '2:05 h')
+    >>> duration(0.44), duration(17.2), duration(75), duration(7500)
+    ('0.4 s', '17 s', '1:15 min', '2:05 h')
     """
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02d} min"
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"

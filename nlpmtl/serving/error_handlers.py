@@ -10,8 +10,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from nlpmtl.errors import quote
 from nlpmtl.serving.schemas import ErrorResponse
+from nlpmtl.strict_model import explain
 
+_JSON = {"must be False": "must be false", "must be True": "must be true", "must be None": "must be null"}
 _TYPES = {424: "Backend", 429: "Overloaded", 500: "Backend", 503: "Unhealthy"}
 ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorResponse, "description": "The model has no such task."},
@@ -28,8 +31,16 @@ def register_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
-        status = 422 if error.status_code == 400 else error.status_code  # 400: FastAPI cannot parse the body
-        return _error(status, error.detail, headers=error.headers)
+        match error.status_code, error.detail:
+            case 400, _:  # FastAPI cannot parse the body
+                return _error(422, _unreadable(error.__cause__))
+            case 404, "Not Found":
+                message = f"there is no {request.url.path}; GET /docs has all routes"
+            case 405, _:
+                message = f"{request.url.path} does not accept {request.method}; write {(error.headers or {})['Allow']}"
+            case _:
+                message = error.detail
+        return _error(error.status_code, message, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -38,6 +49,17 @@ def register_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
         return _error(500, f"unexpected: {type(error).__name__}")
+
+
+def _unreadable(cause: BaseException | None) -> str:
+    """Return the message for a body that JSON cannot be read from."""
+    match cause:
+        case UnicodeDecodeError():
+            return f"the body is not valid UTF-8 (byte {cause.start})"
+        case RecursionError():
+            return "the body is nested too deeply"
+        case _:
+            return f"the body cannot be read: {cause}"
 
 
 def _message(error: Mapping[str, Any]) -> str:
@@ -52,8 +74,11 @@ def _message(error: Mapping[str, Any]) -> str:
             return f'{place} is required: {{"inputs": …}}'
         case "extra_forbidden":
             return f"{place}: unknown key"
-        case _:
+        case "value_error":
             return f"{place}: {error['msg'].removeprefix('Value error, ')}"
+        case kind:
+            message = explain(kind, error["msg"], error.get("ctx", {}))
+            return f"{place}: {_JSON.get(message, message)}, found {quote(error['input'], limit=60)}"
 
 
 def _error(status: int, message: str, *, headers: Mapping[str, str] | None = None) -> Response:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model, model_validator
 
 from nlpmtl.data import column_type, to_input
+from nlpmtl.errors import quote
 from nlpmtl.tasks import Task
 
 _HOW = 'write "a text", ["a text", "its pair"], {"words": ["a", "text"]}, or a list of lists and objects for a batch'
@@ -108,13 +109,13 @@ def _parse_input(value: Any, extra: frozenset[str]) -> Any:
         if "words" in value and value.keys() & {"text", "pair"}:
             raise ValueError("`words` cannot be combined with `text` or `pair`")
     elif not isinstance(value, str):
-        raise ValueError(f"a string, a list or an object was expected; {_HOW}")
+        raise ValueError(f"a string, a list or an object was expected, found {quote(value, limit=60)}; {_HOW}")
     to_input(value)
     return value
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
     inputs: Annotated[Inputs, PlainValidator(parse_inputs), WithJsonSchema(_schema({}))]
     """A text, a pair of texts, words, or a batch."""
@@ -165,7 +166,7 @@ def _parse_texts(value: Any) -> str | list[str]:
 class EmbedRequest(BaseModel):
     """Body of `/embed`."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
     inputs: Annotated[str | list[str], PlainValidator(_parse_texts), WithJsonSchema(_EMBEDDED)]
     """A text, or a batch of texts."""
@@ -177,7 +178,7 @@ class EmbedRequest(BaseModel):
     """Only true: embeddings have the length 1."""
     prompt_name: None = None
     """Only null: the model has no prompts."""
-    dimensions: Annotated[int, Field(gt=0, strict=True)] | None = None
+    dimensions: Annotated[int, Field(gt=0)] | None = None
     """Cut embeddings to this many numbers, and normalise them again."""
 
 

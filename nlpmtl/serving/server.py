@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -138,7 +139,8 @@ def bind_socket(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise ConfigError(f"cannot bind http://{host}:{port}: {error.strerror}; choose another --port") from None
+        option = "--host" if error.errno == errno.EADDRNOTAVAIL else "--port"
+        raise ConfigError(f"cannot bind http://{host}:{port}: {error.strerror}; choose another {option}") from None
     return listener
 
 

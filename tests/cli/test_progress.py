@@ -58,7 +58,7 @@ def test_predictions_as_lines() -> None:
             clock.now += 0.6
             progress.add_bytes(50)
             progress.add_input()
-    assert lines == ["17 inputs  42% of the file  0:14 min left", "34 inputs  85% of the file  3.6 s left"]
+    assert lines == ["17 inputs  42% of the file  14 s left", "34 inputs  85% of the file  3.6 s left"]
 
 
 def test_no_lines_for_a_short_file() -> None:
@@ -109,7 +109,7 @@ def test_rows_of_files_per_second() -> None:
         "checking 4,096 rows  372 rows/s",
         "checking 8,192 rows  372 rows/s",
         "2,048 of 9,000 rows are predicted already",
-        "4,096 of 9,000 rows  102 rows/s  0:48 min left",
+        "4,096 of 9,000 rows  102 rows/s  48 s left",
     ]
     assert (progress.rows, progress.is_saved) == (4096, True)
 

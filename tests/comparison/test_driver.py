@@ -149,12 +149,16 @@ def test_the_report(finished: CompareResult) -> None:
     assert matplotlib.image.imread(finished.directory / "compare.png").ndim == 3
     text = (finished.directory / "compare.md").read_text(encoding="utf-8")
     topic = finished["topic"]
-    assert f"| topic | {topic.rows} | {topic.single_task.selected.mean:.4f} ± " in text
-    assert "| mean |  | " in text
+    assert f"| topic | accuracy | {topic.rows} | {topic.single_task.selected.mean:.4f} ± " in text
+    assert "| mean |  |  | " in text
+    assert {name: task.metric for name, task in finished.tasks.items()} == {"topic": "accuracy", "mood": "accuracy"}
     assert "## Selected checkpoints and best evaluations" in text
     assert "checkpoints were selected on the same validation rows" in text
     assert "](compare.png)" in text
     last = [read_json(directory / "scores.json")["step"] == 10 for directory in run_directories(finished, "mixture")]
+    assert (
+        f"task 'topic': the interval of {topic.rows} validation rows is too narrow; use at least 20" in finished.notes
+    )
     assert any("last evaluation of the multi-task model was its best" in note for note in finished.notes) == all(last)
     assert finished.mean("single_task").mean == pytest.approx(
         np.mean([task.single_task.selected.mean for task in finished.tasks.values()])

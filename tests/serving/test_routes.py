@@ -123,9 +123,10 @@ def test_truncation_is_reported_or_refused(client: Client) -> None:
         ("/predict", "{", 422, "the body is not valid JSON: Expecting property name"),
         ("/predict", "[]", 422, "the body must be a JSON object"),
         ("/predict", "", 422, 'the body is required: {"inputs": …}'),
-        ("/predict", "[" * 15_000, 422, "parsing the body"),
+        ("/predict", "[" * 15_000, 422, "the body is nested too deeply"),
+        ("/predict", b'{"inputs": "\xff"}', 422, "the body is not valid UTF-8 (byte 12)"),
         ("/predict", "{}", 422, "inputs is required"),
-        ("/predict", {"inputs": 3}, 422, "inputs: a string, a list or an object was expected"),
+        ("/predict", {"inputs": 3}, 422, "inputs: a string, a list or an object was expected, found 3; write"),
         ("/predict", {"inputs": None}, 422, "inputs: a string, a list"),
         ("/predict", {"inputs": []}, 422, "inputs: an empty list"),
         ("/predict", {"inputs": ["a", "b", "c"]}, 422, "inputs: a list of one or two strings was expected"),
@@ -140,21 +141,24 @@ def test_truncation_is_reported_or_refused(client: Client) -> None:
         ("/predict", {"inputs": {"\ud800": "a"}}, 422, r"inputs: unknown key '\ud800'"),
         ("/predict", {"inputs": {"text": "a", "words": ["a"]}}, 422, "`words` cannot be combined"),
         ("/predict", {"inputs": "a", "task": "topic"}, 422, "task: unknown key"),
-        ("/predict", {"inputs": "a", "tasks": []}, 422, "tasks: List should have at least 1 item"),
+        ("/predict", {"inputs": "a", "tasks": []}, 422, "tasks: at least 1 entry is needed, found []"),
+        ("/predict", {"inputs": "a", "tasks": "topic"}, 422, """tasks: a list, such as ["a", "b"], was expected"""),
+        ("/predict", {"inputs": "a", "all_scores": "yes"}, 422, "all_scores: true or false was expected, found 'yes'"),
+        ("/predict", {"inputs": "a", "truncate": 0}, 422, "truncate: true or false was expected, found 0"),
         ("/predict", {"inputs": "a", "tasks": ["\ud800"]}, 404, r"no task '\ud800'; known: grade"),
         ("/predict", {"inputs": "a", "tasks": ["topci"]}, 404, "no task 'topci'; did you mean 'topic'?"),
         ("/predict/topci", {"inputs": "a"}, 404, "no task 'topci'; did you mean 'topic'?"),
-        ("/predict/topic", {"inputs": "a", "raw_scores": True}, 422, "raw_scores: Input should be False"),
+        ("/predict/topic", {"inputs": "a", "raw_scores": True}, 422, "raw_scores: must be false, found True"),
         ("/predict/topic", {"inputs": ["a", "b"]}, 422, "task 'topic' reads a single text, and was given a pair"),
         ("/predict/grade", {"inputs": [["a", "b"], ["c"]]}, 422, "input 2: task 'grade' reads a pair"),
         ("/predict", {"inputs": [["a"]] * 9}, 413, "9 inputs: at most 8 in one request"),
         ("/predict", {"inputs": "a" * 20_001}, 413, "more than 20000 bytes"),
-        ("/predict/", {"inputs": "a"}, 404, "Not Found"),
-        ("/health", {}, 405, "Method Not Allowed"),
+        ("/predict/", {"inputs": "a"}, 404, "there is no /predict/; GET /docs has all routes"),
+        ("/health", {}, 405, "/health does not accept POST; write GET"),
     ],
 )
 def test_invalid_requests(path: str, body: Any, status: int, message: str, client: Client) -> None:
-    raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    raw = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
     reply = client.send("POST", path, raw)
     assert reply.status == status
     assert reply.json.keys() == {"error", "error_type"}

@@ -91,6 +91,8 @@ def test_a_port_in_use_is_reported_before_the_model_is_loaded() -> None:
 def test_an_invalid_host() -> None:
     with pytest.raises(ConfigError, match="--host no such host: "):
         bind_socket("no such host", 0)
+    with pytest.raises(ConfigError, match=r"cannot bind http://192\.0\.2\.1:0: .*; choose another --host"):
+        bind_socket("192.0.2.1", 0)
 
 
 def test_a_missing_model_releases_the_port(tmp_path: object) -> None:
