@@ -140,7 +140,7 @@ def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns], counted: C
         yield "with every seed the last evaluation of the multi-task model was its best: longer training may help"
     for name, result in tasks.items():
         if result.rows < _MIN_ROWS:
-            yield f"task {name!r}: the interval of {result.rows} validation rows is too narrow; use at least {_MIN_ROWS}"
+            yield f"task {name!r}: an interval over {result.rows} rows is too narrow; use at least {_MIN_ROWS}"
         if name not in counted:
             yield f"task {name!r}: its score is left out of the mean and of Δm, as of the mean score of a run"
         elif result.change is None:

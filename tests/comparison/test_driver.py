@@ -156,9 +156,7 @@ def test_the_report(finished: CompareResult) -> None:
     assert "checkpoints were selected on the same validation rows" in text
     assert "](compare.png)" in text
     last = [read_json(directory / "scores.json")["step"] == 10 for directory in run_directories(finished, "mixture")]
-    assert (
-        f"task 'topic': the interval of {topic.rows} validation rows is too narrow; use at least 20" in finished.notes
-    )
+    assert f"task 'topic': an interval over {topic.rows} rows is too narrow; use at least 20" in finished.notes
     assert any("last evaluation of the multi-task model was its best" in note for note in finished.notes) == all(last)
     assert finished.mean("single_task").mean == pytest.approx(
         np.mean([task.single_task.selected.mean for task in finished.tasks.values()])
