@@ -32,7 +32,7 @@ def test_a_table_then_json(tmp_path: Path, run_cli: RunCli, to_toml: Callable[[M
     table = [line.split() for line in result.stdout.splitlines()]
     topic = written["tasks"]["topic"]
     scores = [f"{topic[side]['kept']['mean']:.4f}" for side in ("alone", "mixture")]
-    assert ["topic", str(topic["rows"]), *scores] in [line[:4] for line in table]
+    assert ["topic", "accuracy", str(topic["rows"]), *scores] in [line[:5] for line in table]
     assert topic["alone"]["kept"]["deviation"] is None
     assert "checkpoints were selected on the same validation rows" in result.stdout
 

@@ -181,14 +181,18 @@ def test_class_names_are_read_with_the_rows() -> None:
     assert rows.table["label:label"].to_pylist()[:2] == ["no", "yes"]
 
 
+_LABELS = st.text().filter(lambda label: bool(label.strip()))
+"""A blank label is a missing one, see tests/test_label_spelling.py."""
+
+
 @given(
     rows=st.lists(
         st.fixed_dictionaries(
             {"words": st.lists(st.text(), min_size=1, max_size=4)},
             optional={
-                "c": st.none() | st.text() | st.integers(),
+                "c": st.none() | _LABELS | st.integers(),
                 "n": st.none() | st.floats(allow_nan=False, allow_infinity=False),
-                "s": st.none() | st.lists(st.text(), unique=True, max_size=3),
+                "s": st.none() | st.lists(_LABELS, unique=True, max_size=3),
             },
         ),
         min_size=1,
