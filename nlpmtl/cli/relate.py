@@ -78,7 +78,7 @@ def _print_pairs(result: Relations) -> None:
 
 
 def _number(estimate: Estimate, i: int, j: int, *, times: float = 1.0) -> str:
-    return f"{times * estimate.mean[i, j]:+.2f} ± {times * estimate.error[i, j]:.2f}"
+    return f"{times * estimate.mean[i, j]:+z.2f} ± {times * estimate.error[i, j]:.2f}"
 
 
 def _summary(result: Relations) -> Iterator[str]:
@@ -104,7 +104,7 @@ def _summary(result: Relations) -> Iterator[str]:
         yield f"  {', '.join(result.tasks[i] for i in group.serves)}{helped_by}"
     if count > 1:
         gain, error = 100 * float(result.gain.mean), 100 * float(result.gain.error)
-        size = f"the loss reduction per step differs by {gain:+.2f} ± {error:.2f} percentage points, summed over tasks"
+        size = f"the loss reduction per step differs by {gain:+z.2f} ± {error:.2f} percentage points, summed over tasks"
         if not result.gain.significant:
             yield f"Not significantly better than one shared encoder: {size}."
         else:

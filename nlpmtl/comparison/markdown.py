@@ -70,16 +70,16 @@ def score_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
             str(task.rows),
             _spread(task.single_task.selected),
             _spread(task.multi_task.selected),
-            f"{task.difference:+.4f}",
-            "{:+.4f} to {:+.4f}".format(*task.interval),
+            f"{task.difference:+z.4f}",
+            "{:+z.4f} to {:+z.4f}".format(*task.interval),
             _percent(task.change),
             f"{task.ahead} of {len(result.seeds)}",
             RESULTS[task.verdict],
         )
     single_task, multi_task = result.mean("single_task"), result.mean("multi_task")
-    difference = f"{multi_task.mean - single_task.mean:+.4f}"
+    difference = f"{multi_task.mean - single_task.mean:+z.4f}"
     yield "mean", "", "", _spread(single_task), _spread(multi_task), difference, *[""] * 4
-    yield "Δm", *[""] * 5, "{:+.1f}% to {:+.1f}%".format(*result.delta_interval), _percent(result.delta), "", ""
+    yield "Δm", *[""] * 5, "{:+z.1f}% to {:+z.1f}%".format(*result.delta_interval), _percent(result.delta), "", ""
 
 
 def best_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
@@ -188,4 +188,4 @@ def _spread(scores: SeedScores) -> str:
 
 
 def _percent(change: float | None) -> str:
-    return "undefined" if change is None else f"{change:+.1f}%"
+    return "undefined" if change is None else f"{change:+z.1f}%"

@@ -235,7 +235,8 @@ def _check_target(repo_id: str, *, revision: str | None, error_prefix: str) -> N
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise ConfigError(f'{error_prefix}: write "name/model". {error}') from error
+        reason = str(error).partition(" Use `repo_type`")[0]  # an argument of huggingface_hub
+        raise ConfigError(f'{error_prefix}: write "name/model". {reason}') from error
     if revision is not None and _COMMIT.fullmatch(revision):
         raise ConfigError(f"{error_prefix}: {revision} is a commit, and commits are immutable. Pass a branch name")
     if is_offline_mode():

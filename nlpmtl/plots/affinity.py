@@ -55,7 +55,7 @@ def affinity_map(tasks: Sequence[str], mean: NDArray[np.float64], *, significant
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:+.2f}" if np.isfinite(value) else "?"
+    return f"{100 * value:+z.2f}" if np.isfinite(value) else "?"
 
 
 def _colours(fractions: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -167,6 +167,7 @@ def _add_status(
         """Model, tasks, labels, example inputs, limits and version."""
         return model_info
 
+    @app.head("/health", include_in_schema=False)  # load balancers use it
     @app.get("/health", responses={503: ERRORS[503]})
     async def health() -> dict[str, str]:
         """Whether requests are accepted."""

@@ -142,6 +142,9 @@ def test_bad_arguments_are_refused_before_any_request(
 ) -> None:
     before = len(hub.requests)
     assert "there is no such directory" in client.error("push", directory=model_dir / "x", repo_id="me/x")
+    error = client.error("push", directory=model_dir, repo_id="./local/directory")
+    assert 'write "name/model"' in error
+    assert "repo_type" not in error
     for wrong in ("a/b/c", "me/x--y", "me/x.git", "", "me/ü"):
         assert "ConfigError: the model cannot be pushed to" in client.error("push", directory=model_dir, repo_id=wrong)
     assert "is a commit" in client.error("push", directory=model_dir, repo_id="me/x", revision="a" * 40)

@@ -167,6 +167,11 @@ def test_invalid_requests(path: str, body: Any, status: int, message: str, clien
     assert client.get("/health").status == 200
 
 
+def test_the_health_can_be_requested_without_its_body(client: Client) -> None:
+    reply = client.send("HEAD", "/health")
+    assert (reply.status, reply.body) == (200, b"")
+
+
 def test_a_large_body_is_refused_while_it_is_received(client: Client) -> None:
     parts = [b'{"inputs": "', *[b"a" * 1000] * 30, b'"}']
     headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
