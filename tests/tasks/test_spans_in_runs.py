@@ -131,9 +131,10 @@ def test_the_server_predicts_spans_and_relations(trained: Trained) -> None:
 def test_predictions_of_a_file(trained: Trained, tmp_path: Path) -> None:
     rows = write_rows(tmp_path / "rows.jsonl", [{"text": "old ada lives in turin and the lamp"}, {"text": "the book"}])
     nlpmtl.predict_files(trained.model_dir, rows, tmp_path / "predictions.parquet")
-    written = pq.read_table(tmp_path / "predictions.parquet")["spans"].to_pylist()
-    assert [entity["word"] for entity in written[0]["entities"]] == ["old ada", "ada", "turin"]
-    assert written[1] == {"entities": [], "relations": []}
+    first, second = pq.read_table(tmp_path / "predictions.parquet").to_pylist()
+    assert [entity["word"] for entity in first["spans"]] == ["old ada", "ada", "turin"]
+    assert {relation["label"] for relation in first["spans_relations"]} == {"lives_in"}
+    assert (second["spans"], second["spans_relations"]) == ([], [])
 
 
 @pytest.mark.slow
