@@ -14,6 +14,7 @@ import signal
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -218,6 +219,9 @@ def run_command(line: str, *, block: Block, monkeypatch: pytest.MonkeyPatch) -> 
         return
     if words[0] == "make":
         assert f"\n{words[1]}:" in MAKEFILE, f"{block.page}:{block.line}: no target {words[1]}"
+        return
+    if block.reason is not None and words[:2] == ["python", "-m"] and words[2].startswith("benchmarks."):
+        assert find_spec(words[2]) is not None, f"{block.page}:{block.line}: no module {words[2]}"
         return
     position = words.index("nlpmtl")
     if words[1:] == ["--version"]:
