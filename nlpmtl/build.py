@@ -105,10 +105,7 @@ def build_trainer(
         logger=logger,
         signals=signals,
         state=RunState(cursor=plan.start()),
-        notes=(
-            *builder.kernels.notes,
-            *builder.mixture_notes(model, weighting, plan, total_steps),
-        ),
+        notes=(*builder.kernels.notes, *builder.mixture_notes(model, weighting, plan, total_steps)),
     )
 
 

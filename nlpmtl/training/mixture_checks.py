@@ -20,8 +20,10 @@ def check_trained(model: MultiTaskModel, *, tasks: Collection[str]) -> None:
     Raises:
         ConfigError: all parameters that the outputs of a task depend on are frozen.
     """
+    if _shared(model):
+        return
     for task in tasks:
-        if not _shared(model) | _specific(model, task):
+        if not _specific(model, task):
             raise ConfigError(
                 f"task {task!r}: it has no parameter to train: its head has none, and the encoder is frozen. Remove "
                 'encoder.freeze, or train parameters inside the encoder, as with sharing.kind = "lora"'
