@@ -120,6 +120,5 @@ def _evaluate(
     if not scores.tasks:
         problem = f"no row of the split {split!r} has a label for a task of this model"
         raise DataError("\n".join([problem, *evaluated.notes]))
-    if errors is not None:
-        write_errors(errors, analysis, tasks=evaluated.tasks)
-    return replace(scores, notes=evaluated.notes)
+    written = () if errors is None else (write_errors(errors, analysis, tasks=evaluated.tasks),)
+    return replace(scores, notes=(*evaluated.notes, *written))

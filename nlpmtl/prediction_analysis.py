@@ -209,8 +209,8 @@ def score_intervals(task: Task, predictions: Predictions) -> dict[str, tuple[flo
     return intervals
 
 
-def write_errors(path: Path, analysis: PredictionAnalysis, *, tasks: Mapping[str, Task]) -> None:
-    """Write all wrong rows as CSV.
+def write_errors(path: Path, analysis: PredictionAnalysis, *, tasks: Mapping[str, Task]) -> str:
+    """Write all wrong rows as CSV, and return a line with their number per task.
 
     Args:
         path: the file.
@@ -222,6 +222,7 @@ def write_errors(path: Path, analysis: PredictionAnalysis, *, tasks: Mapping[str
     """
     for name, error in analysis.failures.items():
         raise RunError(f"the wrong rows of task {name!r} cannot be listed: {type(error).__name__}: {error}") from error
+    counts = dict.fromkeys(tasks, 0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open_atomic(path) as file:
@@ -230,5 +231,7 @@ def write_errors(path: Path, analysis: PredictionAnalysis, *, tasks: Mapping[str
             for task in tasks:
                 for row in analysis.wrong_rows(task):
                     writer.writerow([row.place if name == "row" else getattr(row, name) for name in _COLUMNS])
+                    counts[task] += 1
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error}") from error
+    return f"{path}: wrong rows: " + ", ".join(f"{task} {count:,}" for task, count in counts.items())

@@ -136,7 +136,7 @@ def test_errors_csv_has_every_wrong_row_and_is_read_back(tmp_path: Path) -> None
     analysis = PredictionAnalysis()
     observe(analysis, [[0.6, 0.3, 0.1], [0.1, 0.8, 0.1]] * 120, ["b", "a"] * 120)
     path = tmp_path / "new" / "errors.csv"
-    write_errors(path, analysis, tasks={"topic": classification()})
+    assert write_errors(path, analysis, tasks={"topic": classification()}) == f"{path}: wrong rows: topic 240"
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 240
