@@ -112,7 +112,7 @@ TASKS = {
     "intent": TaskRun("banking", {"kind": "classification", "label": "label"}, {"accuracy": most_frequent("label")}),
     "intent_vector": TaskRun("banking", {"kind": "embedding", "label": "copy"}, {"recall_10": None}),
     "rating": TaskRun("similar", {"kind": "regression", "label": "label"}, {"pearson_spearman": zero}),
-    "sentence_vector": TaskRun("similar", {"kind": "embedding", "label": "copy"}, {"spearmanr": None}),
+    "sentence_vector": TaskRun("similar", {"kind": "embedding", "label": "copy"}, {"spearman": None}),
     "entities": TaskRun("tweets", {"kind": "labeling", "label": "tags", "scheme": "bio"}, {"span_f1": zero}),
     "entities_crf": TaskRun(
         "tweets", {"kind": "labeling", "label": "tags", "scheme": "bio", "crf": True}, {"span_f1": zero}

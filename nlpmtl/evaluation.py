@@ -132,9 +132,9 @@ class Predictions:
         names: labels of the task, then gold labels that it does not know.
         predicted: `Prediction.value` of each evaluated row; None without a gold label.
         gold: gold label of each row, or None.
-        losses: summed loss of each row, times its weight, for a task with a metric `loss` or `perplexity`; None if it
+        losses: summed loss of each row, for a task with a metric `loss` or `perplexity`; None if it
             is not finite, and 0 for a row without targets. Empty for other tasks.
-        items: number of items of these losses, times the weights of the rows.
+        items: number of items of these losses.
     """
 
     names: list[str]
@@ -316,15 +316,14 @@ def _predict(
 def _compute_losses(
     losses: LossesFn | None, tasks: Mapping[str, Task], split: TokenizedSplit, *, gather: Gather
 ) -> dict[str, dict[int, tuple[float, float]]]:
-    """Return task -> row -> weighted loss and weighted number of items, for the tasks with a metric of the loss."""
+    """Return task -> row -> loss and number of items, for the tasks with a metric of the loss."""
     labels = {name: labels.without_unknown() for name, labels in split.labels.items() if loss_metrics(tasks[name])}
     if not labels:
         return {}
     assert losses is not None, "a task has a metric that reads losses"
     results: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in labels}
     for row, name, loss in gather(list(losses(replace(split, labels=labels), list(labels)))):
-        weight = float(split.weights[name][row]) if name in split.weights else 1.0
-        results[name][row] = loss, weight * float(labels[name].counts[row])
+        results[name][row] = loss, float(labels[name].counts[row])
     return results
 
 

@@ -95,7 +95,7 @@ def load_task_datasets(
     for task in tasks.values():
         task.tokenizer = load.tokenizer
         task.__dict__["encoder_config"] = encoder_config  # pydantic sets no class variable on an instance
-    encoded = label_splits(datasets, rows, columns=columns, tasks=tasks)
+    encoded = label_splits(datasets, rows, columns=columns, tasks=tasks, weighted=True)
     for task in tasks.values():
         _fit(task, datasets, encoded.get("train", {}), earlier=earlier)
     encoded = compute_targets(datasets, encoded, tasks=tasks, load=load)
@@ -141,7 +141,7 @@ def load_split(
     load = DatasetLoader(tokenizer, max_length=max_length)
     rows = {name: _load(name, dataset, [split], load=load) for name, dataset in datasets.items()}
     columns = read_columns(datasets, rows, model=tasks)
-    encoded = label_splits(datasets, rows, columns=columns, tasks=tasks)
+    encoded = label_splits(datasets, rows, columns=columns, tasks=tasks, weighted=False)
     if split not in encoded:
         raise ConfigError(f"no dataset has a split {split!r}")
     encoded = compute_targets(datasets, encoded, tasks=tasks, load=load)

@@ -82,6 +82,14 @@ def test_the_batch_size_changes_nothing(trained: Trained, monkeypatch: pytest.Mo
     assert results[2] == pytest.approx(results[0], rel=1e-9)
 
 
+def test_weights_of_rows_are_not_in_metrics(trained: Trained) -> None:
+    """Also where the train split is evaluated, the rows of which are weighted in training."""
+    weighted = copy.deepcopy(trained.run)
+    weighted["datasets"]["words"]["tasks"]["mood"]["weight"] = "grade"
+    with_weights, without = (nlpmtl.evaluate(trained.model_dir, run, split="train") for run in (weighted, trained.run))
+    assert with_weights["mood"] == without["mood"]
+
+
 def test_rows_with_unknown_labels_have_no_loss(trained: Trained, tmp_path: Path) -> None:
     """The predictions for them are scored, as wrong."""
     rows = [{key: value for key, value in row.items() if value is not None} for row in make_rows(12, seed=7)]

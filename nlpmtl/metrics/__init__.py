@@ -24,7 +24,7 @@ from nlpmtl.metrics.accuracy import Accuracy
 from nlpmtl.metrics.attachment import LabeledAttachment, UnlabeledAttachment
 from nlpmtl.metrics.base import Metric, PredictionType
 from nlpmtl.metrics.combined import AccuracyF1, AccuracyMacroF1, CombinedMetric, MicroMacroF1, PearsonSpearman
-from nlpmtl.metrics.correlation import Pearson, Spearman
+from nlpmtl.metrics.correlation import EmbeddingSpearman, Pearson, Spearman
 from nlpmtl.metrics.distance import MeanAbsoluteError, MeanSquaredError
 from nlpmtl.metrics.f1 import F1, MacroF1, MicroF1
 from nlpmtl.metrics.generated_text import Bleu, ChrF, RougeL
@@ -47,6 +47,7 @@ __all__ = [
     "Bleu",
     "ChrF",
     "CombinedMetric",
+    "EmbeddingSpearman",
     "ExactMatch",
     "LabeledAttachment",
     "Loss",

@@ -71,7 +71,7 @@ class Spearman(Metric):
         Spearman (1904), American Journal of Psychology 15
     """
 
-    other_names = "spearman spearman_correlation"
+    other_names = "spearman_correlation"
 
     name = "spearmanr"
     reads = frozenset({"number"})
@@ -80,6 +80,22 @@ class Spearman(Metric):
         from scipy.stats import rankdata
 
         return _linear(rankdata(predictions), rankdata(references))
+
+
+@METRICS.register("spearman")
+class EmbeddingSpearman(Spearman):
+    """Spearman's rank correlation coefficient ρ of cosine similarities and reference numbers, from −1 to 1.
+
+    It is the value of `spearmanr`, under the name that benchmarks of embeddings use. Undefined: all similarities or
+    all references are equal, or a number is not finite.
+
+    References:
+        Reimers, Beyer and Gurevych (2016), Task-Oriented Intrinsic Evaluation of Semantic Textual Similarity, COLING
+    """
+
+    other_names = "cosine_spearman"
+
+    name = "spearman"
 
 
 def _linear(predictions: ArrayLike, references: ArrayLike) -> float | None:

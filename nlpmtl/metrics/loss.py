@@ -1,13 +1,12 @@
 """Mean loss and perplexity of a task.
 
-    loss = Σ_i w_i · ℓ_i / Σ_i w_i · c_i        perplexity = exp(loss)
+    loss = Σ_i ℓ_i / Σ_i c_i        perplexity = exp(loss)
 
 Symbols:
-- ℓ_i: summed loss of row i, as `Task.loss` returns it
-- w_i: weight of row i, 1 without weights
+- ℓ_i: summed loss of row i, as `Task.loss` returns it; without the weight of the row
 - c_i: number of items of the loss in row i, such as words or masked tokens
 
-Both read losses instead of predictions: a "prediction" is w_i · ℓ_i, a "reference" is w_i · c_i. Lower is better. In
+Both read losses instead of predictions: a "prediction" is ℓ_i, a "reference" is c_i. Lower is better. In
 the score of a task, both count as the loss, which is the logarithm of perplexity. They are undefined if a loss is not
 finite, or if all rows have 0 items.
 

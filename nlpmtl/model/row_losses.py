@@ -49,8 +49,7 @@ class RowLosses:
     def run(self, split: TokenizedSplit, names: Collection[str]) -> Iterator[tuple[int, str, float]]:
         """Yield (row, task, loss) for this process's share of the rows that have targets.
 
-        The loss is summed over the items of the row and multiplied by the weight of the row. It is not defined for
-        coupled tasks.
+        The loss is summed over the items of the row. It is not defined for coupled tasks.
 
         Args:
             split: the rows; `Labels.counts` of a task is 0 for rows that are left out.
@@ -89,7 +88,9 @@ class RowLosses:
 
 
 def _as_saved(task: Task) -> Task:
-    """Return the task as a saved model has it."""
+    """Return the task as a saved model has it, without label smoothing."""
     saved = task_from_config(task.name, task.to_config())
     saved._tokenizer = task._tokenizer
+    if "label_smoothing" in type(saved).model_fields:
+        saved.label_smoothing = 0.0  # type: ignore[attr-defined]  # its default is 0.1 for translation
     return saved

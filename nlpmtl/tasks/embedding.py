@@ -143,7 +143,7 @@ class Embedding(PooledFields, Task):
         if labels is not None and self.objective == "number":
             self.label_range = (float(min(labels)), float(max(labels)))
         if self.listed_metrics is None:
-            self.set_metrics(["spearmanr" if self.objective == "number" else "recall_10"])
+            self.set_metrics(["spearman" if self.objective == "number" else "recall_10"])
         reads = "number" if self.objective == "number" else "embedding"
         for metric in self.metrics:
             if self.prediction_type(metric) != reads:

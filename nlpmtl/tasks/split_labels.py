@@ -50,6 +50,7 @@ def label_splits(
     *,
     columns: LabelColumns,
     tasks: Mapping[str, Task],
+    weighted: bool,
 ) -> Splits:
     """Return the splits with the labels of tasks; those of `compute_targets` are parsed, their targets not computed.
 
@@ -58,6 +59,7 @@ def label_splits(
         rows: their splits.
         columns: the label columns of the tasks.
         tasks: the tasks by name.
+        weighted: whether to read the weights of train rows; metrics count all rows alike.
 
     Raises:
         DataError: a label of a train split is unknown to its task.
@@ -89,7 +91,7 @@ def label_splits(
                 if task not in mappings
             }
             labels = {task: parsed[task] if task in parsed else labelled.labels[task] for task in dataset.tasks}
-            weights = _read_weights(tokenized, dataset) if split == "train" else {}
+            weights = _read_weights(tokenized, dataset) if weighted and split == "train" else {}
             labelled = replace(labelled, labels=labels, weights=weights, columns={})  # frees memory
             encoded.setdefault(split, {})[name] = labelled
     return encoded

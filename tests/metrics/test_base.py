@@ -68,7 +68,7 @@ EACH = [(name, shape) for name in METRICS.names() for shape in sorted(find(name)
 def test_registered_metrics() -> None:
     classes = ["accuracy", "f1", "macro_f1", "matthews_correlation", "micro_f1"]
     means = ["accuracy_f1", "accuracy_macro_f1", "micro_macro_f1", "pearson_spearman"]
-    numbers = ["mae", "mse", "pearsonr", "spearmanr"]
+    numbers = ["mae", "mse", "pearsonr", "spearman", "spearmanr"]
     losses, ranks = ["loss", "perplexity", "soft_cross_entropy"], ["mrr", "ndcg_10"]
     of_answers, of_words = ["exact_match", "squad_f1"], ["las", "relation_f1", "span_f1", "token_accuracy", "uas"]
     of_texts = ["bleu", "chrf", "rouge_l"]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from nlpmtl.metrics import Metric, Pearson, Spearman
+from nlpmtl.metrics import EmbeddingSpearman, Metric, Pearson, Spearman
 
 QUICK = settings(deadline=None, max_examples=50)
 NUMBERS = st.floats(-100, 100, width=16)
@@ -28,6 +28,11 @@ def test_spearman_by_hand() -> None:
     # Ranks (1, 2, 3, 4) and (2, 1, 4, 3): 1 − 6·4 / (4·15).
     rows = {"predictions": [1.0, 10.0, 100.0, 1e6], "references": [-4.0, -5.0, 0.2, 0.1]}
     assert Spearman().compute(**rows) == {"spearmanr": pytest.approx(0.6)}
+
+
+def test_the_metric_of_embeddings_has_the_same_value() -> None:
+    rows = {"predictions": [1.0, 10.0, 100.0, 1e6], "references": [-4.0, -5.0, 0.2, 0.1]}
+    assert EmbeddingSpearman().compute(**rows) == {"spearman": Spearman().compute(**rows)["spearmanr"]}
 
 
 def test_spearman_of_ties_by_hand() -> None:

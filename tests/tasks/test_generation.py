@@ -28,7 +28,7 @@ from nlpmtl.config import parse_run
 from nlpmtl.data import Collator, Example
 from nlpmtl.heads import HeadInputs
 from nlpmtl.hub import load_model
-from nlpmtl.model import MultiTaskModel, batch_losses, load_encoder
+from nlpmtl.model import MultiTaskModel, RowLosses, batch_losses, load_encoder
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
 from nlpmtl.tasks import Generation, Prediction, task_from_config
 from nlpmtl.tasks.target_vocabulary import MAX_SIZE, TargetVocabulary, learn_vocabulary
@@ -150,6 +150,18 @@ def test_label_smoothing_is_that_of_torch(kind: str, tmp_path: Path) -> None:
         logits.flatten(0, 1), labels.flatten(), reduction="sum", label_smoothing=0.2
     )
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_loss_of_rows_is_without_label_smoothing(tmp_path: Path) -> None:
+    model, loaded, _ = load(write_seq2seq("t5", tmp_path), kind="translation")
+    assert loaded.tasks["gen"].label_smoothing == 0.1  # type: ignore[attr-defined]
+    batch = next(iter(loaded.splits["train"].values()))
+    rows = RowLosses(model, loaded.tasks, pad=0, types=False, tokens=1000).run(batch, ["gen"])
+    losses = {row: loss for row, _, loss in rows}
+    plain, plain_loaded, whole = load(tmp_path)
+    with torch.inference_mode():
+        expected = batch_losses(plain, whole, {"gen": plain_loaded.tasks["gen"]})["gen"].loss
+    assert sum(losses.values()) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_the_severity_of_a_wrong_text_falls_with_its_chrf() -> None:
