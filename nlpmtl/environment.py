@@ -1,7 +1,7 @@
 """Environment variables that Accelerate parses as flags, whole numbers or names: invalid values are refused.
 
-Accelerate parses some of them when it is imported, and all without naming the variable, so they are checked before.
-Variables whose values a run ignores, or that only unsupported frameworks read, are not checked.
+Accelerate parses some of them when it is imported, and its errors do not name the variable, so they are checked first.
+Variables that a run ignores, or that only unsupported frameworks read, are not checked.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FLAGS = (
     "FORK_LAUNCHED",
     "USE_TORCH_XLA",
 )
-"""Flags of every run."""
+"""Flags that are read in every run."""
 FSDP_FLAGS = (
     "FSDP_ACTIVATION_CHECKPOINTING",
     "FSDP_ACTIVATION_CHECKPOINTING_OFFLOAD",

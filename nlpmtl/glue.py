@@ -60,13 +60,13 @@ _FILES = (
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A file of a submission that was written.
+    """Summary of a written file of a submission.
 
     Args:
         file: file name.
         task: name of the task.
         rows: number of predictions.
-        filled: the constant prediction of a task that the model lacks; None for predictions of the model.
+        filled: the constant prediction if the model lacks the task; None for predictions of the model.
     """
 
     file: str
@@ -80,15 +80,15 @@ def submit(model: Predictor, output: Path, *, fill: Fill | None = None) -> Itera
 
     Args:
         model: a model whose tasks have the names and labels of the built-in dataset files (`cola`, `sst2`, …).
-        output: the zip file; it appears when it is complete, at the end of the iterator.
-        fill: constant prediction for tasks that the model lacks: the most frequent label of train (for ratings the
-            mean), or the first label (0); default: a missing task is an error.
+        output: path of the zip file, which is created when the iterator ends.
+        fill: constant prediction for tasks that the model lacks: "majority", the most frequent label of train (the mean
+            of ratings), or "zeros", the first label (0 for ratings); default: a missing task is an error.
 
     Yields:
-        Each file of the zip when it has been written.
+        A summary of each file in the zip, once it is written.
 
     Raises:
-        ConfigError: the model lacks tasks or has other labels than GLUE, or the output is not named .zip.
+        ConfigError: the model lacks tasks, its labels differ from GLUE's, or the output is not named .zip.
         DataError: the Hub cannot be reached, or a row is invalid.
     """
     check_output(output, key="--output")
@@ -156,13 +156,13 @@ def _missing_tasks(tasks: Mapping[str, Task], configs: Mapping[str, DatasetConfi
 def _open(data: DatasetConfig, split: str, *, name: str) -> Callable[[], RawRows]:
     """Return a function that opens a split on the Hub."""
     ((_, options),) = data.tasks.items()
-    shape: LabelType = task_type(options.kind).columns["label"]
+    label_type: LabelType = task_type(options.kind).columns["label"]
     source = data.data.model_copy(update={"splits": {split: split}})
-    return find_splits(source, inputs=data.input, columns={options.columns[0]: shape}, name=name)[split].open
+    return find_splits(source, inputs=data.input, columns={options.columns[0]: label_type}, name=name)[split].open
 
 
 def _to_input(row: RawRow, number: int, data: DatasetConfig, *, where: str) -> Any:
-    """Return a row as input of the predictor."""
+    """Return a row as an input of the Predictor."""
     if not isinstance(row, Mapping):
         raise DataError(f"{where}, row {number}: {row.rule}")
     texts = tuple(row.get(column) for column in data.input.columns)
@@ -172,7 +172,10 @@ def _to_input(row: RawRow, number: int, data: DatasetConfig, *, where: str) -> A
 
 
 def _most_frequent(data: DatasetConfig) -> str | float:
-    """Return the most frequent label of train (the first one if there are several), or the mean of ratings."""
+    """Return the most frequent label of train (the first of equally frequent ones), or the mean of ratings.
+
+    The rows have indices of labels, in the order of the dataset file.
+    """
     ((name, options),) = data.tasks.items()
     train = _open(data, "train", name=name)
     values = [row[options.columns[0]] for _, row in train().rows if isinstance(row, Mapping)]

@@ -29,7 +29,7 @@ class Pair:
     """The relation of two tasks.
 
     Args:
-        tasks: their names.
+        tasks: names of the two tasks.
         reading: "help each other", "hurt each other", "topic helps mood", … if an effect is significant; "unrelated" if
             both effects are significantly below a fifth of the affected task's self-affinity; else "unclear".
     """
@@ -174,7 +174,7 @@ def summarize(
 
 
 def _gains(affinities: Floats, *, encoders: int) -> Floats:
-    """Return the value of the groups at each measurement, chosen on other ones, minus that of a single group.
+    """Return the value of the groups, chosen on the other half of the measurements, minus that of a single group.
 
     Returns:
         ``[measurements]``.

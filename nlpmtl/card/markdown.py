@@ -12,7 +12,7 @@ _SPECIAL = re.compile(r"""[^a-zA-Z0-9 .,:;'"()/%\-+=?!\u0080-\U0010ffff]""")
 
 
 def code(value: object) -> str:
-    """Return a value as a code span, or as HTML if a code span could not hold it."""
+    """Return a value as a code span, or as an HTML element if a code span cannot represent it."""
     text = _single_line(str(value))
     if not text.strip():
         return "*(empty)*"
@@ -21,12 +21,12 @@ def code(value: object) -> str:
 
 
 def escape(text: str) -> str:
-    """Escape a text so that nothing in it is read as Markdown or HTML or ends a table cell."""
+    """Escape the characters of a text that Markdown, HTML or a table cell would interpret."""
     return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", _single_line(text))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a table, and an empty line; the cells are Markdown already."""
+    """Return the lines of a table, followed by an empty line. The cells are Markdown and are not escaped."""
     return [_line(head), "|" + "---|" * len(head), *map(_line, rows), ""]
 
 

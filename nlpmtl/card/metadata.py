@@ -18,7 +18,7 @@ LOAD_FROM_DIRECTORY = 'from_pretrained(".")'
 _METRICS = {"macro_f1": "f1", "micro_f1": "f1", "span_f1": "f1", "squad_f1": "f1", "token_accuracy": "accuracy"}
 """Names of our metrics on the Hub, where they differ."""
 _LOCAL = "local"
-"""Dataset id of data that are not from the Hub."""
+"""Dataset id of scores on local data, or on several datasets."""
 _OTHER = "other"
 """The Hub's name for task types that it does not list."""
 
@@ -78,7 +78,7 @@ def widget(text: str) -> Any:
 
 
 def _results(card: CardData) -> Iterator[EvalResult]:
-    """Yield one result per metric; its name holds that of the task, as the Hub groups results by dataset and type."""
+    """Yield one result per metric, named after task and metric, because the Hub groups results by dataset and type."""
     for task, metric, value in _values(card):
         dataset_id, name, subset, split = _scored_on(card, task)
         yield EvalResult(
@@ -111,7 +111,7 @@ def _entries(card: CardData, task: str) -> Iterator[EvalResultEntry]:
 
 
 def _values(card: CardData) -> Iterator[tuple[str, str, float]]:
-    """Yield task, metric and value of all metrics that are defined, except means of metrics that are listed too."""
+    """Yield task, metric and value of every metric with a value, except a mean of other metrics that have one."""
     for task, values in card.scores["tasks"].items() if card.scores is not None else ():
         for metric, value in values.items():
             if metric not in ("score", "rows") and value is not None and not _has_parts(metric, values):
@@ -119,7 +119,10 @@ def _values(card: CardData) -> Iterator[tuple[str, str, float]]:
 
 
 def _has_parts(metric: str, values: Mapping[str, Any]) -> bool:
-    """Return whether a metric is the mean of others, which the Hub does not know, and some of these are listed."""
+    """Return whether a metric is a mean of other metrics, at least one of which is in `values`.
+
+    The Hub does not know such means.
+    """
     type_ = METRICS.get(metric) if metric in METRICS.names() else None
     return type_ is not None and issubclass(type_, CombinedMetric) and any(part.name in values for part in type_.parts)
 

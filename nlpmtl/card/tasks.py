@@ -85,7 +85,7 @@ def _long_texts(card: CardData) -> str:
     if truncated:
         sentences.append(
             f"{_names(truncated)} read{'s' * (len(truncated) == 1)} only the beginning of a longer text; a prediction "
-            "that is a JSON object then has `truncated`, a list has no such mark."
+            "that is a JSON object then has `truncated`; a list does not."
         )
     if windowed:
         sentences.append(f"{_names(windowed)} read{'s' * (len(windowed) == 1)} longer texts in overlapping windows.")

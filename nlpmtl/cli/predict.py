@@ -1,4 +1,4 @@
-"""`nlpmtl predict`: predictions for texts, as JSON Lines or for reading, and for the rows of files."""
+"""`nlpmtl predict`: predictions for texts, as JSON Lines or in a readable form, and for the rows of files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _ENDING = ".jsonl"
 _NULL = "their predictions are null"
 _SHOWN = 4
-"""Numbers of a vector that are shown for reading."""
+"""How many numbers of a vector the readable form shows."""
 
 OnBadRow = Annotated[
     Literal["stop", "skip"],
@@ -63,8 +63,8 @@ InputFile = Annotated[
     str | None,
     typer.Option(
         metavar="F.csv|F.tsv|F.jsonl|F.parquet|F.txt|-",
-        help="File of rows with the columns of the training data, or text (and pair), or words; or of one text per "
-        "line; or, with --output, a pattern of files, such as 'new/*.csv'. -: stdin, a text per line or "
+        help="File whose rows have the columns of the training data, or text (and pair), or words; a .txt file has one "
+        "text per line. With --output, also a pattern of files, such as 'new/*.csv'. -: stdin, one text per line or "
         "JSON Lines.",
         show_default=False,
     ),
@@ -73,8 +73,8 @@ OutputFile = Annotated[
     Path | None,
     typer.Option(
         metavar="F.csv|F.tsv|F.jsonl|F.parquet",
-        help="Output file, which has all columns of --input and the predictions; for several input files with a *, "
-        "such as 'predicted/*.parquet'. An interrupted command continues when it is run again (default: stdout).",
+        help="Output file with all columns of --input and the predictions; for several input files a name with a *, "
+        "such as 'predicted/*.parquet'. Run an interrupted command again to continue it (default: stdout).",
         show_default=False,
     ),
 ]
@@ -82,7 +82,7 @@ TextColumn = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Column of the text; a second one is that of its pair (default: those of the training data).",
+        help="Column of the text; write a second one for the pair (default: the columns of the training data).",
         show_default=False,
     ),
 ]
@@ -188,7 +188,7 @@ def _predict_texts(
 
 
 def _predict_files(model: str, input: str, output: Path, options: dict[str, Any]) -> None:
-    """Predict files, and say how to continue if that is interrupted."""
+    """Predict files, and say how to continue after an interruption."""
     from nlpmtl.cli.progress import FilesProgress
     from nlpmtl.file_prediction import predict_files
     from nlpmtl.progress import is_main_process, progress_view
@@ -199,7 +199,7 @@ def _predict_files(model: str, input: str, output: Path, options: dict[str, Any]
             result = predict_files(model, input, output, **options, on_progress=progress.show)
     except (KeyboardInterrupt, SystemExit):
         if progress.is_saved and is_main_process():
-            echo(f"{progress.rows:,} rows are predicted and saved; the same command continues", err=True)
+            echo(f"{progress.rows:,} rows are predicted and saved; run the same command again to continue", err=True)
         raise
     if is_main_process():
         device = () if result.device in (None, "cpu") else (f"device: {result.device}",)
@@ -214,7 +214,7 @@ def _report_bad_rows(count: int, *, outcome: str = _NULL) -> None:
 
 
 def _decode(argument: str) -> str:
-    """Decode a UTF-8 argument that Python decoded by another locale (LC_ALL=C).
+    """Decode a UTF-8 argument that Python decoded with another encoding, such as that of LC_ALL=C.
 
     Raises:
         ConfigError: the argument is not valid UTF-8.
@@ -269,7 +269,11 @@ def _to_json(text: Text, predictions: Mapping[str, Any]) -> str:
 
 
 def _task_of_conllu(tasks: Mapping[str, Task], names: Sequence[str] | None) -> str:
-    """Return the name of the task that predicts trees; ConfigError if there is not exactly one."""
+    """Return the name of the only task that predicts trees.
+
+    Raises:
+        ConfigError: no task, or more than one, predicts trees.
+    """
     from nlpmtl.inference.task_inputs import check_task_names
     from nlpmtl.tasks import Task
 
@@ -296,7 +300,7 @@ def _dump(row: Mapping[str, Any]) -> str:
 
 
 def _to_lines(text: Text, predictions: Mapping[str, Any]) -> str:
-    """Format a text and its predictions for reading."""
+    """Format a text and its predictions in the readable form."""
     width = max(map(len, predictions), default=0)
     lines = [f"  {plain_line(task):{width}}  {plain_line(_format(value))}\n" for task, value in predictions.items()]
     return "".join([f"{plain(' | '.join(map(str, _as_row(text).values())))}\n", *lines])

@@ -1,6 +1,7 @@
 """Multi-task versus single-task training over several seeds, with bootstrap confidence intervals.
 
-compare("quickstart", seeds=3)["topic"].difference  # mean score of the multi-task minus the single-task models
+For example, ``compare("quickstart", seeds=3)["topic"].difference`` is the mean score of the multi-task models minus
+that of the single-task models.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Targets that task types compute themselves: what `Task.targets` returned for the rows of a split, in Arrow tables."""
+"""Targets that task types compute themselves: the return values of `Task.targets` for a split, in Arrow tables."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _DTYPES = {"b": np.bool_, "i": np.int64, "u": np.int64}
 
 @dataclass(frozen=True)
 class ParsedColumns:
-    """The label columns of a task, and which rows have a value in all that it requires.
+    """The label columns of a task, and which rows have all values that the task requires.
 
     Args:
         columns: key in `Task.columns` → label column of the task.
-        names: key -> the name of the column in the rows.
+        names: key in `Task.columns` → name of the column in the rows.
         rows: the rows; values of column types that are not built in are read from them.
-        labelled: whether each row has a value in every column and further input that is not optional, ``[rows]``.
+        labelled: whether each row has a value in every required column and further input, ``[rows]``.
     """
 
     columns: Mapping[str, LabelColumn]
@@ -45,11 +45,11 @@ class ParsedColumns:
     labelled: NDArray[np.bool_]
 
     def read(self, row: int, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return the parsed values of a row, by key; a null is left out. An unlabelled row has none.
+        """Return the parsed values of a row by key, without nulls; empty for an unlabelled row.
 
         Args:
-            row: its index.
-            stored: the row of the Arrow table, if it has been read.
+            row: index of the row.
+            stored: the row of the Arrow table, if it was already read.
         """
         if not self.labelled[row]:
             return {}
@@ -70,8 +70,8 @@ class ComputedLabels(Labels):
     """The labels of a task type that computes its targets itself.
 
     Args:
-        parsed: its label columns.
-        stored: its targets, as `TargetsWriter` writes them; None before they are computed.
+        parsed: label columns of the task.
+        stored: targets of the task, as `TargetsWriter` writes them; None before they are computed.
         hashes: a hash of the labels of each row, ``[rows]``; None before the targets are computed.
     """
 
@@ -82,7 +82,7 @@ class ComputedLabels(Labels):
     padded_to_batch: ClassVar[bool] = False
 
     def values(self, rows: Sequence[int]) -> list[Any]:
-        """Return the parsed value of the column `label` of each row; None without one."""
+        """Return the parsed value of the column `label` of each row, or None."""
         return [self.parsed.read(row).get("label") for row in rows]
 
     def example_labels(self, row: int, *, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class ComputedLabels(Labels):
         return stack_targets(self._read(rows))
 
     def numbers(self) -> dict[str, NDArray[Any]]:
-        """Return the targets that are a number per example, by name, for the rows that have targets, ``[examples]``."""
+        """Return the targets with one number per example, by name, ``[examples]``; rows without targets are omitted."""
         assert self.stored is not None, "the targets are computed"
         table = self.stored.table
         names = [name for name in table.column_names if name.startswith("example:")]
@@ -135,7 +135,7 @@ class ComputedLabels(Labels):
 
 
 class TargetsWriter:
-    """A writer of the targets of a task, row by row.
+    """Writes the targets of a task to an Arrow table, row by row.
 
     The table has a column for each target, which is null in a row without targets. ``example:<name>`` contains a number
     or a list of numbers, ``sequence:<name>`` a list of these, one for each sequence. An array with more than one
@@ -143,8 +143,8 @@ class TargetsWriter:
 
     Args:
         path: the file; None keeps the table in memory.
-        stack: closes the file.
-        has_sequences: whether the task defines its sequences, whose indices are in the column ``sequences``.
+        stack: closes the file when it exits.
+        has_sequences: whether the task defines its sequences; the column ``sequences`` has their indices.
         has_targets: whether the task defines its targets.
     """
 
@@ -161,14 +161,14 @@ class TargetsWriter:
         """Add a row.
 
         Args:
-            targets: what `check` returned; None for a row without targets.
-            hash: the hash of its labels.
-            sequences: the indices of the sequences that it reads.
+            targets: the return value of `check`; None for a row without targets.
+            hash: hash of the row's labels.
+            sequences: indices of the sequences that the row reads.
         """
         self._pending.append((targets, hash, sequences))
 
     def flush(self, *, last: bool = False) -> None:
-        """Write the rows that were added. Wait while the type of a target is unknown, unless this is the last call."""
+        """Write the pending rows. While the type of a target is unknown, they stay pending unless `last` is set."""
         if self._writer is None:
             if (
                 self._has_targets
@@ -188,7 +188,7 @@ class TargetsWriter:
         self._pending = []
 
     def table(self) -> pa.Table:
-        """Return the rows. Call this after the stack has closed the file."""
+        """Return the written table. Call this after the stack has closed the file."""
         assert self._writer is not None, "the last rows were written"
         return self._writer.table()
 
@@ -196,18 +196,18 @@ class TargetsWriter:
         """Return targets as arrays, after checking that they have the names and types of those of earlier rows.
 
         Args:
-            targets: what `Task.targets` returned.
+            targets: the return value of `Task.targets`.
             sequences: number of sequences of the row.
 
         Raises:
-            ValueError: the rule that they break.
+            ValueError: the targets are invalid, or do not fit those of earlier rows.
         """
         if not isinstance(targets, Targets):
             raise ValueError(f"targets() must return Targets or None, found {type(targets).__name__}")
         if isinstance(targets.count, bool) or not isinstance(targets.count, int | np.integer) or targets.count < 0:
             raise ValueError(f"the count must be an integer of at least 0, found {targets.count!r}")
         if len({*targets.example, *targets.sequence}) < len(targets.example) + len(targets.sequence):
-            raise ValueError("a name must be that of a value per example or per sequence, not of both")
+            raise ValueError("a name occurs in both `example` and `sequence`: give each target its own name")
         for name, values in targets.sequence.items():
             if len(values) != sequences:
                 raise ValueError(f"{name!r} has {len(values)} values for {sequences} sequences")
@@ -228,7 +228,7 @@ class TargetsWriter:
 
 
 def _names(targets: Targets) -> dict[tuple[str, bool], list[Any]]:
-    """Return (name, whether it has an item per sequence) -> its items."""
+    """Return (name, whether it has an item per sequence) → its items."""
     by_example = {(name, False): [value] for name, value in targets.example.items()}
     return {**by_example, **{(name, True): list(values) for name, values in targets.sequence.items()}}
 
@@ -242,7 +242,7 @@ def _to_array(name: str, value: Any) -> NDArray[Any]:
 
 @dataclass
 class _Form:
-    """Dimensions and type of one named target: those of its first item and of its first number."""
+    """Number of dimensions and dtype of one target, taken from its first item and its first non-empty item."""
 
     dimensions: int | None = None
     dtype: np.dtype[Any] | None = None
@@ -260,7 +260,7 @@ class _Form:
                 raise ValueError(f"{name!r} has numbers of type {self.dtype} in earlier rows, here {item.dtype}")
 
     def columns(self, name: str, by_sequence: bool) -> dict[str, pa.DataType]:
-        """Return the Arrow columns that store the target: name -> type."""
+        """Return the Arrow columns that store the target: name → type."""
         number, shape = pa.from_numpy_dtype(self.dtype or np.float64), pa.list_(pa.int64())
         item = pa.list_(number) if self.dimensions else number
         columns = {f"{_by(by_sequence)}:{name}": item}
@@ -269,7 +269,7 @@ class _Form:
         return {key: pa.list_(type_) for key, type_ in columns.items()} if by_sequence else columns
 
     def values(self, name: str, by_sequence: bool, rows: Sequence[Targets | None]) -> dict[str, list[Any]]:
-        """Return the values of these columns for some rows."""
+        """Return the values of the target's Arrow columns for some rows."""
 
         def convert_each(convert: Callable[[NDArray[Any]], Any]) -> list[Any]:
             if by_sequence:

@@ -17,8 +17,8 @@ class Examples:
     """The examples of one split.
 
     Args:
-        stored: the table. Columns: the input as ``text``, as ``text`` and ``pair``, or as ``words``; each
-            label column as ``label:<column>``, null where a row is unlabelled.
+        stored: the table. Its columns are the input (``text``, ``text`` and ``pair``, or ``words``) and the label
+            columns (``label:<column>``, null where a row is unlabelled).
         where: the name of the source in error messages.
         separator: separator between that name and the number of a row, such as ``":"``.
         numbers: the number of each example in its source, ``[examples]``.
@@ -26,8 +26,8 @@ class Examples:
         skipped: the number of invalid rows that were dropped.
         selected: the indices of the stored rows that are in use, ascending; None for all.
         files: the files of the source, if there are several.
-        missing_columns: the label columns that are in no row.
-        split_texts: the number of rows whose words `split_at_marks` split from a text.
+        missing_columns: the label columns that no row has.
+        split_texts: the number of rows whose text `split_at_marks` split into words.
     """
 
     stored: pa.Table
@@ -68,5 +68,5 @@ class Examples:
 
     @property
     def table(self) -> pa.Table:
-        """All examples in memory."""
+        """All examples as one table."""
         return pa.Table.from_batches(self.batches(size=max(1, len(self))), self.stored.schema)

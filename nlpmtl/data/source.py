@@ -43,7 +43,7 @@ _ROWS_PER_BATCH = 1000
 def find_splits(
     data: DataConfig, *, inputs: InputConfig, columns: Mapping[str, LabelType], name: str
 ) -> dict[str, SplitSource]:
-    """Return the sources of a dataset's splits, without reading them.
+    """Return the sources of a dataset's splits. No rows are read, but a Hub dataset is downloaded.
 
     Args:
         data: the source of the rows.
@@ -52,8 +52,8 @@ def find_splits(
         name: the dataset's name in messages.
 
     Raises:
-        ConfigError: a file or a value has an unsupported type.
-        DataError: the dataset is not on the Hub, or the Hub cannot be reached.
+        ConfigError: a file or a value has an unsupported type, or the name is not a Hub id.
+        DataError: the Hub dataset cannot be loaded, or lacks a split.
     """
     if data.files is None:
         return find_hub_splits(data, columns=[*inputs.columns, *columns], name=name)
@@ -119,7 +119,7 @@ def _read_dataset(dataset: Dataset) -> NumberedRows:
 
 
 def find_hub_splits(data: DataConfig, *, columns: Collection[str] | None, name: str) -> dict[str, SplitSource]:
-    """Return the sources of the splits of a dataset on the Hub, which is downloaded.
+    """Download a dataset from the Hub, and return the sources of its splits.
 
     Args:
         data: the id of the dataset, and its subset, revision and splits.
@@ -127,8 +127,8 @@ def find_hub_splits(data: DataConfig, *, columns: Collection[str] | None, name: 
         name: the dataset's name in messages.
 
     Raises:
-        ConfigError: the id is not one of the Hub.
-        DataError: the dataset cannot be loaded, or has no such split.
+        ConfigError: the name is not a Hub id.
+        DataError: the dataset cannot be loaded, or lacks a split.
     """
     _check_hub_id(str(data.hub), where=name)
     loaded = _load_from_hub(data)
@@ -201,7 +201,11 @@ def open_list(rows: Sequence[Any], *, where: str) -> RawRows:
 
 
 def open_dataframe(frame: Any, *, where: str, columns: Collection[str]) -> RawRows:
-    """Return the rows of a pandas DataFrame; missing values become None."""
+    """Return the rows of a pandas DataFrame; missing values become None.
+
+    Raises:
+        DataError: two columns have the same name, or no column name is a string.
+    """
     existing = [column for column in frame.columns if isinstance(column, str)]
     if not existing and len(frame.columns):
         shown = quote(list(frame.columns[:3]), limit=60)

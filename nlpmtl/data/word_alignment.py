@@ -22,23 +22,22 @@ NO_TOKEN = -1
 _CHUNK = re.compile(r"\S+")
 _OPENING = "([{<\"'“‘«¿¡„‚‹»›"
 CLOSING = ")]}>\"'”’».,;:!?…“‘«‹›،؛؟۔।॥։፣፤።"
-"""Closing punctuation, including German quotes and that of Arabic, Hindi, Armenian and Amharic."""
-
+"""Closing punctuation, including German quotes and the marks of Arabic, Hindi, Armenian and Amharic."""
 
 MAX_WHOLE_LENGTH = 32
-"""Maximum length of a word that keeps a mark at its end."""
+"""Maximum length, in characters, of a word that keeps the punctuation mark at its end."""
 
 
 def split_words(text: str, *, whole: Collection[str] = ()) -> list[Span]:
-    """Split a raw text at white space; outer punctuation becomes words of its own.
+    """Split a raw text at white space, and split each leading and trailing punctuation mark off as a word.
+
+    ``Turin.`` becomes two words; ``£34.99`` and ``don't`` are one word each, as in most labelled corpora.
 
     Args:
         text: the text.
         whole: words that keep the mark at their end, such as "U.S.", of at most `MAX_WHOLE_LENGTH` characters. They
-            keep it at the end of a sentence too: whether the full stop is that of the abbreviation, of the sentence or
-            of both cannot be known, and most corpora write it once, as a part of the word.
-
-    So ``Turin.`` is two words, and ``£34.99`` and ``don't`` are one word each, as in most labelled corpora.
+            keep it at the end of a sentence too, where a full stop may belong to the abbreviation, the sentence or
+            both: most corpora write it once, as a part of the word.
 
     >>> [text[a:b] for text in ["(See £34.99, please.)"] for a, b in split_words(text)]
     ['(', 'See', '£34.99', ',', 'please', '.', ')']
@@ -115,7 +114,7 @@ class Spans:
     def of_tokens(cls, encodings: Sequence[Any]) -> Spans:
         """Return the spans of the tokens of each text; special tokens have empty spans.
 
-        The offsets are read token by token: a list of all offsets of a long text would need the most memory.
+        The offsets are read token by token, because a list of all offsets of a long text takes much memory.
 
         Args:
             encodings: ``tokenizers.Encoding`` objects of single texts.
@@ -140,7 +139,7 @@ class Spans:
 def find_first_tokens_batch(words: Spans, tokens: Spans) -> Ragged:
     """Apply `find_first_tokens` to several texts at once."""
     texts = len(words.bounds) - 1
-    # Shift the characters of each text by a multiple of the longest text: spans of different texts are disjoint.
+    # Shift each text by a multiple of the longest text's length, so that spans of different texts are disjoint.
     stride = max(words.ends.max(initial=0), tokens.ends.max(initial=0)) + 1
     word_shift = np.repeat(np.arange(texts) * stride, np.diff(words.bounds))
     token_shift = np.repeat(np.arange(texts) * stride, np.diff(tokens.bounds))

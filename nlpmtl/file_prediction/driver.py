@@ -117,7 +117,7 @@ def _writing(output: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or plain(error)
         raise RunError(
-            f"{output}: cannot be written: {reason}. Finished parts are kept: the same command continues"
+            f"{output}: cannot be written: {reason}. Finished parts are kept: run the same command again to continue"
         ) from error
 
 

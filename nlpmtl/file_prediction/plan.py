@@ -16,7 +16,7 @@ from nlpmtl.file_prediction.scan import Scan
 from nlpmtl.fs import write_json
 
 PLAN, DONE = "plan.json", "predicted"
-"""Files of the work directory: the plan; and one that exists when all rows are predicted."""
+"""Files in the work directory: the plan, and a marker that exists when all rows are predicted."""
 _SHOWN = 60
 
 
@@ -29,9 +29,9 @@ class FilePlan:
         output: path of the output.
         rows: number of rows.
         bad_rows: number of invalid rows.
-        columns: names of the columns that are passed through.
+        columns: names of the columns that are copied from the input.
         tasks: names of the tasks that have columns of predictions.
-        schema: Arrow schema of these columns, encoded; None if the output is not a Parquet file.
+        schema: Arrow schema of `columns`, serialized and base64-encoded; None if the output is not a Parquet file.
     """
 
     input: str
@@ -49,7 +49,7 @@ class FilePlan:
         return cls(input, str(output), scan.rows, scan.bad_rows, list(scan.columns), tasks, schema)
 
     def arrow_schema(self) -> pa.Schema | None:
-        """Return the schema of the columns that are passed through."""
+        """Return the schema of the columns that are copied from the input."""
         return None if self.schema is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.schema)))
 
 
@@ -71,7 +71,7 @@ class Plan:
 
     @classmethod
     def read(cls, directory: Path) -> Plan | None:
-        """Return the plan in a work directory; None if there is none."""
+        """Return the plan in a work directory; None if there is none or it cannot be read."""
         try:
             content = json.loads((directory / PLAN).read_text(encoding="utf-8"))
             return cls(content["request"], [FilePlan(**file) for file in content["files"]])
@@ -86,13 +86,13 @@ class Plan:
             directory: the work directory, for the message.
 
         Raises:
-            ConfigError: something has changed since the prediction was started.
+            ConfigError: the request has changed since the prediction was started.
         """
         changes = "; ".join(_changes(self.request, request))
         if changes:
             raise ConfigError(
-                f"an interrupted prediction in {directory} cannot be resumed: {changes}. Restore it, or start again "
-                "with --overwrite"
+                f"an interrupted prediction in {directory} cannot be resumed: {changes}. Undo the change, or start "
+                "again with --overwrite"
             )
 
 
@@ -107,4 +107,4 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
         elif key == "model":
             yield "the model has changed"
         else:
-            yield f"{key} was {quote(earlier, limit=_SHOWN)}, and is {quote(value, limit=_SHOWN)}"
+            yield f"{key} was {quote(earlier, limit=_SHOWN)}, and is now {quote(value, limit=_SHOWN)}"

@@ -29,11 +29,11 @@ class Override:
     """A kind that the user chose.
 
     Args:
-        name: name of the task; it is not used for the columns of an input and for "none".
+        name: name of the task; ignored for the columns of an input and for the kind "none".
         dataset: name of the dataset, if the columns are written as ``dataset.column``.
-        columns: one column, the columns of 0 and 1 of a multilabel task, or those of choices.
+        columns: one column; or the 0/1 columns of a multilabel task, or one column per choice or negative.
         kind: one of `KINDS`.
-        text: the override as it was written, for errors.
+        text: the override as it was written, for error messages.
     """
 
     name: str
@@ -48,7 +48,7 @@ def parse_override(text: str, *, columns: Mapping[str, Collection[str]]) -> Over
 
     Args:
         text: the override.
-        columns: dataset = its columns.
+        columns: dataset → its columns.
 
     Raises:
         ConfigError: the syntax is wrong, or the kind, the column or the dataset does not exist; the message says what
@@ -71,8 +71,8 @@ def parse_override(text: str, *, columns: Mapping[str, Collection[str]]) -> Over
     dataset, names = _find_columns(place, text=text, columns=columns)
     if len(names) > 1 and kind not in ("multilabel", "choices", "negatives", NOT_USED):
         raise ConfigError(
-            f"--task {text}: several columns are read only by multilabel, of 0 and 1, and by choices and "
-            "negatives, one per text; write one column"
+            f"--task {text}: several columns are read only by multilabel (columns of 0 and 1), choices and negatives "
+            "(one text per column); write one column"
         )
     return Override(name, dataset, names, kind, text)
 
@@ -109,7 +109,7 @@ def overrides_of(dataset: str, overrides: Sequence[Override], table: Table) -> l
 
 
 def refuse_repeated(overrides: Sequence[Override]) -> None:
-    """Refuse a column that is chosen twice, because only the last choice would be used.
+    """Check that no column is chosen twice, because only the last choice would be used.
 
     Raises:
         ConfigError: two overrides name the same column.
@@ -125,7 +125,7 @@ def refuse_repeated(overrides: Sequence[Override]) -> None:
 
 
 def apply_override(override: Override, column: Profile, table: Table) -> Finding:
-    """Return what a column is by an override.
+    """Return the finding that an override sets for a column.
 
     Raises:
         ConfigError: the values of the column do not fit the kind.
@@ -164,23 +164,23 @@ def check_input(override: Override, inputs: Mapping[str, ColumnNames], table: Ta
 
     Args:
         override: the kind that the user chose.
-        inputs: key of an input = its column.
+        inputs: key of an input → its column or columns.
         table: the profiles of the columns.
 
     Raises:
-        ConfigError: the input has another form than the kind reads, or the values of the column do not fit the input.
+        ConfigError: the kind cannot read this form of input, or the values of the column do not fit the input.
     """
     kind, column = override.kind, override.columns[0]
     problem: str | None = None
     if kind == "embedding" and "words" in inputs:
-        problem = f"an embedding is trained on texts, and the input is the words in {inputs['words']!r}"
+        problem = f"an embedding is trained on texts, but the input is the words in {inputs['words']!r}"
     elif kind == "embedding" and inputs:
         read = _as_numbers if "pair" in inputs else _as_shared_classes
         finding = read(kind, table.columns[column], table)
         label = "pair of texts is a number" if "pair" in inputs else "single text is a class"
-        problem = f"the label of a {label}, and {finding}" if isinstance(finding, str) else None
+        problem = f"the label of a {label}, but {finding}" if isinstance(finding, str) else None
     elif kind == "masked_lm" and "pair" in inputs:
-        problem = f"it is trained on single texts, and the input has the pair {inputs['pair']!r}"
+        problem = f"it is trained on single texts, but the input has the pair {inputs['pair']!r}"
     elif kind == "masked_lm" and column not in inputs.values():
         problem = f"the input is {inputs.get('text', inputs.get('words'))!r}"
     elif kind == "negatives" and "negatives" not in inputs:
@@ -276,7 +276,7 @@ def _as_similarities(kind: str, column: Profile, table: Table) -> Finding | str:
 
 
 def _as_masked(kind: str, column: Profile, table: Table) -> Finding | str:
-    """Return that a column is the input: its words if tags of them are in another column, and its text otherwise."""
+    """Return the finding for a column that is the input: words if another column has their tags, otherwise text."""
     if column.type == "list" and column.item_type == "string":
         return Finding("words", _CHOSEN)
     if column.type != "string":
@@ -290,7 +290,7 @@ def _as_text(kind: str, column: Profile, table: Table) -> Finding | str:
 
 def _as_classes(kind: str, column: Profile, table: Table) -> Finding | str:
     if column.type not in ("string", "number", "boolean") or (column.numbers and column.whole_numbers is None):
-        return "names, or whole numbers, were expected"
+        return "names or whole numbers were expected"
     if column.distinct < 2:
         return "it has fewer than two different values"
     if kind != "sentiment" or column.class_names:

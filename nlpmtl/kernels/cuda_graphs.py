@@ -4,7 +4,7 @@ The kernels of a small encoder take less time than their launches; a CUDA graph 
 graph has fixed sizes, so the rows of a batch are followed by padding tokens. Nothing reads their hidden states, so
 their gradient is 0.
 
-Not run since 2026-11-27 (commit 809f76f, torch 2.11 on an H100), as it needs a GPU; only names have changed.
+Last run on 2026-11-27 (commit 809f76f, torch 2.11 on an H100); since then, only names have changed.
 """
 
 from __future__ import annotations

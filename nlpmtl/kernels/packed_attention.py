@@ -1,7 +1,7 @@
-"""Packed (variable-length) attention: the rows of a batch are concatenated and attend only to themselves.
+"""Packed (variable-length) attention: the rows of a batch are concatenated, and each attends only to itself.
 
-For all other parts of a layer, a batch of packed rows is one long row. Attention processes rows of similar length
-together, or all rows with FlashAttention on a GPU that supports it.
+The other parts of a layer process a batch of packed rows as one long row. Attention is computed for rows of similar
+length together or, with FlashAttention on a GPU that supports it, for all rows at once.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def attend(
         layout: lengths of the rows.
         scale: factor of the attention scores; default: 1/√size.
         dropout: dropout probability of the attention weights.
-        window: tokens at this distance or further apart don't attend to each other; default: no limit.
+        window: tokens at this distance or more do not attend to each other; default: no limit.
 
     Returns:
         ``[tokens, heads, size]``.
@@ -193,7 +193,7 @@ def _flash(
 
     This is the operator below `torch.nn.attention.varlen`, which does not support dropout.
 
-    Not run since 2026-11-27 (commit 809f76f, torch 2.11 on an H100), as it needs a GPU; only names have changed.
+    Last run on 2026-11-27 (commit 809f76f, torch 2.11 on an H100); since then, only names have changed.
     """
     reach = None if window is None else window - 1
     out: Tensor = torch.ops.aten._flash_attention_forward(

@@ -13,7 +13,7 @@ from nlpmtl.model.checks import find_file
 from nlpmtl.saved_config import read_table
 
 _MODES: Mapping[str, Pooling] = {"cls": "first", "mean": "mean", "max": "max"}
-"""Mode of sentence-transformers = pooling of nlpmtl."""
+"""Mode of sentence-transformers → pooling of nlpmtl."""
 _FLAGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -22,7 +22,7 @@ _FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-"""Key of the module's config.json = mode; several modes are concatenated."""
+"""Key of the module's config.json → mode; the vectors of several modes are concatenated."""
 _MAX_FILE_SIZE = 2**20
 
 
@@ -31,8 +31,8 @@ class SentencePooling(NamedTuple):
 
     Args:
         file: path of the config in the model's directory, such as ``1_Pooling/config.json``.
-        pooling: the pooling; None if nlpmtl does not have it.
-        problem: why it is not used; empty if it is.
+        pooling: the pooling; None if it cannot be read, or nlpmtl does not have it.
+        problem: why the pooling is not used; empty if it is.
     """
 
     file: str
@@ -70,7 +70,7 @@ def _pooling_directory(modules: Path) -> str | None:
     """Return the directory of the Pooling module; None without one.
 
     Raises:
-        ValueError: modules.json is not a list of modules, or the directory is outside of the model's.
+        ValueError: modules.json is too large or not a list of modules, or the directory is outside the model's.
     """
     if modules.stat().st_size > _MAX_FILE_SIZE:
         raise ValueError("modules.json is too large")
@@ -87,7 +87,10 @@ def _pooling_directory(modules: Path) -> str | None:
 
 
 def _modes(config: Mapping[str, Any]) -> list[str]:
-    """Return the modes of a Pooling module, by its key `pooling_mode` or by one key per mode."""
+    """Return the modes of a Pooling module, from its key `pooling_mode` or from one key per mode.
+
+    As in sentence-transformers, a missing key means true for the mean and false for the other modes.
+    """
     named = config.get("pooling_mode")
     if named is not None:
         return [str(mode) for mode in named] if isinstance(named, list) else str(named).split("+")

@@ -1,4 +1,4 @@
-"""Example inputs of the web page: those of the model card, else general ones for the inputs that the tasks read.
+"""Example inputs of the web page: those of the model card, else general English texts that fit the tasks.
 
 Rows of the training data are never shown, because the server of a model may not be allowed to publish them.
 """
@@ -33,14 +33,14 @@ _GENERAL: tuple[dict[str, Any], ...] = (
 
 
 def example_inputs(tasks: Iterable[Task], directory: Path | None) -> list[dict[str, Any]]:
-    """Return example inputs, each with `text` and, for tasks that read them, `pair` and `choices`.
+    """Return example inputs, each with `text` and, for tasks that read them, `pair` or `choices`.
 
-    They are those under `widget` in the front matter of the model card, which its owner wrote; if the tasks read none
-    of them, general English texts.
+    The examples are those under `widget` in the front matter of the model card, or, if no task reads any of these,
+    general English texts.
 
     Args:
         tasks: the tasks of the model.
-        directory: its directory; None if it was not loaded from one.
+        directory: directory of the model; None if it was not loaded from one.
     """
     tasks = list(tasks)
     masked = [{"text": f"Ada Lovelace was born in {task.required_text}."} for task in tasks if task.required_text]
@@ -53,7 +53,7 @@ def example_inputs(tasks: Iterable[Task], directory: Path | None) -> list[dict[s
 
 
 def _card_examples(directory: Path | None) -> list[dict[str, str]]:
-    """Return the valid examples in the card of a model directory; a card that cannot be read is logged."""
+    """Return the valid examples in the model card; none, with a warning in the log, if the card cannot be read."""
     if directory is None or not (directory / CARD).is_file():
         return []
     try:
@@ -66,7 +66,7 @@ def _card_examples(directory: Path | None) -> list[dict[str, str]]:
 
 
 def _valid(entries: list[Any]) -> Iterator[dict[str, str]]:
-    """Yield the entries that are texts or pairs of texts, with the keys of nlpmtl."""
+    """Yield the entries that are texts or pairs of texts, with the keys `text` and `pair`."""
     for entry in entries:
         if not isinstance(entry, Mapping):
             continue

@@ -49,7 +49,7 @@ class _PredictKey:
 
 
 def create_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[FastAPI, Batcher]:
-    """Create the application and its batcher, which the caller stops after the application.
+    """Create the application and its batcher. The caller must stop the batcher after the application.
 
     Args:
         predictor: the model.
@@ -94,7 +94,7 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
         count = _check_inputs(tasks, key.tasks, inputs)
         if count > limits.inputs:
             raise HTTPException(
-                413, f"{count} inputs, as each choice of an input counts: at most {limits.inputs} in one request"
+                413, f"{count} inputs (each choice counts as one): at most {limits.inputs} in one request"
             )
         results = await _compute(request, batcher, inputs, replace(key, find_truncated=truncate is False))
         for number, (_, is_truncated) in enumerate(results, 1):
@@ -131,7 +131,7 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
 
 
 def _add_embeddings(app: FastAPI, compute: Callable[..., Any], *, task: str) -> None:
-    """Add the route of embeddings, of the first task that predicts them."""
+    """Add the route `/embed`, which returns the embeddings of a task."""
 
     @app.post("/embed", responses=ERRORS)
     async def embed(body: EmbedRequest, request: Request) -> list[list[float]]:
@@ -170,7 +170,7 @@ def _add_status(
     @app.head("/health", include_in_schema=False)  # load balancers use it
     @app.get("/health", responses={503: ERRORS[503]})
     async def health() -> dict[str, str]:
-        """Whether requests are accepted."""
+        """Status 200 if requests are accepted, otherwise 503."""
         if not batcher.open:
             raise HTTPException(503, _why_closed(batcher))
         return {"status": "ok"}
@@ -195,7 +195,11 @@ def _describe(task: Task) -> dict[str, Any]:
 
 
 def shown_name(name: str) -> str:
-    """Return the name of a model as clients see it: only the last part of a path outside the working directory."""
+    """Return the name of a model as clients see it.
+
+    A Hub id or a path below the working directory is unchanged. Of an absolute path, or one with ``..`` or ``~``, only
+    the last part is shown, or the last two if the last one is ``model``.
+    """
     path = PurePath(name)
     if not path.is_absolute() and ".." not in path.parts and not name.startswith("~"):
         return name
@@ -204,10 +208,13 @@ def shown_name(name: str) -> str:
 
 
 def _check_inputs(tasks: Mapping[str, Task], task_names: Sequence[str] | None, inputs: Inputs) -> int:
-    """Refuse unknown tasks, and inputs that the tasks cannot read, before anything is computed.
+    """Check the tasks and inputs of a request before anything is computed.
 
     Returns:
-        The number of inputs, where one with a list of texts that a task needs, such as choices, counts as many.
+        The number of inputs. An input with a required list of texts, such as choices, counts once per text.
+
+    Raises:
+        HTTPException: 404 for an unknown task, 422 for an input that the tasks cannot read.
     """
     for name in task_names or ():
         if name not in tasks:

@@ -56,9 +56,9 @@ class Inputs:
     extra: frozenset[str] = frozenset()
 
     def check_batch(self) -> Inputs:
-        """Return the inputs as the Predictor takes them.
+        """Return the inputs in the form that the Predictor takes.
 
-        A batch is parsed after its inputs were counted, since a body may hold tens of thousands.
+        A batch is parsed only after its inputs have been counted, because a body may hold tens of thousands.
 
         Raises:
             ValueError: an input is invalid, or a text is not valid Unicode.
@@ -120,14 +120,14 @@ class _Request(BaseModel):
     inputs: Annotated[Inputs, PlainValidator(parse_inputs), WithJsonSchema(_schema({}))]
     """A text, a pair of texts, words, or a batch."""
     truncate: bool | None = None
-    """False: refuse inputs above the maximum length; otherwise their predictions have `"truncated": true`."""
+    """If false, refuse inputs above the maximum length; otherwise truncate them (`"truncated": true` in objects)."""
     all_scores: bool = False
     """Add `"scores"`, the probability of every label."""
 
     @model_validator(mode="before")
     @classmethod
     def _keep_one_unknown_key(cls, value: Any) -> Any:
-        """Drop all unknown keys but the first, which is reported: thousands of errors would take seconds."""
+        """Drop all unknown keys except the first, which is reported: reporting thousands would take seconds."""
         if not isinstance(value, dict):
             return value
         unknown = next((key for key in value if key not in cls.model_fields), None)
@@ -171,19 +171,19 @@ class EmbedRequest(BaseModel):
     inputs: Annotated[str | list[str], PlainValidator(_parse_texts), WithJsonSchema(_EMBEDDED)]
     """A text, or a batch of texts."""
     truncate: bool | None = None
-    """False: refuse inputs above the maximum length; otherwise their beginning is read."""
+    """If false, refuse inputs above the maximum length; otherwise truncate them."""
     truncation_direction: Literal["right", "Right"] = "right"
     """Only "right": long inputs are truncated at their end."""
     normalize: Literal[True] = True
-    """Only true: embeddings have the length 1."""
+    """Only true: embeddings have unit length."""
     prompt_name: None = None
     """Only null: the model has no prompts."""
     dimensions: Annotated[int, Field(gt=0)] | None = None
-    """Cut embeddings to this many numbers, and normalise them again."""
+    """Truncate embeddings to this many dimensions, and renormalise them."""
 
 
 def request_models(tasks: Mapping[str, Task]) -> tuple[type[PredictRequest], type[TaskRequest]]:
-    """Return the bodies of `/predict` and `/predict/{task}`, with the further inputs of a model's tasks."""
+    """Return the models of the bodies of `/predict` and `/predict/{task}`, with the further inputs of the tasks."""
     types = {key: name for task in tasks.values() for key, name in task.extra_inputs.items()}
     schema = _schema({key: dict(column_type(name).json_schema) for key, name in types.items()})
     parse = partial(parse_inputs, extra=frozenset(types))
@@ -204,17 +204,17 @@ class LabelScore(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """An error."""
+    """Body of an error response."""
 
     error: str
     error_type: Literal["Validation", "Backend", "Overloaded", "Unhealthy"]
 
 
 def cut_embedding(vector: Sequence[float], dimensions: int | None) -> list[float]:
-    """Return the first numbers of an embedding, with the length 1 again.
+    """Return the first `dimensions` numbers of an embedding, renormalised to unit length; None: the whole embedding.
 
     Raises:
-        ValueError: the embedding has fewer numbers.
+        ValueError: the embedding has fewer dimensions.
     """
     if dimensions is None:
         return list(vector)

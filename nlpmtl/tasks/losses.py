@@ -45,8 +45,8 @@ class LabelLoss(ABC):
 
         Args:
             logits: ``[items, labels]``.
-            targets: ids of the labels, ``[items]``; if the class `supports_soft_labels`, also their probabilities,
-                ``[items, labels]``.
+            targets: ids of the labels, ``[items]``; or, if the class `supports_soft_labels`, probabilities of the
+                labels, ``[items, labels]``.
             weight: class weights, ``[labels]``; None: 1.
             label_smoothing: ε, from 0 to below 1.
         """
@@ -93,18 +93,18 @@ class FocalOptions(KindOptions):
     }
 
     gamma: float = Field(2.0, ge=0)
-    """Focusing parameter γ; the larger, the less the loss of items that are predicted well. 0: cross-entropy."""
+    """Focusing parameter γ: larger values reduce the loss of items that are predicted well; 0 is cross-entropy."""
 
 
 @LOSSES.register("focal", FocalOptions)
 @dataclass(frozen=True, kw_only=True)
 class Focal(LabelLoss):
-    """Focal loss: −w · (1 − p)^γ · log p, less weight for items that are predicted well (Lin et al., 2017).
+    """Focal loss: −w · (1 − p)^γ · log p, with less weight on items that are predicted well (Lin et al., 2017).
 
-    It is for labels of very different frequency. w is α_t in the paper. `label_smoothing` is refused, because the paper
-    does not define it.
+    Use it for imbalanced labels. w is α_t in the paper. `label_smoothing` is refused, because the paper does not define
+    it.
 
-    Departures from the paper: softmax as well as sigmoid; 1 − p is at least the machine epsilon in the factor, so that
+    Departures from the paper: softmax as well as sigmoid; in the factor, 1 − p is at least the machine epsilon, so that
     the gradient is finite for γ < 1; the loss is divided by the number of items, not of positive anchors.
 
     References:

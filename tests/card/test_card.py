@@ -135,7 +135,7 @@ def test_limitations_depend_on_the_tasks() -> None:
     assert "The maximum input length is 64 tokens." in text_of_section
     assert (
         "`topic`, `mood`, `grade` read only the beginning of a longer text; a prediction that is a JSON object then "
-        "has `truncated`, a list has no such mark." in text_of_section
+        "has `truncated`; a list does not." in text_of_section
     )
     assert "`places` reads longer texts in overlapping windows." in text_of_section
     assert "`topic`, `mood` can only predict the labels listed above, and always return one of them" in text_of_section

@@ -387,7 +387,10 @@ def test_an_interrupted_file(
     monkeypatch.setattr(gzip, "compress", interrupt)
     result = run_cli(*arguments)
     assert result.exit_code == 130
-    assert result.stderr.splitlines() == ["2 rows are predicted and saved; the same command continues", "interrupted"]
+    assert result.stderr.splitlines() == [
+        "2 rows are predicted and saved; run the same command again to continue",
+        "interrupted",
+    ]
     monkeypatch.setattr(gzip, "compress", encode)
     result = run_cli(*arguments)
     assert (result.exit_code, result.stderr) == (0, "2 of 5 rows are predicted already\n")

@@ -123,8 +123,8 @@ def _read_results() -> dict[str, Any]:
 
 PAGE = """# Reliability
 
-Can you lose a run, a model or a request? These fault-injection tests try it with real processes, signals and files, on a randomly initialised two-layer
-encoder. The command writes this page; to run a single part: `python -m tests.faults --only NAME`.
+These fault-injection tests check that no run, model or request is lost, with real processes, signals and files and a randomly initialised two-layer
+encoder. This command runs them and writes this page; to run a single part: `python -m tests.faults --only NAME`.
 
 <!-- not run: takes two hours -->
 ```console

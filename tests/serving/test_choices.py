@@ -84,7 +84,7 @@ def test_each_choice_counts_as_an_input(predictor: Predictor) -> None:
         ):
             response = client.post("/predict/quiz", {"inputs": inputs})
             assert response.status == 413
-            assert response.json["error"] == "6 inputs, as each choice of an input counts: at most 5 in one request"
+            assert response.json["error"] == "6 inputs (each choice counts as one): at most 5 in one request"
 
 
 def test_info_and_the_schema_describe_the_choices(client: Client) -> None:

@@ -1,6 +1,6 @@
 """Training on a GPU gives the results of the CPU.
 
-Not run since 2026-11-27 (commit 809f76f, torch 2.11 on an H100); only names have changed.
+Last run on 2026-11-27 (commit 809f76f, torch 2.11 on an H100); since then, only names have changed.
 """
 
 from __future__ import annotations

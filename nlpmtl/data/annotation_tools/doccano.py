@@ -8,7 +8,7 @@ from typing import Any
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
 
 _LABELS = ("label", "entities", "labels", "annotations")
-"""Columns of the labels in the export formats of its versions."""
+"""Columns of the labels in the exports of different versions."""
 
 
 def detect(value: Any) -> bool:
@@ -22,7 +22,7 @@ def detect(value: Any) -> bool:
 
 
 def convert(value: Any) -> Iterator[RawRow]:
-    """Yield the row: ``label`` has the spans, or the label names of a text without spans."""
+    """Yield the row. Its column ``label`` has the spans, or the label names of the text."""
     if not isinstance(value, dict):
         yield MalformedRow(value, "a JSON object was expected")
         return
@@ -40,11 +40,11 @@ def convert(value: Any) -> Iterator[RawRow]:
 
 
 def _to_relation(item: Any, indices: Mapping[Any, int]) -> Any:
-    """Return a relation, whose head and tail are indices of spans; other values unchanged.
+    """Return a relation with the indices of spans as its head and tail; other values are returned unchanged.
 
     Args:
         item: the relation, between the ids of spans.
-        indices: id of a span = its index in the row.
+        indices: id of a span → its index in the row.
     """
     if not isinstance(item, dict) or not {"from_id", "to_id"} <= item.keys():
         return item
@@ -58,7 +58,7 @@ def _is_span(item: Any) -> bool:
 
 
 def _to_label(item: Any) -> Any:
-    """Return a span as ``[start, end, name]``, and a label name unchanged; old exports have the number of a label."""
+    """Return a span as ``[start, end, name]``, and a label name as it is. In old exports, labels are numbers."""
     if not isinstance(item, dict) or {"start", "end"} <= item.keys():  # a span that was converted before
         return item
     name = item.get("label_name", item.get("label"))

@@ -12,7 +12,7 @@ _DECISION = "answer"
 """Key of the annotator's decision on a text."""
 _ACCEPT, _REJECT, _IGNORE = _DECISIONS = ("accept", "reject", "ignore")
 _REPLACED = (_DECISION, _ACCEPT, "spans", "options", "tokens")
-"""Keys that ``label`` replaces, and what the annotator saw."""
+"""Keys that are removed: ``label`` replaces them, or they only describe what the annotator saw."""
 
 
 def detect(value: Any) -> bool:
@@ -26,10 +26,10 @@ def detect(value: Any) -> bool:
 
 
 def convert(value: Any) -> Iterator[RawRow]:
-    """Yield the row: ``label`` has the spans, the ids of the choices, or the label, instead of the keys of Prodigy.
+    """Yield the row. Its column ``label`` replaces Prodigy's keys: it has the spans, the ids of the choices or a label.
 
-    It is None for a text that was rejected or ignored. A span that was accepted by itself (``_is_binary``) says nothing
-    about the rest of its text, so the row is malformed.
+    The label is None for a text that was rejected or ignored. A single span that was accepted (``_is_binary``) says
+    nothing about the rest of its text, so the row is malformed.
     """
     if not isinstance(value, dict):
         yield MalformedRow(value, "a JSON object was expected")
