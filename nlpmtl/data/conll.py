@@ -35,10 +35,14 @@ class Layout(NamedTuple):
     Args:
         width: number of columns.
         conllu: whether it is CoNLL-U, with its comments, and ids of multiword tokens and empty nodes.
+        tabs: whether the columns are separated by tabs.
+        has_span_tags: whether the last column has only tags such as O and B-PER.
     """
 
     width: int
     conllu: bool
+    tabs: bool
+    has_span_tags: bool
 
     @property
     def columns(self) -> dict[str, int]:
@@ -51,7 +55,13 @@ class Layout(NamedTuple):
 
     def is_comment(self, line: str, fields: Sequence[str]) -> bool:
         """Return whether a line that starts with # is a comment, not a word with its tags."""
-        return line.startswith("#") and (self.conllu or len(fields) != self.width or _SETTING.match(line) is not None)
+        if not line.startswith("#"):
+            return False
+        if self.conllu or len(fields) != self.width or _SETTING.match(line):
+            return True
+        if self.tabs and "\t" not in line:
+            return True
+        return self.has_span_tags and fields[0] == "#" and _SPAN_TAG.fullmatch(fields[-1]) is None
 
 
 def find_layout(head: Sequence[str], *, conllu: bool) -> Layout | None:
@@ -61,13 +71,15 @@ def find_layout(head: Sequence[str], *, conllu: bool) -> Layout | None:
         head: the first lines.
         conllu: whether the file is CoNLL-U by its name. Otherwise it is if it has ten columns with ids.
     """
-    words = (_split(line) for line in head if not line.startswith(("#", _DOCUMENT)))
-    fields = next(filter(None, words), None)
-    if fields is None:
+    lines = [line for line in head if not line.startswith(("#", _DOCUMENT))]
+    words = [fields for fields in map(_split, lines) if fields]
+    if not words:
         return None
+    width = len(words[0])
     if not conllu:
-        conllu = len(fields) == len(CONLLU_COLUMNS) and _ID.fullmatch(fields[0]) is not None
-    return Layout(len(fields), conllu)
+        conllu = width == len(CONLLU_COLUMNS) and _ID.fullmatch(words[0][0]) is not None
+    has_span_tags = all(_SPAN_TAG.fullmatch(fields[-1]) for fields in words)
+    return Layout(width, conllu, tabs=any("\t" in line for line in lines), has_span_tags=has_span_tags)
 
 
 def looks_like_conll(head: Sequence[str]) -> bool:

@@ -118,6 +118,20 @@ def test_a_word_that_starts_with_a_hash_is_not_a_comment(tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.parametrize("separator", [" ", "\t"])
+def test_a_comment_may_have_as_many_fields_as_a_word(separator: str, tmp_path: Path) -> None:
+    words = "EU B-ORG\nrejects O\n# O\n".replace(" ", separator)
+    rows = read(tmp_path / "a.conll", f"# comment\n{words}\n# source\n{words}")
+    assert [row for _, row in rows] == [{"words": ["EU", "rejects", "#"], "tags": ["B-ORG", "O", "O"]}] * 2
+
+
+def test_a_hash_with_another_tag_is_a_word_where_tags_are_not_those_of_spans(tmp_path: Path) -> None:
+    assert [row for _, row in read(tmp_path / "a.conll", "# SYM\n1 NUM\n\n# SYM\n")] == [
+        {"words": ["#", "1"], "tags": ["SYM", "NUM"]},
+        {"words": ["#"], "tags": ["SYM"]},
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "rule"),
     [
