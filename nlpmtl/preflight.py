@@ -103,6 +103,8 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
         config.datasets,
         tokenizer=tokenizer,
         max_length=limit,
+        earlier=encoder.pretrained_tasks,
+        pooling=encoder.default_pooling,
         encoder_config=encoder.model.config,
         splits=list(splits),
     )

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from nlpmtl import ConfigError, ModelError, Predictor
+from nlpmtl.preflight import check
 from nlpmtl.run import TrainingStarted, iter_train, load_config
 from tests.tiny import (
     Trained,
@@ -108,6 +109,8 @@ def test_labels_missing_in_the_new_rows_are_kept(run: dict[str, Any], trained: T
     run["datasets"]["words"] = copy.deepcopy(run["datasets"]["words"])
     rows = [row for row in make_rows(60, seed=9) if row["topic"] == "animals"]
     run["datasets"]["words"]["data"]["files"] = {"train": str(write_rows(Path(run["output"] + ".jsonl"), rows))}
+    checked = {task.name: task.labels for task in check(run).tasks}
+    assert checked["topic"] == ("animals", "places", "things")
     after = read_json(train_tiny(run).model_dir / "config.json")["tasks"]["topic"]["labels"]
     assert after == ["animals", "places", "things"]
 

@@ -12,7 +12,7 @@ import nlpmtl
 from nlpmtl import RunError
 from nlpmtl.comparison import iter_compare
 from nlpmtl.run import TrainingStarted, TrainResult, load_config, run_events
-from nlpmtl.training import EvaluationDone
+from nlpmtl.training import EvaluationDone, recordable_overrides
 from tests.tiny import checkpoint, make_run, metrics, read_json, train_tiny
 
 
@@ -114,6 +114,14 @@ def test_rows_in_memory_are_not_recorded(run: dict[str, Any], tmp_path: Path) ->
     rows = [{"text": "a cat", "kinds": ["x", "y", "z"]}] * 3
     start(run, tmp_path / "out", {"seed": 2, "datasets.texts.data.files.train": rows})
     assert read_json(tmp_path / "out" / "run.json")["overrides"] == {"seed": 2}
+
+
+def test_lists_of_tables_are_recorded_except_rows() -> None:
+    phases = [{"datasets": ["a"], "until": 0.5}, {}]
+    rows = [{"text": "a cat"}]
+    overrides = {"sampling.phases": phases, "datasets.a.data.files.train": rows, "datasets.b.data": {"files": rows}}
+    config = {"sampling": {"kind": "curriculum", "phases": phases}}
+    assert recordable_overrides(overrides, config=config) == {"sampling.phases": phases}
 
 
 def test_a_finished_run_is_extended(run: dict[str, Any], tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from nlpmtl.training import (
     global_state_restored,
     hold_lock,
 )
-from nlpmtl.training.lock import HOLDER, LOCK
+from nlpmtl.training.run_directory import FILES_BEFORE_A_RUN
 
 _MIN_LABELLED = 0.9
 """Fraction of labelled train rows below which a task is mentioned in the notes."""
@@ -137,7 +137,7 @@ def _iter_compare(
 def _check_empty(directory: Path) -> None:
     """Raise RunError if a directory has files, and none of a comparison."""
     names = [path.name for path in directory.iterdir()] if directory.exists() else []
-    names = sorted(name for name in names if name not in (LOCK, HOLDER))
+    names = sorted(name for name in names if name not in FILES_BEFORE_A_RUN)
     if names and not any(_is_seed_directory(directory / name) for name in names):
         listed = list_some(map(plain, names), limit=10)
         raise RunError(f"{directory} is not empty and not a comparison; found: {listed}. Choose another output")
@@ -145,8 +145,10 @@ def _check_empty(directory: Path) -> None:
 
 def _is_seed_directory(directory: Path) -> bool:
     """Return whether a directory is that of a seed, with one directory per run. A comparison creates it first."""
-    is_seed = re.fullmatch(r"seed-\d+", directory.name) is not None and directory.is_dir()
-    return is_seed and all(path.is_dir() for path in directory.iterdir())
+    if re.fullmatch(r"seed-\d+", directory.name) is None or not directory.is_dir():
+        return False
+    paths = list(directory.iterdir())
+    return not paths or any(path.is_dir() and re.fullmatch(r"mixture|alone-.+", path.name) for path in paths)
 
 
 def _check_data(done: Sequence[RunPlan], *, encoder: Encoder) -> list[str]:

@@ -36,9 +36,11 @@ _SOURCE = re.compile(r"datasets\.[^.]+\.data\..+")
 """Source of the rows: a resumed run may change it if the rows are known to be the same."""
 _REPLACED = ("run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "report.html", "answers.json", "model")
 """Files and directories of a run that are replaced atomically."""
-_IGNORED = (LOCK, HOLDER, "relate.json", "relate-affinity.png", "relate-tree.png")
+FILES_BEFORE_A_RUN = (LOCK, HOLDER, "relate.json", "relate-affinity.png", "relate-tree.png")
 """Files that the directory of a new run may contain: its lock, and the output of `nlpmtl relate`."""
-_LEFTOVERS = [hidden_sibling(Path(name), ending).name for name in (*_REPLACED, *_IGNORED) for ending in (PART, GONE)]
+_LEFTOVERS = [
+    hidden_sibling(Path(name), ending).name for name in (*_REPLACED, *FILES_BEFORE_A_RUN) for ending in (PART, GONE)
+]
 """Files that a process leaves behind if it is killed while it replaces a file or a directory."""
 _RESULTS = ("answers.json", "best", "model", "report.html", "scores.json")
 """Results of a run that are worth keeping without its checkpoints."""
@@ -88,7 +90,7 @@ def clear_run_dir(directory: Path) -> None:
     """Remove what a killed run left partly written in its directory, and rename its damaged checkpoints."""
     quarantine_corrupt(directory / "checkpoints")
     clear_leftovers(directory / "best")
-    clear_leftovers(directory, (*_REPLACED, *_IGNORED))
+    clear_leftovers(directory, (*_REPLACED, *FILES_BEFORE_A_RUN))
 
 
 def _length_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -111,7 +113,7 @@ def _check_empty(directory: Path, *, resume: bool) -> None:
     Raises:
         RunError: the directory contains a run, the remains of one, or other files.
     """
-    names = sorted(name for name in _names(directory) if name not in (*_IGNORED, *_LEFTOVERS))
+    names = sorted(name for name in _names(directory) if name not in (*FILES_BEFORE_A_RUN, *_LEFTOVERS))
     checkpoints = [name for name in _names(directory / "checkpoints") if CHECKPOINT_NAME.search(name)]
     if resume and any(map(CHECKPOINT_NAME.fullmatch, checkpoints)):
         return
@@ -176,18 +178,30 @@ def recordable_overrides(overrides: Mapping[str, Any], *, config: Mapping[str, A
         config: config with these overrides, in plain values.
     """
     known = flatten(config)
-    plain = {key: value for key, value in overrides.items() if key != "output" and _is_plain(value)}
+    plain = {
+        key: value
+        for key, value in overrides.items()
+        if key != "output" and not _has_rows(key, value) and _is_plain(value)
+    }
     plain |= {
         key: known[key] for key, value in plain.items() if isinstance(value, str | Path | list | tuple) and key in known
     }
     return {key: str(Path.cwd() / str(value)) if key.endswith(".extends") else value for key, value in plain.items()}
 
 
+def _has_rows(key: str, value: Any) -> bool:
+    """Return whether an override replaces a file by rows in memory."""
+    if isinstance(value, Mapping):
+        return any(_has_rows(f"{key}.{name}", item) for name, item in value.items())
+    is_list = isinstance(value, list | tuple)
+    return ".data.files" in key and is_list and any(isinstance(row, Mapping) for row in value)
+
+
 def _is_plain(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
     if isinstance(value, list | tuple):
-        return all(item is None or isinstance(item, str | int | float) for item in value)
+        return all(map(_is_plain, value))
     return value is None or isinstance(value, str | int | float | Path)
 
 

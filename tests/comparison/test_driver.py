@@ -167,6 +167,8 @@ def test_finished_runs_are_not_repeated(run: dict[str, Any], finished: CompareRe
     written = (copied / "compare.json").read_bytes()
     for name in ("json", "md", "png"):
         (copied / f"compare.{name}").unlink()
+    for name in ("seed-5/.DS_Store", "seed-6/notes.txt", "relate.json"):
+        (copied / name).write_text("")
     events = list(iter_compare(load_config(run), seeds=2, output=copied))
     assert all(isinstance(event, Message) for event in events[:-1]), "nothing was trained"
     assert events[-1].tasks == finished.tasks  # type: ignore[union-attr]
