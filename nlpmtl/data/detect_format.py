@@ -1,4 +1,7 @@
-"""Detection of a text file's encoding, delimiter, quoting and header from its first megabyte."""
+"""Detection of a text file's encoding, delimiter, quoting and header, from its first megabyte.
+
+The quoting of a .tsv file is confirmed by the whole file.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
-from nlpmtl.data.binary_files import open_binary
+from nlpmtl.data.binary_files import ignore_progress, open_binary
 from nlpmtl.data.delimited import TextFormat
-from nlpmtl.data.lines import UTF_8, strip_line_end
+from nlpmtl.data.lines import UTF_8, read_file_lines, strip_line_end
 
 DELIMITERS = (",", ";", "\t", "|")
 """Delimiters that are detected."""
@@ -35,7 +38,8 @@ def detect_format(path: str) -> TextFormat:
     - delimiter of .csv and .tsv files: the one with which the records have the same number of fields as the header,
       more than one.
     - quoting: "minimal" in a .tsv file whose lines have a constant number of fields only then, or whose fields that
-      begin with a quote are all quoted, some of them with a doubled quote inside.
+      begin with a quote are all quoted, some of them with a doubled quote inside, if then no record of the whole file
+      has several lines.
     - header: False if the first line has a number in a column of numbers, or a value that occurs again in its column.
 
     Args:
@@ -61,7 +65,7 @@ def detect_format(path: str) -> TextFormat:
     if default.quoting == "none":
         formats.insert(1, replace(default, quoting="minimal"))
     best = max(formats, key=lambda candidate: _fit(_records(lines, candidate)))
-    if best.quoting == "none" and _are_quoted(_records(lines, best)):
+    if best.quoting == "none" and _are_quoted(_records(lines, best)) and _is_record_per_line(path, encoding, best):
         best = replace(best, quoting="minimal")
     header = _has_header(_records(lines, best))
     return replace(
@@ -112,6 +116,18 @@ def _are_quoted(records: Sequence[Sequence[str]]) -> bool:
     """Return whether the fields that begin with a quote are quoted, and at least one has a doubled quote inside."""
     fields = [field for record in records for field in record if field.startswith('"')]
     return all(map(_QUOTED.fullmatch, fields)) and any('""' in field[1:-1] for field in fields)
+
+
+def _is_record_per_line(path: str, encoding: str, format: TextFormat) -> bool:
+    """Return whether no record of a file has several lines if quotes may enclose fields."""
+    assert format.delimiter is not None
+    reader = csv.reader(
+        read_file_lines(path, encoding=encoding, progress=ignore_progress), delimiter=format.delimiter, strict=True
+    )
+    try:
+        return all(number == reader.line_num for number, _ in enumerate(reader, 1))
+    except csv.Error:
+        return False
 
 
 def _has_header(records: Sequence[Sequence[str]]) -> bool:

@@ -51,6 +51,16 @@ def test_tables(tmp_path: Path, name: str, content: str, expected: dict[str, Any
     assert detect_format(str(path)) == detect_format(str(compressed)) == TextFormat(**expected)
 
 
+@pytest.mark.parametrize("unpaired", ['"Oh no', 'five"\t0\n"Oh no', '"yes" he says'])
+def test_a_quote_far_down_in_a_tsv_file_does_not_join_its_lines(tmp_path: Path, unpaired: str) -> None:
+    path = tmp_path / "a.tsv"
+    quoted = 'text\tlabel\n"She said ""hi"""\t1\n' + "plain\t0\n" * 300
+    path.write_text(quoted, encoding="utf-8")
+    assert detect_format(str(path)) == TextFormat(quoting="minimal")
+    path.write_text(f'{quoted}{unpaired}\t0\nlast"\t1\n', encoding="utf-8")
+    assert detect_format(str(path)) == TextFormat()
+
+
 @pytest.mark.parametrize(
     ("encoding", "expected"), [("utf-8", "utf-8"), ("utf-8-sig", "utf-8"), ("utf-16", "utf-16"), ("cp1252", "cp1252")]
 )
