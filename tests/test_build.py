@@ -10,6 +10,7 @@ from nlpmtl import Predictor
 from tests.tiny import make_run, max_weight_difference, metrics, read_json, train_tiny, weights
 
 
+@pytest.mark.slow
 def test_packed_and_padded_rows_give_the_same_weights(tmp_path: Path) -> None:
     train = {"steps": 12, "batch_size": 8, "lr": 1e-3, "precision": "fp64", "micro_tokens": 60}
     run = make_run(tmp_path, dropout=0.0, train=train)

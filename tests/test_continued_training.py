@@ -148,6 +148,7 @@ def test_a_pair_task_cannot_become_a_text_task(run: dict[str, Any]) -> None:
         train_tiny(run)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_weights(run: dict[str, Any], tmp_path: Path) -> None:
     full = train_tiny(run)
     shutil.copytree(full.output, tmp_path / "again")

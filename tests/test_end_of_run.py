@@ -147,6 +147,7 @@ FAILURES: dict[str, tuple[Callable[[], None], str, set[str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", FAILURES)
 def test_failures_after_the_last_step_are_reported_and_the_model_is_saved(
     run: dict[str, Any], tmp_path: Path, failure: str
@@ -171,6 +172,7 @@ def test_failures_after_the_last_step_are_reported_and_the_model_is_saved(
     assert all((again.model_dir / name).exists() for name in files)
 
 
+@pytest.mark.slow
 def test_a_failed_final_evaluation(run: dict[str, Any], tmp_path: Path) -> None:
     """The metric is computed for the evaluation, for both halves before and after calibration, and for the scores.
 
@@ -185,6 +187,7 @@ def test_a_failed_final_evaluation(run: dict[str, Any], tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "scores.json").exists()
 
 
+@pytest.mark.slow
 def test_failed_intervals_leave_the_rest_of_the_report(run: dict[str, Any], tmp_path: Path) -> None:
     train(run, tmp_path / "counted")
     FailingMetric.working_calls, FailingMetric.calls = FailingMetric.calls - (RESAMPLES + 1), 0

@@ -150,12 +150,14 @@ def test_every_task_learns_and_is_scored(trained: Trained) -> None:
     assert set(trained.result.scores["masked"]) == {"perplexity", "score", "rows"}, "it has no gold labels"
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one(trained: Trained, tmp_path: Path) -> None:
     interrupt(trained.run, tmp_path / "resumed", step=16)
     train_tiny(trained.run, tmp_path / "resumed", resume=True)
     assert max_weight_difference(trained.model_dir, tmp_path / "resumed" / "model") == 0
 
 
+@pytest.mark.slow
 def test_the_size_of_micro_batches_changes_nothing(tmp_path: Path) -> None:
     """Without dropout, which depends on micro-batches, and in double precision."""
     for name, tokens in (("rows", 1), ("few", 60), ("step", 100_000)):

@@ -146,6 +146,7 @@ def test_a_finished_run_is_extended(run: dict[str, Any], tmp_path: Path) -> None
     assert (resumed(run, out)[0].total, len(metrics(out))) == (14, 14)
 
 
+@pytest.mark.slow
 def test_an_extended_run_continues_with_the_next_rows(run: dict[str, Any], tmp_path: Path) -> None:
     """With a constant learning rate and no dropout, it equals a run with that length from the start."""
     constant = {**run, "train": {**run["train"], "schedule": "constant", "warmup": 0.0}}

@@ -71,6 +71,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(run: dict[str, Any], t
     assert [line["losses"] for line in metrics(first.output)] == [line["losses"] for line in metrics(second.output)]
 
 
+@pytest.mark.slow
 def test_dropout_is_on_where_the_encoder_has_it(run: dict[str, Any], plain: dict[str, Any], tmp_path: Path) -> None:
     """Otherwise random numbers for dropout would have no effect, and the test of seeds would be weaker."""
     losses = [metrics(train_tiny(r, tmp_path / n).output)[0]["loss"] for r, n in ((run, "a"), (plain, "b"))]
@@ -174,6 +175,7 @@ def test_training_learns(tmp_path: Path) -> None:
     assert [(span["word"], span["entity_group"]) for span in spans] == [("ada", "person"), ("turin", "place")]
 
 
+@pytest.mark.slow
 def test_rows_from_python_train_the_same_weights_as_files(run: dict[str, Any], tmp_path: Path) -> None:
     """Lists of dicts, a datasets.Dataset and a DataFrame, in place of the files of the same rows."""
 
@@ -254,6 +256,7 @@ def test_gradient_checkpointing_gives_the_same_weights(plain: dict[str, Any], tm
     assert max_weight_difference(checkpoint(plain_result.output, 4), checkpoint(checkpointed.output, 4)) < 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", ["mixed", "single"])
 def test_class_weights_and_smoothing_change_the_weights(plain: dict[str, Any], tmp_path: Path, batches: str) -> None:
     words = plain["datasets"]["words"]

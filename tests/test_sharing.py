@@ -74,6 +74,7 @@ def test_schemes_work_with_every_encoder_option(extra: dict[str, bool], tmp_path
     assert not any(".embeddings." in name or ".layer.0." in name for name in moved)
 
 
+@pytest.mark.slow
 def test_packed_and_padded_rows_give_the_same_weights(tmp_path: Path) -> None:
     train = {**TRAIN, "lr": 1e-3, "precision": "fp64", "micro_tokens": 60}
     run = make_run(tmp_path, dropout=0.0, train=train, sharing={"kind": "adapters", "form": "pal", "size": 6})
@@ -95,6 +96,7 @@ def test_the_cost_of_sharing_is_noted_except_for_hard_sharing(tmp_path: Path) ->
     assert note.endswith("tasks per row a forward pass costs 5.11 times that of hard sharing")
 
 
+@pytest.mark.slow
 def test_a_model_with_an_encoder_per_task_can_be_an_encoder_only_by_task(tmp_path: Path) -> None:
     trained = train_tiny(make_run(tmp_path, sharing={"kind": "lora"}, train=TRAIN))
     with pytest.raises(ModelError, match=r"has the sharing scheme 'lora', so it has no encoder.*start from the export"):

@@ -32,6 +32,7 @@ def brute(affinity: np.ndarray, encoders: int) -> float:
     return float(best)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80)
 @given(AFFINITIES, st.integers(1, 4))
 def test_the_groups_are_optimal(affinity: np.ndarray, encoders: int) -> None:

@@ -29,6 +29,7 @@ def push(tmp_path: Path) -> Push:
     return push
 
 
+@pytest.mark.slow
 def test_the_page_of_the_commit_is_printed(push: Push, tmp_path: Path) -> None:
     model_files.write(tmp_path / "model", model_files.files())
     with serve_hub() as hub:
@@ -42,6 +43,7 @@ def test_the_page_of_the_commit_is_printed(push: Push, tmp_path: Path) -> None:
         assert again.stdout == f"{hub.url}/me/x/discussions/1\n"
 
 
+@pytest.mark.slow
 def test_an_error_is_a_line_and_an_exit_code(push: Push, tmp_path: Path) -> None:
     with serve_hub() as hub:
         absent = push(hub, "me/x", HF_TOKEN=WRITER)

@@ -31,6 +31,7 @@ def make_relations(means: np.ndarray, *, noise: float = 0.01, encoders: int = 2)
     )
 
 
+@pytest.mark.slow
 def test_a_run_file_becomes_a_table_and_files(run_file: Path, run_cli: RunCli, tmp_path: Path) -> None:
     options = ["--steps", "10", "--encoders", "3", "--set", "train.batch_size=4", "--output", tmp_path]
     result = run_cli("relate", run_file, *options)

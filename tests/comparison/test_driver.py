@@ -286,6 +286,7 @@ def test_configs_that_cannot_be_compared(run: dict[str, Any], tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["words", "texts"])
 def test_runs_of_other_data_are_refused(run: dict[str, Any], copied: Path, tmp_path: Path, dataset: str) -> None:
     """Also for a finished run, and for a single-task run of that dataset."""

@@ -111,6 +111,7 @@ def test_out_of_memory_gives_the_same_weights_in_two_processes(tmp_path: Path) -
     assert_all_passed(non_finite.out_of_memory(tmp_path, world_sizes=[2]), min_attempts=1)
 
 
+@pytest.mark.slow
 def test_out_of_memory_gives_the_same_weights(tmp_path: Path) -> None:
     assert_all_passed(non_finite.out_of_memory(tmp_path, world_sizes=[1]), min_attempts=1)
 

@@ -136,6 +136,7 @@ def test_a_replaced_http_client_is_guarded_too(hostile: Hub, name: str, monkeypa
     assert get_session().head(f"{hostile.url}/{name}/resolve/main/config.json").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_link_out_of_the_cache_is_not_read(client: Client, hub: Hub, name: str, tmp_path: Path) -> None:
     put(hub, name, model_files.files())
     directory = Path(client("fetch", name=name))

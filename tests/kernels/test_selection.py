@@ -67,6 +67,7 @@ def test_an_invalid_value_of_the_switch_is_refused(tmp_path: Path) -> None:
         load_config({**run, "train": {**run["train"], "kernels": "on"}})
 
 
+@pytest.mark.slow
 def test_int8_is_checked_unless_kernels_are_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

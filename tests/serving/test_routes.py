@@ -208,6 +208,7 @@ def test_random_bytes_give_422(body: bytes, path: str, client: Client) -> None:
     assert client.send("POST", path, body).status == 422
 
 
+@pytest.mark.slow
 def test_fifty_concurrent_clients_get_their_own_predictions(server: Running, predictor: Predictor) -> None:
     source = random.Random(0)
     routes = ("/predict", "/predict/topic", "/predict/places", "/predict/grade")

@@ -91,6 +91,7 @@ def test_a_comparison_restores_the_random_generators(run: dict[str, Any], tmp_pa
     assert drawn() == expected
 
 
+@pytest.mark.slow
 def test_the_users_default_dtype_does_not_change_the_run(run: dict[str, Any], tmp_path: Path) -> None:
     nlpmtl.train(run, output=tmp_path / "one")
     torch.set_default_dtype(torch.float64)

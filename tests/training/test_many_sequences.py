@@ -167,6 +167,7 @@ def test_a_step_is_repeated_in_smaller_micro_batches_when_memory_runs_out(
     torch.testing.assert_close(change, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_run_that_continues_gives_the_same_weights_bit_for_bit(tmp_path: Path, accelerator: Accelerator) -> None:
     """Dropout, modified copies and coupled losses depend on the parameters and the plan only."""
     weights = []

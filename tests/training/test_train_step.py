@@ -422,6 +422,7 @@ def test_micro_batches_of_any_size_give_the_same_weights(
     assert end["heads.topic_head.out.weight"].dtype == (torch.float64 if precision == "fp64" else torch.float32)
 
 
+@pytest.mark.slow
 def test_a_head_without_rows_in_a_step_is_unchanged_bit_for_bit(tmp_path: Path) -> None:
     """Neither weight decay nor the momentum of earlier steps changes it."""
     train = {"steps": 8, "batch_size": 4, "lr": 1e-3, "save_every": 1, "keep": 9, "weight_decay": 0.5}

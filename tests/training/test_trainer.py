@@ -216,6 +216,7 @@ def test_best_models_without_a_checkpoint_are_removed(run: dict[str, Any], tmp_p
     assert [path.name for path in (tmp_path / "best").iterdir()] == [f"step-{best[-1]:06d}"]
 
 
+@pytest.mark.slow
 def test_patience_stops_a_run_early(run: dict[str, Any], tmp_path: Path) -> None:
     options = {"train.lr": 1e-7, "eval.every": 2, "eval.select": "topic", "eval.patience": 2}
     result = train_tiny(run, tmp_path / "out", **options)
