@@ -116,13 +116,8 @@ def find_rows(
 
 
 def _find_empty(name: str, split: str, rows: TokenizedSplit) -> Iterator[Finding]:
-    if rows.rows is None:
-        return
-    for column in [name for name in ("text", "pair", "words") if name in rows.rows.table.column_names]:
-        texts = rows.column(column)
-        if column == "words":
-            texts = pc.binary_join(texts, " ")
-        empty = np.flatnonzero(pc.equal(pc.utf8_trim_whitespace(texts), "").to_numpy())
+    for column, is_empty in _empty_texts(rows).items():
+        empty = np.flatnonzero(is_empty)
         if len(empty):
             yield Finding(
                 name,
@@ -132,8 +127,26 @@ def _find_empty(name: str, split: str, rows: TokenizedSplit) -> Iterator[Finding
             )
 
 
+def _empty_texts(rows: TokenizedSplit) -> dict[str, NDArray[np.bool_]]:
+    """Return for each text column whether the text of each row is empty, ``[rows]``."""
+    empty: dict[str, NDArray[np.bool_]] = {}
+    names = () if rows.rows is None else rows.rows.table.column_names
+    for column in [name for name in ("text", "pair", "words") if name in names]:
+        texts = rows.column(column)
+        if column == "words":
+            texts = pc.binary_join(texts, " ")
+        empty[column] = pc.equal(pc.utf8_trim_whitespace(texts), "").fill_null(False).to_numpy()
+    return empty
+
+
+def _has_text(rows: TokenizedSplit) -> NDArray[np.bool_]:
+    """Return whether any text of each row is not empty, ``[rows]``."""
+    empty = list(_empty_texts(rows).values())
+    return ~np.logical_and.reduce(empty) if empty else np.ones(len(rows), dtype=np.bool_)
+
+
 class _Joined:
-    """The rows of all splits of a dataset, one split after another.
+    """The rows of all splits of a dataset, one split after another. Rows without any text are not compared.
 
     Args:
         name: name of the dataset.
@@ -145,12 +158,13 @@ class _Joined:
         self._bounds = np.cumsum([0, *map(len, splits.values())])
         self._split_of = np.arange(len(splits)).repeat(np.diff(self._bounds))
         hashes = np.concatenate([rows.input_hashes for rows in splits.values() if rows.input_hashes is not None])
+        self._has_text = np.concatenate([_has_text(rows) for rows in splits.values()])
         _, self._first, self._group = np.unique(hashes, return_index=True, return_inverse=True)
 
     def find_duplicates(self) -> Iterator[Finding]:
         """Yield a finding for each split with equal inputs, and for each pair of splits that share inputs."""
         for number, split in enumerate(self._names):
-            rows = self._rows(number)
+            rows = self._rows_with_text(number)
             _, first = np.unique(self._group[rows], return_index=True)
             repeated = np.delete(rows, first)
             if len(repeated):
@@ -161,8 +175,8 @@ class _Joined:
                 )
         for first_split, second_split in combinations(range(len(self._names)), 2):
             first_name, second_name = self._names[first_split], self._names[second_split]
-            rows = self._rows(second_split)
-            leaked = rows[np.isin(self._group[rows], self._group[self._rows(first_split)])]
+            rows = self._rows_with_text(second_split)
+            leaked = rows[np.isin(self._group[rows], self._group[self._rows_with_text(first_split)])]
             if len(leaked):
                 what = f"of {second_name} are also in {first_name}"
                 yield self._finding(leaked, what, _leakage(first_name, second_name))
@@ -172,7 +186,7 @@ class _Joined:
 
         Rows of one split that share a text of a pair, such as the questions about one context, are not reported.
         """
-        distinct = np.sort(self._first)
+        distinct = np.sort(self._first[self._has_text[self._first]])
         pairs = distinct[near_duplicates(self._tokens(distinct), unknown=unknown)].reshape(-1, 2)
         pairs = pairs[~self._share_text(pairs)]
         for first_split, second_split in sorted({(int(a), int(b)) for a, b in self._split_of[pairs]}):
@@ -190,7 +204,7 @@ class _Joined:
     def find_conflicts(self, tasks: Collection[str]) -> Iterator[Finding]:
         """Yield a finding for each of the tasks with equal inputs that have different labels."""
         sizes = np.bincount(self._group)
-        repeated = np.flatnonzero(sizes[self._group] > 1)
+        repeated = np.flatnonzero((sizes[self._group] > 1) & self._has_text)
         for task in tasks:
             labels: dict[int, dict[str, int]] = {}
             for row in repeated.tolist():
@@ -227,6 +241,10 @@ class _Joined:
 
     def _rows(self, split: int) -> NDArray[np.int64]:
         return np.arange(self._bounds[split], self._bounds[split + 1])
+
+    def _rows_with_text(self, split: int) -> NDArray[np.int64]:
+        rows = self._rows(split)
+        return rows[self._has_text[rows]]
 
     def _tokens(self, rows: NDArray[np.int64]) -> Ragged:
         """Return the token ids of rows; the first sequences of a split are those of its rows."""

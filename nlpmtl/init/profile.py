@@ -10,6 +10,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from nlpmtl.errors import plain_line
@@ -144,8 +145,9 @@ class Profile:
     @property
     def examples(self) -> str:
         """The most frequent values, or the first ones if all are different, for a table."""
-        values = list(self.values if self.all_different or self.type in ("list", "object") else self.counts)
-        shown = dict.fromkeys(_shorten(value) for value in values[:_EXAMPLES])
+        values = self.values if self.all_different or self.type in ("list", "object") else self.counts
+        with_text = (value for value in values if not isinstance(value, str) or value.strip())
+        shown = dict.fromkeys(_shorten(value) for value in islice(with_text, _EXAMPLES))
         return ", ".join(shown) + (", …" if self.distinct > _EXAMPLES else "")
 
 

@@ -142,6 +142,18 @@ def test_empty_texts(
     ]
 
 
+def test_empty_texts_are_not_compared(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    """They are equal, also between the splits, and have different labels."""
+    splits = {name: labelled(texts(20, seed=seed), seed=seed) for name, seed in (("train", 0), ("validation", 1))}
+    for rows in splits.values():
+        for row, text in zip(rows[:6], ["", " ", "", "  ", "", ""], strict=True):
+            row["text"] = text
+    messages = lines(report(tmp_path, tokenizer, splits))
+    assert [message.split(" (")[0] for message in messages] == [
+        f"notes: 6 of 20 rows of {split} have no text in `text`" for split in splits
+    ]
+
+
 def test_truncated_rows_and_lengths_before_truncation(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     longest = " ".join([*reversed(LONG.split()), LONG])
     rows = [*labelled(texts(20, seed=0)), {"text": LONG, "topic": "a"}, {"text": longest, "topic": "b"}]

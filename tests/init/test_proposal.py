@@ -139,10 +139,10 @@ def test_an_embedding_of_labels_reads_no_negatives() -> None:
     [
         ({"text": TEXTS, "topic": TOPICS}, ["x=topic:embedding"], None),
         ({"text": TEXTS, "level": FLAGS}, ["x=level:embedding"], None),
-        ({"text": TEXTS, "n": [0.5, 1.5] * 5}, ["x=n:embedding"], "single text is a class, and names, or whole"),
-        ({"text": TEXTS, "note": OTHERS}, ["x=note:embedding"], "and every value is different, so no two texts share"),
+        ({"text": TEXTS, "n": [0.5, 1.5] * 5}, ["x=n:embedding"], "single text is a class, but names or whole"),
+        ({"text": TEXTS, "note": OTHERS}, ["x=note:embedding"], "but every value is different, so no two texts share"),
         ({"text_a": TEXTS, "text_b": OTHERS, "n": FLAGS}, ["x=n:embedding"], None),
-        ({"text_a": TEXTS, "text_b": OTHERS, "t": TOPICS}, ["x=t:embedding"], "pair of texts is a number, and not all"),
+        ({"text_a": TEXTS, "text_b": OTHERS, "t": TOPICS}, ["x=t:embedding"], "pair of texts is a number, but not all"),
         ({"tokens": WORDS, "tags": TAGS, "t": TOPICS}, ["x=t:embedding"], "the input is the words in 'tokens'"),
         ({"text": TEXTS, "bad": NEGATIVES}, ["bad:negatives"], "need a column of the kind pair"),
         (
@@ -261,7 +261,7 @@ def test_overrides_of_one_of_several_datasets() -> None:
         ("x=topic:multilabel", r"'topic' cannot be read as multilabel: it has neither lists of labels"),
         ("x=topic:words", r"'topic' cannot be read as words: it has no lists"),
         ("x=price:text", r"'price' cannot be read as text: its values are not strings"),
-        ("x=price:classification", r"'price' cannot be read as classification: names, or whole numbers"),
+        ("x=price:classification", r"'price' cannot be read as classification: names or whole numbers"),
     ],
 )
 def test_invalid_overrides(override: str, message: str) -> None:
