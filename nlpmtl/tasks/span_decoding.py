@@ -119,7 +119,8 @@ def find_candidates(windows: Sequence[Window], *, labels: int, flat: bool) -> Ca
         labels: number of labels.
         flat: return all spans that do not overlap one with a higher score that is returned.
     """
-    parts = [_best_spans(number, windows, labels=labels, flat=flat) for number in range(len(windows))]
+    near = _overlapping(windows)
+    parts = [_best_spans(number, windows, near[number], labels=labels, flat=flat) for number in range(len(windows))]
     if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Candidates(none, none, none, np.zeros((0, labels)))
@@ -136,7 +137,14 @@ def _limit(units: int) -> int:
     return max(_PER_UNIT * units, _AT_LEAST)
 
 
-def _best_spans(number: int, windows: Sequence[Window], *, labels: int, flat: bool) -> Candidates:
+def _overlapping(windows: Sequence[Window]) -> list[range]:
+    """Return for each window the windows that overlap it, itself included; windows are in the order of the text."""
+    low, high = np.array([(window.low, window.high) for window in windows], dtype=np.int64).reshape(-1, 2).T
+    first, end = np.searchsorted(high, low, side="right"), np.searchsorted(low, high, side="left")
+    return list(map(range, first.tolist(), end.tolist()))
+
+
+def _best_spans(number: int, windows: Sequence[Window], near: range, *, labels: int, flat: bool) -> Candidates:
     """Return the best spans of a window, of those that are farther from its ends than from those of any other window.
 
     With `flat`, the best ones that do not overlap are among them, however many better spans overlap each other.
@@ -146,7 +154,6 @@ def _best_spans(number: int, windows: Sequence[Window], *, labels: int, flat: bo
     query, key, first, last = split_span_terms(window.outputs["spans"].astype(np.float64), labels)
     pairs = np.triu_indices(len(units.first))
     start, end = units.start[pairs[0]], units.end[pairs[1]]
-    near = [i for i, other in enumerate(windows) if other.low < window.high and window.low < other.high]
     if len(near) > 1:
         margins = np.stack([windows[i].margins(start, end) for i in near])
         chosen = margins.argmax(axis=0) == near.index(number)
