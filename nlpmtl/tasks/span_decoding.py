@@ -1,7 +1,7 @@
-"""Decoding of spans and relations from the outputs of `SpanHead`, over the windows of a long text. NumPy only.
+"""Decoding of spans from the outputs of `SpanHead`, over the windows of a long text. NumPy only.
 
-A span is scored in the window in which it is farthest from an end, a relation in that in which both of its spans are.
-A span that is in no window is not found: half of a window is always in one.
+A span is scored in the window in which it is farthest from an end. One that is in no window is not found: half of a
+window is always in one.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def find_candidates(windows: Sequence[Window], *, labels: int, flat: bool) -> Ca
         labels: number of labels.
         flat: return all spans that do not overlap one with a higher score that is returned.
     """
-    near = _overlapping(windows)
+    near = overlapping_windows(windows)
     parts = [_best_spans(number, windows, near[number], labels=labels, flat=flat) for number in range(len(windows))]
     if not parts:
         none = np.zeros(0, dtype=np.int64)
@@ -137,7 +137,7 @@ def _limit(units: int) -> int:
     return max(_PER_UNIT * units, _AT_LEAST)
 
 
-def _overlapping(windows: Sequence[Window]) -> list[range]:
+def overlapping_windows(windows: Sequence[Window]) -> list[range]:
     """Return for each window the windows that overlap it, itself included; windows are in the order of the text."""
     low, high = np.array([(window.low, window.high) for window in windows], dtype=np.int64).reshape(-1, 2).T
     first, end = np.searchsorted(high, low, side="right"), np.searchsorted(low, high, side="left")
@@ -200,30 +200,3 @@ def _without_overlaps(start: NDArray[np.int64], end: NDArray[np.int64]) -> list[
                 taken[first:last] = b"\1" * (last - first)
                 kept.append(i)
     return kept
-
-
-def score_relations(windows: Sequence[Window], spans: Candidates, *, relations: int) -> Array:
-    """Return the score of each relation from each span to each other one, ``[spans, spans, relations]``.
-
-    It is −inf from a span to itself, and between spans that are not in one window.
-    """
-    count = len(spans.start)
-    scores = np.full((count, count, relations), -np.inf)
-    margins = np.full((count, count), -1)
-    low, high = np.minimum.outer(spans.start, spans.start), np.maximum.outer(spans.end, spans.end)
-    for window in windows:
-        units = window.units
-        begin = np.searchsorted(units.start, spans.start).clip(max=len(units.start) - 1)
-        end = np.searchsorted(units.end, spans.end).clip(max=len(units.end) - 1)
-        inside = np.flatnonzero((units.start[begin] == spans.start) & (units.end[end] == spans.end))
-        begin, end, pairs = units.first[begin[inside]], units.last[end[inside]], np.ix_(inside, inside)
-        vectors, terms = split_relation_terms(window.outputs["relations"].astype(np.float64), relations)
-        heads, tails = (vectors[i][begin] + vectors[i + 1][end] for i in (0, 2))
-        head_terms, tail_terms = (terms[i][begin] + terms[i + 1][end] for i in (0, 2))
-        window_scores = np.einsum("irs,jrs->ijr", heads, tails) + head_terms[:, None] + tail_terms
-        window_margins = window.margins(low[pairs], high[pairs])
-        farther = window_margins > margins[pairs]  # from the ends of the window
-        scores[pairs] = np.where(farther[..., None], window_scores, scores[pairs])
-        margins[pairs] = np.maximum(margins[pairs], window_margins)
-    scores[np.arange(count), np.arange(count)] = -np.inf
-    return scores

@@ -21,14 +21,14 @@ from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
     Confidence,
     ExampleOutputs,
-    Logits,
     OutputOptions,
     Prediction,
     label_scores,
     scores_type,
 )
+from nlpmtl.tasks.relation_decoding import RelationScores, score_relations
 from nlpmtl.tasks.reporting import RowError
-from nlpmtl.tasks.span_decoding import Candidates, Window, find_candidates, read_windows, score_relations
+from nlpmtl.tasks.span_decoding import Candidates, Window, find_candidates, read_windows
 from nlpmtl.tasks.span_labels import count_spans, describe_spans, gold_items
 from nlpmtl.tasks.span_losses import relation_loss, span_loss
 from nlpmtl.tasks.span_units import find_units
@@ -222,13 +222,13 @@ class SpanExtraction(Task):
         """Return the relations above the threshold between spans, ``[head, tail, label]``, and their probabilities."""
         if not self.relation_labels or not len(spans.start):
             return []
-        scores = score_relations(windows, spans, relations=len(self.relation_labels))
-        probabilities = sigmoid(scores / self.relation_temperature)
-        above = np.isfinite(scores) & (probabilities > self.relation_threshold)
-        return [
-            ([head, tail, self.relation_labels[label]], float(probabilities[head, tail, label]))
-            for head, tail, label in np.argwhere(above).tolist()
-        ]
+        found: list[tuple[int, int, int, float]] = []
+        for pairs in score_relations(windows, spans, relations=len(self.relation_labels)):
+            probabilities = sigmoid(pairs.scores / self.relation_temperature)
+            rows, labels = np.nonzero(probabilities > self.relation_threshold)
+            columns = pairs.head[rows], pairs.tail[rows], labels, probabilities[rows, labels]
+            found += zip(*(column.tolist() for column in columns), strict=True)
+        return [([head, tail, self.relation_labels[label]], score) for head, tail, label, score in sorted(found)]
 
     def gold(self, example: Example) -> Any:
         entities, relations = gold_items(example)
@@ -298,19 +298,21 @@ class SpanExtraction(Task):
     def _calibrate_relations(
         self, windows: Sequence[Sequence[Window]], spans: Sequence[Candidates], gold: Sequence[Any]
     ) -> None:
-        scores: list[Logits] = [np.zeros(0)]
-        hits, count = [], 0
+        ids = {label: i for i, label in enumerate(self.relation_labels)}
+        scores, hits, count = [np.zeros(0)], [np.zeros(0, dtype=np.bool_)], 0
         for item_windows, predicted, label in zip(windows, spans, gold, strict=True):
             known = self._to_metric_input("relations", label, {})
             if known is None:
                 continue
-            pair_scores = score_relations(item_windows, predicted, relations=len(self.relation_labels))
-            places = np.argwhere(np.isfinite(pair_scores))
-            named = self._name_spans(predicted)
-            hits += [[named[i], named[j], self.relation_labels[k]] in known for i, j, k in places.tolist()]
-            scores.append(pair_scores[tuple(places.T)])
+            pairs = RelationScores.join(
+                score_relations(item_windows, predicted, relations=len(ids)), relations=len(ids)
+            )
+            numbers = {tuple(span): i for i, span in enumerate(self._name_spans(predicted))}
+            named = [(numbers.get(tuple(head)), numbers.get(tuple(tail)), ids.get(name)) for head, tail, name in known]
+            scores.append(pairs.scores.ravel())
+            hits.append(pairs.find([relation for relation in named if None not in relation]).ravel())
             count += len(known)
-        fitted = fit_detection(np.concatenate(scores), np.array(hits, dtype=np.bool_), gold=count)
+        fitted = fit_detection(np.concatenate(scores), np.concatenate(hits), gold=count)
         if fitted is not None:
             self.relation_temperature, self.relation_threshold = fitted
 

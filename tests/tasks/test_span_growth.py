@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
@@ -12,8 +13,17 @@ from numpy.typing import NDArray
 from nlpmtl.data import Example, TokenSequence, WordSplitting, to_input
 from nlpmtl.data.example import Input
 from nlpmtl.data.word_alignment import Span
-from nlpmtl.tasks import ExampleOutputs
-from nlpmtl.tasks.span_decoding import Window, _overlapping, find_candidates, read_windows
+from nlpmtl.tasks import ExampleOutputs, SpanExtraction, relation_decoding
+from nlpmtl.tasks.calibration import fit_detection, sigmoid
+from nlpmtl.tasks.relation_decoding import RelationScores, score_relations
+from nlpmtl.tasks.span_decoding import (
+    Candidates,
+    Window,
+    find_candidates,
+    overlapping_windows,
+    read_windows,
+    split_relation_terms,
+)
 from nlpmtl.tasks.span_units import Units, find_units
 
 SIZE = 4
@@ -119,16 +129,23 @@ class CountedInt(int):
         return int(self) > int(other)
 
 
-def make_windows(source: np.random.Generator, count: int, *, labels: int, relations: int = 0) -> list[Window]:
-    """Return the windows of a text of one-character units with random outputs."""
+def make_item(
+    source: np.random.Generator, offsets: Any, text: str, *, labels: int, relations: int = 0
+) -> ExampleOutputs:
+    """Return the random outputs of the windows of a text."""
     size = int(source.integers(1, 12))
-    sequences = cut(np.array([(2 * i, 2 * i + 1) for i in range(count)]), size, max(1, size // 2))
+    sequences = cut(np.array(offsets), size, max(1, size // 2))
     outputs: dict[str, list[Any]] = {
         name: [source.normal(size=(len(sequence.ids), width)).astype(np.float32) for sequence in sequences]
         for name, width in (("spans", 2 * SIZE + 2 * labels), ("relations", 4 * relations * (SIZE + 1)))
     }
-    text = " ".join("a" * count)
-    return read_windows(ExampleOutputs(Example(to_input(text)), sequences, outputs), by_word=False)
+    return ExampleOutputs(Example(to_input(text)), sequences, outputs)
+
+
+def make_windows(source: np.random.Generator, count: int, **sizes: int) -> list[Window]:
+    """Return the windows of a text of one-character units."""
+    item = make_item(source, [(2 * i, 2 * i + 1) for i in range(count)], " ".join("a" * count), **sizes)
+    return read_windows(item, by_word=False)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -139,8 +156,8 @@ def test_windows_that_overlap(seed: int) -> None:
         [i for i, other in enumerate(windows) if other.low < window.high and window.low < other.high]
         for window in windows
     ]
-    assert list(map(list, _overlapping(windows))) == near
-    assert _overlapping([]) == []
+    assert list(map(list, overlapping_windows(windows))) == near
+    assert overlapping_windows([]) == []
 
 
 def test_a_window_is_not_compared_with_all_other_windows() -> None:
@@ -151,3 +168,119 @@ def test_a_window_is_not_compared_with_all_other_windows() -> None:
     found = find_candidates(counted, labels=2, flat=False)
     assert len(found.start) == 1200
     assert CountedInt.comparisons < 20 * len(windows)
+
+
+def simple_relations(windows: Sequence[Window], spans: Candidates, *, relations: int) -> NDArray[np.float64]:
+    """Return the score of each relation between all pairs of spans, −inf where it is not scored."""
+    count = len(spans.start)
+    scores = np.full((count, count, relations), -np.inf)
+    margins = np.full((count, count), -1)
+    low, high = np.minimum.outer(spans.start, spans.start), np.maximum.outer(spans.end, spans.end)
+    for window in windows:
+        units = window.units
+        begin = np.searchsorted(units.start, spans.start).clip(max=len(units.start) - 1)
+        end = np.searchsorted(units.end, spans.end).clip(max=len(units.end) - 1)
+        inside = np.flatnonzero((units.start[begin] == spans.start) & (units.end[end] == spans.end))
+        begin, end, pairs = units.first[begin[inside]], units.last[end[inside]], np.ix_(inside, inside)
+        vectors, terms = split_relation_terms(window.outputs["relations"].astype(np.float64), relations)
+        heads, tails = (vectors[i][begin] + vectors[i + 1][end] for i in (0, 2))
+        head_terms, tail_terms = (terms[i][begin] + terms[i + 1][end] for i in (0, 2))
+        window_scores = np.einsum("irs,jrs->ijr", heads, tails) + head_terms[:, None] + tail_terms
+        window_margins = window.margins(low[pairs], high[pairs])
+        farther = window_margins > margins[pairs]
+        scores[pairs] = np.where(farther[..., None], window_scores, scores[pairs])
+        margins[pairs] = np.maximum(margins[pairs], window_margins)
+    scores[np.arange(count), np.arange(count)] = -np.inf
+    return scores
+
+
+def random_spans(source: np.random.Generator, windows: Sequence[Window], count: int) -> Candidates:
+    """Return spans of which most begin and end at units of a window, in no order."""
+    spans: set[tuple[int, int, int]] = set()
+    for _ in range(count):
+        units = windows[source.integers(len(windows))].units
+        first, last = np.sort(source.integers(len(units.start), size=2))
+        shift = int(source.random() < 0.1)
+        spans.add((int(units.start[first]) + shift, int(units.end[last]) + shift, int(source.integers(3))))
+    start, end, label = np.array(source.permutation(sorted(spans))).reshape(-1, 3).T
+    return Candidates(start, end, label, np.zeros((len(start), 3)))
+
+
+@pytest.mark.parametrize("block", [None, 1, 7, 64])
+@pytest.mark.parametrize("seed", range(25))
+def test_relations_are_those_of_a_matrix_of_all_pairs(
+    block: int | None, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if block is not None:
+        monkeypatch.setattr(relation_decoding, "_BLOCK", block)
+    source = np.random.default_rng(seed)
+    text, relations = " ".join(random_words(source, 30)), int(source.integers(1, 4))
+    item = make_item(source, random_tokens(source, text), text, labels=3, relations=relations)
+    windows = read_windows(item, by_word=False)
+    spans = random_spans(source, windows, int(source.integers(1, 40)))
+    parts = list(score_relations(windows, spans, relations=relations))
+    if block == 1:
+        assert max(len(part.head) for part in parts) < len(spans.start)
+    found = RelationScores.join(parts, relations=relations)
+    expected = simple_relations(windows, spans, relations=relations)
+    pairs = np.argwhere(np.isfinite(expected).any(axis=2))
+    assert np.array_equal(np.stack([found.head, found.tail], axis=1), pairs)
+    assert np.array_equal(found.scores, expected[found.head, found.tail])  # to the last bit
+    known = {tuple(row) for row in source.integers((len(spans.start),) * 2 + (relations,), size=(50, 3)).tolist()}
+    rows = zip(found.head.tolist(), found.tail.tolist(), strict=True)
+    assert found.find(known).tolist() == [[(*row, label) in known for label in range(relations)] for row in rows]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_predicted_and_calibrated_relations_are_those_of_all_pairs(seed: int) -> None:
+    source = np.random.default_rng(seed)
+    types, labels = ("r", "s"), ("a", "b")
+    offsets, text = [(2 * i, 2 * i + 1) for i in range(60)], " ".join("a" * 60)
+    items = [make_item(source, offsets, text, labels=2, relations=2) for _ in range(4)]
+    task = SpanExtraction(name="t", labels=labels, input="text", relation_labels=types, threshold=0.9)
+    predictions = task.decode(items)
+    scores, hits, count = [np.zeros(0)], [], 0
+    gold = [{**prediction.value, "relations": prediction.value["relations"][::3]} for prediction in predictions]
+    for item, prediction, row in zip(items, predictions, gold, strict=True):
+        windows = read_windows(item, by_word=False)
+        spans = task._predict_spans(task._candidates(windows))
+        matrix = simple_relations(windows, spans, relations=2)
+        probabilities = sigmoid(matrix)
+        places = np.argwhere(np.isfinite(matrix) & (probabilities > 0.5)).tolist()
+        assert prediction.value["relations"] == [[head, tail, types[label]] for head, tail, label in places]
+        assert prediction.extra[0] == [probabilities[tuple(place)] for place in places]
+        scored = np.argwhere(np.isfinite(matrix))
+        scores.append(matrix[tuple(scored.T)])
+        hits += [[head, tail, types[label]] in row["relations"] for head, tail, label in scored.tolist()]
+        count += len(row["relations"])
+    expected = fit_detection(np.concatenate(scores), np.array(hits), gold=count)
+    task._calibrate_relations(
+        [read_windows(item, by_word=False) for item in items],
+        [task._predict_spans(task._candidates(read_windows(item, by_word=False))) for item in items],
+        gold,
+    )
+    assert sum(hits) > 100
+    assert (task.relation_temperature, task.relation_threshold) == expected
+
+
+def test_relations_of_many_spans_need_little_memory() -> None:
+    """A matrix of all pairs would take 96 MB."""
+    source = np.random.default_rng(0)
+    item = make_item(source, [(2 * i, 2 * i + 1) for i in range(1000)], " ".join("a" * 1000), labels=2, relations=3)
+    task = SpanExtraction(
+        name="t",
+        labels=("a", "b"),
+        input="text",
+        relation_labels=("r", "s", "t"),
+        threshold=-1.0,
+        relation_threshold=1.0,
+    )
+    tracemalloc.start()
+    try:
+        (prediction,) = task.decode([item])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(prediction.value["entities"]) == 2000
+    assert prediction.value["relations"] == []
+    assert peak < 10 * 2**20

@@ -13,7 +13,8 @@ from nlpmtl.data import Example, TokenSequence, to_input
 from nlpmtl.errors import ConfigError
 from nlpmtl.tasks import ExampleOutputs, LabelCounts, OutputOptions, SpanExtraction, build_task, task_from_config
 from nlpmtl.tasks.calibration import sigmoid
-from nlpmtl.tasks.span_decoding import find_candidates, read_windows, score_relations
+from nlpmtl.tasks.relation_decoding import RelationScores, score_relations
+from nlpmtl.tasks.span_decoding import find_candidates, read_windows
 from nlpmtl.tasks.span_units import find_units
 
 LABELS, TYPES, SIZE = ("a", "b"), ("r", "s"), 4
@@ -134,12 +135,21 @@ def test_spans_and_relations_of_windows_are_those_of_the_whole_text() -> None:
     assert [span for span in parts.value["entities"] if span[1] - span[0] <= 11] == short
     assert len(short) > 5
     spans = task._candidates(read_windows(item, by_word=False))
-    scores, of_windows = (score_relations(read_windows(i, by_word=False), spans, relations=2) for i in (item, windowed))
-    near = np.isfinite(of_windows)
-    assert np.allclose(of_windows[near], scores[near])
+    whole_pairs, of_windows = (
+        RelationScores.join(score_relations(read_windows(i, by_word=False), spans, relations=2), relations=2)
+        for i in (item, windowed)
+    )
+    count = len(spans.start)
+    assert len(whole_pairs.head) == count * (count - 1)
+    scores = np.zeros((count, count, 2))
+    scores[whole_pairs.head, whole_pairs.tail] = whole_pairs.scores
+    near = np.zeros((count, count), dtype=bool)
+    near[of_windows.head, of_windows.tail] = True
+    assert near.sum() == len(of_windows.head)
+    assert np.allclose(of_windows.scores, scores[of_windows.head, of_windows.tail])
     low = np.minimum.outer(spans.start, spans.start)
     high = np.maximum.outer(spans.end, spans.end)
-    assert near[(high - low <= 11) & ~np.eye(len(low), dtype=bool)].all()
+    assert near[(high - low <= 11) & ~np.eye(count, dtype=bool)].all()
     assert not near[high - low > 24].any()
 
 
