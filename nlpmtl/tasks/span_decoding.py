@@ -19,6 +19,8 @@ from nlpmtl.tasks.span_units import Units, find_units
 Array = NDArray[np.floating]
 _PER_UNIT, _AT_LEAST = 2, 32
 """Maximum number of spans that may be predicted: for each unit of a text, and in a short text."""
+_BLOCK = 2**22
+"""Maximum number of scores that are in memory at once, unless one span has more labels."""
 _STEPS = 128
 """Number of steps in which the spans that overlap kept ones are left out before each of the others is compared."""
 
@@ -156,18 +158,32 @@ def _best_spans(number: int, windows: Sequence[Window], near: range, *, labels: 
     start, end = units.start[pairs[0]], units.end[pairs[1]]
     if len(near) > 1:
         margins = np.stack([windows[i].margins(start, end) for i in near])
-        chosen = margins.argmax(axis=0) == near.index(number)
-        pairs, start, end = (pairs[0][chosen], pairs[1][chosen]), start[chosen], end[chosen]
+        here = margins.argmax(axis=0) == near.index(number)
+        pairs, start, end = (pairs[0][here], pairs[1][here]), start[here], end[here]
     begins, ends = units.first[pairs[0]], units.last[pairs[1]]
     products = (query[units.first] @ key[units.last].T)[pairs]
-    scores = products[:, None] + first[begins] + last[ends]
-    best = _top(scores.ravel(), _limit(len(units.first)))
+
+    def score(spans: slice | NDArray[np.int64]) -> Array:
+        """Return the scores of some of the spans, ``[spans, labels]``."""
+        scores: Array = products[spans, None] + first[begins[spans]] + last[ends[spans]]
+        return scores
+
+    count, step = _limit(len(units.first)), max(1, _BLOCK // labels)
+    highest = np.zeros(len(products))  # score of each span with its best label
+    best, values = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+    for low in range(0, len(products), step):
+        scores = score(slice(low, low + step))
+        highest[low : low + step] = scores.max(axis=1)
+        top = _top(scores.ravel(), count)
+        best.append(low * labels + top)
+        values.append(scores.ravel()[top])
+    chosen = np.concatenate(best)[_top(np.concatenate(values), count)]
     if flat:
-        order = np.argsort(-scores.max(axis=1), kind="stable")
+        order = np.argsort(-highest, kind="stable")
         kept = order[_without_overlaps(start[order], end[order])]
-        best = np.union1d(best, kept * labels + scores[kept].argmax(axis=1))
-    span, label = np.divmod(best, labels)
-    return Candidates(start[span], end[span], label, scores[span])
+        chosen = np.union1d(chosen, kept * labels + score(kept).argmax(axis=1))
+    span, label = np.divmod(chosen, labels)
+    return Candidates(start[span], end[span], label, score(span))
 
 
 def _top(values: Array, count: int) -> NDArray[np.int64]:

@@ -13,16 +13,20 @@ from numpy.typing import NDArray
 from nlpmtl.data import Example, TokenSequence, WordSplitting, to_input
 from nlpmtl.data.example import Input
 from nlpmtl.data.word_alignment import Span
-from nlpmtl.tasks import ExampleOutputs, SpanExtraction, relation_decoding
+from nlpmtl.tasks import ExampleOutputs, SpanExtraction, relation_decoding, span_decoding
 from nlpmtl.tasks.calibration import fit_detection, sigmoid
 from nlpmtl.tasks.relation_decoding import RelationScores, score_relations
 from nlpmtl.tasks.span_decoding import (
     Candidates,
     Window,
+    _limit,
+    _top,
+    _without_overlaps,
     find_candidates,
     overlapping_windows,
     read_windows,
     split_relation_terms,
+    split_span_terms,
 )
 from nlpmtl.tasks.span_units import Units, find_units
 
@@ -130,10 +134,9 @@ class CountedInt(int):
 
 
 def make_item(
-    source: np.random.Generator, offsets: Any, text: str, *, labels: int, relations: int = 0
+    source: np.random.Generator, offsets: Any, text: str, *, size: int, labels: int, relations: int = 0
 ) -> ExampleOutputs:
-    """Return the random outputs of the windows of a text."""
-    size = int(source.integers(1, 12))
+    """Return the random outputs of the windows of a text, each of which has at most `size` tokens."""
     sequences = cut(np.array(offsets), size, max(1, size // 2))
     outputs: dict[str, list[Any]] = {
         name: [source.normal(size=(len(sequence.ids), width)).astype(np.float32) for sequence in sequences]
@@ -144,7 +147,13 @@ def make_item(
 
 def make_windows(source: np.random.Generator, count: int, **sizes: int) -> list[Window]:
     """Return the windows of a text of one-character units."""
-    item = make_item(source, [(2 * i, 2 * i + 1) for i in range(count)], " ".join("a" * count), **sizes)
+    item = make_item(
+        source,
+        [(2 * i, 2 * i + 1) for i in range(count)],
+        " ".join("a" * count),
+        size=int(source.integers(1, 12)),
+        **sizes,
+    )
     return read_windows(item, by_word=False)
 
 
@@ -168,6 +177,70 @@ def test_a_window_is_not_compared_with_all_other_windows() -> None:
     found = find_candidates(counted, labels=2, flat=False)
     assert len(found.start) == 1200
     assert CountedInt.comparisons < 20 * len(windows)
+
+
+def simple_candidates(windows: Sequence[Window], *, labels: int, flat: bool) -> Candidates:
+    """Return the best spans of all windows from a matrix of the scores of all spans and labels of each window."""
+    parts = []
+    for number, window in enumerate(windows):
+        units = window.units
+        query, key, first, last = split_span_terms(window.outputs["spans"].astype(np.float64), labels)
+        pairs = np.triu_indices(len(units.first))
+        start, end = units.start[pairs[0]], units.end[pairs[1]]
+        margins = np.stack([other.margins(start, end) for other in windows])
+        chosen = margins.argmax(axis=0) == number
+        pairs, start, end = (pairs[0][chosen], pairs[1][chosen]), start[chosen], end[chosen]
+        begins, ends = units.first[pairs[0]], units.last[pairs[1]]
+        products = (query[units.first] @ key[units.last].T)[pairs]
+        scores = products[:, None] + first[begins] + last[ends]
+        best = _top(scores.ravel(), _limit(len(units.first)))
+        if flat:
+            order = np.argsort(-scores.max(axis=1), kind="stable")
+            kept = order[_without_overlaps(start[order], end[order])]
+            best = np.union1d(best, kept * labels + scores[kept].argmax(axis=1))
+        span, label = np.divmod(best, labels)
+        parts.append(Candidates(start[span], end[span], label, scores[span]))
+    joined = Candidates(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    candidates = joined.take(np.lexsort((joined.label, joined.end, joined.start, -joined.score)))
+    if flat:
+        return candidates.take(_without_overlaps(candidates.start, candidates.end))
+    units_of_text = np.unique(np.concatenate([window.units.start for window in windows]))
+    return candidates.take(np.arange(min(len(candidates.start), _limit(len(units_of_text)))))
+
+
+@pytest.mark.parametrize("block", [None, 1, 7, 100])
+@pytest.mark.parametrize("seed", range(20))
+def test_candidates_are_those_of_a_matrix_of_all_scores(
+    block: int | None, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if block is not None:
+        monkeypatch.setattr(span_decoding, "_BLOCK", block)
+    source = np.random.default_rng(seed)
+    text, labels = " ".join(random_words(source, int(source.integers(1, 30)))), int(source.integers(1, 6))
+    item = make_item(source, random_tokens(source, text), text, size=int(source.integers(1, 40)), labels=labels)
+    windows = read_windows(item, by_word=False)
+    for flat in (False, True):
+        found = find_candidates(windows, labels=labels, flat=flat)
+        if not windows:
+            assert len(found.start) == 0
+            continue
+        expected = simple_candidates(windows, labels=labels, flat=flat)
+        for values, others in zip(found, expected, strict=True):
+            assert np.array_equal(values, others)  # to the last bit
+
+
+def test_the_scores_of_many_labels_need_little_memory() -> None:
+    """The scores of all spans with all labels would take 322 MB, and were copied several times."""
+    source = np.random.default_rng(0)
+    offsets, text = [(2 * i, 2 * i + 1) for i in range(200)], " ".join("a" * 200)
+    windows = read_windows(make_item(source, offsets, text, size=200, labels=2000), by_word=False)
+    tracemalloc.start()
+    try:
+        found = find_candidates(windows, labels=2000, flat=True)
+        assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert len(found.start) > 5
 
 
 def simple_relations(windows: Sequence[Window], spans: Candidates, *, relations: int) -> NDArray[np.float64]:
@@ -215,7 +288,8 @@ def test_relations_are_those_of_a_matrix_of_all_pairs(
         monkeypatch.setattr(relation_decoding, "_BLOCK", block)
     source = np.random.default_rng(seed)
     text, relations = " ".join(random_words(source, 30)), int(source.integers(1, 4))
-    item = make_item(source, random_tokens(source, text), text, labels=3, relations=relations)
+    size = int(source.integers(1, 12))
+    item = make_item(source, random_tokens(source, text), text, size=size, labels=3, relations=relations)
     windows = read_windows(item, by_word=False)
     spans = random_spans(source, windows, int(source.integers(1, 40)))
     parts = list(score_relations(windows, spans, relations=relations))
@@ -236,7 +310,7 @@ def test_predicted_and_calibrated_relations_are_those_of_all_pairs(seed: int) ->
     source = np.random.default_rng(seed)
     types, labels = ("r", "s"), ("a", "b")
     offsets, text = [(2 * i, 2 * i + 1) for i in range(60)], " ".join("a" * 60)
-    items = [make_item(source, offsets, text, labels=2, relations=2) for _ in range(4)]
+    items = [make_item(source, offsets, text, size=8, labels=2, relations=2) for _ in range(4)]
     task = SpanExtraction(name="t", labels=labels, input="text", relation_labels=types, threshold=0.9)
     predictions = task.decode(items)
     scores, hits, count = [np.zeros(0)], [], 0
@@ -266,7 +340,8 @@ def test_predicted_and_calibrated_relations_are_those_of_all_pairs(seed: int) ->
 def test_relations_of_many_spans_need_little_memory() -> None:
     """A matrix of all pairs would take 96 MB."""
     source = np.random.default_rng(0)
-    item = make_item(source, [(2 * i, 2 * i + 1) for i in range(1000)], " ".join("a" * 1000), labels=2, relations=3)
+    offsets, text = [(2 * i, 2 * i + 1) for i in range(1000)], " ".join("a" * 1000)
+    item = make_item(source, offsets, text, size=10, labels=2, relations=3)
     task = SpanExtraction(
         name="t",
         labels=("a", "b"),
