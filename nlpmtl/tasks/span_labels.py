@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,7 +63,8 @@ def count_spans(
     names = tuple(dict.fromkeys([*labels, *sorted(str(span[-1]) for span in gold_spans)]))
 
     def count(spans: set[tuple[Any, ...]]) -> NDArray[np.int64]:
-        return np.array([sum(span[-1] == name for span in spans) for name in names], dtype=np.int64)
+        counts = Counter(span[-1] for span in spans)
+        return np.array([counts[name] for name in names], dtype=np.int64)
 
     return LabelCounts(
         names,

@@ -105,7 +105,7 @@ class SpanExtraction(Task):
     def find_untrainable(self, values: Mapping[str, Sequence[Any]]) -> Untrainable | None:
         for index, row in enumerate(values["label"]):
             for _, _, label in row:
-                if label not in self.labels:
+                if label not in self._ids:
                     return Untrainable(index, f"does not know the label {label!r}; {did_you_mean(label, self.labels)}")
         return None
 
@@ -141,14 +141,15 @@ class SpanExtraction(Task):
             beyond = example.text[units.end[-1] : end].strip() or example.text[start : units.start[0]].strip()
             if located is None or beyond:
                 cut += 1
-            elif label in self.labels:
-                places[index] = (*located, self.labels.index(label))
+            elif label in self._ids:
+                places[index] = (*located, self._ids[label])
                 inexact += int(units.start[located[0]] != start or units.end[located[1]] != end)
         order = {index: place for place, index in enumerate(places)}
+        relation_ids = {label: i for i, label in enumerate(self.relation_labels)}
         known = [
-            (order[head], order[tail], self.relation_labels.index(label))
+            (order[head], order[tail], relation_ids[label])
             for head, tail, label in relations or ()
-            if head in order and tail in order and label in self.relation_labels
+            if head in order and tail in order and label in relation_ids
         ]
         has_pairs = bool(self.relation_labels) and relations is not None and len(places) > 1
         return Targets(
