@@ -34,6 +34,19 @@ def gold_items(example: Example) -> tuple[list[list[Any]], list[list[Any]] | Non
     return [list(span) for span in order], relations
 
 
+def sort_items(entities: list[list[Any]], relations: list[list[Any]] | None) -> dict[str, Any]:
+    """Return spans and relations in order, where relations have the indices of the sorted spans.
+
+    >>> sort_items([[13, 18, "place"], [0, 3, "person"]], [[1, 0, "lives_in"]])
+    {'entities': [[0, 3, 'person'], [13, 18, 'place']], 'relations': [[0, 1, 'lives_in']]}
+    """
+    order = {tuple(entity): index for index, entity in enumerate(sorted(entities))}
+    if relations is not None:
+        numbers = [order[tuple(entity)] for entity in entities]
+        relations = sorted([numbers[head], numbers[tail], label] for head, tail, label in relations)
+    return {"entities": sorted(entities), "relations": relations}
+
+
 def describe_spans(value: Mapping[str, Any], text: str) -> str:
     """Return spans and relations as text.
 

@@ -29,7 +29,7 @@ from nlpmtl.tasks.outputs import (
 from nlpmtl.tasks.relation_decoding import RelationScores, score_relations
 from nlpmtl.tasks.reporting import RowError
 from nlpmtl.tasks.span_decoding import Candidates, Window, find_candidates, read_windows
-from nlpmtl.tasks.span_labels import count_spans, describe_spans, gold_items
+from nlpmtl.tasks.span_labels import count_spans, describe_spans, gold_items, sort_items
 from nlpmtl.tasks.span_losses import relation_loss, span_loss
 from nlpmtl.tasks.span_units import find_units
 from nlpmtl.tasks.split_labels import Untrainable
@@ -232,18 +232,18 @@ class SpanExtraction(Task):
         return [([head, tail, self.relation_labels[label]], score) for head, tail, label, score in sorted(found)]
 
     def gold(self, example: Example) -> Any:
-        entities, relations = gold_items(example)
-        order = {tuple(entity): index for index, entity in enumerate(sorted(entities))}
-        if relations is not None:
-            numbers = [order[tuple(entity)] for entity in entities]
-            relations = sorted([numbers[head], numbers[tail], label] for head, tail, label in relations)
-        return {"entities": sorted(entities), "relations": relations}
+        return sort_items(*gold_items(example))
 
     def _to_metric_input(self, reads: PredictionType, value: Any, ids: Mapping[str, int]) -> Any:
         entities, relations = value["entities"], value["relations"]
         if reads == "spans" or relations is None:
             return entities if reads == "spans" else None
         return [[entities[head], entities[tail], label] for head, tail, label in relations]
+
+    def _items(self, value: Any) -> tuple[set[Any], set[Any]]:
+        """Return spans, and relations by their spans, as metrics compare them: in any order."""
+        spans, relations = (self._to_metric_input(reads, value, {}) or () for reads in self.prediction_types)
+        return set(map(tuple, spans)), {(tuple(head), tuple(tail), label) for head, tail, label in relations}
 
     def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """Spans, ``[{"entity_group": "person", "score": 0.99, "word": "Ada", "start": 0, "end": 3}, …]``.
@@ -285,9 +285,10 @@ class SpanExtraction(Task):
         windows = [read_windows(item, by_word=self._by_word) for item in items]
         candidates = [self._candidates(of_item) for of_item in windows]
         scores = np.concatenate([spans.score for spans in candidates])
+        known = [self._items(label)[0] for label in gold]
         hits = [
-            span in label["entities"]
-            for spans, label in zip(candidates, gold, strict=True)
+            tuple(span) in of_row
+            for spans, of_row in zip(candidates, known, strict=True)
             for span in self._name_spans(spans)
         ]
         fitted = fit_detection(scores, np.array(hits, dtype=np.bool_), gold=sum(len(row["entities"]) for row in gold))
@@ -319,18 +320,18 @@ class SpanExtraction(Task):
 
     def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
         """Each predicted span and relation is an item; relations only of rows that were annotated with them."""
-        scores = np.array(prediction.score)
-        right = [span in gold["entities"] for span in prediction.value["entities"]]
-        known = self._to_metric_input("relations", gold, {})
-        if known is not None and self.relation_labels:
+        scores, (spans, relations) = np.array(prediction.score), self._items(gold)
+        right = [tuple(span) in spans for span in prediction.value["entities"]]
+        if gold["relations"] is not None and self.relation_labels:
             scores = np.append(scores, prediction.extra[0])
-            right += [name in known for name in self._to_metric_input("relations", prediction.value, {})]
+            named = self._to_metric_input("relations", prediction.value, {})
+            right += [(tuple(head), tuple(tail), label) in relations for head, tail, label in named]
         return scores, np.array(right, dtype=np.bool_)
 
     def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
         """Compare the spans, and the relations of a row that was annotated with them."""
         value = prediction.value if gold["relations"] is not None else {**prediction.value, "relations": None}
-        if value["entities"] == gold["entities"] and (value["relations"] or []) == (gold["relations"] or []):
+        if self._items(value) == self._items(gold):
             return None
         return self._error(prediction, gold, *(describe_spans(part, example.text) for part in (gold, value)))
 

@@ -123,6 +123,11 @@ class CountedInt(int):
     """An integer that counts its comparisons."""
 
     comparisons = 0
+    __hash__ = int.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        type(self).comparisons += 1
+        return int.__eq__(self, other) is True
 
     def __lt__(self, other: int) -> bool:
         type(self).comparisons += 1
@@ -359,3 +364,23 @@ def test_relations_of_many_spans_need_little_memory() -> None:
     assert len(prediction.value["entities"]) == 2000
     assert prediction.value["relations"] == []
     assert peak < 10 * 2**20
+
+
+def test_predicted_spans_are_not_compared_with_all_gold_spans() -> None:
+    source = np.random.default_rng(0)
+    offsets, text = [(2 * i, 2 * i + 1) for i in range(100)], " ".join("a" * 100)
+    item = make_item(source, offsets, text, size=10, labels=2, relations=1)
+    values = {"relation_labels": ("r",), "threshold": 0.9, "relation_threshold": 0.9}
+    task = SpanExtraction(name="t", labels=("a", "b"), input="text", **values)
+    (prediction,) = task.decode([item])
+    entities, relations = prediction.value["entities"], prediction.value["relations"]
+    assert len(entities) > 100
+    assert len(relations) > 100
+    spans = [[CountedInt(start), end, label] for start, end, label in entities[::-1]]
+    count = len(spans)
+    gold = {"entities": spans, "relations": [[count - 1 - head, count - 1 - tail, "r"] for head, tail, _ in relations]}
+    CountedInt.comparisons = 0
+    assert task.row_error(prediction, gold, item.example) is None
+    assert task.confidence(prediction, gold)[1].all()
+    task.calibrate([item], [gold])
+    assert CountedInt.comparisons < 20 * (count + len(relations))
