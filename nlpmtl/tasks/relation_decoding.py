@@ -37,7 +37,7 @@ class RelationScores(NamedTuple):
         columns = zip(cls(none, none, np.zeros((0, relations))), *parts, strict=True)
         joined = cls(*map(np.concatenate, columns))
         order = np.lexsort((joined.tail, joined.head))
-        return cls(*(values[order] for values in joined))
+        return cls(joined.head[order], joined.tail[order], joined.scores[order])
 
     def find(self, known: Collection[tuple[int, int, int]]) -> NDArray[np.bool_]:
         """Return which relations of pairs that `join` ordered are known, ``[pairs, relations]``.

@@ -170,7 +170,8 @@ def _best_spans(number: int, windows: Sequence[Window], near: range, *, labels: 
 
     count, step = _limit(len(units.first)), max(1, _BLOCK // labels)
     highest = np.zeros(len(products))  # score of each span with its best label
-    best, values = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+    best: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
+    values: list[Array] = [np.zeros(0)]
     for low in range(0, len(products), step):
         scores = score(slice(low, low + step))
         highest[low : low + step] = scores.max(axis=1)

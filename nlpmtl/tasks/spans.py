@@ -21,6 +21,7 @@ from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
     Confidence,
     ExampleOutputs,
+    Logits,
     OutputOptions,
     Prediction,
     label_scores,
@@ -301,19 +302,18 @@ class SpanExtraction(Task):
         self, windows: Sequence[Sequence[Window]], spans: Sequence[Candidates], gold: Sequence[Any]
     ) -> None:
         ids = {label: i for i, label in enumerate(self.relation_labels)}
-        scores, hits, count = [np.zeros(0)], [np.zeros(0, dtype=np.bool_)], 0
+        scores: list[Logits] = [np.zeros(0)]
+        hits, count = [np.zeros(0, dtype=np.bool_)], 0
         for item_windows, predicted, label in zip(windows, spans, gold, strict=True):
-            known = self._to_metric_input("relations", label, {})
-            if known is None:
+            if label["relations"] is None:
                 continue
-            pairs = RelationScores.join(
-                score_relations(item_windows, predicted, relations=len(ids)), relations=len(ids)
-            )
-            numbers = {tuple(span): i for i, span in enumerate(self._name_spans(predicted))}
-            named = [(numbers.get(tuple(head)), numbers.get(tuple(tail)), ids.get(name)) for head, tail, name in known]
+            parts = score_relations(item_windows, predicted, relations=len(ids))
+            pairs = RelationScores.join(parts, relations=len(ids))
+            places = {tuple(span): i for i, span in enumerate(self._name_spans(predicted))}
+            known = [item for item in self._items(label)[1] if {*item[:2]} <= places.keys() and item[2] in ids]
             scores.append(pairs.scores.ravel())
-            hits.append(pairs.find([relation for relation in named if None not in relation]).ravel())
-            count += len(known)
+            hits.append(pairs.find([(places[head], places[tail], ids[name]) for head, tail, name in known]).ravel())
+            count += len(label["relations"])
         fitted = fit_detection(np.concatenate(scores), np.concatenate(hits), gold=count)
         if fitted is not None:
             self.relation_temperature, self.relation_threshold = fitted

@@ -276,7 +276,7 @@ def random_spans(source: np.random.Generator, windows: Sequence[Window], count: 
     """Return spans of which most begin and end at units of a window, in no order."""
     spans: set[tuple[int, int, int]] = set()
     for _ in range(count):
-        units = windows[source.integers(len(windows))].units
+        units = windows[int(source.integers(len(windows)))].units
         first, last = np.sort(source.integers(len(units.start), size=2))
         shift = int(source.random() < 0.1)
         spans.add((int(units.start[first]) + shift, int(units.end[last]) + shift, int(source.integers(3))))
