@@ -28,6 +28,7 @@ _KIND_FILES: Final = {
     "masked_lm": ("tasks/masked_lm.py", "heads/masked_lm.py"),
     "spans": (
         "tasks/spans.py",
+        "tasks/relation_decoding.py",
         "tasks/span_decoding.py",
         "tasks/span_labels.py",
         "tasks/span_losses.py",

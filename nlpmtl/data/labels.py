@@ -236,7 +236,8 @@ class LabelSet(ColumnType):
 
     @classmethod
     def target(cls, value: Any, labels: Sequence[str]) -> NDArray[np.float32]:
-        return np.array([label in value for label in labels], dtype=np.float32)
+        names = set(value)
+        return np.array([label in names for label in labels], dtype=np.float32)
 
     @classmethod
     def to_stored(

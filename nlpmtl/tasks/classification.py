@@ -165,7 +165,7 @@ class Classification(LongTextFields, LabelTask):
         soft = example.labels.get("soft")
         if soft is None:
             label = example.labels["label"]
-            if label not in self.labels:  # in another split than train
+            if label not in self._ids:  # in another split than train
                 return None
             soft = {label: 1.0}
         return Targets(example={"distribution": to_array(soft, self.labels)})

@@ -6,6 +6,7 @@ import copy
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
@@ -134,6 +135,11 @@ class TaskFields(StrictModel):
         names = f"{', '.join(map(plain_line, self.labels[:_SHOWN]))}{', …' if len(self.labels) > _SHOWN else ''}"
         labels = f", {len(self.labels)} labels ({names})" if self.labels else ""
         return f"{plain_line(self.name)}: {self.kind} of {self.input}{labels}"
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        """Id of each label; not read before `check_fields`."""
+        return {label: i for i, label in enumerate(self.labels)}
 
     def __eq__(self, other: object) -> bool:
         return self is other

@@ -255,12 +255,11 @@ class Labeling(CrfFields):
         return scores
 
     def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:
-        ids = {name: i for i, name in enumerate(self.labels)}
         words, has_token, ends = self._read_words(items)
         if self.crf:
             words = self._decode_crf(items, words, has_token, ends)[1]
-        tags = np.array([ids.get(tag, len(ids)) for row in gold for tag in row], dtype=np.int64)
-        known = has_token & (tags < len(ids))
+        tags = np.array([self._ids.get(tag, NO_TAG) for row in gold for tag in row], dtype=np.int64)
+        known = has_token & (tags != NO_TAG)
         if known.any():
             self.temperature = fit_temperature(words[known], tags[known])
 
@@ -292,9 +291,8 @@ class Labeling(CrfFields):
 
     def item_probabilities(self, predictions: Sequence[Prediction], gold: Sequence[Any]) -> list[ItemProbabilities]:
         """Each word with a token and a known tag is an item."""
-        ids = {name: i for i, name in enumerate(self.labels)}
         rows = np.repeat(np.arange(len(gold)), [len(tags) for tags in gold])
-        tags = np.array([ids.get(tag, NO_TAG) for row in gold for tag in row], dtype=np.int64)
+        tags = np.array([self._ids.get(tag, NO_TAG) for row in gold for tag in row], dtype=np.int64)
         scores = [prediction.extra for prediction in predictions]
         known = (tags != NO_TAG) & np.concatenate([score.has_token for score in scores])
         probabilities = np.concatenate([score.probabilities for score in scores])

@@ -123,10 +123,6 @@ class Multilabel(LongTextFields, LabelTask):
         """The labels, ``[labels]``, as objects that all predictions share."""
         return np.array(self.labels, dtype=object)
 
-    @cached_property
-    def _ids(self) -> dict[str, int]:
-        return {name: i for i, name in enumerate(self.labels)}
-
     def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """``{"labels": [{"label": "joy", "score": 0.91}, …]}``, the labels above their thresholds, by probability."""
         probabilities = prediction.extra

@@ -177,7 +177,7 @@ class Parsing(Task):
 
     def _unknown(self, names: Sequence[str]) -> Iterator[str]:
         """Yield the relations that are not among the labels."""
-        return (relation for relation in map(self._relation, names) if relation not in self.labels)
+        return (relation for relation in map(self._relation, names) if relation not in self._ids)
 
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
         """Return the words, truncated."""
@@ -192,8 +192,8 @@ class Parsing(Task):
         count = int(np.flatnonzero(has_token)[-1])
         heads = np.array(example.labels["heads"][:count], dtype=np.int64)
         kept = has_token[1 : count + 1] & has_token[heads]
-        ids = {name: i for i, name in enumerate(self.labels)}
-        relations = np.array([ids.get(self._relation(name), IGNORED) for name in example.labels["deprels"][:count]])
+        names = map(self._relation, example.labels["deprels"][:count])
+        relations = np.array([self._ids.get(name, IGNORED) for name in names])
         if not kept.any():
             return None
         return Targets(
@@ -274,7 +274,6 @@ class Parsing(Task):
 
     def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:
         """Fit one temperature to the heads, and to the relations of words whose predicted head is right."""
-        ids = {name: i for i, name in enumerate(self.labels)}
         logits: list[NDArray[np.floating]] = []
         targets: list[int] = []
         for item, words in zip(items, gold, strict=True):
@@ -285,9 +284,9 @@ class Parsing(Task):
                 if exists[head]:
                     logits.append(outputs["arcs"][0][word, : len(exists)])
                     targets.append(head)
-                if outputs["heads"][0][word] == head and relation in ids:
+                if outputs["heads"][0][word] == head and relation in self._ids:
                     logits.append(outputs["relations"][0][word])
-                    targets.append(ids[relation])
+                    targets.append(self._ids[relation])
         if logits:
             padded = np.full((len(logits), max(map(len, logits))), _NO_HEAD)
             for row, values in zip(padded, logits, strict=True):

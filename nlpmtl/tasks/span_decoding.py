@@ -1,7 +1,7 @@
-"""Decoding of spans and relations from the outputs of `SpanHead`, over the windows of a long text. NumPy only.
+"""Decoding of spans from the outputs of `SpanHead`, over the windows of a long text. NumPy only.
 
-A span is scored in the window in which it is farthest from an end, a relation in that in which both of its spans are.
-A span that is in no window is not found: half of a window is always in one.
+A span is scored in the window in which it is farthest from an end. One that is in no window is not found: half of a
+window is always in one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from nlpmtl.tasks.span_units import Units, find_units
 Array = NDArray[np.floating]
 _PER_UNIT, _AT_LEAST = 2, 32
 """Maximum number of spans that may be predicted: for each unit of a text, and in a short text."""
+_BLOCK = 2**22
+"""Maximum number of scores that are in memory at once, unless one span has more labels."""
 _STEPS = 128
 """Number of steps in which the spans that overlap kept ones are left out before each of the others is compared."""
 
@@ -119,7 +121,8 @@ def find_candidates(windows: Sequence[Window], *, labels: int, flat: bool) -> Ca
         labels: number of labels.
         flat: return all spans that do not overlap one with a higher score that is returned.
     """
-    parts = [_best_spans(number, windows, labels=labels, flat=flat) for number in range(len(windows))]
+    near = overlapping_windows(windows)
+    parts = [_best_spans(number, windows, near[number], labels=labels, flat=flat) for number in range(len(windows))]
     if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Candidates(none, none, none, np.zeros((0, labels)))
@@ -136,7 +139,14 @@ def _limit(units: int) -> int:
     return max(_PER_UNIT * units, _AT_LEAST)
 
 
-def _best_spans(number: int, windows: Sequence[Window], *, labels: int, flat: bool) -> Candidates:
+def overlapping_windows(windows: Sequence[Window]) -> list[range]:
+    """Return for each window the windows that overlap it, itself included; windows are in the order of the text."""
+    low, high = np.array([(window.low, window.high) for window in windows], dtype=np.int64).reshape(-1, 2).T
+    first, end = np.searchsorted(high, low, side="right"), np.searchsorted(low, high, side="left")
+    return list(map(range, first.tolist(), end.tolist()))
+
+
+def _best_spans(number: int, windows: Sequence[Window], near: range, *, labels: int, flat: bool) -> Candidates:
     """Return the best spans of a window, of those that are farther from its ends than from those of any other window.
 
     With `flat`, the best ones that do not overlap are among them, however many better spans overlap each other.
@@ -146,21 +156,35 @@ def _best_spans(number: int, windows: Sequence[Window], *, labels: int, flat: bo
     query, key, first, last = split_span_terms(window.outputs["spans"].astype(np.float64), labels)
     pairs = np.triu_indices(len(units.first))
     start, end = units.start[pairs[0]], units.end[pairs[1]]
-    near = [i for i, other in enumerate(windows) if other.low < window.high and window.low < other.high]
     if len(near) > 1:
         margins = np.stack([windows[i].margins(start, end) for i in near])
-        chosen = margins.argmax(axis=0) == near.index(number)
-        pairs, start, end = (pairs[0][chosen], pairs[1][chosen]), start[chosen], end[chosen]
+        here = margins.argmax(axis=0) == near.index(number)
+        pairs, start, end = (pairs[0][here], pairs[1][here]), start[here], end[here]
     begins, ends = units.first[pairs[0]], units.last[pairs[1]]
     products = (query[units.first] @ key[units.last].T)[pairs]
-    scores = products[:, None] + first[begins] + last[ends]
-    best = _top(scores.ravel(), _limit(len(units.first)))
+
+    def score(spans: slice | NDArray[np.int64]) -> Array:
+        """Return the scores of some of the spans, ``[spans, labels]``."""
+        scores: Array = products[spans, None] + first[begins[spans]] + last[ends[spans]]
+        return scores
+
+    count, step = _limit(len(units.first)), max(1, _BLOCK // labels)
+    highest = np.zeros(len(products))  # score of each span with its best label
+    best: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
+    values: list[Array] = [np.zeros(0)]
+    for low in range(0, len(products), step):
+        scores = score(slice(low, low + step))
+        highest[low : low + step] = scores.max(axis=1)
+        top = _top(scores.ravel(), count)
+        best.append(low * labels + top)
+        values.append(scores.ravel()[top])
+    chosen = np.concatenate(best)[_top(np.concatenate(values), count)]
     if flat:
-        order = np.argsort(-scores.max(axis=1), kind="stable")
+        order = np.argsort(-highest, kind="stable")
         kept = order[_without_overlaps(start[order], end[order])]
-        best = np.union1d(best, kept * labels + scores[kept].argmax(axis=1))
-    span, label = np.divmod(best, labels)
-    return Candidates(start[span], end[span], label, scores[span])
+        chosen = np.union1d(chosen, kept * labels + score(kept).argmax(axis=1))
+    span, label = np.divmod(chosen, labels)
+    return Candidates(start[span], end[span], label, score(span))
 
 
 def _top(values: Array, count: int) -> NDArray[np.int64]:
@@ -193,30 +217,3 @@ def _without_overlaps(start: NDArray[np.int64], end: NDArray[np.int64]) -> list[
                 taken[first:last] = b"\1" * (last - first)
                 kept.append(i)
     return kept
-
-
-def score_relations(windows: Sequence[Window], spans: Candidates, *, relations: int) -> Array:
-    """Return the score of each relation from each span to each other one, ``[spans, spans, relations]``.
-
-    It is −inf from a span to itself, and between spans that are not in one window.
-    """
-    count = len(spans.start)
-    scores = np.full((count, count, relations), -np.inf)
-    margins = np.full((count, count), -1)
-    low, high = np.minimum.outer(spans.start, spans.start), np.maximum.outer(spans.end, spans.end)
-    for window in windows:
-        units = window.units
-        begin = np.searchsorted(units.start, spans.start).clip(max=len(units.start) - 1)
-        end = np.searchsorted(units.end, spans.end).clip(max=len(units.end) - 1)
-        inside = np.flatnonzero((units.start[begin] == spans.start) & (units.end[end] == spans.end))
-        begin, end, pairs = units.first[begin[inside]], units.last[end[inside]], np.ix_(inside, inside)
-        vectors, terms = split_relation_terms(window.outputs["relations"].astype(np.float64), relations)
-        heads, tails = (vectors[i][begin] + vectors[i + 1][end] for i in (0, 2))
-        head_terms, tail_terms = (terms[i][begin] + terms[i + 1][end] for i in (0, 2))
-        window_scores = np.einsum("irs,jrs->ijr", heads, tails) + head_terms[:, None] + tail_terms
-        window_margins = window.margins(low[pairs], high[pairs])
-        farther = window_margins > margins[pairs]  # from the ends of the window
-        scores[pairs] = np.where(farther[..., None], window_scores, scores[pairs])
-        margins[pairs] = np.maximum(margins[pairs], window_margins)
-    scores[np.arange(count), np.arange(count)] = -np.inf
-    return scores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,19 @@ def gold_items(example: Example) -> tuple[list[list[Any]], list[list[Any]] | Non
     return [list(span) for span in order], relations
 
 
+def sort_items(entities: list[list[Any]], relations: list[list[Any]] | None) -> dict[str, Any]:
+    """Return spans and relations in order, where relations have the indices of the sorted spans.
+
+    >>> sort_items([[13, 18, "place"], [0, 3, "person"]], [[1, 0, "lives_in"]])
+    {'entities': [[0, 3, 'person'], [13, 18, 'place']], 'relations': [[0, 1, 'lives_in']]}
+    """
+    order = {tuple(entity): index for index, entity in enumerate(sorted(entities))}
+    if relations is not None:
+        numbers = [order[tuple(entity)] for entity in entities]
+        relations = sorted([numbers[head], numbers[tail], label] for head, tail, label in relations)
+    return {"entities": sorted(entities), "relations": relations}
+
+
 def describe_spans(value: Mapping[str, Any], text: str) -> str:
     """Return spans and relations as text.
 
@@ -62,7 +76,8 @@ def count_spans(
     names = tuple(dict.fromkeys([*labels, *sorted(str(span[-1]) for span in gold_spans)]))
 
     def count(spans: set[tuple[Any, ...]]) -> NDArray[np.int64]:
-        return np.array([sum(span[-1] == name for span in spans) for name in names], dtype=np.int64)
+        counts = Counter(span[-1] for span in spans)
+        return np.array([counts[name] for name in names], dtype=np.int64)
 
     return LabelCounts(
         names,

@@ -14,6 +14,7 @@ Example:
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
 import numpy as np
@@ -72,11 +73,16 @@ def find_units(example: Example, sequence: TokenSequence, *, by_word: bool) -> U
 
 def _words(example: Example, tokens: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Units:
     """Return the words that have a token here, given the positions and the offsets of the tokens."""
-    encoded = np.array(example.text_input(words=True).words, dtype=np.int64).reshape(-1, 2)
-    first = np.searchsorted(ends, encoded[:, 0], side="right")
-    last = np.searchsorted(starts, encoded[:, 1], side="left") - 1
-    here = np.flatnonzero((first <= last) & (encoded[:, 0] < encoded[:, 1]))
-    words = np.array(example.words, dtype=np.int64).reshape(-1, 2)[here]
+    encoded = example.text_input(words=True).words or ()
+    low, high = (int(starts.min()), int(ends.max())) if len(tokens) else (0, 0)
+    part = slice(  # only the words of this window, because a long text has many windows
+        bisect_right(encoded, low, key=lambda word: word[1]), bisect_left(encoded, high, key=lambda word: word[0])
+    )
+    word_starts, word_ends = np.array(encoded[part], dtype=np.int64).reshape(-1, 2).T
+    first = np.searchsorted(ends, word_starts, side="right")
+    last = np.searchsorted(starts, word_ends, side="left") - 1
+    here = np.flatnonzero((first <= last) & (word_starts < word_ends))
+    words = np.array(example.words[part], dtype=np.int64).reshape(-1, 2)[here]
     return Units(tokens[first[here]], tokens[last[here]], words[:, 0], words[:, 1])
 
 

@@ -27,9 +27,10 @@ from nlpmtl.tasks.outputs import (
     label_scores,
     scores_type,
 )
+from nlpmtl.tasks.relation_decoding import RelationScores, score_relations
 from nlpmtl.tasks.reporting import RowError
-from nlpmtl.tasks.span_decoding import Candidates, Window, find_candidates, read_windows, score_relations
-from nlpmtl.tasks.span_labels import count_spans, describe_spans, gold_items
+from nlpmtl.tasks.span_decoding import Candidates, Window, find_candidates, read_windows
+from nlpmtl.tasks.span_labels import count_spans, describe_spans, gold_items, sort_items
 from nlpmtl.tasks.span_losses import relation_loss, span_loss
 from nlpmtl.tasks.span_units import find_units
 from nlpmtl.tasks.split_labels import Untrainable
@@ -105,7 +106,7 @@ class SpanExtraction(Task):
     def find_untrainable(self, values: Mapping[str, Sequence[Any]]) -> Untrainable | None:
         for index, row in enumerate(values["label"]):
             for _, _, label in row:
-                if label not in self.labels:
+                if label not in self._ids:
                     return Untrainable(index, f"does not know the label {label!r}; {did_you_mean(label, self.labels)}")
         return None
 
@@ -141,14 +142,15 @@ class SpanExtraction(Task):
             beyond = example.text[units.end[-1] : end].strip() or example.text[start : units.start[0]].strip()
             if located is None or beyond:
                 cut += 1
-            elif label in self.labels:
-                places[index] = (*located, self.labels.index(label))
+            elif label in self._ids:
+                places[index] = (*located, self._ids[label])
                 inexact += int(units.start[located[0]] != start or units.end[located[1]] != end)
         order = {index: place for place, index in enumerate(places)}
+        relation_ids = {label: i for i, label in enumerate(self.relation_labels)}
         known = [
-            (order[head], order[tail], self.relation_labels.index(label))
+            (order[head], order[tail], relation_ids[label])
             for head, tail, label in relations or ()
-            if head in order and tail in order and label in self.relation_labels
+            if head in order and tail in order and label in relation_ids
         ]
         has_pairs = bool(self.relation_labels) and relations is not None and len(places) > 1
         return Targets(
@@ -222,27 +224,27 @@ class SpanExtraction(Task):
         """Return the relations above the threshold between spans, ``[head, tail, label]``, and their probabilities."""
         if not self.relation_labels or not len(spans.start):
             return []
-        scores = score_relations(windows, spans, relations=len(self.relation_labels))
-        probabilities = sigmoid(scores / self.relation_temperature)
-        above = np.isfinite(scores) & (probabilities > self.relation_threshold)
-        return [
-            ([head, tail, self.relation_labels[label]], float(probabilities[head, tail, label]))
-            for head, tail, label in np.argwhere(above).tolist()
-        ]
+        found: list[tuple[int, int, int, float]] = []
+        for pairs in score_relations(windows, spans, relations=len(self.relation_labels)):
+            probabilities = sigmoid(pairs.scores / self.relation_temperature)
+            rows, labels = np.nonzero(probabilities > self.relation_threshold)
+            columns = pairs.head[rows], pairs.tail[rows], labels, probabilities[rows, labels]
+            found += zip(*(column.tolist() for column in columns), strict=True)
+        return [([head, tail, self.relation_labels[label]], score) for head, tail, label, score in sorted(found)]
 
     def gold(self, example: Example) -> Any:
-        entities, relations = gold_items(example)
-        order = {tuple(entity): index for index, entity in enumerate(sorted(entities))}
-        if relations is not None:
-            numbers = [order[tuple(entity)] for entity in entities]
-            relations = sorted([numbers[head], numbers[tail], label] for head, tail, label in relations)
-        return {"entities": sorted(entities), "relations": relations}
+        return sort_items(*gold_items(example))
 
     def _to_metric_input(self, reads: PredictionType, value: Any, ids: Mapping[str, int]) -> Any:
         entities, relations = value["entities"], value["relations"]
         if reads == "spans" or relations is None:
             return entities if reads == "spans" else None
         return [[entities[head], entities[tail], label] for head, tail, label in relations]
+
+    def _items(self, value: Any) -> tuple[set[Any], set[Any]]:
+        """Return spans, and relations by their spans, as metrics compare them: in any order."""
+        spans, relations = (self._to_metric_input(reads, value, {}) or () for reads in self.prediction_types)
+        return set(map(tuple, spans)), {(tuple(head), tuple(tail), label) for head, tail, label in relations}
 
     def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """Spans, ``[{"entity_group": "person", "score": 0.99, "word": "Ada", "start": 0, "end": 3}, …]``.
@@ -284,9 +286,10 @@ class SpanExtraction(Task):
         windows = [read_windows(item, by_word=self._by_word) for item in items]
         candidates = [self._candidates(of_item) for of_item in windows]
         scores = np.concatenate([spans.score for spans in candidates])
+        known = [self._items(label)[0] for label in gold]
         hits = [
-            span in label["entities"]
-            for spans, label in zip(candidates, gold, strict=True)
+            tuple(span) in of_row
+            for spans, of_row in zip(candidates, known, strict=True)
             for span in self._name_spans(spans)
         ]
         fitted = fit_detection(scores, np.array(hits, dtype=np.bool_), gold=sum(len(row["entities"]) for row in gold))
@@ -298,36 +301,37 @@ class SpanExtraction(Task):
     def _calibrate_relations(
         self, windows: Sequence[Sequence[Window]], spans: Sequence[Candidates], gold: Sequence[Any]
     ) -> None:
+        ids = {label: i for i, label in enumerate(self.relation_labels)}
         scores: list[Logits] = [np.zeros(0)]
-        hits, count = [], 0
+        hits, count = [np.zeros(0, dtype=np.bool_)], 0
         for item_windows, predicted, label in zip(windows, spans, gold, strict=True):
-            known = self._to_metric_input("relations", label, {})
-            if known is None:
+            if label["relations"] is None:
                 continue
-            pair_scores = score_relations(item_windows, predicted, relations=len(self.relation_labels))
-            places = np.argwhere(np.isfinite(pair_scores))
-            named = self._name_spans(predicted)
-            hits += [[named[i], named[j], self.relation_labels[k]] in known for i, j, k in places.tolist()]
-            scores.append(pair_scores[tuple(places.T)])
-            count += len(known)
-        fitted = fit_detection(np.concatenate(scores), np.array(hits, dtype=np.bool_), gold=count)
+            parts = score_relations(item_windows, predicted, relations=len(ids))
+            pairs = RelationScores.join(parts, relations=len(ids))
+            places = {tuple(span): i for i, span in enumerate(self._name_spans(predicted))}
+            known = [item for item in self._items(label)[1] if {*item[:2]} <= places.keys() and item[2] in ids]
+            scores.append(pairs.scores.ravel())
+            hits.append(pairs.find([(places[head], places[tail], ids[name]) for head, tail, name in known]).ravel())
+            count += len(label["relations"])
+        fitted = fit_detection(np.concatenate(scores), np.concatenate(hits), gold=count)
         if fitted is not None:
             self.relation_temperature, self.relation_threshold = fitted
 
     def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
         """Each predicted span and relation is an item; relations only of rows that were annotated with them."""
-        scores = np.array(prediction.score)
-        right = [span in gold["entities"] for span in prediction.value["entities"]]
-        known = self._to_metric_input("relations", gold, {})
-        if known is not None and self.relation_labels:
+        scores, (spans, relations) = np.array(prediction.score), self._items(gold)
+        right = [tuple(span) in spans for span in prediction.value["entities"]]
+        if gold["relations"] is not None and self.relation_labels:
             scores = np.append(scores, prediction.extra[0])
-            right += [name in known for name in self._to_metric_input("relations", prediction.value, {})]
+            named = self._to_metric_input("relations", prediction.value, {})
+            right += [(tuple(head), tuple(tail), label) in relations for head, tail, label in named]
         return scores, np.array(right, dtype=np.bool_)
 
     def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
         """Compare the spans, and the relations of a row that was annotated with them."""
         value = prediction.value if gold["relations"] is not None else {**prediction.value, "relations": None}
-        if value["entities"] == gold["entities"] and (value["relations"] or []) == (gold["relations"] or []):
+        if self._items(value) == self._items(gold):
             return None
         return self._error(prediction, gold, *(describe_spans(part, example.text) for part in (gold, value)))
 

@@ -12,13 +12,16 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import matthews_corrcoef
 
+from nlpmtl.data import Example, TokenSequence, column_type, to_input
 from nlpmtl.metrics import Metric
 from nlpmtl.metrics.f1 import MacroF1
 from nlpmtl.plots import describe_predictions, draw_predictions
 from nlpmtl.registry import METRICS
-from nlpmtl.tasks import Classification, Multilabel
+from nlpmtl.tasks import Classification, Multilabel, SpanExtraction
 from nlpmtl.tasks.calibration import best_threshold
 from nlpmtl.tasks.error_analysis import LabelCounts
+from nlpmtl.tasks.parsing import Parsing
+from nlpmtl.tasks.span_labels import count_spans
 from tests.tasks.kinds import analyse, ids_of, items_of, named, score
 
 LABELS = [f"label {i}" for i in range(7)]
@@ -168,3 +171,90 @@ def test_a_threshold_is_tuned_in_little_memory() -> None:
 def test_a_label_that_is_always_correct_is_always_predicted(probabilities: list[float]) -> None:
     threshold = best_threshold(np.array(probabilities), np.ones(len(probabilities), dtype=np.bool_))
     assert all(probability > threshold for probability in probabilities)
+
+
+class CountedName(str):
+    """A label name that counts how often it is compared."""
+
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        type(self).comparisons += 1
+        return str.__eq__(self, other) is True
+
+    __hash__ = str.__hash__
+
+
+NAMES = tuple(f"label {i}" for i in range(300))
+SPANS = [[2 * i, 2 * i + 1, name] for i, name in enumerate(NAMES)]
+WORDS = {"words": ["a"] * len(NAMES)}
+
+
+def span_targets(task: Any) -> list[Any]:
+    relations = [[0, i, f"relation {i}"] for i in range(len(NAMES))]
+    offsets = np.array([span[:2] for span in SPANS])
+    example = Example(to_input(" ".join("a" * len(NAMES))), labels={"label": SPANS, "relations": relations})
+    targets = task.targets(example, [TokenSequence(np.arange(len(offsets)), offsets=offsets)])
+    return [targets.example["spans"][:, 2].tolist(), targets.example["relations"][:, 2].tolist()]
+
+
+def parsing_targets(task: Any) -> list[int]:
+    example = Example(to_input(WORDS), labels={"heads": range(len(NAMES)), "deprels": NAMES})
+    sequence = TokenSequence(np.arange(len(NAMES)), words=np.arange(len(NAMES)))
+    relations: list[int] = task.targets(example, [sequence]).example["relations"].tolist()
+    return relations
+
+
+EVERY = list(range(len(NAMES)))
+LOOKUPS: dict[str, tuple[Any, Any, Any]] = {
+    "ids of spans and relations": (SpanExtraction, span_targets, [EVERY, EVERY]),
+    "unknown labels of spans": (SpanExtraction, lambda task: task.find_untrainable({"label": [SPANS] * 3}), None),
+    "ids of dependency relations": (Parsing, parsing_targets, EVERY),
+    "unknown dependency relations": (Parsing, lambda task: task.find_untrainable({"deprels": [NAMES] * 3}), None),
+    "dependency relations of a split": (Parsing, lambda task: task.unknown_labels({"deprels": [NAMES] * 3}), set()),
+}
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_a_label_is_not_searched_in_a_list(name: str) -> None:
+    """A search in the list of labels would compare more than 100,000 names."""
+    kind, lookup, expected = LOOKUPS[name]
+    values = {"relation_labels": [f"relation {i}" for i in range(len(NAMES))]} if kind is SpanExtraction else {}
+    task = kind(name="t", labels=NAMES, input="words" if kind is Parsing else "text", **values)
+    task.labels = tuple(map(CountedName, task.labels))
+    if values:
+        task.relation_labels = tuple(map(CountedName, task.relation_labels))
+    CountedName.comparisons = 0
+    assert lookup(task) == expected
+    assert CountedName.comparisons <= 5 * len(NAMES)
+
+
+def test_the_target_of_a_set_does_not_compare_all_names() -> None:
+    labels = [CountedName(name) for name in NAMES]
+    CountedName.comparisons = 0
+    assert column_type("set").target(list(NAMES[::2]), labels).tolist() == [1.0, 0.0] * (len(NAMES) // 2)
+    assert CountedName.comparisons <= len(NAMES)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_spans_are_counted_by_label(seed: int) -> None:
+    source = np.random.default_rng(seed)
+    predicted, gold = (
+        [
+            [[start, start + 1, f"label {290 + i}"] for start, i in source.integers(12, size=(9, 2)).tolist()]
+            for _ in range(5)
+        ]
+        for _ in range(2)
+    )
+    labels = [CountedName(name) for name in NAMES]
+    CountedName.comparisons = 0
+    counts = count_spans(predicted, gold, labels=labels)
+    assert CountedName.comparisons <= 5 * len(NAMES)
+    assert counts.labels == (*NAMES, *sorted({span[2] for row in gold for span in row} - {*NAMES}))
+    pairs, others = ({(row, *span) for row, spans in enumerate(side) for span in spans} for side in (predicted, gold))
+    for values, spans in (
+        (counts.true_positives, pairs & others),
+        (counts.false_negatives, others - pairs),
+        (counts.false_positives, pairs - others),
+    ):
+        assert values.tolist() == [sum(span[-1] == name for span in spans) for name in counts.labels]

@@ -11,9 +11,18 @@ from numpy.typing import NDArray
 
 from nlpmtl.data import Example, TokenSequence, to_input
 from nlpmtl.errors import ConfigError
-from nlpmtl.tasks import ExampleOutputs, LabelCounts, OutputOptions, SpanExtraction, build_task, task_from_config
+from nlpmtl.tasks import (
+    ExampleOutputs,
+    LabelCounts,
+    OutputOptions,
+    Prediction,
+    SpanExtraction,
+    build_task,
+    task_from_config,
+)
 from nlpmtl.tasks.calibration import sigmoid
-from nlpmtl.tasks.span_decoding import find_candidates, read_windows, score_relations
+from nlpmtl.tasks.relation_decoding import RelationScores, score_relations
+from nlpmtl.tasks.span_decoding import find_candidates, read_windows
 from nlpmtl.tasks.span_units import find_units
 
 LABELS, TYPES, SIZE = ("a", "b"), ("r", "s"), 4
@@ -134,12 +143,21 @@ def test_spans_and_relations_of_windows_are_those_of_the_whole_text() -> None:
     assert [span for span in parts.value["entities"] if span[1] - span[0] <= 11] == short
     assert len(short) > 5
     spans = task._candidates(read_windows(item, by_word=False))
-    scores, of_windows = (score_relations(read_windows(i, by_word=False), spans, relations=2) for i in (item, windowed))
-    near = np.isfinite(of_windows)
-    assert np.allclose(of_windows[near], scores[near])
+    whole_pairs, of_windows = (
+        RelationScores.join(score_relations(read_windows(i, by_word=False), spans, relations=2), relations=2)
+        for i in (item, windowed)
+    )
+    count = len(spans.start)
+    assert len(whole_pairs.head) == count * (count - 1)
+    scores = np.zeros((count, count, 2))
+    scores[whole_pairs.head, whole_pairs.tail] = whole_pairs.scores
+    near = np.zeros((count, count), dtype=bool)
+    near[of_windows.head, of_windows.tail] = True
+    assert near.sum() == len(of_windows.head)
+    assert np.allclose(of_windows.scores, scores[of_windows.head, of_windows.tail])
     low = np.minimum.outer(spans.start, spans.start)
     high = np.maximum.outer(spans.end, spans.end)
-    assert near[(high - low <= 11) & ~np.eye(len(low), dtype=bool)].all()
+    assert near[(high - low <= 11) & ~np.eye(count, dtype=bool)].all()
     assert not near[high - low > 24].any()
 
 
@@ -286,6 +304,32 @@ def test_wrong_rows_and_counts() -> None:
     assert counts.labels == ("a", "b", "new")
     assert counts.true_positives.sum() == len(value["entities"]) - 1
     assert (counts.false_negatives.tolist()[2], counts.false_positives.sum()) == (1, 1)
+
+
+@pytest.mark.parametrize("labels", [("name", "place"), ("place", "name")])
+def test_a_perfect_prediction_is_no_wrong_row_whatever_the_order_of_the_labels(labels: tuple[str, str]) -> None:
+    """Predicted spans of equal characters are ordered by the id of their label, gold ones by its name."""
+    item = make_item(2, relations=1)
+    outputs = {name: np.zeros_like(arrays[0]) for name, arrays in item.outputs.items()}
+    outputs["spans"][:, 2 * SIZE :] = -9.0
+    outputs["spans"][1, 2 * SIZE :] = 9.0  # the first token has both labels
+    outputs["relations"][:, 4 * SIZE] = 9.0
+    item = ExampleOutputs(item.example, item.sequences, {name: [array] for name, array in outputs.items()})
+    task = make_task(labels=labels, relation_labels=("r",))
+    task.set_metrics(["span_f1", "relation_f1"])
+    (prediction,) = task.decode([item])
+    spans = {"label": [[0, 1, "name"], [0, 1, "place"]], "relations": [[0, 1, "r"], [1, 0, "r"]]}
+    gold = task.gold(Example(item.example.input, labels=spans))
+    assert task.score([prediction.value], [gold])["score"] == 1.0
+    assert task.row_error(prediction, gold, item.example) is None
+    assert task.confidence(prediction, gold)[1].tolist() == [True] * 4
+    assert task.row_error(prediction, {"entities": gold["entities"][1:], "relations": []}, item.example)
+    one_way = {**gold, "relations": [[0, 1, "r"]]}
+    head, tail = (prediction.value["entities"].index(span) for span in gold["entities"])
+    for relation, is_right in (([head, tail, "r"], True), ([tail, head, "r"], False)):
+        value = {**prediction.value, "relations": [relation]}
+        error = task.row_error(Prediction(value, prediction.score, extra=([0.9], None)), one_way, item.example)
+        assert (error is None) == is_right
 
 
 def test_labels_of_relations_are_learned_and_continued() -> None:
