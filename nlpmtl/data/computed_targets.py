@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.data.arrow_tables import TableRows, TableWriter, to_numpy
-from nlpmtl.data.column_types import is_coded, read_stored
+from nlpmtl.data.column_types import column_type, is_coded, read_stored
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Indices, Ragged
@@ -61,7 +61,9 @@ class ParsedColumns:
                 labels[key] = column.value(row)
             else:
                 stored = self.rows.row(row) if stored is None else stored
-                labels[key] = read_stored(stored[self.names[key]], type=column.type)
+                value = read_stored(stored[self.names[key]], type=column.type)
+                renamed = column.renamed
+                labels[key] = column_type(column.type).rename(value, renamed.__getitem__) if renamed else value
         return labels
 
 
