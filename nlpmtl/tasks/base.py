@@ -229,13 +229,14 @@ class Task(ScoredTask, ABC):
         """Return a label that the task cannot be trained on. Called after `fit`, with its arguments. Default: None."""
         return None
 
-    def unknown_labels(self, values: Mapping[str, Sequence[Any]]) -> set[str]:
-        """Return the names in gold labels that are never predicted, for a note on a split. Default: none.
+    def knows(self, name: str, *, key: str) -> bool:
+        """Whether a name in a gold label can be predicted. Default: of `label`, the labels; of other columns, any.
 
         Args:
-            values: as for `fit`.
+            name: the name.
+            key: key in `columns` of the column that has it.
         """
-        return set()
+        return key != "label" or not self.labels or name in self.labels
 
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
         """Return the texts of an example that the encoder reads. Default: its input, truncated or in windows.
