@@ -253,7 +253,7 @@ class Task(ScoredTask, ABC):
         """Return the targets of the loss; None excludes the row from the loss.
 
         It is called once per row, when a split is tokenized, and the result is cached by `to_config()` and the source
-        of the module that defines the type. Default: the column ``label`` as "label", in the form of its column type:
+        of the plugin, see `digest_module`. Default: the column ``label`` as "label", in the form of its column type:
         the id of a class, a multi-hot vector of a label set, else the parsed value.
 
         Args:

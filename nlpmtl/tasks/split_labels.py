@@ -18,12 +18,12 @@ from nlpmtl.data import (
     TaskMethods,
     TokenizedSplit,
     attach_labels,
-    digest_source,
     is_coded,
     parse_columns,
     parsed_values,
 )
 from nlpmtl.errors import DataError
+from nlpmtl.plugins import digest_module
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.label_columns import LabelColumns
 
@@ -169,7 +169,7 @@ def _depends_on(rows: TokenizedSplit, tasks: Sequence[Task], dataset: DatasetCon
     for task in tasks:
         labels = rows.labels[task.name]
         types = [base for base in type(task).__mro__ if base is not Task and _defines_targets(base)]
-        digests = [digest_source(base) for base in types]
+        digests = [digest_module(module) for module in dict.fromkeys(base.__module__ for base in types)]
         if None in digests:
             return None
         parsed = labels.parsed.columns if isinstance(labels, ComputedLabels) else {}
