@@ -357,12 +357,24 @@ class TestUnlabelled:
             ("fail", "KeyError: 'a bug'"),
             ("empty", "the text is empty"),
             ("float", "'length' has numbers of type int64 in earlier rows, here float64"),
+            ("nothing", "earlier rows have the targets 'length' (per example); this one has no targets"),
+            (
+                "sequence",
+                "earlier rows have the targets 'length' (per example); "
+                "this one has the targets 'length' (per sequence)",
+            ),
         ],
     )
     def test_a_failure_names_the_line_and_the_task(self, load: Load, text: str, reason: str) -> None:
         with pytest.raises(DataError) as caught:
             load([*UNLABELLED_ROWS, {"text": text}], UNLABELLED)
         assert str(caught.value).endswith(f"train.jsonl:3: task 't': targets() failed: {reason}")
+
+    def test_a_first_row_without_targets_names_the_line_of_the_second(self, load: Load) -> None:
+        with pytest.raises(
+            DataError, match=r"train.jsonl:2: task 't': targets\(\) failed: earlier rows have no targets"
+        ):
+            load([{"text": "nothing"}, *UNLABELLED_ROWS], UNLABELLED)
 
     def test_rows_without_a_gold_label_are_not_scored(self, load: Load) -> None:
         work = load(UNLABELLED_ROWS, UNLABELLED)
