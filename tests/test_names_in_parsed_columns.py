@@ -56,8 +56,8 @@ class TestSpans:
         assert any(f"{NFC!r} in different Unicode forms" in note for note in work.notes)
         assert any("'person' with and without white space" in note for note in work.notes)
         assert not any("scored as errors" in note for note in work.notes)
-        stored = work.splits["train"]["one"].labels["t"]._read(range(4))
-        assert [targets.example["spans"][0, 2] for targets in stored] == [0, 0, 1, 1]
+        stored = work.splits["train"]["one"].labels["t"]
+        assert [stored.example_targets(row).example["spans"][0, 2] for row in range(4)] == [0, 0, 1, 1]
 
     def test_declared_labels_are_compared_in_one_form(self, load: Loader) -> None:
         work = load({**SPANS, "labels": ["person", NFC]}, train=spans(NFD, "person "), validation=spans(NFD))

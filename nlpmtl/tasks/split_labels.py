@@ -78,10 +78,9 @@ def label_splits(
             if _is_vectorised(tasks[task])
         }
         for split, tokenized in rows[name].items():
-            named = {task: dict(by_key) for task, by_key in columns.columns[name][split].items()}
-            for task, by_key in named.items():
-                for key in ["label"] if "label" in by_key else by_key:
-                    by_key[key] = by_key[key].rename([known[task].get(label, label) for label in by_key[key].names])
+            named = {
+                task: _with_known_names(by_key, known[task]) for task, by_key in columns.columns[name][split].items()
+            }
             vectorised = {task: named[task]["label"] for task in mappings}
             labelled = attach_labels(tokenized, mappings=mappings, train=split == "train", columns=vectorised)
             parsed = {
@@ -94,6 +93,20 @@ def label_splits(
             labelled = replace(labelled, labels=labels, weights=weights, columns={})  # frees memory
             encoded.setdefault(split, {})[name] = labelled
     return encoded
+
+
+def _with_known_names(columns: Mapping[str, LabelColumn], known: Mapping[str, str]) -> dict[str, LabelColumn]:
+    """Return the label columns of a task, in which its labels have the names that they have in the task.
+
+    Args:
+        columns: its columns that have label names, by key.
+        known: normalized name of a label → its name in the task.
+    """
+    shared = {"label"} if "label" in columns else columns.keys()
+    return {
+        key: column.rename([known.get(name, name) for name in column.names]) if key in shared else column
+        for key, column in columns.items()
+    }
 
 
 def _read_weights(split: TokenizedSplit, dataset: DatasetConfig) -> dict[str, NDArray[np.float64]]:
@@ -128,7 +141,7 @@ def _parse(
         DataError: a label of a train split is unknown, for a task type whose label names may be in several columns.
     """
     names = {key: columns[0] for key, columns in options.label_columns.items()}
-    columns = {key: split.columns[name] for key, name in names.items()} | named
+    columns = {**{key: split.columns[name] for key, name in names.items()}, **named}
     label = named.get("label")
     if label is not None and train and "label" in task.any_of and is_coded(label.type):
         mapping = LabelMapping(", ".join(options.label_columns["label"]), label.type, task.labels)
