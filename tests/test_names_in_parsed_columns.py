@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nlpmtl.errors import DataError
-from tests.label_loader import TAGS, Loader
+from tests.label_loader import CLASSES, TAGS, Loader
 
 NFC, NFD = "caf\u00e9", "cafe\u0301"
 SPANS: dict[str, Any] = {"kind": "spans", "label": "y"}
@@ -136,6 +136,14 @@ class TestClassesOfEmbeddings:
         work = load(EMBEDDING, train=classes("a", "a ", NFC, NFD, " "))
         assert gold(work) == ["a", "a", NFC, NFC, None]
         assert work.tasks["t"].labels == ()
+        assert any("'a' with and without white space" in note for note in work.notes)
+
+
+class TestSoftLabels:
+    def test_forms_of_a_label_in_the_two_columns_are_reported(self, load: Loader) -> None:
+        rows = [{"text": "a cat", "y": name, "soft": {"a ": 0.5, "b": 0.5}} for name in ("a", "b")]
+        work = load({**CLASSES, "soft": "soft"}, train=rows)
+        assert work.tasks["t"].labels == ("a", "b")
         assert any("'a' with and without white space" in note for note in work.notes)
 
 
