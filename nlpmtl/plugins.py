@@ -5,6 +5,7 @@ A run file, an option or an argument names them. Loading a model never imports a
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import sys
@@ -15,6 +16,8 @@ from nlpmtl.errors import ConfigError, NlpmtlError
 
 HINT = "if a plugin registers it, name the plugin's module: --plugins MODULE, or plugins=[…] in Python and in run files"
 """End of errors about an unknown kind or metric of a model."""
+_INSTALLED = {"site-packages", "dist-packages"}
+"""Directories of installed packages, which are next to each other without belonging together."""
 
 
 def import_plugins(names: Iterable[str]) -> None:
@@ -32,24 +35,62 @@ def import_plugins(names: Iterable[str]) -> None:
 
 
 def digest_plugins(names: Iterable[str]) -> dict[str, str]:
-    """Return the SHA-256 digest of each plugin's source: the file of a module, or all Python files of a package."""
-    digests = {}
-    for name in names:
-        digest = hashlib.sha256()
-        files = _sources(name)
-        for path in files:
-            digest.update(path.read_bytes())
-        if files:
-            digests[name] = digest.hexdigest()
-    return digests
+    """Return the digest of each plugin's source; see `digest_module`."""
+    digests = {name: digest_module(name) for name in names}
+    return {name: digest for name, digest in digests.items() if digest is not None}
+
+
+def digest_module(name: str) -> str | None:
+    """Return the SHA-256 digest of the source that a module depends on; None if it is unknown, as in a Python shell.
+
+    It covers all Python files of the module's top-level package; for a module outside of packages, its file, and the
+    modules and packages next to it that it imports. A module of nlpmtl is its file, since caches depend on the version.
+    """
+    digest = hashlib.sha256()
+    files = _sources(name)
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest() if files else None
 
 
 def _sources(name: str) -> list[Path]:
     module = sys.modules.get(name)
     file = getattr(module, "__file__", None)
-    packages: Sequence[str] = list(getattr(module, "__path__", ()))
-    paths = [path for package in packages for path in sorted(Path(package).rglob("*.py"))]
-    return [path for path in paths or ([Path(file)] if file else []) if path.is_file()]
+    own = [Path(file)] if file and Path(file).is_file() else []
+    top = (getattr(module, "__package__", None) or name).partition(".")[0]
+    packages: Sequence[str] = list(getattr(sys.modules.get(top), "__path__", ()))
+    return own if top == "nlpmtl" else _files_of_packages(packages) or _files_next_to(own)
+
+
+def _files_of_packages(directories: Iterable[str | Path]) -> list[Path]:
+    return [path for directory in directories for path in sorted(Path(directory).rglob("*.py")) if path.is_file()]
+
+
+def _files_next_to(files: Sequence[Path]) -> list[Path]:
+    """Return the files of modules, and of the modules and packages in their directory that they import."""
+    found = dict.fromkeys(files)
+    pending = list(files)
+    while pending:
+        file = pending.pop()
+        for name in _imported(file):
+            module, package = file.with_name(f"{name}.py"), file.with_name(name)
+            if module.is_file() and module not in found:
+                found[module] = None
+                pending.append(module)
+            elif name != "nlpmtl" and (package / "__init__.py").is_file() and not _INSTALLED & {*file.parts}:
+                found |= dict.fromkeys(_files_of_packages([package]))
+    return list(found)
+
+
+def _imported(file: Path) -> list[str]:
+    """Return the top-level modules that a file imports, in order; none if it is not Python source."""
+    try:
+        nodes = list(ast.walk(ast.parse(file.read_bytes())))
+    except (SyntaxError, ValueError):
+        return []
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return list(dict.fromkeys(name.partition(".")[0] for name in names))
 
 
 def _import(name: str) -> None:

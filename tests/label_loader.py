@@ -37,7 +37,7 @@ class Loader:
         return load_split(datasets, tasks=model, tokenizer=self._tokenizer, max_length=16, split=split)
 
     def datasets(self, task: dict[str, Any], **files: Any) -> Any:
-        words = task["kind"] == "labeling"
+        words = task["kind"] in ("labeling", "parsing")
         read = {"words": "w"} if words else {"text": "text"}
         table = {"data": {"files": files}, "input": read, "tasks": {"t": task}}
         return load_config({"encoder": {"name": str(self._encoder)}, "datasets": {"one": table}}).datasets

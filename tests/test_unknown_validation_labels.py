@@ -9,6 +9,11 @@ import pytest
 from nlpmtl.errors import DataError
 from tests.label_loader import CLASSES, SETS, TAGS, Loader, rows, tagged
 
+SPANS: dict[str, Any] = {"kind": "spans", "label": "y"}
+PARSING: dict[str, Any] = {"kind": "parsing", "heads": "h", "deprels": "d"}
+SOFT: dict[str, Any] = {**CLASSES, "soft": "soft"}
+SOFT_SETS: dict[str, Any] = {**SETS, "soft": "soft"}
+
 
 class TestUnknownLabels:
     @pytest.mark.parametrize(
@@ -32,6 +37,39 @@ class TestUnknownLabels:
             load(TAGS, train=tagged(["O", "B-per"]), validation=tagged(["O", "B-Per"]))
         with pytest.raises(DataError, match="found 'n', 'v'"):
             load({**TAGS, "scheme": "plain"}, train=tagged(["N", "V"]), validation=tagged(["n", "v"]))
+
+    @pytest.mark.parametrize(
+        ("task", "key", "train", "validation", "message"),
+        [
+            (SPANS, "y", [[0, 1, "person"]], [[0, 1, "PERSON"]], "found 'PERSON'; did you mean 'person'"),
+            (SOFT, "y", "pos", "POS", "found 'POS'; did you mean 'pos'"),
+            (SOFT_SETS, "y", ["pos"], ["POS"], "found 'POS'; did you mean 'pos'"),
+            (PARSING, "d", ["det", "root"], ["DET", "ROOT"], "found 'DET', 'ROOT'"),
+            ({**PARSING, "strip_subtypes": True}, "d", ["det", "root:x"], ["DET:y", "ROOT"], "found 'DET:y', 'ROOT'"),
+        ],
+    )
+    def test_types_that_compute_their_targets(
+        self, load: Loader, task: dict[str, Any], key: str, train: Any, validation: Any, message: str
+    ) -> None:
+        row = {"text": "a cat", "w": ["a", "cat"], "h": [2, 0], "soft": {"pos": 0.5, "neg": 0.5}}
+        with pytest.raises(DataError, match="one: validation, row 2: task 't': no label of the validation") as caught:
+            load(task, train=[{**row, key: train}], validation=[{**row, key: None}, {**row, key: validation}])
+        assert message in str(caught.value)
+        both = [{**row, key: validation}, {**row, key: train}]
+        work = load(task, train=[{**row, key: train}], validation=both)
+        assert any("scored as errors" in note for note in work.notes)
+
+    def test_relations(self, load: Loader) -> None:
+        spans = [[0, 1, "x"], [2, 5, "x"]]
+        train, other, none = (
+            {"text": "a cat", "y": spans, "r": [{"head": 0, "tail": 1, "label": name}] if name else []}
+            for name in ("in", "IN", "")
+        )
+        task = {**SPANS, "relations": "r"}
+        with pytest.raises(DataError, match=r"row 1: task 't': no name in `relations` of the validation .* found 'IN'"):
+            load(task, train=[train], validation=[other])
+        load(task, train=[train], validation=[none])
+        assert any("errors: IN" in note for note in load(task, train=[train], validation=[train, other]).notes)
 
     def test_known_rows_are_scored(self, load: Loader) -> None:
         work = load(CLASSES, train=rows(["a", "b"]), validation=rows(["a", "A"]))

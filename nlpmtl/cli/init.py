@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,7 +75,8 @@ def init(
     for note in notes:
         echo(note, err=True)
     echo(f"Wrote {', '.join(map(str, paths))}. Next:")
-    echo(f"  nlpmtl check {paths[-1]}\n  nlpmtl train {paths[-1]}")
+    run = shlex.quote(str(paths[-1]))
+    echo(f"  nlpmtl check {run}\n  nlpmtl train {run}")
 
 
 def _parse(texts: Sequence[str], samples: Sequence[Sample]) -> list[Override]:

@@ -14,7 +14,7 @@ from nlpmtl.data.batch import Batch, TaskBatch, split_into_microbatches, to_devi
 from nlpmtl.data.collate import BatchStats, Collator
 from nlpmtl.data.column_types import ColumnType, column_type, is_coded, join_cells, parse_value
 from nlpmtl.data.computed_targets import ComputedLabels
-from nlpmtl.data.dataset_loader import DatasetLoader, digest_source
+from nlpmtl.data.dataset_loader import DatasetLoader
 from nlpmtl.data.example import (
     Example,
     Input,
@@ -108,7 +108,6 @@ __all__ = [
     "context_tokens",
     "describe_changes",
     "describe_value",
-    "digest_source",
     "drop_names",
     "equal_codes",
     "fill_gaps",

@@ -15,7 +15,7 @@ Example:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -72,6 +72,18 @@ class ColumnType:
     def names(value: Any) -> Iterable[str]:
         """Return the label names in a parsed value. Default: none, for a type without a vocabulary."""
         return ()
+
+    @staticmethod
+    def rename(value: Any, rename: Callable[[str], str]) -> Any:
+        """Return a parsed value with other label names, so that those that mean one label become equal.
+
+        A type whose values have label names overrides it, unless it is built on arrays of codes. Default: the value.
+
+        Args:
+            value: the parsed value, which must not be modified.
+            rename: returns the new name of a label name.
+        """
+        return value
 
     @classmethod
     def target(cls, value: Any, labels: Sequence[str]) -> Any:

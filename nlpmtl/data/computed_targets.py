@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.data.arrow_tables import TableRows, TableWriter, to_numpy
-from nlpmtl.data.column_types import is_coded, read_stored
+from nlpmtl.data.column_types import column_type, is_coded, read_stored
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Indices, Ragged
@@ -61,7 +61,9 @@ class ParsedColumns:
                 labels[key] = column.value(row)
             else:
                 stored = self.rows.row(row) if stored is None else stored
-                labels[key] = read_stored(stored[self.names[key]], type=column.type)
+                value = read_stored(stored[self.names[key]], type=column.type)
+                renamed = column.renamed
+                labels[key] = column_type(column.type).rename(value, renamed.__getitem__) if renamed else value
         return labels
 
 
@@ -153,7 +155,7 @@ class TargetsWriter:
         self._columns = {COUNT: pa.int32(), HASH: pa.uint64()}
         if has_sequences:
             self._columns[SEQUENCES] = pa.list_(pa.int64())
-        self._forms: dict[tuple[str, bool], _Form] = {}
+        self._forms: dict[tuple[str, bool], _Form] | None = None  # before the first row with targets
         self._pending: list[tuple[Targets | None, int, Sequence[int]]] = []
         self._writer: TableWriter | None = None
 
@@ -169,20 +171,18 @@ class TargetsWriter:
 
     def flush(self, *, last: bool = False) -> None:
         """Write the pending rows. While the type of a target is unknown, they stay pending unless `last` is set."""
+        forms = self._forms or {}
         if self._writer is None:
-            if (
-                self._has_targets
-                and not last
-                and not (self._forms and all(form.dtype is not None for form in self._forms.values()))
-            ):
+            is_known = self._forms is not None and all(form.dtype is not None for form in forms.values())
+            if self._has_targets and not last and not is_known:
                 return
-            for (name, by_sequence), form in self._forms.items():
+            for (name, by_sequence), form in forms.items():
                 self._columns |= form.columns(name, by_sequence)
             self._writer = self._stack.enter_context(TableWriter(pa.schema(self._columns), self._path))
         targets, hashes, sequences = zip(*self._pending, strict=True) if self._pending else ((), (), ())
         values: dict[str, list[Any]] = {COUNT: [0 if t is None else t.count for t in targets], HASH: list(hashes)}
         values[SEQUENCES] = list(sequences)
-        for (name, by_sequence), form in self._forms.items():
+        for (name, by_sequence), form in forms.items():
             values |= form.values(name, by_sequence, targets)
         self._writer.write(pa.array(values[name], type_) for name, type_ in self._columns.items())
         self._pending = []
@@ -217,11 +217,10 @@ class TargetsWriter:
             {name: [_to_array(name, value) for value in values] for name, values in targets.sequence.items()},
         )
         names = _names(arrays)
-        if not self._forms:
+        if self._forms is None:
             self._forms = {key: _Form() for key in names}
         if names.keys() != self._forms.keys():
-            known, new = (", ".join(sorted(name for name, _ in keys)) for keys in (self._forms, names))
-            raise ValueError(f"earlier rows have targets named {known}, this one {new}")
+            raise ValueError(f"earlier rows have {_list_names(self._forms)}; this one has {_list_names(names)}")
         for key, items in names.items():
             self._forms[key].check(key[0], items)
         return arrays
@@ -231,6 +230,16 @@ def _names(targets: Targets) -> dict[tuple[str, bool], list[Any]]:
     """Return (name, whether it has an item per sequence) → its items."""
     by_example = {(name, False): [value] for name, value in targets.example.items()}
     return {**by_example, **{(name, True): list(values) for name, values in targets.sequence.items()}}
+
+
+def _list_names(targets: Iterable[tuple[str, bool]]) -> str:
+    """Return the names of targets as text.
+
+    >>> _list_names([("x", False), ("y", True)])
+    "the targets 'x' (per example), 'y' (per sequence)"
+    """
+    listed = ", ".join(f"{name!r} (per {_by(by_sequence)})" for name, by_sequence in sorted(targets))
+    return f"the targets {listed}" if listed else "no targets"
 
 
 def _to_array(name: str, value: Any) -> NDArray[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -24,12 +23,13 @@ from nlpmtl.data.tokenization import without_truncation
 from nlpmtl.data.tokenized_split import TokenizedSplit, read_tokenized_split
 from nlpmtl.data.validation import ParseContext
 from nlpmtl.errors import DataError
+from nlpmtl.plugins import digest_module
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 T = TypeVar("T")
-_FORMAT = 13
+_FORMAT = 14
 """The version of the cache format; increase it when files or the processing of rows change."""
 _PACKAGES = ("nlpmtl", "tokenizers", "transformers")
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -209,17 +209,8 @@ def _describe_context(context: ParseContext) -> list[Any]:
 
 def _digest_types(types: Collection[LabelType]) -> list[str] | None:
     """Return digests of the source code of the column types that are not built in; None if it is unknown."""
-    digests = [digest_source(column_type(name)) for name in sorted(types) if not is_coded(name)]
+    digests = [digest_module(column_type(name).__module__) for name in sorted(types) if not is_coded(name)]
     return None if None in digests else [digest for digest in digests if digest is not None]
-
-
-def digest_source(member: type) -> str | None:
-    """Return a digest of the module that defines a class; None if its source is unknown, as in a Python shell."""
-    try:
-        path = inspect.getsourcefile(member)
-        return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except (OSError, TypeError):
-        return None
 
 
 def _describe(tokenizer: PreTrainedTokenizerBase) -> list[Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,21 +26,30 @@ class LabelColumn:
 
     Args:
         type: the type of a label.
-        names: the label names in the column, in order of appearance; empty for numbers.
+        names: the label names in the column, in order of appearance; empty for numbers. For a column type that is not
+            built in, they are read by `TokenizedSplit.named_column`.
         labelled: whether each row has a label, ``[rows]``.
         values: numbers (NaN for no label) or codes, which are indices into ``names``: one per row, ``[rows]``, or a
             list per row. For a column type that is not built in, the same array as ``labelled``: the values themselves
             are in the Arrow table of the rows.
+        renamed: label name in the Arrow table → its new name, for a column type that is not built in; empty if
+            all names are unchanged.
     """
 
     type: LabelType
     names: tuple[str, ...]
     labelled: NDArray[np.bool_]
     values: NDArray[Any] | Ragged
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     def rename(self, names: Sequence[str]) -> LabelColumn:
         """Return the same labels with new names, one per old name. Labels with equal new names become one label."""
         codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
+        if tuple(names) != self.names and column_type(self.type).coding == "parsed":
+            table_of_names = dict(zip(self.names, names, strict=True))
+            renamed = self.renamed or {name: name for name in self.names}
+            renamed = {stored: table_of_names[name] for stored, name in renamed.items()}
+            return replace(self, names=tuple(codes), renamed=renamed)
         if len(codes) == len(names) or column_type(self.type).coding == "number":
             return self if tuple(names) == self.names else replace(self, names=tuple(names))
         table: NDArray[np.int32] = np.array([*(codes[name] for name in names), NO_CODE], dtype=np.int32)

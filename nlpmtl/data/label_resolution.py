@@ -33,7 +33,7 @@ def resolve_labels(
     Raises:
         DataError: an integer or a list does not fit `declared`.
     """
-    first = split.columns[columns[0]]
+    first = split.named_column(columns[0])
     type_ = column_type(first.type)
     if _is_flag_column(first):
         return _join_flags([split.columns[column] for column in columns], columns)

@@ -21,7 +21,8 @@ from typing import Any
 
 from nlpmtl.data.annotation_tools.spans import parse_name, parse_span
 from nlpmtl.data.column_types import ColumnType
-from nlpmtl.data.example import Example, has_surrogate
+from nlpmtl.data.example import Example
+from nlpmtl.data.label_spelling import Spelling
 from nlpmtl.errors import quote
 from nlpmtl.registry import COLUMN_TYPES
 
@@ -44,12 +45,14 @@ class Spans(ColumnType):
     def names(value: Any) -> Iterable[str]:
         return (label for _, _, label in value)
 
+    @staticmethod
+    def rename(value: Any, rename: Callable[[str], str]) -> list[list[Any]]:
+        return [[start, end, rename(label)] for start, end, label in value]
+
 
 def _parse_span(item: Any, example: Example) -> list[Any]:
     _check_keys(item, ("start", "end", "label"))
     start, end, label = parse_span(item)
-    if has_surrogate(label):
-        raise ValueError("the label is not valid Unicode")
     if start > end:
         raise ValueError(f"it ends before it starts: start {start}, end {end}")
     if start == end:
@@ -79,6 +82,10 @@ class Relations(ColumnType):
     def names(value: Any) -> Iterable[str]:
         return (label for _, _, label in value)
 
+    @staticmethod
+    def rename(value: Any, rename: Callable[[str], str]) -> list[list[Any]]:
+        return [[head, tail, rename(label)] for head, tail, label in value]
+
 
 def _parse_relation(item: Any, spans: Sequence[Any] | None) -> list[Any]:
     """Return a relation, given the spans of the row; None if they are invalid, which is reported itself."""
@@ -87,8 +94,6 @@ def _parse_relation(item: Any, spans: Sequence[Any] | None) -> list[Any]:
     _check_keys(item, ("head", "tail", "label"))
     head, tail = item["head"], item["tail"]
     label = parse_name(item["label"])
-    if has_surrogate(label):
-        raise ValueError("the label is not valid Unicode")
     for key, index in (("head", head), ("tail", tail)):
         if type(index) is not int or index < 0:
             raise ValueError(f"`{key}` must be the index of a span, from 0, found {index!r}")
@@ -96,12 +101,18 @@ def _parse_relation(item: Any, spans: Sequence[Any] | None) -> list[Any]:
             raise ValueError(f"`{key}` is {index}, and the row has {len(spans)} span(s), numbered from 0")
     if head == tail:
         raise ValueError(f"its head and its tail are both span {head}")
-    if spans is not None and spans[head] == spans[tail]:
+    if spans is not None and _clean(spans[head]) == _clean(spans[tail]):
         start, end, name = spans[head]
         raise ValueError(
             f"its head and its tail, {head} and {tail}, are the same span: {start} to {end}, {quote(name, limit=60)}"
         )
     return [head, tail, label]
+
+
+def _clean(span: Sequence[Any]) -> list[Any]:
+    """Return a span with its label name in NFC, without white space at its ends."""
+    start, end, label = span
+    return [start, end, Spelling()(label)]
 
 
 def _parse_each(value: Any, parse: Callable[[Any], list[Any]], *, name: str) -> list[list[Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from nlpmtl.data.annotation_tools.spans import SpanError, parse_span
+from nlpmtl.data.label_spelling import Spelling
 from nlpmtl.data.word_alignment import Span
 from nlpmtl.data.word_splitting import split_at_marks
 
@@ -65,7 +66,9 @@ def spans_to_tags(text: str, words: Sequence[Span], spans: Sequence[Any]) -> lis
     """
     tags = [_OUTSIDE] * len(words)
     starts, ends = [start for start, _ in words], [end for _, end in words]
-    for start, end, name in sorted(set(map(parse_span, spans))):
+    spelling = Spelling()
+    distinct = {(start, end, spelling(name)): name for start, end, name in map(parse_span, spans)}
+    for (start, end, _), name in sorted(distinct.items()):
         shown = f"the span {start} to {end} ({name})"
         if not 0 <= start < end <= len(text):
             raise SpanError(f"{shown} is not inside the text, which has {len(text)} characters")
@@ -77,8 +80,18 @@ def spans_to_tags(text: str, words: Sequence[Span], spans: Sequence[Any]) -> lis
             raise SpanError(f"{shown}, {text[start:end]!r}, cuts the word {text[starts[word] : ends[word]]!r}")
         if tags[first] != _OUTSIDE:
             raise SpanError(f"{shown} overlaps another span")
-        tags[first:last] = [f"B-{name}", *[f"I-{name}"] * (last - first - 1)]
+        tags[first:last] = [_tag("B", name), *[_tag("I", name)] * (last - first - 1)]
     return tags
+
+
+def _tag(prefix: str, name: str) -> str:
+    """Return a tag. White space around the name is kept around the tag, as it is removed, and reported, from tags.
+
+    >>> _tag("B", " person")
+    ' B-person'
+    """
+    label = name.strip()
+    return name.replace(label, f"{prefix}-{label}", 1)
 
 
 def _may_be_spans(value: Any) -> bool:

@@ -121,13 +121,9 @@ class Labels(ABC):
     def values(self, rows: Sequence[int]) -> list[Any]:
         """Return the parsed label of each row: a name, a number, or a list of names."""
 
-    def occurring(self) -> NDArray[np.integer]:
-        """Return the ids that occur, ascending; none for numbers."""
-        return np.zeros(0, dtype=np.int64)
-
-    def first_row(self, label: int) -> int:
-        """Return the first row that has a label, given its id."""
-        raise NotImplementedError
+    def first_rows(self) -> dict[int, int]:
+        """Return the ids that occur, ascending, and the first row of each; empty for numbers."""
+        return {}
 
     def without_unknown(self) -> Labels:
         """Return the same labels, with a count of 0 for the rows with a label that the task does not know."""
@@ -174,11 +170,10 @@ class ClassLabels(Labels):
 
     ids: NDArray[np.integer]
 
-    def occurring(self) -> NDArray[np.integer]:
-        return np.unique(self.ids[self.labelled])
-
-    def first_row(self, label: int) -> int:
-        return int(np.argmax(self.ids == label))
+    def first_rows(self) -> dict[int, int]:
+        rows = np.flatnonzero(self.labelled)
+        ids, first = np.unique(self.ids[rows], return_index=True)
+        return dict(zip(ids.tolist(), rows[first].tolist(), strict=True))
 
     def _unknown(self) -> NDArray[np.bool_]:
         return self.labelled & (self.ids >= self.known)
@@ -213,11 +208,9 @@ class _ListLabels(Labels):
 
     ids: Ragged
 
-    def occurring(self) -> NDArray[np.integer]:
-        return np.unique(self.ids.values[self.ids.values >= 0])
-
-    def first_row(self, label: int) -> int:
-        return self.ids.row_of(int(np.argmax(self.ids.values == label)))
+    def first_rows(self) -> dict[int, int]:
+        ids, first = np.unique(self.ids.values, return_index=True)
+        return {i: self.ids.row_of(index) for i, index in zip(ids.tolist(), first.tolist(), strict=True) if i >= 0}
 
     def values(self, rows: Sequence[int]) -> list[Any]:
         names = (*self.names, None)  # −1 is an unknown tag

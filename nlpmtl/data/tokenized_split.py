@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.data.arrow_tables import TableRows, read_table, to_numpy
-from nlpmtl.data.column_types import column_type, read_stored
+from nlpmtl.data.column_types import ColumnType, column_type, is_coded, read_stored
 from nlpmtl.data.example import Example, Input
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
@@ -166,6 +166,17 @@ class TokenizedSplit:
         type_ = self.columns[column].type
         for chunk in self.column(f"label:{column}").chunks:
             yield from (read_stored(value, type=type_) for value in chunk.drop_null().to_pylist())
+
+    def named_column(self, column: str) -> LabelColumn:
+        """Return a label column; for a type that is not built in, with the label names in its values."""
+        labels = self.columns[column]
+        type_ = column_type(labels.type)
+        if is_coded(labels.type) or type_.rename is ColumnType.rename:
+            return labels
+        names: dict[str, str] = {}
+        for value in self.stored_values(column):
+            type_.rename(value, lambda name: names.setdefault(name, name))
+        return replace(labels, names=tuple(names))
 
     def stored_rows(self) -> Iterator[tuple[int, list[dict[str, Any]]]]:
         """Yield the first row and the stored values of each batch of rows that were read from a source."""

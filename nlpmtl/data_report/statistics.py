@@ -159,7 +159,7 @@ def train_labels(train: Mapping[str, TokenizedSplit]) -> dict[str, set[int]]:
 
 def _occurring(labels: Labels) -> set[int]:
     """Return the ids that occur among the known labels of the task."""
-    return {int(i) for i in labels.occurring() if i < labels.known}
+    return {i for i in labels.first_rows() if i < labels.known}
 
 
 def count_labels(dataset: str, splits: Mapping[str, TokenizedSplit]) -> Iterator[LabelFrequencies]:

@@ -74,6 +74,9 @@ def parse_override(text: str, *, columns: Mapping[str, Collection[str]]) -> Over
             f"--task {text}: several columns are read only by multilabel (columns of 0 and 1), choices and negatives "
             "(one text per column); write one column"
         )
+    repeated = next((column for column in names if names.count(column) > 1), None)
+    if repeated is not None:
+        raise ConfigError(f"--task {text}: write each column once, found {repeated!r} {names.count(repeated)} times")
     return Override(name, dataset, names, kind, text)
 
 

@@ -14,7 +14,8 @@ from nlpmtl.tasks.error_analysis import Cells, Confusion, ErrorAnalysis, Histogr
 from nlpmtl.tasks.example_call import example_call, is_text_list
 from nlpmtl.tasks.fields import TaskFields, build_task, task_from_config, task_type
 from nlpmtl.tasks.generation import Generation, Summarization, Translation
-from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, parse_context, read_columns
+from nlpmtl.tasks.label_columns import LabelColumns, label_shapes, parse_context, read_columns
+from nlpmtl.tasks.label_lists import find_labels
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.losses import LabelLoss
 from nlpmtl.tasks.masked_lm import MaskedLM

@@ -229,13 +229,14 @@ class Task(ScoredTask, ABC):
         """Return a label that the task cannot be trained on. Called after `fit`, with its arguments. Default: None."""
         return None
 
-    def unknown_labels(self, values: Mapping[str, Sequence[Any]]) -> set[str]:
-        """Return the names in gold labels that are never predicted, for a note on a split. Default: none.
+    def can_predict(self, name: str, *, key: str) -> bool:
+        """Whether a name in a gold label can be predicted. Default: of `label`, the labels; of other columns, any.
 
         Args:
-            values: as for `fit`.
+            name: the name.
+            key: key in `columns` of the column that has it.
         """
-        return set()
+        return key != "label" or not self.labels or name in self._ids
 
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
         """Return the texts of an example that the encoder reads. Default: its input, truncated or in windows.
@@ -252,7 +253,7 @@ class Task(ScoredTask, ABC):
         """Return the targets of the loss; None excludes the row from the loss.
 
         It is called once per row, when a split is tokenized, and the result is cached by `to_config()` and the source
-        of the module that defines the type. Default: the column ``label`` as "label", in the form of its column type:
+        of the plugin, see `digest_module`. Default: the column ``label`` as "label", in the form of its column type:
         the id of a class, a multi-hot vector of a label set, else the parsed value.
 
         Args:

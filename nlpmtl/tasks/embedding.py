@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -44,6 +44,10 @@ class ClassOrNumber(ColumnType):
     def parse(value: Any, example: Example) -> Any:
         paired = example.input is not None and example.pair is not None
         return to_label(value, type="number" if paired else "class")
+
+    @staticmethod
+    def rename(value: Any, rename: Callable[[str], str]) -> Any:
+        return rename(value) if isinstance(value, str) else value
 
 
 @COLUMN_TYPES.register("negatives")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nlpmtl.config import DatasetConfig, TaskOptions, flatten_columns
 from nlpmtl.data import (
-    ColumnType,
     LabelColumn,
     LabelType,
     ParseContext,
@@ -21,15 +20,13 @@ from nlpmtl.data import (
     find_contradiction,
     is_coded,
     is_multi_hot,
-    names_to_bio,
     resolve_labels,
-    sort_names,
     to_bio,
 )
 from nlpmtl.errors import ConfigError
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.fields import task_type
-from nlpmtl.tasks.further_names import check_indices, names_of_further_columns, soft_names
+from nlpmtl.tasks.further_names import soft_names
 from nlpmtl.tasks.label_notes import label_notes, missing_names
 
 SplitsByDataset = Mapping[str, Mapping[str, TokenizedSplit]]
@@ -41,21 +38,27 @@ class LabelColumns:
     """The labels of every task.
 
     Args:
-        columns: dataset → split → task → its labels.
+        columns: dataset → split → task → key in `Task.columns` → its labels: the column `label`, and others that have
+            label names, except those of soft labels.
         spellings: for each task how the names of its labels are written.
         notes: messages about them for the user.
     """
 
-    columns: Mapping[str, Mapping[str, Mapping[str, LabelColumn]]]
+    columns: Mapping[str, Mapping[str, Mapping[str, Mapping[str, LabelColumn]]]]
     spellings: Mapping[str, Spelling]
     notes: tuple[str, ...]
 
-    def of(self, task: str) -> Iterator[tuple[str, str, LabelColumn]]:
-        """The columns of one task: dataset, split, labels."""
+    def of(self, task: str, key: str = "label") -> Iterator[tuple[str, str, LabelColumn]]:
+        """The columns of one task and key: dataset, split, labels."""
         for dataset, splits in self.columns.items():
             for split, columns in splits.items():
-                if task in columns:
-                    yield dataset, split, columns[task]
+                if key in columns.get(task, ()):
+                    yield dataset, split, columns[task][key]
+
+    def keys(self, task: str) -> list[str]:
+        """The keys of the columns of one task."""
+        by_split = (columns.get(task, {}) for splits in self.columns.values() for columns in splits.values())
+        return list(dict.fromkeys(key for columns in by_split for key in columns))
 
 
 def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, LabelType]:
@@ -129,41 +132,47 @@ def read_columns(
     """
     tasks = dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks)
     declared = {task: _declared(task, datasets) or (model[task].labels if model else None) for task in tasks}
-    named = {name: _with_label_names(datasets, name, splits, known=declared) for name, splits in rows.items()}
+    named = {name: _read_names(datasets, name, splits, known=declared) for name, splits in rows.items()}
     raw = LabelColumns(named, {}, ())
     soft = {task: soft_names(task, datasets, rows) for task in tasks}
-    spellings = {task: _spelling(raw, task, soft=soft[task], declared=declared[task], model=model) for task in tasks}
+    vocabularies = {
+        task: _spellings(raw, task, soft=soft[task], declared=declared[task], model=model) for task in tasks
+    }
+    spellings = {task: spelling for task, (spelling, _) in vocabularies.items()}
+
+    def convert(column: LabelColumn, *, dataset: str, split: str, task: str, key: str) -> LabelColumn:
+        spelling, others = vocabularies[task]
+        column = column.rename(list(map(others.get(key, spelling), column.names)))
+        if key != "label":
+            return column
+        scheme = tag_scheme(datasets[dataset].tasks[task], None if model is None else model[task])
+        return _convert_tags(column, scheme=scheme, task=task, prepared=rows[dataset][split], train=split == "train")
+
     columns = {
         dataset: {
             split: {
-                task: _convert_tags(
-                    column.rename([spellings[task](name) for name in column.names])
-                    if is_coded(column.type)
-                    else column,
-                    scheme=_scheme(datasets[dataset].tasks[task], None if model is None else model[task]),
-                    task=task,
-                    prepared=rows[dataset][split],
-                    train=split == "train",
-                )
-                for task, column in by_task.items()
+                task: {
+                    key: convert(column, dataset=dataset, split=split, task=task, key=key)
+                    for key, column in by_key.items()
+                }
+                for task, by_key in by_task.items()
             }
             for split, by_task in splits.items()
         }
         for dataset, splits in raw.columns.items()
     }
-    return LabelColumns(
-        columns, spellings, label_notes(datasets, rows, replace(raw, spellings=spellings), known=declared)
-    )
+    notes = label_notes(datasets, rows, replace(raw, spellings=spellings), known=declared, soft=soft)
+    return LabelColumns(columns, spellings, notes)
 
 
-def _with_label_names(
+def _read_names(
     datasets: Mapping[str, DatasetConfig],
     dataset: str,
     splits: Mapping[str, TokenizedSplit],
     *,
     known: Mapping[str, Sequence[str] | None],
-) -> dict[str, dict[str, LabelColumn]]:
-    """Return the label columns of a dataset with the names of labels: split → task → labels.
+) -> dict[str, dict[str, dict[str, LabelColumn]]]:
+    """Return the label columns of a dataset with the names of labels: split → task → key → labels.
 
     Args:
         datasets: the datasets by name.
@@ -171,8 +180,10 @@ def _with_label_names(
         splits: its splits.
         known: the labels of each task, declared or of the model.
     """
-    by_split: dict[str, dict[str, LabelColumn]] = {split: {} for split in splits}
+    by_split: dict[str, dict[str, dict[str, LabelColumn]]] = {split: {} for split in splits}
     for task, options in datasets[dataset].tasks.items():
+        for split, prepared in splits.items():
+            by_split[split][task] = _read_further(prepared, options)
         columns = options.label_columns.get("label")
         if columns is None:  # the task type reads other columns, or none
             continue
@@ -183,8 +194,15 @@ def _with_label_names(
             if missing:
                 column = drop_names(prepared.columns[columns[0]], missing)
                 prepared = replace(prepared, columns={**prepared.columns, columns[0]: column})
-            by_split[split][task] = resolve_labels(prepared, columns, declared=declared, multi_hot=multi_hot)
+            labels = resolve_labels(prepared, columns, declared=declared, multi_hot=multi_hot)
+            by_split[split][task]["label"] = labels
     return by_split
+
+
+def _read_further(split: TokenizedSplit, options: TaskOptions) -> dict[str, LabelColumn]:
+    """Return the columns of a task other than `label` that have label names; those of soft labels have none."""
+    columns = {key: split.named_column(names[0]) for key, names in options.label_columns.items() if key != "label"}
+    return {key: column for key, column in columns.items() if column.names}
 
 
 def _declared(task: str, datasets: Mapping[str, DatasetConfig]) -> tuple[str, ...] | None:
@@ -193,15 +211,17 @@ def _declared(task: str, datasets: Mapping[str, DatasetConfig]) -> tuple[str, ..
     return next((labels for labels in lists if labels), None)
 
 
-def _spelling(
+def _spellings(
     columns: LabelColumns,
     task: str,
     *,
     soft: Collection[str],
     declared: Sequence[str] | None,
     model: Mapping[str, Task] | None,
-) -> Spelling:
-    """Return the spelling of the label names in the data; in an evaluation, that of the model's or the data's names.
+) -> tuple[Spelling, dict[str, Spelling]]:
+    """Return the spelling of the labels of a task, and those of columns that have names of another kind.
+
+    In a task type with a column `label`, other columns have names of their own, such as those of relations.
 
     Args:
         columns: the label columns.
@@ -210,19 +230,32 @@ def _spelling(
         declared: the labels that are declared.
         model: the tasks of the model that is evaluated; None where one is trained.
     """
-    coded = [(split, column) for _, split, column in columns.of(task) if is_coded(column.type)]
+    keys = columns.keys(task)
+    shared = ["label"] if "label" in keys else keys
     further = [tuple(soft)] if soft else []
-    train = [*(column.names for split, column in coded if split == "train"), *further]
-    every = [*(column.names for _, column in coded), *further]
-    spelling = Spelling.of(*(train if any(train) else every), others={name for names in every for name in names})
+    spelling = _spelling([column for key in shared for column in columns.of(task, key)], further=further)
+    others = {key: _spelling(columns.of(task, key)) for key in keys if key not in shared}
     if model is None:
-        return replace(spelling, number=spelling.number and not equal_codes(declared or ()))
+        return replace(spelling, number=spelling.number and not equal_codes(declared or ())), others
     known = Spelling.of(model[task].labels)
     number = (spelling.number or known.number) and not equal_codes(model[task].labels)
-    return Spelling(number=number, boolean=spelling.boolean or known.boolean)
+    return Spelling(number=number, boolean=spelling.boolean or known.boolean), others
 
 
-def _scheme(options: TaskOptions, task: Task | None) -> Scheme:
+def _spelling(columns: Iterable[tuple[str, str, LabelColumn]], *, further: Sequence[Collection[str]] = ()) -> Spelling:
+    """Return the spelling of the names in the train splits of columns, if there are any, otherwise of all names.
+
+    Args:
+        columns: dataset, split and labels of each column.
+        further: names of train that are in none of them.
+    """
+    named = [(split, column.names) for _, split, column in columns]
+    train = [*(names for split, names in named if split == "train"), *further]
+    every = [*(names for _, names in named), *further]
+    return Spelling.of(*(train if any(train) else every), others={name for names in every for name in names})
+
+
+def tag_scheme(options: TaskOptions, task: Task | None) -> Scheme:
     """Return the scheme of the tags in the data; "plain" for a task type without one, and for a model of plain tags."""
     if getattr(task, "scheme", None) == "plain":
         return "plain"
@@ -267,78 +300,3 @@ def _convert_tags(
         f'"{scheme}" in {prepared.where}, for example {prepared.place(contradiction.row)}, word {contradiction.word}: '
         f"{contradiction.tag!r}. {advice}"
     )
-
-
-def find_labels(
-    task: str,
-    datasets: Mapping[str, DatasetConfig],
-    rows: SplitsByDataset,
-    *,
-    columns: LabelColumns,
-    earlier: Task | None,
-    options: TaskOptions,
-) -> tuple[str, ...]:
-    """Return the labels of a task to train, in order.
-
-    They are the declared ones, else those of the model that training continues from, else those of a ClassLabel
-    feature, else the names in train, sorted. If the config declares the labels of that model in another order, the
-    order of the model is kept, because the outputs of its head have it; except for a task type whose order has a
-    meaning.
-
-    Args:
-        task: its name.
-        datasets: the datasets by name.
-        rows: their prepared rows.
-        columns: the label columns.
-        earlier: the task of this name in the model that training continues from.
-        options: the table that describes the task.
-
-    Raises:
-        ConfigError: two declared labels are the same label.
-    """
-    spell = columns.spellings[task]
-    declared = options.labels or (options.label_columns["label"] if options.has_column_per_label else None)
-    known = earlier.labels if earlier is not None else ()
-    if declared:
-        labels = names_to_bio([spell(name) for name in declared], _scheme(options, None))
-        if len(set(labels)) < len(labels):
-            raise ConfigError(f"task {task!r}: `labels` lists a label twice: {list(declared)}")
-        same = tuple(map(spell, known))
-        if earlier is not None and (same == labels or (sorted(same) == sorted(labels) and not earlier.ordered)):
-            return known
-        return labels
-    return known or _labels_in_data(task, datasets, rows, columns=columns, options=options)
-
-
-def _labels_in_data(
-    task: str,
-    datasets: Mapping[str, DatasetConfig],
-    rows: SplitsByDataset,
-    *,
-    columns: LabelColumns,
-    options: TaskOptions,
-) -> tuple[str, ...]:
-    """Return the labels of a ClassLabel feature, else the names in train, sorted; see `find_labels`."""
-    spell = columns.spellings[task]
-    train_names: set[str] = set()
-    for dataset, split, column in columns.of(task):
-        dataset_options = datasets[dataset].tasks[task]
-        kind = column_type(column.type)
-        if kind.coding == "number":
-            return ()
-        if kind.coding == "parsed":
-            if split == "train" and kind.names is not ColumnType.names:
-                values = rows[dataset][split].stored_values(dataset_options.label_columns["label"][0])
-                train_names |= {name for value in values for name in kind.names(value)}
-            continue
-        names = rows[dataset][split].class_names.get(dataset_options.label_columns["label"][0])
-        if names is not None and not dataset_options.has_column_per_label:
-            return names_to_bio(list(dict.fromkeys(map(spell, names))), _scheme(dataset_options, None))
-        if split == "train":
-            train_names.update(column.names)
-    further = names_of_further_columns(task, datasets, rows)
-    if not task_type(options.kind).any_of:
-        return sort_names(train_names or further)
-    further = {spell(name) for name in further}
-    check_indices(task, train_names, further)
-    return sort_names(train_names | further)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from nlpmtl.data import (
     equal_codes,
     find_spans_in_plain,
     is_boolean,
-    is_coded,
     merged_names,
     sort_names,
     split_missing,
@@ -37,6 +36,7 @@ def label_notes(
     raw: LabelColumns,
     *,
     known: Mapping[str, Sequence[str] | None],
+    soft: Mapping[str, Collection[str]],
 ) -> tuple[str, ...]:
     """Return notes about the label columns of all tasks.
 
@@ -45,9 +45,10 @@ def label_notes(
         rows: dataset → split → its rows.
         raw: the label columns with the names in the data, and the spellings of the tasks.
         known: the labels of each task, declared or of the model.
+        soft: the names in the soft labels of each task.
     """
     return (
-        *_name_notes(datasets, raw),
+        *_name_notes(raw, soft=soft),
         *_disjoint_notes(raw, known=known),
         *_span_notes(datasets, raw),
         *_missing_notes(datasets, rows, known=known),
@@ -75,20 +76,21 @@ def _span_notes(datasets: Mapping[str, DatasetConfig], raw: LabelColumns) -> Ite
                 )
 
 
-def _name_notes(datasets: Mapping[str, DatasetConfig], raw: LabelColumns) -> Iterator[str]:
-    for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
-        columns = [column for _, _, column in raw.of(task) if is_coded(column.type)]
-        names = {name for column in columns for name in column.names}
-        for merged in merged_names(names):
-            yield f"task {task!r}: the data have {merged}"
-        booleans = sorted(filter(is_boolean, names))
-        if booleans and names & {"0", "1"}:
-            listed = ", ".join(map(repr, [*sorted(names & {"0", "1"}), *booleans]))
-            yield f"task {task!r}: {listed} are different labels; write 0 and 1, or true and false, in all rows"
-        codes = sorted({code for column in columns for code in equal_codes(column.names)})
-        if codes:
-            listed = ", ".join(map(repr, codes[:_SHOWN]))
-            yield f"task {task!r}: {listed} are equal as numbers, but different labels, because the data have both"
+def _name_notes(raw: LabelColumns, *, soft: Mapping[str, Collection[str]]) -> Iterator[str]:
+    for task, names_of_soft in soft.items():
+        for key in dict.fromkeys(("label", *raw.keys(task))):
+            named = [column.names for _, _, column in raw.of(task, key)]
+            names = {name for column_names in named for name in column_names}
+            for merged in merged_names(names.union(names_of_soft if key == "label" else ())):
+                yield f"task {task!r}: the data have {merged}"
+            booleans = sorted(filter(is_boolean, names))
+            if booleans and names & {"0", "1"}:
+                listed = ", ".join(map(repr, [*sorted(names & {"0", "1"}), *booleans]))
+                yield f"task {task!r}: {listed} are different labels; write 0 and 1, or true and false, in all rows"
+            codes = sorted({code for column_names in named for code in equal_codes(column_names)})
+            if codes:
+                listed = ", ".join(map(repr, codes[:_SHOWN]))
+                yield f"task {task!r}: {listed} are equal as numbers, but different labels, because the data have both"
 
 
 def _disjoint_notes(raw: LabelColumns, *, known: Mapping[str, Sequence[str] | None]) -> Iterator[str]:

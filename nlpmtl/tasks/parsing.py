@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -168,16 +168,14 @@ class Parsing(Task):
 
     def find_untrainable(self, values: Mapping[str, Sequence[Any]]) -> Untrainable | None:
         for index, names in enumerate(values["deprels"]):
-            for name in self._unknown(names):
-                return Untrainable(index, f"does not know the relation {name!r}; {did_you_mean(name, self.labels)}")
+            for name in names:
+                if not self.can_predict(name, key="deprels"):
+                    name = self._relation(name)
+                    return Untrainable(index, f"does not know the relation {name!r}; {did_you_mean(name, self.labels)}")
         return None
 
-    def unknown_labels(self, values: Mapping[str, Sequence[Any]]) -> set[str]:
-        return {name for names in values["deprels"] for name in self._unknown(names)}
-
-    def _unknown(self, names: Sequence[str]) -> Iterator[str]:
-        """Yield the relations that are not among the labels."""
-        return (relation for relation in map(self._relation, names) if relation not in self._ids)
+    def can_predict(self, name: str, *, key: str) -> bool:
+        return self._relation(name) in self._ids
 
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
         """Return the words, truncated."""

@@ -110,10 +110,8 @@ class SpanExtraction(Task):
                     return Untrainable(index, f"does not know the label {label!r}; {did_you_mean(label, self.labels)}")
         return None
 
-    def unknown_labels(self, values: Mapping[str, Sequence[Any]]) -> set[str]:
-        known = {"label": self.labels, "relations": self.relation_labels or None}
-        names = {key: {label for row in values.get(key, ()) for _, _, label in row} for key in known}
-        return {label for key, labels in known.items() if labels is not None for label in names[key].difference(labels)}
+    def can_predict(self, name: str, *, key: str) -> bool:
+        return name in (self.labels if key == "label" else self.relation_labels or (name,))
 
     def build_head(self, context: HeadContext) -> nn.Module:
         from nlpmtl.heads import SpanHead, token_head_config

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from nlpmtl.data import ComputedLabels, TokenizedSplit, parsed_values
+from nlpmtl.data import ColumnType, ComputedLabels, TokenizedSplit, column_type
 from nlpmtl.errors import ConfigError, DataError, did_you_mean, list_some, plain
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.scoring import loss_metrics, needs_predictions
@@ -44,33 +44,57 @@ def row_notes(
 
 
 def check_validation(tasks: Mapping[str, Task], validation: Mapping[str, TokenizedSplit]) -> None:
-    """Raise DataError if a task's validation rows have only unknown labels. A tag outside spans does not count."""
-    for name, task in tasks.items():
-        unknown: dict[str, str] = {}
-        known = False
-        for rows in validation.values():
-            labels = rows.labels.get(name)
-            if labels is None:
-                continue
-            ids = [i for i in labels.occurring().tolist() if labels.names[i] != task.outside]
-            known |= any(i < labels.known for i in ids)
-            unknown |= {labels.names[i]: rows.place(labels.first_row(i)) for i in ids if i >= labels.known}
-        if unknown and not known:
-            listed = ", ".join(repr(plain(label)) for label in list(unknown)[:_SHOWN])
-            more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
-            first, place = next(iter(unknown.items()))
-            raise DataError(
-                f"{place}: task {name!r}: no label of the validation rows is in the task's list of labels, so they "
-                f"cannot be scored; found {listed}{more}; {did_you_mean(first, task.labels)}"
-            )
+    """Raise DataError if all names in a label column of validation are unknown. A tag outside spans does not count."""
+    for task in tasks.values():
+        unknown: dict[str, dict[str, str]] = {}
+        known: set[str] = set()
+        for rows in (rows for rows in validation.values() if task.name in rows.labels):
+            for key, names in _gold_names(task, rows).items():
+                names.pop(task.outside or "", None)
+                known |= {key for name in names if task.can_predict(name, key=key)}
+                places = {name: rows.place(row) for name, row in names.items() if not task.can_predict(name, key=key)}
+                unknown[key] = places | unknown.get(key, {})
+        for key, places in unknown.items():
+            if places and key not in known:
+                raise DataError(_describe_unknown(task, key, places))
+
+
+def _describe_unknown(task: Task, key: str, places: Mapping[str, str]) -> str:
+    """Return the error about a label column of validation without known names, given those names and their rows."""
+    listed = ", ".join(repr(plain(name)) for name in list(places)[:_SHOWN])
+    more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+    first, place = next(iter(places.items()))
+    if key != "label" and "label" in task.columns:
+        return (
+            f"{place}: task {task.name!r}: no name in `{key}` of the validation rows is in that of train, so they "
+            f"cannot be scored; found {listed}{more}: write the names as in train"
+        )
+    return (
+        f"{place}: task {task.name!r}: no label of the validation rows is in the task's list of labels, so they "
+        f"cannot be scored; found {listed}{more}; {did_you_mean(first, task.labels)}"
+    )
 
 
 def unknown_labels(task: Task, rows: TokenizedSplit) -> tuple[str, ...]:
     """Return the names in the gold labels of a split that the task never predicts."""
+    by_key = _gold_names(task, rows).items()
+    return tuple(sorted({name for key, names in by_key for name in names if not task.can_predict(name, key=key)}))
+
+
+def _gold_names(task: Task, rows: TokenizedSplit) -> dict[str, dict[str, int]]:
+    """Return the label names in the gold labels of a split: key in `Task.columns` → name → its first row."""
     labels = rows.labels[task.name]
-    if isinstance(labels, ComputedLabels) and type(task).unknown_labels is not Task.unknown_labels:
-        return tuple(sorted(task.unknown_labels(parsed_values(rows, task.name))))
-    return labels.names[labels.known :]
+    if not isinstance(labels, ComputedLabels):
+        return {"label": {labels.names[i]: row for i, row in labels.first_rows().items()}}
+    types = {key: column_type(column.type) for key, column in labels.parsed.columns.items()}
+    named = {key: type_.names for key, type_ in types.items() if type_.names is not ColumnType.names}
+    first_rows: dict[str, dict[str, int]] = {key: {} for key in named}
+    for start, batch in rows.stored_rows() if named else ():
+        for row, stored in enumerate(batch, start):
+            for key, value in labels.parsed.read(row, stored).items():
+                for name in named[key](value) if key in named else ():
+                    first_rows[key].setdefault(name, row)
+    return first_rows
 
 
 def target_notes(tasks: Mapping[str, Task], train: Mapping[str, TokenizedSplit]) -> Iterator[str]:

@@ -18,12 +18,12 @@ from nlpmtl.data import (
     TaskMethods,
     TokenizedSplit,
     attach_labels,
-    digest_source,
     is_coded,
     parse_columns,
     parsed_values,
 )
 from nlpmtl.errors import DataError
+from nlpmtl.plugins import digest_module
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.label_columns import LabelColumns
 
@@ -78,15 +78,13 @@ def label_splits(
             if _is_vectorised(tasks[task])
         }
         for split, tokenized in rows[name].items():
-            named_columns = {
-                task: column.rename([known[task].get(label, label) for label in column.names])
-                if is_coded(column.type)
-                else column
-                for task, column in columns.columns[name][split].items()
+            named = {
+                task: _with_known_names(by_key, known[task]) for task, by_key in columns.columns[name][split].items()
             }
-            labelled = attach_labels(tokenized, mappings=mappings, train=split == "train", columns=named_columns)
+            vectorised = {task: named[task]["label"] for task in mappings}
+            labelled = attach_labels(tokenized, mappings=mappings, train=split == "train", columns=vectorised)
             parsed = {
-                task: _parse(tokenized, tasks[task], options, label=named_columns.get(task), train=split == "train")
+                task: _parse(tokenized, tasks[task], options, named=named[task], train=split == "train")
                 for task, options in dataset.tasks.items()
                 if task not in mappings
             }
@@ -95,6 +93,20 @@ def label_splits(
             labelled = replace(labelled, labels=labels, weights=weights, columns={})  # frees memory
             encoded.setdefault(split, {})[name] = labelled
     return encoded
+
+
+def _with_known_names(columns: Mapping[str, LabelColumn], known: Mapping[str, str]) -> dict[str, LabelColumn]:
+    """Return the label columns of a task, in which its labels have the names that they have in the task.
+
+    Args:
+        columns: its columns that have label names, by key.
+        known: normalized name of a label → its name in the task.
+    """
+    shared = {"label"} if "label" in columns else columns.keys()
+    return {
+        key: column.rename([known.get(name, name) for name in column.names]) if key in shared else column
+        for key, column in columns.items()
+    }
 
 
 def _read_weights(split: TokenizedSplit, dataset: DatasetConfig) -> dict[str, NDArray[np.float64]]:
@@ -121,20 +133,19 @@ def _is_vectorised(task: Task) -> bool:
 
 
 def _parse(
-    split: TokenizedSplit, task: Task, options: TaskOptions, *, label: LabelColumn | None, train: bool
+    split: TokenizedSplit, task: Task, options: TaskOptions, *, named: Mapping[str, LabelColumn], train: bool
 ) -> ComputedLabels:
-    """Return the label columns of a task that computes its targets itself; `label` is the column of that key.
+    """Return the label columns of a task that computes its targets itself; `named` are those with label names, by key.
 
     Raises:
         DataError: a label of a train split is unknown, for a task type whose label names may be in several columns.
     """
     names = {key: columns[0] for key, columns in options.label_columns.items()}
-    columns = {key: split.columns[name] for key, name in names.items()}
-    if label is not None:
-        columns["label"] = label
-        if train and "label" in task.any_of and is_coded(label.type):
-            mapping = LabelMapping(", ".join(options.label_columns["label"]), label.type, task.labels)
-            attach_labels(split, mappings={task.name: mapping}, train=True, columns={task.name: label})
+    columns = {**{key: split.columns[name] for key, name in names.items()}, **named}
+    label = named.get("label")
+    if label is not None and train and "label" in task.any_of and is_coded(label.type):
+        mapping = LabelMapping(", ".join(options.label_columns["label"]), label.type, task.labels)
+        attach_labels(split, mappings={task.name: mapping}, train=True, columns={task.name: label})
     needed = [key for key in (*task.columns, *task.extra_inputs) if key not in task.optional | task.any_of]
     return parse_columns(split, columns, names=names, needed=needed, any_of=task.any_of)
 
@@ -171,11 +182,11 @@ def _depends_on(rows: TokenizedSplit, tasks: Sequence[Task], dataset: DatasetCon
     for task in tasks:
         labels = rows.labels[task.name]
         types = [base for base in type(task).__mro__ if base is not Task and _defines_targets(base)]
-        digests = [digest_source(base) for base in types]
+        digests = [digest_module(module) for module in dict.fromkeys(base.__module__ for base in types)]
         if None in digests:
             return None
         parsed = labels.parsed.columns if isinstance(labels, ComputedLabels) else {}
-        names = {key: column.names for key, column in parsed.items()}
+        names = {key: [column.names, list(column.renamed.items())] for key, column in parsed.items()}
         given = [dataset.tasks[task.name].label_columns, sorted(task.given_columns)]
         parts.append([task.name, task.to_config(), digests, names, *given])
     return parts

@@ -49,6 +49,12 @@ def load(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
+def test_the_next_commands_are_quoted_for_the_shell(directory: Path, run_cli: RunCli) -> None:
+    write_csv(Path("reviews.csv"), delimiter=";")
+    result = run_cli("init", "reviews.csv", "--output", "my configs")
+    assert "  nlpmtl check 'my configs/run.toml'\n  nlpmtl train 'my configs/run.toml'\n" in result.stdout
+
+
 def test_config_files_for_a_csv_file(directory: Path, run_cli: RunCli) -> None:
     write_csv(Path("reviews.csv"), delimiter=";")
     result = run_cli("init", "reviews.csv")

@@ -65,6 +65,16 @@ EXPORTS: dict[str, tuple[str, Any]] = {
             "relations": [{"id": 0, "from_id": 0, "to_id": 1, "type": "lives in"}],
         },
     ),
+    "doccano with relations in label": (
+        "doccano",
+        {
+            "text": TEXT,
+            "label": [
+                {"id": i + 7, "label": name, "start_offset": a, "end_offset": b} for i, (a, b, name) in enumerate(SPANS)
+            ],
+            "relations": [{"id": 0, "from_id": 7, "to_id": 8, "type": "lives in"}],
+        },
+    ),
     "doccano intents and slots": ("doccano", {"text": TEXT, "entities": SPANS, "cats": ["places"]}),
     "doccano of 2019": (
         "doccano",
@@ -125,6 +135,21 @@ def write(path: Path, *values: Any) -> Path:
     lines = "\n".join(map(json.dumps, values))
     path.write_text(json.dumps(values, indent=1) if path.suffix == ".json" else lines)
     return path
+
+
+@pytest.mark.parametrize("name", ["doccano with relations", "doccano with relations in label"])
+def test_relations_of_doccano_refer_to_the_spans_by_index(name: str) -> None:
+    (row,) = CONVERTERS["doccano"](EXPORTS[name][1])
+    assert isinstance(row, dict)
+    assert row["label"] == [list(span) for span in SPANS]
+    assert row["relations"] == [{"head": 0, "tail": 1, "label": "lives in"}]
+    assert list(CONVERTERS["doccano"](row)) == [row]
+
+
+@pytest.mark.parametrize("items", [[{"text": "Ada", "answer_start": 0}], [{"start": 0, "end": 3, "label": "x"}], ["x"]])
+def test_a_list_in_label_that_is_not_of_doccano_is_unchanged(items: list[Any]) -> None:
+    row = {"text": TEXT, "label": items}
+    assert list(CONVERTERS["doccano"](row)) == [row]
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".json"])

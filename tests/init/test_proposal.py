@@ -199,6 +199,14 @@ def test_a_column_is_chosen_once() -> None:
         refuse_repeated([first, third, second])
 
 
+@pytest.mark.parametrize(
+    "text", ["toxic, toxic:multilabel", "t=shop.toxic,threat,toxic:multilabel", "toxic,toxic:none"]
+)
+def test_a_column_is_named_once(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--task .*: write each column once, found 'toxic' 2 times"):
+        parse_override(text, columns={"shop": ["text", "toxic", "threat"]})
+
+
 def test_columns_of_0_and_1_are_one_task() -> None:
     assert tasks(sample(text=TEXTS, toxic=FLAGS, threat=FLAGS, topic=TOPICS)) == {
         "shop": ("multilabel", "toxic", "threat"),

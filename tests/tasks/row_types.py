@@ -130,6 +130,10 @@ class Unlabelled(Toy):
             raise KeyError("a bug")
         if "empty" in example.text:
             raise ValueError("the text is empty")
+        if "nothing" in example.text:
+            return Targets()
+        if "sequence" in example.text:
+            return Targets(sequence={"length": [1]})
         if "float" in example.text:
             return Targets(example={"length": 0.5})
         return Targets(example={"length": len(sequences[0].ids)})

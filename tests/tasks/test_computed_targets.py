@@ -286,6 +286,40 @@ class TestCache:
         assert split.labels["t"].targets([0, 1], first_tokens=None, time=8)["length"].tolist() == [104, 103]
         assert len(entries(tmp_path) - before) == 1
 
+    @pytest.mark.parametrize(
+        ("module", "helper", "imported"),
+        [
+            ("row_types_package/heads.py", "row_types_package/text.py", "row_types_package.text"),
+            ("row_types_heads.py", "row_types_text.py", "row_types_text"),
+            ("row_types_heads.py", "row_types_helpers/text.py", "row_types_helpers.text"),
+        ],
+    )
+    def test_a_changed_helper_module_makes_them_new(
+        self, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, helper: str, imported: str
+    ) -> None:
+        source = SOURCE.read_text().replace("len(sequences[0].ids)}", "size_of(sequences[0].ids)}")
+        for path in (module, helper):
+            (tmp_path / path).parent.mkdir(exist_ok=True)
+            (tmp_path / path).parent.joinpath("__init__.py").touch()
+        (tmp_path / module).write_text(source.replace("import numpy", f"from {imported} import size_of\nimport numpy"))
+        monkeypatch.syspath_prepend(tmp_path)
+
+        def compute(body: str) -> list[int]:
+            (tmp_path / helper).write_text(f"def size_of(ids):\n    return {body}\n")
+            for registered in (TASKS, COLUMN_TYPES):
+                for name in [name for name in registered.names() if name.startswith("row_")]:
+                    del registered._members[name]
+            for name in [name for name in sys.modules if name.startswith("row_types_")]:
+                monkeypatch.delitem(sys.modules, name)
+            importlib.invalidate_caches()
+            importlib.import_module(module.removesuffix(".py").replace("/", "."))
+            targets = load(UNLABELLED_ROWS, UNLABELLED).splits["train"]["d"].labels["t"]
+            lengths: list[int] = targets.targets([0, 1], first_tokens=None, time=8)["length"].tolist()
+            return lengths
+
+        assert compute("len(ids)") == [4, 3]
+        assert compute("len(ids) + 100") == [104, 103]
+
     def test_a_changed_column_type_makes_the_rows_new(
         self, load: Load, tmp_path: Path, plugin: Callable[[str], None]
     ) -> None:
@@ -323,12 +357,24 @@ class TestUnlabelled:
             ("fail", "KeyError: 'a bug'"),
             ("empty", "the text is empty"),
             ("float", "'length' has numbers of type int64 in earlier rows, here float64"),
+            ("nothing", "earlier rows have the targets 'length' (per example); this one has no targets"),
+            (
+                "sequence",
+                "earlier rows have the targets 'length' (per example); "
+                "this one has the targets 'length' (per sequence)",
+            ),
         ],
     )
     def test_a_failure_names_the_line_and_the_task(self, load: Load, text: str, reason: str) -> None:
         with pytest.raises(DataError) as caught:
             load([*UNLABELLED_ROWS, {"text": text}], UNLABELLED)
         assert str(caught.value).endswith(f"train.jsonl:3: task 't': targets() failed: {reason}")
+
+    def test_a_first_row_without_targets_names_the_line_of_the_second(self, load: Load) -> None:
+        with pytest.raises(
+            DataError, match=r"train.jsonl:2: task 't': targets\(\) failed: earlier rows have no targets"
+        ):
+            load([{"text": "nothing"}, *UNLABELLED_ROWS], UNLABELLED)
 
     def test_rows_without_a_gold_label_are_not_scored(self, load: Load) -> None:
         work = load(UNLABELLED_ROWS, UNLABELLED)

@@ -317,7 +317,7 @@ def test_relations_that_are_not_known(tmp_path: Path) -> None:
     other = write_rows(tmp_path / "validation.jsonl", [{**row, "deprels": ["iobj:arg", "root"]}])
     run = run_of(tmp_path, str(path), strip_subtypes=True)
     run["datasets"]["trees"]["data"]["files"]["validation"] = str(other)
-    assert check(run).notes == ("trees, validation: labels unknown to task 'tree', scored as errors: iobj",)
+    assert check(run).notes == ("trees, validation: labels unknown to task 'tree', scored as errors: iobj:arg",)
     run["datasets"]["trees"]["tasks"]["tree"]["labels"] = ["det", "root"]
     with pytest.raises(DataError, match=r"train.jsonl:1: column 'heads, deprels': task 'tree' does not know.*'nsubj'"):
         check(run)

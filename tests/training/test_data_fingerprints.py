@@ -283,6 +283,39 @@ def test_the_digest_of_a_plugin_package_covers_all_files(plugins: Path) -> None:
     assert digest_plugins(["package_of_metrics"]) != before
 
 
+def test_the_digest_of_a_plugin_module_covers_what_it_imports_from_its_directory(plugins: Path) -> None:
+    from nlpmtl.plugins import digest_plugins
+
+    for name, imports in (
+        ("outer", "import json, middle_one"),
+        ("middle_one", "from inner_one import x"),
+        ("other", ""),
+    ):
+        (plugins / f"{name}.py").write_text(imports + "\n")
+    (plugins / "inner_one.py").write_text("x = 1\n")
+    __import__("outer")
+    before = digest_plugins(["outer"])
+    (plugins / "other.py").write_text("x = 3\n")
+    assert digest_plugins(["outer"]) == before
+    (plugins / "inner_one.py").write_text("x = 2\n")
+    assert digest_plugins(["outer"]) != before
+
+
+def test_the_digest_of_a_module_in_a_package_covers_the_package(plugins: Path) -> None:
+    from nlpmtl.plugins import digest_module, digest_plugins
+
+    package = plugins / "package_of_types" / "inner"
+    package.mkdir(parents=True)
+    (package / "types.py").write_text("from package_of_types import text\n")
+    (package.parent / "text.py").write_text("x = 1\n")
+    __import__("package_of_types.inner.types")
+    name = "package_of_types.inner.types"
+    before = digest_plugins([name])
+    (package.parent / "text.py").write_text("x = 2\n")
+    assert digest_plugins([name]) != before
+    assert digest_plugins([name])[name] == digest_module("package_of_types")
+
+
 def test_a_key_unknown_to_an_older_run_has_its_default(run: dict[str, Any]) -> None:
     from nlpmtl.training import config_diff
 

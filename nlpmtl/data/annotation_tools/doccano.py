@@ -7,8 +7,8 @@ from typing import Any
 
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
 
-_LABELS = ("label", "entities", "labels", "annotations")
-"""Columns of the labels in the exports of different versions."""
+_LABELS = ("entities", "labels", "annotations")
+"""Columns of the labels, other than ``label``, in the exports of different versions."""
 
 
 def detect(value: Any) -> bool:
@@ -17,7 +17,7 @@ def detect(value: Any) -> bool:
         return False
     if isinstance(value.get("label"), list):
         return True
-    lists = (value[key] for key in _LABELS[1:] if isinstance(value.get(key), list))
+    lists = (value[key] for key in _LABELS if isinstance(value.get(key), list))
     return any(_is_span(item) for labels in lists for item in labels[:1])
 
 
@@ -29,13 +29,17 @@ def convert(value: Any) -> Iterator[RawRow]:
     row = dict(value)
     if "text" not in row and "data" in row:
         row["text"] = row.pop("data")
-    if "label" not in row:
+    items: list[Any] = []
+    if isinstance(row.get("label"), list):
+        items = row["label"]
+        row["label"] = [_to_label(item) if _is_span(item) else item for item in items]
+    elif "label" not in row:
         key = next((key for key in _LABELS if isinstance(row.get(key), list)), None)
         items = [] if key is None else row.pop(key)
         row["label"] = None if key is None else [_to_label(item) for item in items]
-        if isinstance(row.get("relations"), list):
-            indices = {item.get("id"): index for index, item in enumerate(items) if isinstance(item, dict)}
-            row["relations"] = [_to_relation(item, indices) for item in row["relations"]]
+    if isinstance(row.get("relations"), list):
+        indices = {item.get("id"): index for index, item in enumerate(items) if isinstance(item, dict)}
+        row["relations"] = [_to_relation(item, indices) for item in row["relations"]]
     yield row
 
 

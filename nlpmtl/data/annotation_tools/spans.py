@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nlpmtl.data.labels import to_label
+
 _KEYS = ("start", "end", "label")
 
 
@@ -29,7 +31,7 @@ def parse_span(value: Any) -> tuple[int, int, str]:
 
 
 def parse_name(value: Any, *, of: str = "it") -> str:
-    """Return the name of a label, a string or a whole number.
+    """Return the name of a label, as a column of single labels has it.
 
     Args:
         value: the value.
@@ -38,11 +40,13 @@ def parse_name(value: Any, *, of: str = "it") -> str:
     Raises:
         SpanError: the value is not the name of a label.
     """
-    if value is None or value == "":
+    try:
+        name: str | None = to_label(value, type="class")
+    except ValueError as error:
+        raise SpanError(f"its label: {error}, found {value!r}") from None
+    if name is None:
         raise SpanError(f"{of} has no label")
-    if not isinstance(value, str | int) or isinstance(value, bool):
-        raise SpanError(f"its label must be a name, found {value!r}")
-    return str(value)
+    return name
 
 
 def find_offsets(text: str, start: int, end: int, *, covered: str | None) -> tuple[int, int]:
