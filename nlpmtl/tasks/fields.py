@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -144,8 +145,8 @@ class TaskFields(StrictModel):
     @field_validator("labels")
     @classmethod
     def _check_labels(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(labels)) < len(labels):
-            repeated = next(label for label in labels if labels.count(label) > 1)
+        repeated = next((label for label, count in Counter(labels).items() if count > 1), None)
+        if repeated is not None:
             raise ValueError(f"each label must be listed once, {repeated!r} is listed several times")
         return labels
 
