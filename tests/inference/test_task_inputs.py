@@ -201,7 +201,10 @@ def test_a_table_without_rows_gives_no_prediction(predictor: Predictor) -> None:
         ),
         (pd.DataFrame({"token": ["a"]}), "found: token; did you mean 'tokens'?"),
         (pd.DataFrame({1: ["a"]}), r"the column names of the DataFrame are not strings, found 1 \(int\)"),
-        (pd.DataFrame([["a", "b"]], columns=["text", "text"]), "the DataFrame: duplicate column names: text; give each column its own name"),
+        (
+            pd.DataFrame([["a", "b"]], columns=["text", "text"]),
+            "the DataFrame: duplicate column names: text; give each column its own name",
+        ),
         (pd.DataFrame({"text": ["a", None]}), r"input 2: text: .* found (nan \(float\)|None)"),
         (pd.DataFrame({"tokens": [["a"], None]}), r"input 2: tokens: .* found (nan \(float\)|None)"),
         (pd.DataFrame({"tokens": ["a b"]}), r"input 1: tokens: a list of words was expected, found 'a b' \(str\)"),
