@@ -21,9 +21,10 @@ from typing import Any
 
 from nlpmtl.data.annotation_tools.spans import parse_name, parse_span
 from nlpmtl.data.column_types import ColumnType
-from nlpmtl.data.example import Example, has_surrogate
+from nlpmtl.data.example import Example
 from nlpmtl.errors import quote
 from nlpmtl.registry import COLUMN_TYPES
+from nlpmtl.strict_json import has_surrogate
 
 
 @COLUMN_TYPES.register("spans")
