@@ -17,7 +17,7 @@ from nlpmtl.data import without_truncation
 from nlpmtl.data.tokenization import naming_failing_row
 from nlpmtl.errors import ConfigError, DataError, RunError
 from nlpmtl.inference.backend import Backend
-from nlpmtl.inference.input_batch import InputBatch, text_inputs
+from nlpmtl.inference.input_batch import InputBatch, count_characters, text_inputs
 from nlpmtl.inference.task_inputs import InputReader, TaskInputs
 from nlpmtl.kernels import release_freed_memory
 from nlpmtl.strict_json import dumps
@@ -93,7 +93,7 @@ class InferencePipeline:
         if isinstance(self.model, nn.Module):
             Threads.check()
         done = 0
-        for group in _groups(inputs, reader.read):
+        for group in _groups(inputs, reader.read, self.model.tasks):
             with naming_failing_row(self.tokenizer, self._located_texts(group, first=done + 1)):
                 results = self._predict(group, options)
             yield from (reader.in_order(predictions) for predictions in results)
@@ -101,7 +101,7 @@ class InferencePipeline:
 
     def find_truncated(self, inputs: Iterator[Any], *, reader: InputReader) -> list[bool]:
         """Return for each input whether one of its tasks reads only its beginning."""
-        groups = _groups(inputs, reader.read)
+        groups = _groups(inputs, reader.read, self.model.tasks)
         return [bool(names) for group in groups for names in self._tokenize(group).truncated]
 
     def _tokenize(self, inputs: Sequence[TaskInputs]) -> InputBatch:
@@ -157,7 +157,9 @@ class InferencePipeline:
         return results
 
 
-def _groups(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[list[TaskInputs]]:
+def _groups(
+    values: Iterator[Any], read: Callable[[Any], TaskInputs], tasks: Mapping[str, Task]
+) -> Iterator[list[TaskInputs]]:
     """Yield inputs in groups that are predicted together; `read` is `InputReader.read`."""
     rows: list[TaskInputs] = []
     budget = _CHARACTERS_AT_ONCE
@@ -169,7 +171,7 @@ def _groups(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterato
         except ConfigError as error:
             raise ConfigError(f"{error} (input {number})") from None
         rows.append(row)
-        budget -= sum(len(example.text) + len(example.pair or "") for example, _ in row)
+        budget -= count_characters(row, tasks)
         if budget <= 0 or len(rows) == _INPUTS_AT_ONCE:
             yield rows
             rows, budget = [], _CHARACTERS_AT_ONCE
