@@ -188,6 +188,7 @@ def test_saved_numbers_with_which_no_prediction_is_right_are_refused(
 
 def test_saved_numbers_that_training_writes_are_accepted() -> None:
     """A threshold of −1 predicts a label always. Targets may be tiny or large."""
+    values: dict[str, Any]
     for std in (5e-324, 1e-300, 1.3e154):
         target = {"mean": 1.0, "std": std}
         values = {"kind": "regression", "labels": [], "metrics": None, "input": "text", "target": target}
