@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nlpmtl.environment import check_environment
+from nlpmtl.environment import check_environment, check_hub_environment
 from nlpmtl.errors import ConfigError, DataError, ModelError, NlpmtlError, RunError, StoppedError
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def __getattr__(name: str) -> Any:
     if name in _TRAINS:
         check_environment()
     if name in _LAZY:
+        check_hub_environment()
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

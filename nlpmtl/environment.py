@@ -1,13 +1,14 @@
-"""Environment variables that Accelerate parses as flags, whole numbers or names: invalid values are refused.
+"""Environment variables that Accelerate and the clients of the Hub parse: invalid values are refused.
 
-Accelerate parses some of them when it is imported, and its errors do not name the variable, so they are checked first.
-Variables that a run ignores, or that only unsupported frameworks read, are not checked.
+These are flags, numbers and names. Some are parsed when the packages are imported, with errors that do not name the
+variable, so they are checked first. Variables that a run ignores, or that only unsupported frameworks read, are not
+checked.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from nlpmtl.errors import ConfigError
 
@@ -57,14 +58,33 @@ _NUMBERS_OF_PROCESSES = (
 )
 """Numbers that Accelerate reads if there are several processes; `nlpmtl.training.launch` checks the others."""
 
+HUB_NUMBERS: dict[str, type[int] | type[float]] = {
+    "HF_DATASETS_IN_MEMORY_MAX_SIZE": float,
+    "HF_HUB_DOWNLOAD_TIMEOUT": int,
+    "HF_HUB_ETAG_TIMEOUT": int,
+}
+"""Numbers that huggingface_hub and datasets parse when they are imported, and their types."""
+
 
 def check_environment() -> None:
-    """Check the variables that Accelerate parses.
+    """Check the variables that Accelerate and the clients of the Hub parse.
 
     Raises:
         ConfigError: values are invalid; the message has a line per variable, with its value and the valid ones.
     """
-    problems = list(_problems())
+    _raise([*_problems(), *_wrong_numbers(HUB_NUMBERS)])
+
+
+def check_hub_environment() -> None:
+    """Check the variables that the clients of the Hub, huggingface_hub and datasets, parse.
+
+    Raises:
+        ConfigError: as `check_environment`.
+    """
+    _raise(list(_wrong_numbers(HUB_NUMBERS)))
+
+
+def _raise(problems: Sequence[str]) -> None:
     if problems:
         raise ConfigError("\n".join(problems))
 
@@ -93,15 +113,21 @@ def _problems() -> Iterator[str]:
                 f"{name} = {value!r} in the environment: a flag was expected: set it to true ({', '.join(TRUE)}) or to "
                 f"false ({', '.join(FALSE)}), or unset it"
             )
-    for name in numbers:
+    yield from _wrong_numbers(dict.fromkeys(numbers, int))
+
+
+def _wrong_numbers(types: Mapping[str, type[int] | type[float]]) -> Iterator[str]:
+    """Yield a problem for each variable whose value is not a number of its type."""
+    for name, kind in types.items():
         value = os.environ.get(name)
-        if value is not None and not _is_integer(value):
-            yield f"{name} = {value!r} in the environment: a whole number was expected, such as {name}=2; or unset it"
+        if value is not None and not _is_number(value, kind):
+            expected = "a whole number" if kind is int else "a number"
+            yield f"{name} = {value!r} in the environment: {expected} was expected, such as {name}=2; or unset it"
 
 
-def _is_integer(value: str) -> bool:
+def _is_number(value: str, kind: type[int] | type[float]) -> bool:
     try:
-        int(value)
+        kind(value)
     except ValueError:
         return False
     return True

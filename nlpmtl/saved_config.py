@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nlpmtl.errors import ModelError, quote
+from nlpmtl.errors import ModelError, plain, quote
 from nlpmtl.format_version import check_format_version
-from nlpmtl.strict_json import dumps
+from nlpmtl.strict_json import dumps, has_surrogate
 
 OWN_TYPE = "nlpmtl"
 """`model_type` in the config.json of a multi-task model."""
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-6, 1e6
+"""Bounds of temperatures, by which logits are divided; calibration fits one from 0.05 to 20."""
 _MAX_FILE_SIZE = 64 * 2**20
 """Maximum size of a JSON file in bytes: about twice the largest tokenizer.json of known encoders."""
 _MAX_VALUES = (
@@ -108,7 +110,7 @@ def check_own_config(config: Mapping[str, Any], *, error_prefix: str, is_read: C
 
 
 def _check_tasks(tasks: Mapping[str, Any], *, error_prefix: str) -> None:
-    """Check that all numbers of the tasks are finite and temperatures positive."""
+    """Check that all numbers are finite, all strings valid Unicode, and temperatures within their bounds."""
     for name, task in tasks.items():
         where = f"{error_prefix}: config.json: tasks.{name}"
         if not isinstance(task, Mapping):
@@ -116,10 +118,29 @@ def _check_tasks(tasks: Mapping[str, Any], *, error_prefix: str) -> None:
         for place, _, value in _values(task):
             if isinstance(value, float) and not math.isfinite(value):
                 raise ModelError(f"{where}: `{place.partition('.')[0]}` must be finite, found {value} in {place}")
+        for key, value in task.items():
+            text = _find_surrogate([key, value])
+            if text is not None:
+                raise ModelError(f"{where}: `{plain(key)}` must be valid Unicode, found {quote(text, limit=80)}")
         temperature = task.get("temperature", 1.0)
-        if isinstance(temperature, bool) or not isinstance(temperature, int | float) or temperature <= 0:
-            value = quote(temperature, limit=80)
-            raise ModelError(f"{where}: `temperature` must be a positive number, found {value}")
+        is_number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
+        if not is_number or not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:
+            raise ModelError(
+                f"{where}: `temperature` must be a number from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}, "
+                f"found {quote(temperature, limit=80)}"
+            )
+
+
+def _find_surrogate(values: list[Any]) -> str | None:
+    """Return a string in nested values that has a lone surrogate, with which no prediction can be written."""
+    for value in values:  # grows while it is read
+        if isinstance(value, str) and has_surrogate(value):
+            return value
+        if isinstance(value, list):
+            values += value
+        elif isinstance(value, Mapping):
+            values += [*value, *value.values()]
+    return None
 
 
 def check_min_length(length: object, *, error_prefix: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ _ESCAPED = {
     for code in codes
 }
 """Characters that control a terminal but are legal in JSON: control characters, line ends, text directions."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def dumps(value: Any, *, indent: int | None = None, ensure_ascii: bool = True) -> str:
@@ -35,6 +37,11 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
     These are characters that control a terminal, and those that some programs read as the end of a line.
     """
     return dumps(value, indent=indent, ensure_ascii=False).translate(_ESCAPED)
+
+
+def has_surrogate(text: str) -> bool:
+    """Return whether a text has a lone surrogate, which JSON can escape but no encoding can represent."""
+    return not text.isascii() and _SURROGATE.search(text) is not None
 
 
 def find_unsupported(value: Any, place: str) -> str | None:

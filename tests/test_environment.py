@@ -1,4 +1,4 @@
-"""Environment variables that Accelerate parses."""
+"""Environment variables that Accelerate and the clients of the Hub parse."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import nlpmtl
-from nlpmtl.environment import FALSE, FLAGS, FSDP_CHOICES, FSDP_FLAGS, TRUE, check_environment
+from nlpmtl.environment import FALSE, FLAGS, FSDP_CHOICES, FSDP_FLAGS, HUB_NUMBERS, TRUE, check_environment
 from nlpmtl.errors import ConfigError
 
 NUMBERS = ["LOCAL_WORLD_SIZE", "OMP_NUM_THREADS", "FSDP_VERSION"]
@@ -18,7 +18,7 @@ NUMBERS = ["LOCAL_WORLD_SIZE", "OMP_NUM_THREADS", "FSDP_VERSION"]
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*FLAGS, *FSDP_FLAGS, *FSDP_CHOICES, *NUMBERS, "WORLD_SIZE"]:
+    for name in [*FLAGS, *FSDP_FLAGS, *FSDP_CHOICES, *NUMBERS, *HUB_NUMBERS, "WORLD_SIZE"]:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -76,6 +76,49 @@ def test_fsdp_without_its_version_names_the_variable(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("FSDP_VERSION", "1")
     with pytest.raises(ConfigError, match=r"set FSDP_VERSION=2 .*found FSDP_VERSION = '1'"):
         fsdp.is_requested()
+
+
+def test_numbers_of_the_clients_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "30")
+    monkeypatch.setenv("HF_DATASETS_IN_MEMORY_MAX_SIZE", "1.5e9")
+    check_environment()
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "2.5")
+    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "")
+    monkeypatch.setenv("HF_DATASETS_IN_MEMORY_MAX_SIZE", "1GB")
+    with pytest.raises(ConfigError) as caught:
+        check_environment()
+    assert str(caught.value).splitlines() == [
+        "HF_DATASETS_IN_MEMORY_MAX_SIZE = '1GB' in the environment: a number was expected, such as "
+        "HF_DATASETS_IN_MEMORY_MAX_SIZE=2; or unset it",
+        "HF_HUB_DOWNLOAD_TIMEOUT = '2.5' in the environment: a whole number was expected, such as "
+        "HF_HUB_DOWNLOAD_TIMEOUT=2; or unset it",
+        "HF_HUB_ETAG_TIMEOUT = '' in the environment: a whole number was expected, such as HF_HUB_ETAG_TIMEOUT=2; or "
+        "unset it",
+    ]
+
+
+@pytest.mark.parametrize("name", HUB_NUMBERS)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-m", "nlpmtl", "predict", "no/model", "a text"],
+        ["-m", "nlpmtl", "check", "quickstart"],
+        ["-c", "import nlpmtl; nlpmtl.Predictor"],
+    ],
+)
+def test_numbers_are_checked_before_the_clients_are_imported(name: str, arguments: list[str], tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, name: "abc"},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert result.returncode == (2 if "-m" in arguments else 1)
+    line = result.stderr.splitlines()[-1]
+    assert line.partition(": ")[2].startswith(f"{name} = 'abc' in the environment: a "), result.stderr
+    assert "-c" in arguments or line == result.stderr.strip()
 
 
 @pytest.mark.parametrize("name", ["USE_TORCH_XLA", "ACCELERATE_DEBUG_MODE"])

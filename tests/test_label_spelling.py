@@ -160,6 +160,8 @@ class TestSpellings:
         for wrong in ([[1], "a"], [None, "a"], [float("nan"), "a"]):
             with pytest.raises(ConfigError, match=r"labels\.0: the name of a label was expected"):
                 load({**CLASSES, "labels": wrong}, train=rows(["a"]))
+        with pytest.raises(ConfigError, match=r"labels\.1: the name of a label must be valid Unicode"):
+            load({**CLASSES, "labels": ["a", "\ud800"]}, train=rows(["a"]))
         with pytest.raises(ConfigError, match="each once"):
             load({**CLASSES, "labels": ["caf\u00e9", "cafe\u0301"]}, train=rows(["x"]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from tests.architectures import write_architecture
 from tests.model.sharing.schemes import CASES, stir
 from tests.tasks.kinds import SPECS, config_of_kind
 from tests.threads import LONG, SHORT, calls_of, check_threads
-from tests.tiny import write_encoder
+from tests.tiny import Trained, write_encoder
 
 
 def make_predictor(encoder: Path, case: str = "hard") -> Predictor:
@@ -67,29 +68,59 @@ def test_a_model_with_task_specific_layers_can_be_copied_and_pickled(case: str, 
         assert Predictor(model, predictor.tokenizer).predict_all(SHORT) == expected
 
 
+FORK = """
+import json, os, sys, torch
+from pathlib import Path
+import nlpmtl
+from nlpmtl import Predictor, RunError
+from tests.test_threads import make_predictor
+from tests.tiny import write_encoder
+model, run, output = sys.argv[1], json.loads(sys.argv[2]), Path(sys.argv[3])
+actions = {
+    "load": lambda: Predictor.from_pretrained(model).predict("a cat", task="topic"),
+    "evaluate": lambda: nlpmtl.evaluate(model, run, split="validation")["topic"]["accuracy"],
+    "train": lambda: nlpmtl.train(run, output=output / str(os.getpid())).step,
+    "build": lambda: build(),
+    "predict": lambda: predictor.predict("a cat", task="classification"),
+}
+def build():
+    global predictor
+    torch.set_num_threads(1)
+    predictor = make_predictor(write_encoder(output / "encoder"))
+    torch.set_num_threads(2)
+torch.set_num_threads(2)
+for name in sys.argv[4].split():
+    actions[name]()
+after = actions[sys.argv[5]]
+if os.fork() == 0:
+    try:
+        after()
+        os._exit(1)
+    except RunError as error:
+        assert "set_num_threads(1)" in str(error)
+    torch.set_num_threads(1)
+    os._exit(0 if after() else 2)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
 @pytest.mark.slow
-def test_prediction_after_a_fork_is_refused(tmp_path: Path) -> None:
-    """In a separate process with several torch threads."""
-    code = (
-        "import os, sys, torch\n"
-        "from pathlib import Path\n"
-        "torch.set_num_threads(2)\n"
-        "from nlpmtl import RunError\n"
-        "from tests.test_threads import make_predictor\n"
-        "from tests.tiny import write_encoder\n"
-        "predictor = make_predictor(write_encoder(Path(sys.argv[1])))\n"
-        "expected = predictor.predict_all('a cat')\n"
-        "if os.fork() == 0:\n"
-        "    try:\n"
-        "        predictor.predict_all('a cat')\n"
-        "        os._exit(1)\n"
-        "    except RunError as error:\n"
-        "        assert 'set_num_threads(1)' in str(error)\n"
-        "    torch.set_num_threads(1)\n"
-        "    os._exit(0 if set(predictor.predict_all('a cat')) == set(expected) else 2)\n"
-        "sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))\n"
-    )
-    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=120, check=False)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("load", "load"),
+        ("train", "load"),
+        ("evaluate", "load"),
+        ("load", "evaluate"),
+        ("load", "train"),
+        ("build predict", "predict"),
+    ],
+)
+def test_a_computation_after_a_fork_is_refused(before: str, after: str, trained: Trained, tmp_path: Path) -> None:
+    """In a separate process with several torch threads, which the last case sets after the model was made."""
+    run = {**trained.run, "train": {**trained.run["train"], "steps": 1}}
+    arguments = [str(trained.model_dir), json.dumps(run), str(tmp_path), before, after]
+    result = subprocess.run([sys.executable, "-c", FORK, *arguments], timeout=300, check=False)
     assert result.returncode == 0
 
 

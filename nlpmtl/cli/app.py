@@ -34,6 +34,7 @@ from nlpmtl.cli.show import show
 from nlpmtl.cli.streams import exit_on_closed_stdout, steady_streams
 from nlpmtl.cli.submit import submit
 from nlpmtl.cli.train import train
+from nlpmtl.environment import check_hub_environment
 from nlpmtl.errors import NlpmtlError, StoppedError
 
 _INTERRUPTED, _TERMINATED = 130, 143
@@ -78,6 +79,7 @@ class NlpmtlCommand(TyperCommand):
         if ctx.info_name in _PRINTING:
             exit_on_closed_stdout()
         try:
+            check_hub_environment()
             return super().invoke(ctx)
         except typer.Exit:
             raise

@@ -319,9 +319,9 @@ def _format(prediction: Any) -> str:
         return str(prediction)
     if prediction and isinstance(prediction, list) and all(isinstance(item, float) for item in prediction):
         shown = ", ".join(f"{number:.4f}" for number in prediction[:_SHOWN])
-        return f"[{shown}, …] ({len(prediction)} numbers)"
+        return f"[{shown}{', …' if len(prediction) > _SHOWN else ''}] ({len(prediction)} numbers)"
     if isinstance(prediction, list):
-        separator = "  " if any("word" in part for part in prediction) else ", "
+        separator = "  " if any(isinstance(part, Mapping) and "word" in part for part in prediction) else ", "
         return separator.join(map(_format, prediction)) or "none"
     if "entities" in prediction and "relations" in prediction:
         return _format_relations(prediction)

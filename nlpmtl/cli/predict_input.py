@@ -90,6 +90,6 @@ def read_texts(
 
 def _texts(fields: Mapping[str, Any]) -> dict[str, str]:
     """Return the strings that can be written of an invalid row."""
-    from nlpmtl.data.example import has_surrogate
+    from nlpmtl.strict_json import has_surrogate
 
     return {key: text for key, text in fields.items() if isinstance(text, str) and not has_surrogate(text)}

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from nlpmtl.strict_json import has_surrogate
+
 
 def label_name(value: Any) -> str:
     """Return a label name as a string: ``"true"`` or ``"false"``, a number (1.0 as ``"1"``), or a string in NFC.
@@ -21,6 +23,8 @@ def label_name(value: Any) -> str:
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return number_name(value)
     if isinstance(value, str):
+        if has_surrogate(value):
+            raise ValueError("the name of a label must be valid Unicode")
         return unicodedata.normalize("NFC", value)
     raise ValueError("the name of a label was expected: a string, a number, true or false")
 

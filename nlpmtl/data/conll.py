@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice, pairwise
 from typing import Any, NamedTuple
 
-from nlpmtl.data.example import has_surrogate
 from nlpmtl.data.lines import MOST_EMPTY_LINES, strip_line_end, undecodable
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows
 from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.strict_json import has_surrogate
 
 WORDS, TAGS = "words", "tags"
 """Default names of the first and the last column."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 from nlpmtl.config.dataset import AUTO, DataConfig
-from nlpmtl.data.example import has_surrogate
 from nlpmtl.data.lines import LONGEST_LINE, UTF_8, skip_empty, strip_line_end, undecodable
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRow, check_distinct
 from nlpmtl.errors import DataError
+from nlpmtl.strict_json import has_surrogate
 
 _LONGEST_FIELD = min(sys.maxsize, 2**31 - 1)
 _FIELD_LIMIT = threading.Lock()

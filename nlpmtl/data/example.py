@@ -6,7 +6,6 @@ The functions that parse raise ValueError with the rule that a value breaks.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,8 +17,8 @@ from numpy.typing import NDArray
 from nlpmtl.data.word_alignment import Span, join_words
 from nlpmtl.data.word_splitting import WHITESPACE, WordSplitting
 from nlpmtl.errors import quote
+from nlpmtl.strict_json import has_surrogate
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _SHOWN = 60
 """Characters of a value that a message shows."""
 
@@ -32,11 +31,6 @@ def to_plain(value: Any) -> Any:
 def describe_value(value: object) -> str:
     """Return a value and its type for a message, such as ``nan (float)``."""
     return "None" if value is None else f"{quote(value, limit=_SHOWN)} ({type(value).__name__})"
-
-
-def has_surrogate(text: str) -> bool:
-    """Return whether a text has a lone surrogate, which no encoding can represent."""
-    return not text.isascii() and _SURROGATE.search(text) is not None
 
 
 def are_strings(values: Sequence[Any]) -> bool:

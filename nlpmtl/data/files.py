@@ -35,13 +35,13 @@ from nlpmtl.data.binary_files import (
 )
 from nlpmtl.data.conll import HEAD_LINES, find_layout, looks_like_conll, read_conll
 from nlpmtl.data.delimited import TextFormat, read_table
-from nlpmtl.data.example import has_surrogate
 from nlpmtl.data.json_files import find_tool, has_json_lines, open_json, read_values
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.lines import read_file_lines, strip_line_end, undecodable
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRows
 from nlpmtl.errors import ConfigError, DataError, list_some
 from nlpmtl.fs import sha256_file
+from nlpmtl.strict_json import has_surrogate
 
 FILE_TYPES: Mapping[str, str] = {
     ".jsonl": "jsonl",

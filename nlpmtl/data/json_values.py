@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from nlpmtl.data.example import has_surrogate
 from nlpmtl.data.lines import LONGEST_LINE, skip_empty, undecodable
 from nlpmtl.data.raw_rows import MalformedRow
 from nlpmtl.errors import DataError
+from nlpmtl.strict_json import has_surrogate
 
 NumberedValues = Iterator[tuple[int, Any]]
 """Parsed JSON values with their numbers; a value that cannot be parsed is a `MalformedRow`."""

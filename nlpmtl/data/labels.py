@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from nlpmtl.config.names import number_name
 from nlpmtl.data.column_types import ColumnType, column_type
-from nlpmtl.data.example import are_strings, has_surrogate
+from nlpmtl.data.example import are_strings
 from nlpmtl.data.label_spelling import whole_number
 from nlpmtl.registry import COLUMN_TYPES
+from nlpmtl.strict_json import has_surrogate
 
 LabelType = str
 """Name of a registered `ColumnType`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, overload
@@ -19,6 +19,10 @@ from nlpmtl.data.tokenization import tokenize
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+_MAX_CHARACTERS = 1_000_000
+"""Maximum number of characters in a call of the tokenizer, except for one longer input: encodings of whole texts take
+much more memory than the tokens that are kept of them."""
 
 
 @dataclass(frozen=True)
@@ -164,10 +168,25 @@ def tokenize_text_inputs(
     groups: dict[tuple[bool, bool, bool, int | str | None], list[int]] = defaultdict(list)
     for i, text in enumerate(inputs):
         groups[text.pair is not None, text.words is not None, text.offsets, text.stride].append(i)
-    parts = [_tokenize_alike(tokenizer, [inputs[i] for i in group], max_length) for group in groups.values()]
+    calls = [call for group in groups.values() for call in _split(group, inputs)]
+    parts = [_tokenize_alike(tokenizer, [inputs[i] for i in call], max_length) for call in calls]
     if len(parts) == 1:
         return parts[0]
-    return _merge(parts, list(groups.values()))
+    return _merge(parts, calls)
+
+
+def _split(group: Sequence[int], inputs: Sequence[TextInput]) -> Iterator[list[int]]:
+    """Yield the indices of inputs in parts of a limited number of characters, of one input at least."""
+    part: list[int] = []
+    size = 0
+    for index in group:
+        length = sum(map(len, inputs[index].texts))
+        if part and size + length > _MAX_CHARACTERS:
+            yield part
+            part, size = [], 0
+        part.append(index)
+        size += length
+    yield part
 
 
 def _tokenize_alike(

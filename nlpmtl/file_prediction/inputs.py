@@ -63,8 +63,10 @@ class RowParser:
         self._renamed = dict(zip(text_columns, _KEYS, strict=False))
         self.columns = list(self._renamed) or list(dict.fromkeys([*_KEYS, *reader.trained_columns]))
         self.columns += [column for column in reader.further_columns if column not in self.columns]
-        # An empty cell is a missing value: a table can mix pairs and single texts.
-        self._optional = {"pair", *text_columns[1:], *reader.further_columns} if file.type == "table" else set()
+        # An empty cell is a missing value: a table can mix pairs and single texts, unless all tasks read pairs.
+        only_pairs = all(reader.tasks[name].takes_pairs for name in reader.names)
+        pair = set() if only_pairs else {"pair", *text_columns[1:]}
+        self._optional = {*pair, *reader.further_columns} if file.type == "table" else set()
         self._words = _word_columns(reader.tasks.values()) - set(text_columns) if file.type == "table" else set()
         check_columns(file, text_columns)
         if file.columns and not text_columns and not set(file.columns) & set(self.columns):

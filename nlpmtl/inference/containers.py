@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlpmtl.data import describe_value
-from nlpmtl.errors import DataError, plain
+from nlpmtl.data.raw_rows import check_distinct
+from nlpmtl.errors import DataError
 
 _NOT_CONTAINERS = (bytes, bytearray, memoryview, int, float, complex)
 _ROWS_PER_BATCH = 1000
@@ -52,9 +53,7 @@ def open_container(inputs: Any) -> Container | None:
                 f"the column names of the {name} are not strings, found {describe_value(names[0])}: set its columns to "
                 'names such as ["text", …]'
             )
-        repeated = sorted({plain(column) for column in columns if columns.count(column) > 1})
-        if repeated:
-            raise DataError(f"the {name} has more than one column of the same name: {', '.join(repeated)}")
+        check_distinct(columns, where=f"the {name}")
         return Container(name, lambda used: _read_table(inputs, used), tuple(columns), lazy=False)
     shape = getattr(inputs, "shape", None)
     if isinstance(shape, tuple) and len(shape) != 1:

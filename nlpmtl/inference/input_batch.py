@@ -146,6 +146,19 @@ def text_inputs(task: Task, example: Example) -> list[TextInput]:
         raise RunError(f"task {task.name!r}: sequences() failed: {error}") from error
 
 
+def count_characters(row: TaskInputs, tasks: Mapping[str, Task]) -> int:
+    """Return the number of characters that tasks read of an input.
+
+    Several tasks read a text together; a task that reads it with each of several choices reads it once per choice.
+    """
+    count = 0
+    for example, names in row:
+        texts = max((text_inputs(tasks[name], example) for name in names), key=len)
+        single = len(example.text) + len(example.pair or "")
+        count += single if len(texts) == 1 else sum(len(part) for text in texts for part in text.texts)
+    return count
+
+
 def collect_texts(inputs: Sequence[TaskInputs], tasks: Mapping[str, Task]) -> tuple[TextTable, list[list[TaskTexts]]]:
     """Return the distinct texts of inputs, and those that the tasks read of each input.
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.batched_inference import Inference, NumpyOutputs
@@ -17,7 +14,7 @@ from nlpmtl.data import without_truncation
 from nlpmtl.data.tokenization import naming_failing_row
 from nlpmtl.errors import ConfigError, DataError, RunError
 from nlpmtl.inference.backend import Backend
-from nlpmtl.inference.input_batch import InputBatch, text_inputs
+from nlpmtl.inference.input_batch import InputBatch, count_characters, text_inputs
 from nlpmtl.inference.task_inputs import InputReader, TaskInputs
 from nlpmtl.kernels import release_freed_memory
 from nlpmtl.strict_json import dumps
@@ -37,33 +34,6 @@ _CHECKED_ITEMS = 100
 """Items of a list in a formatted prediction that are checked to be JSON values."""
 
 
-class Threads:
-    """The threads of torch, which do not survive a fork: a computation on several threads would never end there."""
-
-    _process: ClassVar[int | None] = None
-    """First process with a model in torch on several threads: this one, or one that it was forked from."""
-
-    @classmethod
-    def start(cls) -> None:
-        """Record that this process has started threads, if there are several."""
-        if cls._process is None and torch.get_num_threads() > 1:
-            cls._process = os.getpid()
-
-    @classmethod
-    def check(cls) -> None:
-        """Check that a computation would end.
-
-        Raises:
-            RunError: this process was forked from one that had loaded a model, and uses several threads.
-        """
-        if cls._process not in (None, os.getpid()) and torch.get_num_threads() > 1:
-            raise RunError(
-                f"this process was forked from process {cls._process}, which had loaded a model: the threads of torch "
-                "did not survive, and a prediction would never end. Call torch.set_num_threads(1) in this process "
-                'first, or start processes with multiprocessing.get_context("spawn") and load the model in each'
-            )
-
-
 class InferencePipeline:
     """A model and its tokenizer, ready to predict.
 
@@ -77,8 +47,6 @@ class InferencePipeline:
         # A copy: other users of the predictor's tokenizer may change its truncation and padding meanwhile.
         self.model, self.tokenizer = model, without_truncation(tokenizer)
         types = "token_type_ids" in tokenizer.model_input_names
-        if isinstance(model, nn.Module):  # onnxruntime works after a fork too
-            Threads.start()
         self._inference = Inference(
             model.predict_logits, pad=tokenizer.pad_token_id, types=types, tokens=tokens, check_finite=True
         )
@@ -90,10 +58,8 @@ class InferencePipeline:
             DataError: the tokenizer fails for an input.
             RunError: the process was forked, and its computation would not end.
         """
-        if isinstance(self.model, nn.Module):
-            Threads.check()
         done = 0
-        for group in _groups(inputs, reader.read):
+        for group in _groups(inputs, reader.read, self.model.tasks):
             with naming_failing_row(self.tokenizer, self._located_texts(group, first=done + 1)):
                 results = self._predict(group, options)
             yield from (reader.in_order(predictions) for predictions in results)
@@ -101,7 +67,7 @@ class InferencePipeline:
 
     def find_truncated(self, inputs: Iterator[Any], *, reader: InputReader) -> list[bool]:
         """Return for each input whether one of its tasks reads only its beginning."""
-        groups = _groups(inputs, reader.read)
+        groups = _groups(inputs, reader.read, self.model.tasks)
         return [bool(names) for group in groups for names in self._tokenize(group).truncated]
 
     def _tokenize(self, inputs: Sequence[TaskInputs]) -> InputBatch:
@@ -157,7 +123,9 @@ class InferencePipeline:
         return results
 
 
-def _groups(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[list[TaskInputs]]:
+def _groups(
+    values: Iterator[Any], read: Callable[[Any], TaskInputs], tasks: Mapping[str, Task]
+) -> Iterator[list[TaskInputs]]:
     """Yield inputs in groups that are predicted together; `read` is `InputReader.read`."""
     rows: list[TaskInputs] = []
     budget = _CHARACTERS_AT_ONCE
@@ -169,7 +137,7 @@ def _groups(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterato
         except ConfigError as error:
             raise ConfigError(f"{error} (input {number})") from None
         rows.append(row)
-        budget -= sum(len(example.text) + len(example.pair or "") for example, _ in row)
+        budget -= count_characters(row, tasks)
         if budget <= 0 or len(rows) == _INPUTS_AT_ONCE:
             yield rows
             rows, budget = [], _CHARACTERS_AT_ONCE

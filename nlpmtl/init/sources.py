@@ -6,6 +6,7 @@ import json
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,9 +111,10 @@ def _expand(arguments: Sequence[str]) -> list[str]:
             matches = members if len(members) > 1 else [argument]
         paths += matches
     real: dict[str, str] = {}
+    counts = Counter(paths)
     for path in paths:
         other = real.setdefault(os.path.realpath(path), path)
-        if paths.count(path) > 1 or other != path:
+        if counts[path] > 1 or other != path:
             raise ConfigError(f"{path}: given more than once{'' if other == path else f', also as {other}'}")
     return paths
 

@@ -40,6 +40,7 @@ from nlpmtl.model.sentence_pooling import SentencePooling, read_sentence_pooling
 from nlpmtl.model.stock_checkpoint import stock_loader
 from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
 from nlpmtl.model.tokenizer import load_tokenizer
+from nlpmtl.model.torch_threads import TorchThreads
 from nlpmtl.model.weights import check_finite
 from nlpmtl.saved_config import OWN_TYPE
 from nlpmtl.tasks import Task
@@ -127,7 +128,9 @@ def load_encoder(
         ModelError: it does not exist, has other weights than expected, is a decoder or an encoder-decoder, has no fast
             tokenizer that fits it, or its hidden states depend on the other rows of a batch; a directory has no
             revisions.
+        RunError: the process was forked from one that had loaded a model.
     """
+    TorchThreads.check()
     path = resolve_encoder_path(name)
     if revision is not None and os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long id)
         raise ModelError(

@@ -22,6 +22,7 @@ from nlpmtl.model.multitask_config import MultiTaskConfig
 from nlpmtl.model.shared_parameters import own_parameters, shared_parameters
 from nlpmtl.model.sharing import Sharing, SharingOptions, TaskMatrix
 from nlpmtl.model.task_covariance import TaskCovariance
+from nlpmtl.model.torch_threads import TorchThreads
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import SHARINGS
 from nlpmtl.tasks import Task, task_from_config
@@ -39,6 +40,7 @@ class MultiTaskModel(PreTrainedModel):
 
     Raises:
         ModelError: the config has no encoder or no tasks, or names an unknown task type or sharing scheme.
+        RunError: the process was forked from one that had loaded a model.
 
     Example:
         model = nlpmtl.MultiTaskModel.from_pretrained("runs/messages/model")
@@ -60,6 +62,7 @@ class MultiTaskModel(PreTrainedModel):
         encoder: PreTrainedModel | None = None,
         tokenizer: PreTrainedTokenizerBase | None = None,
     ) -> None:
+        TorchThreads.check()
         super().__init__(config)
         if config.encoder_config is None or not config.tasks:
             raise ModelError("this config.json has no encoder or no tasks: it was not written by nlpmtl")
@@ -246,7 +249,11 @@ class MultiTaskModel(PreTrainedModel):
         Args:
             batch: the batch.
             rows: indices of the rows of each task, ``[task rows]``.
+
+        Raises:
+            RunError: the process was forked, and the computation would not end.
         """
+        TorchThreads.check()
         device = self.device
         moved = {task: indices.to(device) for task, indices in rows.items()}
         batch = batch.to(device)

@@ -115,14 +115,9 @@ def _parse_input(value: Any, extra: frozenset[str]) -> Any:
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+    """Base class of request bodies."""
 
-    inputs: Annotated[Inputs, PlainValidator(parse_inputs), WithJsonSchema(_schema({}))]
-    """A text, a pair of texts, words, or a batch."""
-    truncate: bool | None = None
-    """If false, refuse inputs above the maximum length; otherwise truncate them (`"truncated": true` in objects)."""
-    all_scores: bool = False
-    """Add `"scores"`, the probability of every label."""
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -135,14 +130,23 @@ class _Request(BaseModel):
         return known if unknown is None else {**known, unknown: None}
 
 
-class PredictRequest(_Request):
+class _PredictionRequest(_Request):
+    inputs: Annotated[Inputs, PlainValidator(parse_inputs), WithJsonSchema(_schema({}))]
+    """A text, a pair of texts, words, or a batch."""
+    truncate: bool | None = None
+    """If false, refuse inputs above the maximum length; otherwise truncate them (`"truncated": true` in objects)."""
+    all_scores: bool = False
+    """Add `"scores"`, the probability of every label."""
+
+
+class PredictRequest(_PredictionRequest):
     """Body of `/predict`."""
 
     tasks: Annotated[list[str], Field(min_length=1, fail_fast=True)] | None = None
     """Names of the tasks; default: all that take the input."""
 
 
-class TaskRequest(_Request):
+class TaskRequest(_PredictionRequest):
     """Body of `/predict/{task}`."""
 
     raw_scores: Literal[False] = False
@@ -163,10 +167,8 @@ def _parse_texts(value: Any) -> str | list[str]:
     return value  # type: ignore[no-any-return]
 
 
-class EmbedRequest(BaseModel):
+class EmbedRequest(_Request):
     """Body of `/embed`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
     inputs: Annotated[str | list[str], PlainValidator(_parse_texts), WithJsonSchema(_EMBEDDED)]
     """A text, or a batch of texts."""

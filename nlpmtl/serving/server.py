@@ -134,6 +134,10 @@ def bind_socket(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise ConfigError(f"--host {host}: {error.strerror}") from None
+    except UnicodeError:  # the codec of international names
+        raise ConfigError(
+            f"--host {host}: not the name of a host: its parts between dots have 1 to 63 characters"
+        ) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

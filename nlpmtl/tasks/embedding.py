@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from nlpmtl.config import DatasetConfig, Pooling
 from nlpmtl.data import ColumnType, Example, LabelType, Targets, TaskBatch, TextInput, TokenSequence
@@ -23,6 +24,7 @@ from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import upcast
 from nlpmtl.tasks.contrastive import cosine_regression, info_nce, supervised_contrastive
 from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors, count_ranks
+from nlpmtl.tasks.fields import Temperature
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
 from nlpmtl.tasks.pooling import PooledFields
 from nlpmtl.tasks.reporting import RowError
@@ -104,13 +106,21 @@ class Embedding(PooledFields, Task):
     in `1_Pooling` of a sentence-transformers model, otherwise "mean"."""
     dimensions: tuple[Annotated[int, Field(gt=0)], ...] = ()
     """Matryoshka dimensions (Kusupati et al., 2022): embeddings that are cut to this many numbers are trained too."""
-    similarity_temperature: float = Field(0.05, gt=0)
+    similarity_temperature: Temperature = 0.05
     """Temperature of the contrastive losses: cosine similarities are divided by it."""
 
     objective: Literal["positive", "number", "class"] = "positive"
     """What the rows of train have: similar pairs, pairs with a number, or texts with a class."""
     label_range: tuple[float, float] = (0.0, 1.0)
     """Smallest and largest number of train."""
+
+    @field_validator("label_range")
+    @classmethod
+    def _check_label_range(cls, label_range: tuple[float, float]) -> tuple[float, float]:
+        low, high = label_range
+        if not 0 < high - low < math.inf:
+            raise ValueError("the smallest number and a larger one were expected")
+        return label_range
 
     @classmethod
     def check_options(cls, options: Any) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -17,6 +18,7 @@ from nlpmtl.data import LabelType, SplittingMethod
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean, plain_line, quote
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import METRICS, TASKS
+from nlpmtl.saved_config import MAX_TEMPERATURE, MIN_TEMPERATURE
 from nlpmtl.strict_model import StrictModel, rename_keys
 from nlpmtl.tasks.options_model import make_options_model
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 HOW_TO = "docs/howto/plugins.md"
 _SHOWN = 8
 """Maximum number of labels in the representation of a task."""
+Temperature = Annotated[float, Field(ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)]
+"""A number by which logits or similarities are divided."""
+ProbabilityThreshold = Annotated[float, Field(ge=-1, le=1)]
+"""A probability above which something is predicted; −1: always."""
 _INPUT_KEYS = {"text": '`text = "…"`', "pair": '`text = "…"` and `pair = "…"`', "words": '`words = "…"`'}
 
 
@@ -79,7 +85,7 @@ class TaskFields(StrictModel):
     """Its label names, in order; empty for a type without a vocabulary."""
     listed_metrics: tuple[str, ...] | None = Field(None, alias="metrics")
     """Metrics that the config lists; default: those of the type."""
-    temperature: float = Field(1.0, gt=0)
+    temperature: Temperature = 1.0
     """Logits are divided by it before they become probabilities."""
     input_columns: tuple[dict[str, ColumnNames], ...] = ()
     """The columns of each dataset that it was trained on, by `text`, `pair` or `words`: a table with them is read as in
@@ -150,8 +156,8 @@ class TaskFields(StrictModel):
     @field_validator("labels")
     @classmethod
     def _check_labels(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(labels)) < len(labels):
-            repeated = next(label for label in labels if labels.count(label) > 1)
+        repeated = next((label for label, count in Counter(labels).items() if count > 1), None)
+        if repeated is not None:
             raise ValueError(f"each label must be listed once, {repeated!r} is listed several times")
         return labels
 

@@ -20,6 +20,7 @@ from nlpmtl.registry import TASKS
 from nlpmtl.tasks.calibration import best_threshold, fit_sigmoid_temperature, sigmoid
 from nlpmtl.tasks.classification import LabelTask, entropy, upcast
 from nlpmtl.tasks.error_analysis import multi_hot
+from nlpmtl.tasks.fields import ProbabilityThreshold
 from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
     Confidence,
@@ -71,7 +72,7 @@ class Multilabel(LongTextFields, LabelTask):
     class_weights: dict[LabelName, Annotated[float, Field(ge=0, strict=True)]] | None = Field(None, exclude=True)
     """Label = the weight of its positive targets in the loss (`pos_weight` of `BCEWithLogitsLoss`; default: 1). The
     loss is multiplied by the number that makes the mean weight of all targets of the train rows 1."""
-    thresholds: tuple[float, ...] = ()
+    thresholds: tuple[ProbabilityThreshold, ...] = ()
     """The probability of each label above which it is predicted; default: 0.5 for all."""
 
     _scale: float = PrivateAttr(1.0)

@@ -180,7 +180,7 @@ class QuestionAnswering(Task):
     stride: int | None = Field(None, ge=0)
     """Number of tokens of the context that neighbouring windows share, at most half of `encoder.max_length`; where a
     question leaves few tokens, it is at most half of the window's part of the context. Default: that half."""
-    threshold: float = 0.0
+    threshold: float = Field(0.0, ge=-1e9, le=1e9)
     """Score of the best span, relative to no answer, above which it is predicted."""
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _FARTHEST = 1e15
 """The largest standardised target: sums of its square stay finite in single precision."""
+_LARGEST_STD = 1e200
+"""The largest standard deviation of targets: above those of train, whose squares are finite, and small enough that a
+prediction is finite."""
 
 
 @TASKS.register("regression")
@@ -48,7 +51,7 @@ class Regression(LongTextFields, Task):
 
     fitted = frozenset({"target"})
 
-    target: dict[str, float] = Field(default_factory=lambda: {"mean": 0.0, "std": 1.0})
+    target: dict[str, Annotated[float, Field(strict=True)]] = Field(default_factory=lambda: {"mean": 0.0, "std": 1.0})
     """Mean and standard deviation of the targets of train, under "mean" and "std"."""
 
     @field_validator("target")
@@ -57,6 +60,8 @@ class Regression(LongTextFields, Task):
         missing = {"mean", "std"} - target.keys()
         if missing:
             raise ValueError(f"{min(missing)!r} is missing")
+        if not 0 < target["std"] <= _LARGEST_STD:
+            raise ValueError(f"'std' must be greater than 0 and at most {_LARGEST_STD:g}")
         return {"mean": target["mean"], "std": target["std"]}
 
     @classmethod

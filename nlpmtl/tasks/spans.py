@@ -17,6 +17,7 @@ from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import fit_detection, sigmoid
 from nlpmtl.tasks.classification import upcast
 from nlpmtl.tasks.error_analysis import ErrorAnalysis
+from nlpmtl.tasks.fields import ProbabilityThreshold, Temperature
 from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
     Confidence,
@@ -73,11 +74,11 @@ class SpanExtraction(Task):
     """Whether predicted spans do not overlap: of spans that do, the one with the highest score is predicted."""
     relation_labels: tuple[str, ...] = ()
     """Labels of relations, sorted."""
-    threshold: float = 0.5
+    threshold: ProbabilityThreshold = 0.5
     """Spans with a higher probability are predicted."""
-    relation_temperature: float = 1.0
+    relation_temperature: Temperature = 1.0
     """The scores of relations are divided by it before they become probabilities."""
-    relation_threshold: float = 0.5
+    relation_threshold: ProbabilityThreshold = 0.5
     """Relations with a higher probability are predicted."""
 
     @classmethod

@@ -336,6 +336,8 @@ def test_predictions_for_reading() -> None:
         "none": [],
         "tree": [{"word": "York", "start": 4, "end": 8, "head": 2, "deprel": "flat", "score": 0.5}],
         "vector": [0.25, -0.5, 0.125, 0.0625, 0.75],
+        "short": [0.25, -0.5],
+        "names": ["password", "wording"],
     }
     assert _to_lines("New York", predictions).splitlines() == [
         "New York",
@@ -348,6 +350,8 @@ def test_predictions_for_reading() -> None:
         "  none    none",
         "  tree    York/flat:2",
         "  vector  [0.2500, -0.5000, 0.1250, 0.0625, …] (5 numbers)",
+        "  short   [0.2500, -0.5000] (2 numbers)",
+        "  names   password, wording",
     ]
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from nlpmtl.data.example import has_surrogate, to_text, to_words
+from nlpmtl.data.example import to_text, to_words
+from nlpmtl.strict_json import has_surrogate
 
 
 @pytest.mark.parametrize("text", ["", " ", "plain", "\u200b", "héllo \U0001f600", "a\0b"])

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import itertools
 import time
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data import Input, TextInput, TokenSequence, tokenize_text_inputs, without_truncation
+from nlpmtl.data import (
+    Input,
+    TextInput,
+    TokenSequence,
+    sliding_window,
+    tokenization,
+    tokenize_text_inputs,
+    without_truncation,
+)
 from nlpmtl.data.text_inputs import TextTable, TokenizedInputs
+from nlpmtl.data.tokenization import encode_untruncated
 from tests.data.test_sliding_window import ALL_TOKENIZERS, EVERY_TOKENIZER, SIDES, TEXT, with_truncation_side
 
 QUICK = settings(deadline=None, max_examples=25)
@@ -118,6 +129,36 @@ def test_windows_without_words_are_dropped(words: bool) -> None:
     tokenizer = without_truncation(ALL_TOKENIZERS["token"])
     text = Input("a" * 30).text_input(words=words, stride="half")
     assert (len(sequences(tokenize_text_inputs(tokenizer, [text], max_length=8), 0)) == 1) is words
+
+
+@EVERY_TOKENIZER
+def test_a_call_of_the_tokenizer_has_a_limited_number_of_characters(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a text of 200,000 characters that is read with each of 128 choices."""
+    words = Input("a e, i o " * 4)
+    inputs = [
+        *(TextInput("a e i o " * 6, f"choice {number}") for number in range(8)),
+        *(words.text_input(words=True, stride=stride) for stride in (None, 2, "half")),
+        TextInput("a " * 400),
+        *(TextInput(f"text {number}", offsets=True) for number in range(8)),
+    ]
+    tokenizer = without_truncation(with_truncation_side(name, "right"))
+    whole = tokenize_text_inputs(tokenizer, inputs, max_length=12)
+    calls: list[int] = []
+
+    def encode(*args: Any, pairs: Sequence[str] | None = None) -> list[Any]:
+        calls.append(sum(map(len, [*args[1], *(pairs or ())])))
+        return encode_untruncated(*args, pairs=pairs)
+
+    for module in (tokenization, sliding_window):
+        monkeypatch.setattr(module, "encode_untruncated", encode)
+    monkeypatch.setattr("nlpmtl.data.text_inputs._MAX_CHARACTERS", 130)
+    parts = tokenize_text_inputs(tokenizer, inputs, max_length=12)
+    assert sorted(calls)[-2] <= 130 < max(calls) == 800
+    assert parts.first.tolist() == whole.first.tolist()
+    assert parts.cut.tolist() == whole.cut.tolist()
+    for number in range(len(inputs)):
+        for part, expected in zip(sequences(parts, number), sequences(whole, number), strict=True):
+            np.testing.assert_equal(asdict(part), asdict(expected))
 
 
 def test_thousands_of_texts_of_a_row_take_linear_time() -> None:

@@ -185,6 +185,9 @@ def test_named_text_columns(model: Path, tmp_path: Path) -> None:
     value = predictor.predict(("Ada sings", "a cat"), task="grade")["value"]
     assert float(first["grade"]) == pytest.approx(value, abs=1e-6)
     assert (first["topic"], second["grade"]) == ("", "")
+    predict_files(model, tmp_path / "new.csv", tmp_path / "pairs.csv", text_column=["review", "reply"], tasks=["grade"])
+    value = predictor.predict(("a dog", ""), task="grade")["value"]
+    assert float(read_csv(tmp_path / "pairs.csv")[1][1]["grade"]) == pytest.approx(value, abs=1e-6)
     for column, message in (
         ("revue", r"new\.csv: no column 'revue', which --text-column names; did you mean 'review'\?"),
         (None, r"the file .*new\.csv lacks the input of task 'topic'.* or name the column of the text with --text-col"),

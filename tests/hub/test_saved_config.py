@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nlpmtl import ModelError
+from nlpmtl.errors import plain
 from nlpmtl.hub import load_model, push
 from nlpmtl.model import check_files
 from tests.hub.test_broken_directories import change
@@ -39,9 +40,14 @@ def model(trained: Trained, tmp_path: Path) -> Path:
             ["a", "b", "b"],
             "`labels`: each label must be listed once, 'b' is listed several times",
         ),
-        ("tasks.topic.temperature", 0, "`temperature` must be a positive number, found 0"),
-        ("tasks.topic.temperature", True, "`temperature` must be a positive number, found True"),
-        ("tasks.topic.temperature", "1", "`temperature` must be a positive number, found '1'"),
+        ("tasks.topic.temperature", 0, "`temperature` must be a number from 1e-06 to 1e.06, found 0"),
+        ("tasks.topic.temperature", 1e-320, "`temperature` must be a number from 1e-06 to 1e.06, found 1e-320"),
+        ("tasks.topic.temperature", 1e308, "`temperature` must be a number from 1e-06 to 1e.06, found 1e.308"),
+        ("tasks.topic.temperature", True, "`temperature` must be a number from 1e-06 to 1e.06, found True"),
+        ("tasks.topic.temperature", "1", "`temperature` must be a number from 1e-06 to 1e.06, found '1'"),
+        ("tasks.grade.target.std", 0, "`target`: 'std' must be greater than 0 and at most 1e.200"),
+        ("tasks.grade.target.std", 1e308, "`target`: 'std' must be greater than 0"),
+        ("tasks.kinds.thresholds", [0.5, 1e308, 0.5], "`thresholds.1`: must be at most 1"),
         ("tasks", [], "config.json: tasks: a table with entries was expected"),
         ("tasks", {}, "config.json: tasks: a table with entries was expected"),
         ("encoder_config", None, "config.json: encoder_config: a table with entries was expected"),
@@ -63,9 +69,10 @@ def test_values_that_do_not_fit_the_weights_are_refused(model: Path, key: str, v
         ("tasks", [], "tasks"),
         ("tasks.topic", "classification", "tasks.topic: a table was expected, found 'classification'"),
         ("tasks.topic.temperature", float("nan"), "tasks.topic: `temperature` must be finite"),
-        ("tasks.topic.temperature", 0, "tasks.topic: `temperature` must be a positive number, found 0"),
+        ("tasks.topic.temperature", 0, "tasks.topic: `temperature` must be a number from 1e-06 to 1e.06, found 0"),
         ("tasks.grade.target", {"mean": 1.0, "std": float("inf")}, "`target` must be finite, found inf in target.std"),
         ("tasks.kinds.thresholds", [0.5, float("-inf"), 0.5], "`thresholds` must be finite"),
+        ("tasks.kinds.labels", ["x", "y", "\ud800"], r"tasks.kinds: `labels` must be valid Unicode, found '.ud800'"),
     ],
 )
 def test_broken_models_are_not_pushed(model: Path, key: str, value: Any, message: str) -> None:
@@ -99,6 +106,32 @@ def test_files_that_are_too_large_or_deep_are_refused(model: Path, file: str, co
     (model / file).write_text(content)
     with pytest.raises(ModelError, match=f"cannot be loaded: {file}"):
         load_model(str(model))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("labels", ["a", "b", "\ud800"]),
+        ("metrics", ["accuracy", "\udfff of a plugin"]),
+        ("input_columns", [{"text": "a", "pair": "\ud800"}]),
+        ("input_columns", [{"words": ["a", "\ud800"]}]),
+        ("split_marks", ["-\ud800"]),
+        ("whole_words", ["\udc00."]),
+        ("target", {"mean": 0.0, "std": 1.0, "\ud800": 1.0}),
+        ("\ud800", 1),
+        ("relation_labels", ["is \ud800"]),
+    ],
+)
+def test_strings_of_tasks_that_cannot_be_encoded_are_refused(model: Path, key: str, value: Any) -> None:
+    config = read_json(model / "config.json")
+    config["tasks"]["topic"][key] = value
+    (model / "config.json").write_text(json.dumps(config))
+    shown = plain(key).replace("\\", ".")
+    with pytest.raises(
+        ModelError, match=f"config.json: tasks.topic: `{shown}` must be valid Unicode, found '"
+    ) as error:
+        load_model(str(model))
+    str(error.value).encode()
 
 
 def test_keys_that_are_not_known_are_accepted(model: Path) -> None:

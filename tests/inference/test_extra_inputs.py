@@ -123,6 +123,13 @@ def test_further_inputs_are_keys_of_a_row(predictor: Predictor) -> None:
     assert predictor.predict(rows, task="choice") == [predictor.predict(row, task="choice") for row in rows]
 
 
+def test_choices_count_for_the_inputs_that_are_tokenized_together(predictor: Predictor) -> None:
+    """The text is read with each choice, so few inputs of many long choices are buffered."""
+    rows = iter([{"text": "ada lives " * 1000, "choices": ["in turin"] * 8}] * 20)
+    next(predictor.predict(rows, task="choice"))
+    assert len(list(rows)) == 20 - (400_000 // 80_064 + 1)
+
+
 def test_columns_of_the_training_data(predictor: Predictor) -> None:
     expected = predictor.predict(ROW, task="choice")
     table = pd.DataFrame([{"question": ROW["text"], "options": ROW["choices"]}])

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import numpy as np
@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from nlpmtl import ConfigError, DataError, MultiTaskModel, Predictor
+from nlpmtl.inference.containers import open_container
 from tests.tiny import Trained, make_rows, read_json
 
 ROWS = make_rows(7, seed=21)
@@ -30,8 +31,29 @@ def predictor(trained: Trained) -> Predictor:
     return Predictor.from_pretrained(trained.model_dir)
 
 
+class CountedName(str):
+    """A column name that counts its comparisons."""
+
+    comparisons: ClassVar[int] = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        CountedName.comparisons += 1
+        return str.__eq__(self, other)
+
+
 class Mood(StrEnum):
     SAD = "an awful film"
+
+
+def test_each_column_name_of_a_table_is_compared_with_few_others() -> None:
+    names = [CountedName(f"column {number}") for number in range(2000)]
+    frame = pd.DataFrame([["a"] * 2000], columns=pd.Index(names, dtype=object))
+    CountedName.comparisons = 0
+    container = open_container(frame)
+    assert container is not None
+    assert container.columns == tuple(names)
+    assert CountedName.comparisons < 4 * len(names)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +201,10 @@ def test_a_table_without_rows_gives_no_prediction(predictor: Predictor) -> None:
         ),
         (pd.DataFrame({"token": ["a"]}), "found: token; did you mean 'tokens'?"),
         (pd.DataFrame({1: ["a"]}), r"the column names of the DataFrame are not strings, found 1 \(int\)"),
-        (pd.DataFrame([["a", "b"]], columns=["text", "text"]), "more than one column of the same name: text"),
+        (
+            pd.DataFrame([["a", "b"]], columns=["text", "text"]),
+            "the DataFrame: duplicate column names: text; give each column its own name",
+        ),
         (pd.DataFrame({"text": ["a", None]}), r"input 2: text: .* found (nan \(float\)|None)"),
         (pd.DataFrame({"tokens": [["a"], None]}), r"input 2: tokens: .* found (nan \(float\)|None)"),
         (pd.DataFrame({"tokens": ["a b"]}), r"input 1: tokens: a list of words was expected, found 'a b' \(str\)"),

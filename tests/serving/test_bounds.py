@@ -6,11 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving import Limits
-from nlpmtl.serving.schemas import PredictRequest
+from nlpmtl.serving.schemas import EmbedRequest, PredictRequest, TaskRequest
 from tests.serving.conftest import running
 
 if TYPE_CHECKING:
@@ -33,6 +33,13 @@ def test_a_request_with_many_errors_has_a_short_response(body: dict[str, Any]) -
     with pytest.raises(ValidationError) as raised:
         PredictRequest.model_validate(body)
     assert raised.value.error_count() <= 3
+
+
+@pytest.mark.parametrize("request_type", [PredictRequest, TaskRequest, EmbedRequest])
+def test_one_of_many_unknown_keys_is_reported(request_type: type[BaseModel]) -> None:
+    with pytest.raises(ValidationError) as raised:
+        request_type.model_validate({"inputs": "a", **{f"key{number}": 0 for number in range(20_000)}})
+    assert [error["loc"] for error in raised.value.errors()] == [("key0",)]
 
 
 @pytest.mark.parametrize(

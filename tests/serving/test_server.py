@@ -93,6 +93,9 @@ def test_an_invalid_host() -> None:
         bind_socket("no such host", 0)
     with pytest.raises(ConfigError, match=r"cannot bind http://192\.0\.2\.1:0: .*; choose another --host"):
         bind_socket("192.0.2.1", 0)
+    for host in ("a..b", ".", "x" * 70, "é" * 70, "\ud800"):
+        with pytest.raises(ConfigError, match=r"--host .*: not the name of a host: "):
+            bind_socket(host, 0)
 
 
 def test_a_missing_model_releases_the_port(tmp_path: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from pydantic import Field, ValidationError
 
 import nlpmtl.tasks.regression
 from nlpmtl.config import TaskOptions
-from nlpmtl.errors import ConfigError
+from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Regression, Task, build_task, task_from_config
 
@@ -154,6 +155,49 @@ def test_errors_name_the_task_and_the_field() -> None:
         rating(high="five")
     with pytest.raises(ConfigError, match="task 'stars': `hihg`: unknown key; did you mean 'high'"):
         rating(hihg=3.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        ("classification", {"labels": ["a", "b"], "temperature": 1e-320}, "`temperature`: must be at least 1e-06"),
+        ("classification", {"labels": ["a", "b"], "temperature": 1e30}, "`temperature`: must be at most 1000000"),
+        ("multilabel", {"labels": ["a", "b"], "thresholds": [0.5, 1e300]}, "`thresholds.1`: must be at most 1"),
+        ("multilabel", {"labels": ["a", "b"], "thresholds": [-2, 0.5]}, "`thresholds.0`: must be at least -1"),
+        ("regression", {"target": {"mean": 0.0, "std": 0.0}}, "`target`: 'std' must be greater than 0"),
+        ("regression", {"target": {"mean": 0.0, "std": -2}}, "`target`: 'std' must be greater than 0"),
+        ("regression", {"target": {"mean": 0.0, "std": 1e308}}, r"`target`: 'std' must be .* at most 1e\+200"),
+        ("regression", {"target": {"mean": 0.0, "std": True}}, "`target.std`: a number was expected"),
+        ("regression", {"target": {"mean": "1", "std": 1.0}}, "`target.mean`: a number was expected"),
+        ("spans", {"labels": ["a"], "threshold": 7}, "`threshold`: must be at most 1"),
+        ("spans", {"labels": ["a"], "relation_temperature": 0}, "`relation_temperature`: must be at least 1e-06"),
+        ("spans", {"labels": ["a"], "relation_temperature": -1}, "`relation_temperature`: must be at least 1e-06"),
+        ("spans", {"labels": ["a"], "relation_threshold": -1.5}, "`relation_threshold`: must be at least -1"),
+        ("embedding", {"similarity_temperature": 1e-300}, "`similarity_temperature`: must be at least 1e-06"),
+        ("embedding", {"label_range": [1.0, 1.0]}, "`label_range`: the smallest number and a larger one were expected"),
+        ("embedding", {"label_range": [-1e308, 1e308]}, "`label_range`: the smallest number and a larger one"),
+        ("question_answering", {"input": "pair", "threshold": -1e308}, "`threshold`: must be at least -1000000000"),
+    ],
+)
+def test_saved_numbers_with_which_no_prediction_is_right_are_refused(
+    kind: str, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ModelError, match=f"task 't' of this model cannot be made: {message}"):
+        task_from_config("t", {"kind": kind, "labels": [], "metrics": None, "input": "text", **values})
+
+
+def test_saved_numbers_that_training_writes_are_accepted() -> None:
+    """A threshold of −1 predicts a label always. Targets may be tiny or large."""
+    values: dict[str, Any]
+    for std in (5e-324, 1e-300, 1.3e154):
+        target = {"mean": 1.0, "std": std}
+        values = {"kind": "regression", "labels": [], "metrics": None, "input": "text", "target": target}
+        assert task_from_config("t", values).to_config()["target"] == target
+    for temperature in (math.exp(-3), math.exp(3)):
+        values = {"kind": "spans", "labels": ["a"], "metrics": None, "input": "text", "temperature": temperature}
+        values |= {"threshold": -1.0, "relation_threshold": 1.0, "relation_temperature": temperature}
+        saved = task_from_config("t", values).to_config()
+        assert saved == {**saved, **values, "metrics": saved["metrics"]}
 
 
 def test_keys_of_several_label_columns() -> None:
