@@ -57,7 +57,12 @@ class TestSpans:
         assert any("'person' with and without white space" in note for note in work.notes)
         assert not any("scored as errors" in note for note in work.notes)
         stored = work.splits["train"]["one"].labels["t"]
-        assert [stored.example_targets(row).example["spans"][0, 2] for row in range(4)] == [0, 0, 1, 1]
+        assert [stored.example_targets(row, first_tokens=None, time=0).example["spans"][0, 2] for row in range(4)] == [
+            0,
+            0,
+            1,
+            1,
+        ]
 
     def test_declared_labels_are_compared_in_one_form(self, load: Loader) -> None:
         work = load({**SPANS, "labels": ["person", NFC]}, train=spans(NFD, "person "), validation=spans(NFD))

@@ -243,8 +243,8 @@ class _Joined:
         return np.arange(self._bounds[split], self._bounds[split + 1])
 
     def _rows_with_text(self, split: int) -> NDArray[np.int64]:
-        rows = self._rows(split)
-        return rows[self._has_text[rows]]
+        rows: NDArray[np.int64] = self._rows(split)[self._has_text[self._bounds[split] : self._bounds[split + 1]]]
+        return rows
 
     def _tokens(self, rows: NDArray[np.int64]) -> Ragged:
         """Return the token ids of rows; the first sequences of a split are those of its rows."""
