@@ -112,7 +112,7 @@ class SpanExtraction(Task):
         return None
 
     def can_predict(self, name: str, *, key: str) -> bool:
-        return name in (self.labels if key == "label" else self.relation_labels or (name,))
+        return name in self._ids if key == "label" else not self.relation_labels or name in self.relation_labels
 
     def build_head(self, context: HeadContext) -> nn.Module:
         from nlpmtl.heads import SpanHead, token_head_config

@@ -205,13 +205,18 @@ def parsing_targets(task: Any) -> list[int]:
     return relations
 
 
+def all_predictable(task: Any, *, key: str) -> bool:
+    return all(task.can_predict(name, key=key) for name in NAMES)
+
+
 EVERY = list(range(len(NAMES)))
 LOOKUPS: dict[str, tuple[Any, Any, Any]] = {
     "ids of spans and relations": (SpanExtraction, span_targets, [EVERY, EVERY]),
     "unknown labels of spans": (SpanExtraction, lambda task: task.find_untrainable({"label": [SPANS] * 3}), None),
     "ids of dependency relations": (Parsing, parsing_targets, EVERY),
     "unknown dependency relations": (Parsing, lambda task: task.find_untrainable({"deprels": [NAMES] * 3}), None),
-    "dependency relations of a split": (Parsing, lambda task: task.unknown_labels({"deprels": [NAMES] * 3}), set()),
+    "dependency relations of a split": (Parsing, lambda task: all_predictable(task, key="deprels"), True),
+    "spans of a split": (SpanExtraction, lambda task: all_predictable(task, key="label"), True),
 }
 
 
