@@ -213,7 +213,7 @@ def test_an_iterator_gives_an_iterator(predictor: Predictor) -> None:
     assert 0 < read_count < 3000, "it reads ahead, but not all of it"
     rest = list(predictions)
     assert (len(rest), read_count) == (2999, 3000)
-    assert_alike([first, *rest], predictor.predict(list(texts()), task="topic"))
+    assert_alike([first, *rest][::50], predictor.predict(list(texts())[::50], task="topic"))
     assert_alike(next(predictor.predict_all(iter([("a", "b")]))), predictor.predict_all(("a", "b")))
 
 
