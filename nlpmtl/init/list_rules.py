@@ -258,7 +258,7 @@ def _marks_roots(column: Profile, table: Table) -> bool:
     roots: set[str] = set()
     others: set[str] = set()
     for names, row_heads in table.rows_of(column.name, table.heads):
-        for name, head in zip(names, row_heads, strict=True):
+        for name, head in zip(names, row_heads, strict=False):  # a few rows may have lists of different lengths
             (others if int(head) else roots).add(str(name))
     return len(roots) == 1 and not roots & others
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -181,11 +182,13 @@ class Table:
         return [column for column in self.columns.values() if column.type == "list"]
 
     def _same_lengths(self, first: Profile, second: Profile) -> bool:
-        """Return whether the lists of two columns have the same length in every row."""
+        """Return whether the lists of two columns have the same length, except in a few rows, which are invalid."""
         if first.name == second.name:
             return False
-        lengths = {(len(left), len(right)) for left, right in self.rows_of(first.name, second.name)}
-        return _are_equal(lengths, first, second)
+        lengths = Counter((len(left), len(right)) for left, right in self.rows_of(first.name, second.name))
+        equal = {pair: count for pair, count in lengths.items() if pair[0] == pair[1]}
+        few_differ = sum(equal.values()) >= _MOSTLY * lengths.total()
+        return _are_equal(equal if few_differ else lengths, first, second)
 
     def has_same_lengths(self, first: str, second: str) -> bool:
         """Return whether the lists of two columns have the same length in every row."""

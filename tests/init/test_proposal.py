@@ -282,6 +282,13 @@ def test_two_tasks_with_one_name() -> None:
         tasks(sample(text=TEXTS, a=TOPICS, b=TOPICS), overrides=("x=a:classification", "x=b:classification"))
 
 
+def test_a_few_rows_may_have_another_number_of_tags_than_words() -> None:
+    words, tags = WORDS * 4, [*(TAGS * 4)[:-1], [*TAGS[-1], "O"]]
+    assert tasks(sample(tokens=words, tags=tags)) == {"shop": ("labeling", "tags")}
+    several = [[*row, "O"] if i % 10 == 0 else row for i, row in enumerate(TAGS * 4)]
+    assert tasks(sample(tokens=words, tags=several)) != {"shop": ("labeling", "tags")}
+
+
 def test_of_conll_files_only_the_last_tags_are_proposed() -> None:
     columns: dict[str, Any] = {"words": WORDS, "1": TAGS, "tags": TAGS}
     assert tasks(sample(type="conll", **columns)) == {"shop": ("labeling", "tags")}
