@@ -56,10 +56,10 @@ def digest_module(name: str) -> str | None:
 def _sources(name: str) -> list[Path]:
     module = sys.modules.get(name)
     file = getattr(module, "__file__", None)
-    own = [Path(file)] if file and Path(file).is_file() else []
+    files = [Path(file)] if file and Path(file).is_file() else []
     top = (getattr(module, "__package__", None) or name).partition(".")[0]
     packages: Sequence[str] = list(getattr(sys.modules.get(top), "__path__", ()))
-    return own if top == "nlpmtl" else _files_of_packages(packages) or _files_next_to(own)
+    return files if top == "nlpmtl" else _files_of_packages(packages) or _files_next_to(files)
 
 
 def _files_of_packages(directories: Iterable[str | Path]) -> list[Path]:
@@ -68,18 +68,18 @@ def _files_of_packages(directories: Iterable[str | Path]) -> list[Path]:
 
 def _files_next_to(files: Sequence[Path]) -> list[Path]:
     """Return the files of modules, and of the modules and packages in their directory that they import."""
-    found = dict.fromkeys(files)
+    sources = dict.fromkeys(files)
     pending = list(files)
     while pending:
         file = pending.pop()
         for name in _imported(file):
             module, package = file.with_name(f"{name}.py"), file.with_name(name)
-            if module.is_file() and module not in found:
-                found[module] = None
+            if module.is_file() and module not in sources:
+                sources[module] = None
                 pending.append(module)
             elif name != "nlpmtl" and (package / "__init__.py").is_file() and not _INSTALLED & {*file.parts}:
-                found |= dict.fromkeys(_files_of_packages([package]))
-    return list(found)
+                sources |= dict.fromkeys(_files_of_packages([package]))
+    return list(sources)
 
 
 def _imported(file: Path) -> list[str]:
