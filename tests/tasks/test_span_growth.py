@@ -179,8 +179,8 @@ def test_a_window_is_not_compared_with_all_other_windows() -> None:
     windows = make_windows(source, 600, labels=2)
     counted = [window._replace(low=CountedInt(window.low), high=CountedInt(window.high)) for window in windows]
     CountedInt.comparisons = 0
-    found = find_candidates(counted, labels=2, flat=False)
-    assert len(found.start) == 1200
+    candidates = find_candidates(counted, labels=2, flat=False)
+    assert len(candidates.start) == 1200
     assert CountedInt.comparisons < 20 * len(windows)
 
 
@@ -225,12 +225,12 @@ def test_candidates_are_those_of_a_matrix_of_all_scores(
     item = make_item(source, random_tokens(source, text), text, size=int(source.integers(1, 40)), labels=labels)
     windows = read_windows(item, by_word=False)
     for flat in (False, True):
-        found = find_candidates(windows, labels=labels, flat=flat)
+        candidates = find_candidates(windows, labels=labels, flat=flat)
         if not windows:
-            assert len(found.start) == 0
+            assert len(candidates.start) == 0
             continue
         expected = simple_candidates(windows, labels=labels, flat=flat)
-        for values, others in zip(found, expected, strict=True):
+        for values, others in zip(candidates, expected, strict=True):
             assert np.array_equal(values, others)  # to the last bit
 
 
@@ -241,11 +241,11 @@ def test_the_scores_of_many_labels_need_little_memory() -> None:
     windows = read_windows(make_item(source, offsets, text, size=200, labels=2000), by_word=False)
     tracemalloc.start()
     try:
-        found = find_candidates(windows, labels=2000, flat=True)
+        candidates = find_candidates(windows, labels=2000, flat=True)
         assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
     finally:
         tracemalloc.stop()
-    assert len(found.start) > 5
+    assert len(candidates.start) > 5
 
 
 def simple_relations(windows: Sequence[Window], spans: Candidates, *, relations: int) -> NDArray[np.float64]:
@@ -300,14 +300,14 @@ def test_relations_are_those_of_a_matrix_of_all_pairs(
     parts = list(score_relations(windows, spans, relations=relations))
     if block == 1:
         assert max(len(part.head) for part in parts) < len(spans.start)
-    found = RelationScores.join(parts, relations=relations)
+    scored = RelationScores.join(parts, relations=relations)
     expected = simple_relations(windows, spans, relations=relations)
     pairs = np.argwhere(np.isfinite(expected).any(axis=2))
-    assert np.array_equal(np.stack([found.head, found.tail], axis=1), pairs)
-    assert np.array_equal(found.scores, expected[found.head, found.tail])  # to the last bit
+    assert np.array_equal(np.stack([scored.head, scored.tail], axis=1), pairs)
+    assert np.array_equal(scored.scores, expected[scored.head, scored.tail])  # to the last bit
     known = {tuple(row) for row in source.integers((len(spans.start),) * 2 + (relations,), size=(50, 3)).tolist()}
-    rows = zip(found.head.tolist(), found.tail.tolist(), strict=True)
-    assert found.find(known).tolist() == [[(*row, label) in known for label in range(relations)] for row in rows]
+    rows = zip(scored.head.tolist(), scored.tail.tolist(), strict=True)
+    assert scored.find(known).tolist() == [[(*row, label) in known for label in range(relations)] for row in rows]
 
 
 @pytest.mark.parametrize("seed", range(5))
