@@ -34,7 +34,7 @@ from nlpmtl.strict_json import dumps
 from nlpmtl.task_datasets import TaskDatasets
 from nlpmtl.tasks import example_call
 from nlpmtl.tasks.split_labels import Splits
-from nlpmtl.training import Trainer, broadcast_object, read_lines
+from nlpmtl.training import Trainer, broadcast_object, read_lines, unchanged_score_notes
 
 _MIN_ROWS = 20
 """Minimum number of rows for confidence intervals and a reliability diagram, which fewer rows do not support."""
@@ -65,11 +65,18 @@ class _Finalizer:
     analysis: PredictionAnalysis = field(default_factory=PredictionAnalysis)
     reliability: dict[str, Plot] = field(default_factory=dict)
     """Reliability diagram of each task."""
+    evaluation_notes: tuple[str, ...] = ()
+    """Notes about the scores of all evaluations."""
 
     @property
     def directory(self) -> Path:
         """Directory of the run."""
         return self.trainer.checkpoints.run_directory
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes for the user in the report and the model card."""
+        return (*self.datasets.notes, *self.evaluation_notes)
 
     @contextmanager
     def recording_failure(self, what: str, *, stage: str | None = None) -> Iterator[None]:
@@ -94,6 +101,7 @@ class _Finalizer:
         is_new = not (self.directory / "model").exists()
         if is_new:  # save the weights before anything that can fail or be killed
             self._save(card_data=None)
+        self.evaluation_notes = tuple(unchanged_score_notes(self._read_log("evaluations.jsonl")))
         with self.recording_failure("the model is not calibrated", stage="calibrating"):
             self._calibrate()
         with self.recording_failure("the saved model is not scored", stage="scoring"):
@@ -210,7 +218,7 @@ class _Finalizer:
             mean=None if self.scores is None else f"{self.scores['mean']:.4f}",
             tasks=[self._task_section(name, predictions) for name, predictions in self.predictions.items()],
             training=[Plot(*self.plots[path]) for path in (LEARNING_CURVE_PLOT, DYNAMICS_PLOT) if path in self.plots],
-            notes=self.datasets.notes,
+            notes=self.notes,
         )
 
     def _task_section(self, name: str, predictions: Predictions) -> TaskSection:
@@ -264,7 +272,7 @@ class _Finalizer:
             evaluations=len(self._read_log("evaluations.jsonl")),
             scores=self.scores,
             calibration={name: asdict(report) for name, report in self.calibration.items()},
-            notes=self.datasets.notes,
+            notes=self.notes,
             plots={path: alt_text for path, (alt_text, _) in self.plots.items()},
         )
 
@@ -282,7 +290,7 @@ def _prediction_plot(task: str) -> str:
 
 def finalize_run(
     trainer: Trainer, *, datasets: TaskDatasets, encoder: Encoder, metadata: Mapping[str, Any]
-) -> tuple[Scores | None, Mapping[str, Predictions]]:
+) -> tuple[Scores | None, Mapping[str, Predictions], tuple[str, ...]]:
     """Calibrate and score the best model; write scores.json, report.html and the model directory.
 
     A failure of calibration, scoring, a plot, the report or the model card does not end the run: it is added to
@@ -295,21 +303,21 @@ def finalize_run(
         metadata: content of run.json.
 
     Returns:
-        The scores, on all ranks, and the predictions on validation, on rank 0.
+        The scores, on all ranks; and on rank 0 the predictions on validation, and notes about the evaluations.
 
     Raises:
         RunError: the best model cannot be read, or the model directory cannot be written.
     """
     trainer.evaluator.gather_full_model()
-    scores, predictions = None, {}
+    scores, predictions, notes = None, {}, ()
     if trainer.train_step.accumulator.accelerator.is_main_process:
         model = trainer.load_best_model()
         assert isinstance(model, MultiTaskModel)
         finalizer = _Finalizer(trainer, datasets, encoder, metadata, model)
         finalizer.run()
-        scores, predictions = finalizer.scores, finalizer.predictions
+        scores, predictions, notes = finalizer.scores, finalizer.predictions, finalizer.evaluation_notes
     scores, trainer.failures = broadcast_object((scores, trainer.failures))
-    return None if scores is None else Scores(tasks=scores["tasks"], mean=scores["mean"]), predictions
+    return None if scores is None else Scores(tasks=scores["tasks"], mean=scores["mean"]), predictions, notes
 
 
 def _card_dataset(name: str, config: Mapping[str, Any], splits: Splits) -> CardDataset:

@@ -223,11 +223,11 @@ def _iter_train(
     with stages.stage("training"):
         yield from trainer.events()
     reported = len(trainer.failures)
-    scores, predictions = finalize_run(trainer, datasets=datasets, encoder=encoder, metadata=metadata)
+    scores, predictions, end_notes = finalize_run(trainer, datasets=datasets, encoder=encoder, metadata=metadata)
     trainer.failures += finish_trackers(accelerator)
     if accelerator.is_main_process and trainer.failures:
         write_failures(directory, metadata, trainer.failures)
-    yield from map(Message, trainer.failures[reported:])
+    yield from map(Message, [*end_notes, *trainer.failures[reported:]])
     yield TrainResult(
         scores,
         directory / "model",

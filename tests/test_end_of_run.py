@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -31,12 +32,13 @@ class FailingMetric(Metric):
     reads = frozenset({"label"})
     calls = 0
     working_calls = 0
+    result = 0.5
 
     def score(self, predictions: Any, references: Any) -> float:
         FailingMetric.calls += 1
         if FailingMetric.calls > FailingMetric.working_calls:
             raise ZeroDivisionError("no score today")
-        return 0.5
+        return FailingMetric.result
 
 
 class FailingTask(Classification):
@@ -77,7 +79,8 @@ def plugins() -> Iterator[None]:
     before = dict(METRICS._members), dict(TASKS._members)
     METRICS.register("failing")(FailingMetric)
     TASKS.register("failing_task")(FailingTask)
-    FailingMetric.calls, FailingMetric.working_calls, FailingTask.broken = 0, 10**9, ""
+    FailingMetric.calls, FailingMetric.working_calls, FailingMetric.result = 0, 10**9, 0.5
+    FailingTask.broken = ""
     yield
     METRICS._members, TASKS._members = before
 
@@ -320,3 +323,17 @@ def test_without_matplotlib_there_are_no_plots(tmp_path: Path, to_toml: Callable
     assert result.returncode == 0, result.stderr
     predictor = Predictor.from_pretrained(tmp_path / "out" / "model")
     assert len(predictor.tasks) == 5
+
+
+@pytest.mark.parametrize(("score", "noted"), [(0.5, True), (1.0, False)])
+def test_a_score_that_no_evaluation_changes_is_noted(
+    run: dict[str, Any], tmp_path: Path, score: float, noted: bool
+) -> None:
+    run = copy.deepcopy(run) | {"eval": {"every": 1}}
+    run["datasets"]["notes"]["tasks"]["topic"]["metrics"] = ["failing"]
+    FailingMetric.result = score
+    result, messages = train(run, tmp_path / "run")
+    note = f"the validation score of task 'topic' was {score:.4g} at all 4 evaluations"
+    assert result.step == 1
+    assert any(line.startswith(note) for line in messages) == noted
+    assert (note in (result.model_dir / "README.md").read_text(encoding="utf-8")) == noted

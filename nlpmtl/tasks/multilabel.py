@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from nlpmtl.config import LabelName
 from nlpmtl.data import Example, LabelType, Targets, TaskBatch, TokenSequence
 from nlpmtl.deprecation import reject_options_of
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.calibration import best_threshold, fit_sigmoid_temperature, sigmoid
-from nlpmtl.tasks.classification import LabelTask, entropy, upcast
+from nlpmtl.tasks.classification import ClassWeights, LabelTask, entropy, upcast
 from nlpmtl.tasks.error_analysis import multi_hot
 from nlpmtl.tasks.fields import ProbabilityThreshold
 from nlpmtl.tasks.outputs import (
@@ -69,9 +68,10 @@ class Multilabel(LongTextFields, LabelTask):
     metrics: ClassVar[tuple[str, ...]] = ("micro_macro_f1", "micro_f1", "macro_f1")
     calibrated = frozenset({"temperature", "thresholds"})
 
-    class_weights: dict[LabelName, Annotated[float, Field(ge=0, strict=True)]] | None = Field(None, exclude=True)
-    """Label = the weight of its positive targets in the loss (`pos_weight` of `BCEWithLogitsLoss`; default: 1). The
-    loss is multiplied by the number that makes the mean weight of all targets of the train rows 1."""
+    class_weights: ClassWeights | None = Field(None, exclude=True)
+    """Label = the weight of its positive targets in the loss (`pos_weight` of `BCEWithLogitsLoss`; default: 1); or
+    "balanced": rows without the label / rows with it. The loss is multiplied by the number that makes the mean weight
+    of all targets of the train rows 1."""
     thresholds: tuple[ProbabilityThreshold, ...] = ()
     """The probability of each label above which it is predicted; default: 0.5 for all."""
 
@@ -84,14 +84,22 @@ class Multilabel(LongTextFields, LabelTask):
             raise ConfigError(f"task {self.name!r}: {len(self.labels)} labels have {len(self.thresholds)} `thresholds`")
 
     def fit(self, values: Mapping[str, Sequence[Any]]) -> None:
-        """Compute the factor that makes the mean weight of all targets 1: `class_weights` only balance the labels."""
+        """Compute the weights of positive targets, and the factor that makes the mean weight of all targets 1."""
+        import torch
+
         if self.class_weights is None:
             return
-        counts = Counter(name for labels in values["label"] for name in labels)
-        weights = np.array([float(self.class_weights.get(label, 1.0)) for label in self.labels])
-        targets = len(values["label"]) * len(self.labels)
-        weighted = targets + float((weights - 1.0) @ np.array([counts[label] for label in self.labels]))
+        names = Counter(name for labels in values["label"] for name in labels)
+        rows, counts = len(values["label"]), np.array([names[label] for label in self.labels])
+        if isinstance(self.class_weights, Mapping):
+            weights = np.array([float(self.class_weights.get(label, 1.0)) for label in self.labels])
+        else:
+            both = (counts > 0) & (counts < rows)  # otherwise a label has only positive or only negative targets
+            weights = np.divide(rows - counts, counts, out=np.ones(len(counts)), where=both)
+        targets = rows * len(self.labels)
+        weighted = targets + float((weights - 1.0) @ counts)
         self._scale = targets / weighted if weighted > 0 else 1.0
+        self._weights = torch.from_numpy(weights)
 
     def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
         """Return the probability of each label; 0 or 1 for a row without probabilities."""

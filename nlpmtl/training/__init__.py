@@ -24,7 +24,7 @@ from nlpmtl.training.distributed import (
     broadcast_parameters,
     is_distributed,
 )
-from nlpmtl.training.evaluator import Evaluator
+from nlpmtl.training.evaluator import Evaluator, unchanged_score_notes
 from nlpmtl.training.events import BestModel, EvaluationDone, Message, RunState, StepLogged, StepReport, TrainingStarted
 from nlpmtl.training.global_state import global_state_restored
 from nlpmtl.training.gradient_accumulation import GradientAccumulator, dropout_seed
@@ -109,6 +109,7 @@ __all__ = [
     "save_atomic",
     "start_trackers",
     "state_tensors",
+    "unchanged_score_notes",
     "update_state",
     "verify",
     "weighting_notes",

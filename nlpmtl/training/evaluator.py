@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -170,3 +170,20 @@ class Evaluator:
         """Raise StopRequestedError if a signal was received; one of several ranks cannot stop without the others."""
         if self.signals.received and not self.is_distributed:
             raise StopRequestedError
+
+
+def unchanged_score_notes(evaluations: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a note for each task whose score was the same at all evaluations, so that it cannot select the best model.
+
+    Args:
+        evaluations: lines of evaluations.jsonl. Fewer than three give no notes, and neither does the score 1.
+    """
+    if len(evaluations) < 3:
+        return
+    for task, values in evaluations[0]["tasks"].items():
+        score = values["score"]
+        if score != 1 and all(line["tasks"][task]["score"] == score for line in evaluations):
+            yield (
+                f"the validation score of task {task!r} was {score:.4g} at all {len(evaluations)} evaluations, so it "
+                "cannot select the best step; another first metric in its `metrics` may"
+            )

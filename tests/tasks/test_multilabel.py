@@ -56,6 +56,14 @@ def test_weights_keep_the_mean_loss_of_the_task() -> None:
         assert float(loss(task, torch.zeros(2, 3), targets)) == pytest.approx(plain, rel=1e-6)
 
 
+def test_balanced_weights_are_the_rows_without_a_label_per_row_with_it() -> None:
+    """Positive and negative targets then have equal weight; a label of all rows or of none has weight 1."""
+    labels = ["joy", "fear", "sick", "all"]
+    task = Multilabel(**{**TASK, "labels": labels}, class_weights="balanced")
+    task.fit({"label": [["joy", "all"], ["all"], ["all", "fear"], ["all", "fear"]]})
+    assert task.label_weights(torch.zeros(4)).tolist() == [3.0, 1.0, 1.0, 1.0]
+
+
 def test_labels_above_the_threshold_are_predicted_most_confident_first() -> None:
     task = Multilabel(**TASK)
     logits = np.array([0.5, -0.1, 2.0])
@@ -133,7 +141,7 @@ def test_scores_are_over_sets_and_an_unknown_label_counts_as_missed() -> None:
     assert scores["micro_f1"] == pytest.approx(2 * 2 / (3 + 3))
 
 
-@pytest.mark.parametrize("weights", ["balanced", {"joy": -1.0}, {"joy": "much"}])
-def test_weights_are_by_name(weights: object) -> None:
+@pytest.mark.parametrize("weights", ["equal", {"joy": -1.0}, {"joy": "much"}])
+def test_other_weights_are_refused(weights: object) -> None:
     with pytest.raises(ValueError, match="class_weights"):
         TASKS.parse({"kind": "multilabel", "label": "l", "class_weights": weights})
