@@ -65,7 +65,7 @@ def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, LabelType]:
     """Return the label columns of the tasks of a dataset, and the type of each.
 
     Raises:
-        ConfigError: two tasks read one column in different shapes.
+        ConfigError: two tasks read one column by different types.
     """
     shapes: dict[str, LabelType] = {}
     for task, options in dataset.tasks.items():
@@ -78,7 +78,8 @@ def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, LabelType]:
             if shapes.setdefault(column, shape) != shape:
                 raise ConfigError(
                     f"datasets.{name}: the column {column!r} is read in two ways, as {shapes[column]} and "
-                    f"as {shape} (task {task!r}): give one of them a column of its own"
+                    f"as {shape} (task {task!r}): give one of them a column of its own, or the task another dataset "
+                    "that reads the same files"
                 )
     return shapes
 
