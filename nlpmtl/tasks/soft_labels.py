@@ -32,6 +32,8 @@ _TOLERANCE = 0.011
 class Distribution(ColumnType):
     """A mapping from labels to probabilities, or a list of the labels that annotators gave."""
 
+    reads_class_names = True
+
     @staticmethod
     def parse(value: Any, example: Example) -> dict[str, float]:
         return parse_distribution(value, read=_to_name)
@@ -44,6 +46,8 @@ class Distribution(ColumnType):
 @COLUMN_TYPES.register("label_probabilities")
 class LabelProbabilities(ColumnType):
     """A mapping from labels to probabilities, or a list with the set of labels of each annotator."""
+
+    reads_class_names = True
 
     @staticmethod
     def parse(value: Any, example: Example) -> dict[str, float]:
