@@ -96,16 +96,17 @@ class Ranking(ChoiceTask):
 
     def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
         if "label" in example.labels:
-            return Targets(example={"distribution": softmax(np.array(example.labels["label"]))})
+            return self.distribution_targets(softmax(np.array(example.labels["label"])), example, sequences)
         clicks = example.labels["clicks"]
         if not clicks:
             return None
         distribution = np.zeros(len(example.extra["choices"]))
         distribution[clicks] = 1 / len(clicks)
-        return Targets(example={"distribution": distribution})
+        return self.distribution_targets(distribution, example, sequences)
 
     def target_notes(self, targets: Mapping[str, NDArray[Any]], *, left_out: int) -> list[str]:
-        return [f"{left_out} rows have no clicks, and are not trained on"] if left_out else []
+        notes = super().target_notes(targets, left_out=left_out)
+        return [*notes, f"{left_out} rows have no clicks, and are not trained on"] if left_out else notes
 
     def gold(self, example: Example) -> Any:
         """Return the relevance of each choice; 1 for those that were clicked, 0 for the others."""
