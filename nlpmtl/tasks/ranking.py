@@ -33,6 +33,7 @@ from nlpmtl.tasks.error_analysis import Histogram, count_ranks
 from nlpmtl.tasks.multiple_choice import ChoiceTask, find_choice
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction, softmax
 from nlpmtl.tasks.reporting import RowError
+from nlpmtl.tasks.soft_labels import is_multi_hot_list
 from nlpmtl.tasks.stock_model import StockModel
 
 
@@ -71,7 +72,13 @@ class Clicks(ColumnType):
         clicks = read_list(value)
         if not isinstance(clicks, list):
             raise ValueError("a list of the indices of the clicked choices was expected")
-        return sorted({find_choice(click, example.extra["choices"]) for click in clicks})
+        choices = example.extra["choices"]
+        if len(clicks) == len(choices) > 2 and is_multi_hot_list(clicks):
+            raise ValueError(
+                "a list of the indices of the clicked choices was expected, found a 0 or 1 for each choice: write the "
+                "column as `label`"
+            )
+        return sorted({find_choice(click, choices) for click in clicks})
 
 
 @TASKS.register("ranking")
