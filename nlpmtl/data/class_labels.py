@@ -19,6 +19,9 @@ from typing import Any
 
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows
 
+UNLABELLED = -1
+"""The integer of a row without a label in a ClassLabel column."""
+
 
 def class_names(features: Any, *, columns: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Return the label names of each column that is a ClassLabel or a list of ClassLabels."""

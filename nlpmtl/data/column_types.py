@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from nlpmtl.data.class_labels import replace_ids
+from nlpmtl.data.class_labels import UNLABELLED, replace_ids
 from nlpmtl.data.example import Example, is_missing
 from nlpmtl.registry import COLUMN_TYPES
 from nlpmtl.strict_json import dumps
@@ -140,7 +140,8 @@ def join_cells(values: Iterable[Any]) -> list[Any] | None:
 def parse_value(
     value: Any, example: Example, *, type: str, names: Sequence[str] | None = None, store: bool = False
 ) -> Any:
-    """Return the parsed value of a raw one, for a column type by its name; None for the JSON text "null".
+    """Return the parsed value of a raw one, for a column type by its name; None for the JSON text "null", and for −1 in
+    a ClassLabel column.
 
     Args:
         value: the raw value.
@@ -155,6 +156,8 @@ def parse_value(
     kind = column_type(type)
     try:
         plain = to_lists(value)
+        if names is not None and plain == UNLABELLED:
+            return None
         if names is not None and kind.reads_class_names:
             plain = replace_ids(plain, names)
         parsed = kind.parse(plain, example)

@@ -21,6 +21,8 @@ COLUMNS: dict[str, tuple[Any, Any]] = {
     "text": (Value("string"), ["ada sings", "rome", "a cat"]),
     "votes": (List(ClassLabel(names=NAMES)), [[0, 0], [1, 1], [2, 1]]),
     "sets": (List(List(ClassLabel(names=NAMES))), [[[0, 2]], [[1], []], [[]]]),
+    "choices": (List(Value("string")), [["x", "y"]] * 3),
+    "class": (ClassLabel(names=["no", "yes"]), [1, -1, 1]),
     "spans": (List(SPAN), [[{"start": 0, "end": 3, "label": 0}], [{"start": 0, "end": 4, "label": 1}], []]),
 }
 
@@ -66,3 +68,10 @@ def test_the_labels_of_spans_are_names(rows: Any, tmp_path: Path) -> None:
     task, labels = labels_of(rows, tmp_path, input={"words": "text"}, kind="labeling", label="spans")
     assert set(task.labels) == {"O", "B-LOC", "B-PER"}
     assert [row["label"] for row in labels] == [["B-PER", "O"], ["B-LOC"], ["O", "O"]]
+
+
+@pytest.mark.parametrize(("kind", "label"), [("multiple_choice", 1), ("embedding", "1")])
+def test_minus_one_is_no_label(kind: str, label: Any, rows: Any, tmp_path: Path) -> None:
+    inputs = {"text": "text", "choices": "choices"} if kind == "multiple_choice" else {"text": "text"}
+    _, labels = labels_of(rows, tmp_path, input=inputs, kind=kind, label="class")
+    assert labels == [{"label": label}, {}, {"label": label}]
