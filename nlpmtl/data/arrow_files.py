@@ -6,12 +6,12 @@ import json
 import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nlpmtl.data.binary_files import Progress, open_seekable, reading
+from nlpmtl.data.class_labels import class_names, name_labels
 from nlpmtl.data.raw_rows import NumberedRows, RawRows, arrow_rows, check_distinct
 from nlpmtl.errors import ConfigError, DataError
 
@@ -107,28 +107,10 @@ def _select(schema: pa.Schema, columns: Collection[str] | None, *, where: str) -
 
 
 def _rows(path: str, schema: pa.Schema, columns: list[str], rows: NumberedRows) -> RawRows:
-    names = class_names(schema, columns=columns)
-    return RawRows(path, ": row ", rows, columns=schema.names, class_names=names, uniform=True)
-
-
-def class_names(schema: pa.Schema, *, columns: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """Return the label names of each column that is a ClassLabel or a list of ClassLabels."""
     try:
         features = json.loads((schema.metadata or {})[_METADATA_KEY])["info"]["features"]
-        names = {column: _names(features[column]) for column in columns if column in features}
+        names = class_names(features, columns=columns)
     except (KeyError, TypeError, ValueError, RecursionError):
-        return {}
-    return {column: column_names for column, column_names in names.items() if column_names}
-
-
-def _names(feature: Any) -> tuple[str, ...]:
-    """Return the names of a feature; lists and sequences have an item ``feature``, older files a list of one."""
-    while isinstance(feature, dict) and "feature" in feature:
-        feature = feature["feature"]
-    if isinstance(feature, list) and len(feature) == 1:
-        feature = feature[0]
-    if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel":
-        return ()
-    names = feature.get("names")
-    valid = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return tuple(names or ()) if valid else ()
+        features, names = None, {}
+    rows = name_labels(rows, features)
+    return RawRows(path, ": row ", rows, columns=schema.names, class_names=names, uniform=True)

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
+from nlpmtl.data.class_labels import UNLABELLED, replace_ids
 from nlpmtl.data.example import Example, is_missing
 from nlpmtl.registry import COLUMN_TYPES
 from nlpmtl.strict_json import dumps
@@ -45,6 +46,8 @@ class ColumnType:
     """Minimum number of labels of a task with such a column."""
     in_list: ClassVar[bool] = False
     """Whether a value is a list, which a cell of a table has as JSON or, with `data.separator`, as its items."""
+    reads_class_names: ClassVar[bool] = False
+    """Whether `parse` reads the names of a ClassLabel column instead of its integers; of built-in types always."""
     json_schema: ClassVar[Mapping[str, Any]] = {}
     """JSON Schema of a value, for the requests of the server; default: any value."""
     joins_columns: ClassVar[bool] = False
@@ -134,13 +137,17 @@ def join_cells(values: Iterable[Any]) -> list[Any] | None:
     return cells or None
 
 
-def parse_value(value: Any, example: Example, *, type: str, store: bool = False) -> Any:
-    """Return the parsed value of a raw one, for a column type by its name; None for the JSON text "null".
+def parse_value(
+    value: Any, example: Example, *, type: str, names: Sequence[str] | None = None, store: bool = False
+) -> Any:
+    """Return the parsed value of a raw one, for a column type by its name; None for the JSON text "null", and for −1 in
+    a ClassLabel column.
 
     Args:
         value: the raw value.
         example: the part of the row that is available to the column type.
         type: the name of the column type.
+        names: the names of a ClassLabel column.
         store: return it as Arrow stores it.
 
     Raises:
@@ -148,7 +155,12 @@ def parse_value(value: Any, example: Example, *, type: str, store: bool = False)
     """
     kind = column_type(type)
     try:
-        parsed = kind.parse(to_lists(value), example)
+        plain = to_lists(value)
+        if names is not None and plain == UNLABELLED:
+            return None
+        if names is not None and kind.reads_class_names:
+            plain = replace_ids(plain, names)
+        parsed = kind.parse(plain, example)
         return kind.store(parsed) if store and parsed is not None else parsed
     except ValueError:
         if isinstance(value, str) and value.strip() == "null":  # in a cell of a table

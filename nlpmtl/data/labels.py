@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.config.names import number_name
+from nlpmtl.data.class_labels import UNLABELLED
 from nlpmtl.data.column_types import ColumnType, column_type
 from nlpmtl.data.example import are_strings
 from nlpmtl.data.label_spelling import whole_number
@@ -31,7 +32,6 @@ _FLAGS = {
     **dict.fromkeys(("1", "1.0", "true", "True", "TRUE"), YES),
     **dict.fromkeys(("0", "0.0", "false", "False", "FALSE"), NO),
 }
-_UNLABELLED = -1
 _INSTEAD_OF_BLANK = {
     "label": "leave it out, or write null instead of the list for a row without labels",
     "tag": 'every word needs a tag, such as "O" for a word outside of spans',
@@ -54,7 +54,7 @@ def to_label(
         ValueError: the rule that the value breaks.
     """
     value = _to_python(value)
-    if value is None or (names is not None and value == _UNLABELLED):
+    if value is None or (names is not None and value == UNLABELLED):
         return None
     kind = column_type(type)
     if kind.coding in ("name", "number") and isinstance(value, str) and not value.strip():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpmtl.config.dataset import DataConfig, InputConfig, are_paths
+from nlpmtl.data.class_labels import class_names, name_labels
 from nlpmtl.data.column_types import to_lists
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.data.labels import LabelType
@@ -97,16 +98,10 @@ def _is_dataset(value: object) -> bool:
 
 
 def _open_dataset(dataset: Dataset, *, where: str, columns: Collection[str] | None) -> RawRows:
-    from datasets import ClassLabel
-
+    features = dataset.features.to_dict()
     needed = [column for column in dataset.column_names if columns is None or column in columns]
-    names = {}
-    for column in needed:
-        feature = dataset.features[column]
-        item = getattr(feature, "feature", feature)
-        if isinstance(item, ClassLabel):
-            names[column] = tuple(item.names)
-    rows = _read_dataset(dataset.select_columns(needed))
+    names = class_names(features, columns=needed)
+    rows = name_labels(_read_dataset(dataset.select_columns(needed)), features)
     return RawRows(where, ", row ", rows, columns=dataset.column_names, class_names=names, uniform=True)
 
 

@@ -221,7 +221,7 @@ def _columns(
             if value is None or any(row.get(other) is None for other in needed) or not texts_read.issubset(row):
                 return None  # a problem of the input is reported itself
             example = _example(row, context.extra, labels, earlier)
-            return parse_value(value, example, type=type_, store=True)
+            return parse_value(value, example, type=type_, names=names, store=True)
 
         return _Column(name, raw, column_type(type_).arrow, convert)
 

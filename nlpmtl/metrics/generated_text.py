@@ -30,6 +30,7 @@ References:
         https://aclanthology.org/P02-1040
     Post (2018), A Call for Clarity in Reporting BLEU Scores, WMT, https://aclanthology.org/W18-6319
     Lin (2004), ROUGE: A Package for Automatic Evaluation of Summaries, https://aclanthology.org/W04-1013
+    Hyyrö (2004), Bit-Parallel LCS-length Computation Revisited, AWOCA
 
 Example:
     >>> from nlpmtl.metrics import RougeL
@@ -42,7 +43,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -175,19 +176,24 @@ def bleu_of_counts(matches: Sequence[int], totals: Sequence[int], length: int, r
 def rouge_l(prediction: str, reference: str) -> float:
     """Return ROUGE-L of one text: the F1 of its longest common subsequence with the reference."""
     predicted, expected = (_WORD.findall(text.lower()) for text in (prediction, reference))
-    longest = _longest_common_subsequence(predicted, expected)
+    longest = longest_common_subsequence(predicted, expected)
     return 2 * longest / (len(predicted) + len(expected)) if longest else 0.0
 
 
-def _longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    lengths = [0] * (len(second) + 1)
+def longest_common_subsequence(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
+    """Return the length of the longest common subsequence, by the bit-parallel algorithm of Hyyrö (2004).
+
+    After each item of the first sequence, the number of 0 bits up to a place of the second one is the length for both
+    parts. An integer has the bits of all places, so the time is almost linear in the length of texts.
+    """
+    places: dict[Hashable, int] = {}
+    for i, item in enumerate(second):
+        places[item] = places.get(item, 0) | 1 << i
+    every = ones = (1 << len(second)) - 1
     for item in first:
-        diagonal = 0
-        for i, other in enumerate(second, 1):
-            above = lengths[i]
-            lengths[i] = diagonal + 1 if item == other else max(above, lengths[i - 1])
-            diagonal = above
-    return lengths[-1]
+        matches = ones & places.get(item, 0)
+        ones = (ones + matches | ones - matches) & every
+    return len(second) - ones.bit_count()
 
 
 @METRICS.register("chrf")

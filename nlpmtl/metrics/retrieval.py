@@ -54,10 +54,11 @@ def correct_ranks(predictions: Sequence[Sequence[Sequence[float]]], references: 
         corpus, corpus_keys = np.array([predictions[i][1] for i in first], dtype=np.float32), keys[first]
     else:
         corpus, corpus_keys = queries, keys
+    distinct, column = _distinct(corpus)
     ranks = []
     for start in range(0, len(queries), _AT_ONCE):
         rows = np.arange(start, min(start + _AT_ONCE, len(queries)))
-        similarity = queries[rows] @ corpus.T
+        similarity = (queries[rows] @ distinct.T)[:, column]
         correct = corpus_keys == keys[rows, None]
         if not paired:
             similarity[np.arange(len(rows)), rows] = -np.inf
@@ -66,6 +67,16 @@ def correct_ranks(predictions: Sequence[Sequence[Sequence[float]]], references: 
         before = (similarity >= best[:, None]) & ~correct
         ranks.append(1 + before.sum(axis=1)[correct.any(axis=1)])
     return np.concatenate(ranks)
+
+
+def _distinct(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the distinct vectors, ``[distinct, width]``, and the index of each vector among them, ``[vectors]``.
+
+    A product of matrices may round the products of equal vectors differently, so each vector is multiplied once.
+    """
+    places: dict[bytes, int] = {}
+    index = np.array([places.setdefault(row.tobytes(), len(places)) for row in vectors + 0.0])  # −0 becomes 0
+    return vectors[np.unique(index, return_index=True)[1]], index
 
 
 @METRICS.register("recall_10")

@@ -155,6 +155,30 @@ class ChoiceTask(PooledFields, Task):
         text, pair = example.text, example.pair
         return [TextInput(text, " ".join(filter(None, (pair, choice)))) for choice in example.extra["choices"]]
 
+    def distribution_targets(
+        self, distribution: NDArray[np.floating], example: Example, sequences: Sequence[TokenSequence]
+    ) -> Targets:
+        """Return the targets of a row, and whether different choices have the same tokens, for `target_notes`.
+
+        Args:
+            distribution: gold probability of each choice, ``[choices]``.
+            example: the row.
+            sequences: the token sequences of the choices.
+        """
+        distinct = {sequence.ids.tobytes() for sequence in sequences}
+        is_alike = len(distinct) < len(set(example.extra["choices"]))
+        return Targets(example={"distribution": distribution, "alike": is_alike})
+
+    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, left_out: int) -> list[str]:
+        count = int(targets["alike"].sum()) if "alike" in targets else 0
+        hint = ", or write the longer text as `text`, as the choice is at the end of `pair`" * (self.input == "pair")
+        if not count:
+            return []
+        return [
+            f"{count} rows have different choices with the same tokens, which cannot be told apart: what differs is "
+            f"beyond max_length, or unknown to the tokenizer: increase encoder.max_length{hint}"
+        ]
+
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
         logits = batch.by_example(upcast(outputs["logits"]).squeeze(-1), fill=-math.inf)
         target = batch.targets["distribution"].to(logits.dtype)  # [examples, most choices], NaN after the last choice
@@ -194,7 +218,7 @@ class MultipleChoice(ChoiceTask):
         if distribution is None:
             distribution = np.zeros(len(example.extra["choices"]))
             distribution[example.labels["label"]] = 1.0
-        return Targets(example={"distribution": distribution})
+        return self.distribution_targets(distribution, example, sequences)
 
     def uncertainty(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
         logits = batch.by_example(upcast(outputs["logits"]).squeeze(-1), fill=-math.inf)

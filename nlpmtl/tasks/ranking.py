@@ -33,6 +33,7 @@ from nlpmtl.tasks.error_analysis import Histogram, count_ranks
 from nlpmtl.tasks.multiple_choice import ChoiceTask, find_choice
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction, softmax
 from nlpmtl.tasks.reporting import RowError
+from nlpmtl.tasks.soft_labels import is_multi_hot_list
 from nlpmtl.tasks.stock_model import StockModel
 
 
@@ -71,7 +72,13 @@ class Clicks(ColumnType):
         clicks = read_list(value)
         if not isinstance(clicks, list):
             raise ValueError("a list of the indices of the clicked choices was expected")
-        return sorted({find_choice(click, example.extra["choices"]) for click in clicks})
+        choices = example.extra["choices"]
+        if len(clicks) == len(choices) > 2 and is_multi_hot_list(clicks):
+            raise ValueError(
+                "a list of the indices of the clicked choices was expected, found a 0 or 1 for each choice: write the "
+                "column as `label`"
+            )
+        return sorted({find_choice(click, choices) for click in clicks})
 
 
 @TASKS.register("ranking")
@@ -96,16 +103,17 @@ class Ranking(ChoiceTask):
 
     def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
         if "label" in example.labels:
-            return Targets(example={"distribution": softmax(np.array(example.labels["label"]))})
+            return self.distribution_targets(softmax(np.array(example.labels["label"])), example, sequences)
         clicks = example.labels["clicks"]
         if not clicks:
             return None
         distribution = np.zeros(len(example.extra["choices"]))
         distribution[clicks] = 1 / len(clicks)
-        return Targets(example={"distribution": distribution})
+        return self.distribution_targets(distribution, example, sequences)
 
     def target_notes(self, targets: Mapping[str, NDArray[Any]], *, left_out: int) -> list[str]:
-        return [f"{left_out} rows have no clicks, and are not trained on"] if left_out else []
+        notes = super().target_notes(targets, left_out=left_out)
+        return [*notes, f"{left_out} rows have no clicks, and are not trained on"] if left_out else notes
 
     def gold(self, example: Example) -> Any:
         """Return the relevance of each choice; 1 for those that were clicked, 0 for the others."""

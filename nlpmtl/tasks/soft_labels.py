@@ -32,6 +32,8 @@ _TOLERANCE = 0.011
 class Distribution(ColumnType):
     """A mapping from labels to probabilities, or a list of the labels that annotators gave."""
 
+    reads_class_names = True
+
     @staticmethod
     def parse(value: Any, example: Example) -> dict[str, float]:
         return parse_distribution(value, read=_to_name)
@@ -45,6 +47,8 @@ class Distribution(ColumnType):
 class LabelProbabilities(ColumnType):
     """A mapping from labels to probabilities, or a list with the set of labels of each annotator."""
 
+    reads_class_names = True
+
     @staticmethod
     def parse(value: Any, example: Example) -> dict[str, float]:
         value = _from_json(value)
@@ -54,6 +58,11 @@ class LabelProbabilities(ColumnType):
             raise ValueError(
                 "a mapping from labels to probabilities, or a list with the list of labels of each annotator, was "
                 "expected"
+            )
+        if any(map(is_multi_hot_list, value)):
+            raise ValueError(
+                "the list of an annotator has the names of labels, found a 0 or 1 for each label: write the names, "
+                'such as [["a", "b"], ["a"]], or probabilities as a mapping, such as {"a": 1, "b": 0.5}'
             )
         counts = Counter(name for labels in value for name in dict.fromkeys(map(_to_name, labels)))
         return {name: count / len(value) for name, count in counts.items()}
@@ -120,6 +129,16 @@ def _indices(labels: tuple[str, ...]) -> tuple[Spelling, Mapping[str, int]]:
     """Return the spelling of labels, and the index of each by its spelling."""
     spelling = Spelling.of(labels)
     return spelling, {spelling(label): index for index, label in enumerate(labels)}
+
+
+def is_multi_hot_list(values: Sequence[Any]) -> bool:
+    """Return whether a list has 0 or 1 for each label or choice rather than distinct indices: only these, repeated.
+
+    >>> is_multi_hot_list([0, 1, 0]), is_multi_hot_list([0, 1]), is_multi_hot_list([2, 2])
+    (True, False, False)
+    """
+    are_flags = all(isinstance(value, int | float) and value in (0, 1) for value in values)
+    return are_flags and len(set(values)) < len(values)
 
 
 def _are_probabilities(values: Sequence[Any]) -> bool:

@@ -103,14 +103,17 @@ def split_relation_terms(outputs: Any, relations: int) -> tuple[list[Any], list[
 
 
 def read_windows(item: ExampleOutputs, *, by_word: bool) -> list[Window]:
-    """Return the windows of an example that have a unit."""
+    """Return the windows of an example that have a unit, in the order of the text.
+
+    With a tokenizer that truncates on the left, the first sequence is at the end of the text.
+    """
     windows = []
     for i, sequence in enumerate(item.sequences):
         units = find_units(item.example, sequence, by_word=by_word)
         if len(units.first):
             outputs = {name: arrays[i] for name, arrays in item.outputs.items()}
             windows.append(Window(units, int(units.start[0]), int(units.end[-1]), outputs))
-    return windows
+    return sorted(windows, key=lambda window: window.low)
 
 
 def find_candidates(windows: Sequence[Window], *, labels: int, flat: bool) -> Candidates:

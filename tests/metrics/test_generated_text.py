@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from nlpmtl.metrics import Bleu, ChrF, RougeL, scores
-from nlpmtl.metrics.generated_text import bleu, bleu_of_counts, chrf, rouge_l, words_13a
+from nlpmtl.metrics.generated_text import (
+    bleu,
+    bleu_of_counts,
+    chrf,
+    longest_common_subsequence,
+    rouge_l,
+    words_13a,
+)
 
 RISK = (
     " risk assessment must be made of those who are qualified and expertise in the sector - these are the scientists .",
@@ -117,3 +128,37 @@ def test_order_of_rows_does_not_matter() -> None:
     predictions, references = map(list, zip(*TEXTS, strict=True))
     for score in (chrf, bleu):
         assert score(predictions[::-1], references[::-1]) == pytest.approx(score(predictions, references), abs=1e-12)
+
+
+def simple_lcs(first: Sequence[Any], second: Sequence[Any]) -> int:
+    lengths = [[0] * (len(second) + 1) for _ in range(len(first) + 1)]
+    for i, j in itertools.product(range(len(first)), range(len(second))):
+        longest = max(lengths[i][j + 1], lengths[i + 1][j])
+        lengths[i + 1][j + 1] = lengths[i][j] + 1 if first[i] == second[j] else longest
+    return lengths[-1][-1]
+
+
+@pytest.mark.parametrize("words", [1, 2, 5, 30])
+def test_the_longest_common_subsequence_by_dynamic_programming(words: int) -> None:
+    source = random.Random(words)
+    for _ in range(100):
+        first, second = ([source.randrange(words) for _ in range(source.randrange(40))] for _ in range(2))
+        assert longest_common_subsequence(first, second) == simple_lcs(first, second)
+
+
+def test_words_of_long_texts_are_not_compared_with_all_others() -> None:
+    compared = 0
+
+    class Word(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    first, second = ([Word(f"w{(step * i) % 97}") for i in range(2000)] for step in (1, 5))
+    assert longest_common_subsequence(first, second) > 100
+    assert compared < 20 * (len(first) + len(second))

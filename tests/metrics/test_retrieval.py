@@ -58,8 +58,11 @@ def test_few_texts() -> None:
     assert RecallAt10().value([[[1.0, 0.0], [0.0, 1.0]]], ["a"]) == 1.0
 
 
-def test_equal_embeddings_of_all_texts_have_no_recall() -> None:
-    vector = [1.0, 0.0]
-    classes = [str(i // 2) for i in range(40)]
-    assert RecallAt10().value([[vector]] * 40, classes) == 0.0
-    assert RecallAt10().value([[vector, vector]] * 40, [f"pair {i}" for i in range(40)]) == 0.0
+@pytest.mark.parametrize("width", [2, 32, 384])
+def test_equal_embeddings_of_all_texts_have_no_recall(width: int) -> None:
+    vector = np.random.default_rng(0).normal(size=width)
+    vector = (vector / np.linalg.norm(vector)).round(6).tolist()
+    for count in range(12, 60):
+        classes = [str(i // 2) for i in range(count)]
+        assert RecallAt10().value([[vector]] * count, classes) == 0.0
+        assert RecallAt10().value([[vector, vector]] * count, [f"pair {i}" for i in range(count)]) == 0.0

@@ -144,6 +144,19 @@ def test_a_wrong_list_of_columns_is_refused(choices: object) -> None:
         parse_dataset(table_of([], input={"text": "text", "choices": choices}), where="quiz")
 
 
+def test_choices_that_truncation_makes_equal_are_reported(tmp_path: Path) -> None:
+    passage = "the old lamp and the kettle are in turin " * 6
+    rows = [{"q": "who sings ?", "p": passage, "choices": ["a cat", "a dog"], "label": i % 2} for i in range(3)]
+    rows.append({"q": "who sings ?", "p": "ada", "choices": ["a cat", "a dog", "a cat"], "label": 1})
+    work = load(tmp_path, table_of(rows, input={"text": "q", "pair": "p", "choices": "choices"}))
+    notes = [note for note in work.notes if "different choices" in note]
+    assert len(notes) == 1
+    assert notes[0].startswith("quiz, train: task 'quiz': 3 rows have different choices with the same tokens")
+    assert "write the longer text as `text`" in notes[0]
+    work = load(tmp_path, table_of(rows, input={"text": "p", "pair": "q", "choices": "choices"}))
+    assert not any("different choices" in note for note in work.notes)
+
+
 def test_choices_are_needed_and_labels_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"task 'quiz' \(multiple_choice\) needs a further input: .* choices = "):
         parse_dataset(table_of([], input={"text": "text"}), where="quiz")

@@ -76,6 +76,12 @@ def test_clicks_are_indices_or_texts(tmp_path: Path) -> None:
         load(tmp_path, table_of([row(clicks=[3])], clicks="clicks"))
 
 
+@pytest.mark.parametrize("clicks", [[0, 0, 1], [1, 1, 1], "[0, 1, 0]"])
+def test_a_0_or_1_for_each_choice_is_not_a_list_of_indices(clicks: Any, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"row 2: clicks: a list of the indices .* found a 0 or 1 for each choice"):
+        load(tmp_path, table_of([row(clicks=[2, 2, 0]), row(clicks=clicks)], clicks="clicks"))
+
+
 def test_validation_rows_without_clicks_are_reported(tmp_path: Path) -> None:
     table = table_of([row(clicks=[0])], clicks="clicks")
     table["data"]["files"]["validation"] = [row(clicks=[]), row(clicks=[])]

@@ -177,6 +177,18 @@ def test_a_span_is_scored_where_it_is_farthest_from_an_end() -> None:
         assert score == pytest.approx(expected)
 
 
+def test_windows_of_a_tokenizer_that_truncates_on_the_left_are_read_from_the_end() -> None:
+    item = make_item(24, seed=5, relations=len(TYPES))
+    item = windows_of(item, 8, 3)
+    outputs = {name: [array + i for i, array in enumerate(arrays)] for name, arrays in item.outputs.items()}
+    item = ExampleOutputs(item.example, item.sequences, outputs)
+    backwards = {name: arrays[::-1] for name, arrays in outputs.items()}
+    reversed_item = ExampleOutputs(item.example, item.sequences[::-1], backwards)
+    expected, prediction = make_task(relation_labels=TYPES).decode([item, reversed_item])
+    assert prediction.value == expected.value
+    assert len(expected.value["entities"]) > 20
+
+
 def test_relations_against_enumeration() -> None:
     item = make_item(6, seed=1, relations=len(TYPES))
     task = make_task(relation_labels=TYPES, threshold=0.9)
