@@ -55,6 +55,24 @@ def test_the_next_commands_are_quoted_for_the_shell(directory: Path, run_cli: Ru
     assert "  nlpmtl check 'my configs/run.toml'\n  nlpmtl train 'my configs/run.toml'\n" in result.stdout
 
 
+def test_comments_have_no_control_characters(directory: Path, run_cli: RunCli) -> None:
+    rows = [{"review": row[0], "topic": row[1], "\x01no\nte\x7f": "x", "lone\ud800": "y"} for row in REVIEWS]
+    Path("reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run_cli("init", "reviews.jsonl", "--output", "my \x01configs").exit_code == 0
+    assert load(Path("my \x01configs/reviews.toml"))["tasks"] == {"topic": {"kind": "classification", "label": "topic"}}
+    assert "- \\x01no\\nte\\x7f: every value is x" in Path("my \x01configs/reviews.toml").read_text()
+    assert load(Path("my \x01configs/run.toml"))["output"] == "runs/reviews"
+    assert "nlpmtl train 'my \\x01configs/run.toml'" in Path("my \x01configs/run.toml").read_text()
+
+
+def test_names_that_a_config_file_cannot_contain(directory: Path, run_cli: RunCli) -> None:
+    name = os.fsdecode(b"caf\xe9.csv")
+    write_csv(Path(name))
+    result = run_cli("init", name)
+    assert (result.exit_code, list(Path().glob("*.toml"))) == (2, [])
+    assert "caf\\udce9.csv: this name is not valid Unicode, so a config file cannot contain it: rename" in result.stderr
+
+
 def test_config_files_for_a_csv_file(directory: Path, run_cli: RunCli) -> None:
     write_csv(Path("reviews.csv"), delimiter=";")
     result = run_cli("init", "reviews.csv")
