@@ -461,6 +461,19 @@ def test_a_resumed_run_keeps_its_precision(run: dict[str, Any], tmp_path: Path) 
     assert read_json(tmp_path / "run.json")["precision"] == "fp64"
 
 
+def test_a_resumed_run_starts_with_its_earlier_evaluations(run: dict[str, Any], tmp_path: Path) -> None:
+    config = load_config(run, overrides={"train.steps": 2, "train.save_every": 1, "eval.every": 1})
+    events = iter_train(config, output=tmp_path)
+    evaluation = next(event for event in events if isinstance(event, EvaluationDone))
+    next(events)  # the checkpoint of this step is saved
+    events.close()  # type: ignore[attr-defined]
+    events = iter_train(config, output=tmp_path, resume=True)
+    started = next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert isinstance(started, TrainingStarted)
+    assert started.evaluations == ({"step": evaluation.step, **evaluation.scores.to_json()},)
+
+
 @pytest.mark.slow
 def test_train_keeps_no_event_but_the_last(
     run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
