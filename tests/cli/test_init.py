@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import random
+import re
 import select
 import signal
 import subprocess
@@ -63,6 +64,20 @@ def test_comments_have_no_control_characters(directory: Path, run_cli: RunCli) -
     assert "- \\x01no\\nte\\x7f: every value is x" in Path("my \x01configs/reviews.toml").read_text()
     assert load(Path("my \x01configs/run.toml"))["output"] == "runs/reviews"
     assert "nlpmtl train 'my \\x01configs/run.toml'" in Path("my \x01configs/run.toml").read_text()
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_the_number_of_rows_that_were_looked_at(
+    words: bool, directory: Path, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nlpmtl.init.sample._MAX_CHARACTERS", 500)
+    rows = [{"review": row[0].split() if words else row[0], "topic": row[1]} for row in REVIEWS]
+    Path("reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = run_cli("init", "reviews.jsonl", *(["--task", "words=review:words"] if words else []))
+    first = re.search(r"the columns of only the first (\d+) rows of train", result.stdout)
+    assert first, result.stdout
+    assert 10 < int(first[1]) < 30 < len(rows)
+    assert f"reviews: columns by the first {first[1]} rows of train" in Path("reviews.toml").read_text()
 
 
 def test_names_that_a_config_file_cannot_contain(directory: Path, run_cli: RunCli) -> None:
