@@ -527,6 +527,14 @@ def test_events_and_the_result_of_train(
     assert capsys.readouterr() == ("", "")
 
 
+def test_the_history_of_a_run_that_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = TrainResult(None, Path("out/model"), step=4)
+    for read in (lambda: result.history, result.plot):
+        with pytest.raises(RunError, match=r"^out/metrics\.jsonl cannot be read: .*; it is relative to the working dir"):
+            read()
+
+
 def test_a_function_that_raises_ends_the_run(run: dict[str, Any], tmp_path: Path) -> None:
     def stop(event: Any) -> None:
         if isinstance(event, StepLogged):
