@@ -81,6 +81,14 @@ def _relative_path(path: str, directory: Path) -> str:
     return f"./{relative}" if relative.startswith("~") else relative
 
 
+def _encoder_name(encoder: str | None, directory: Path) -> str:
+    """Return the name of the encoder, or the path of its directory relative to that of the run file."""
+    if encoder is None:
+        return default_encoder()
+    is_path = os.path.isdir(encoder) or encoder.startswith(".")  # noqa: PTH112 (is_dir raises on a long id)
+    return _relative_path(encoder, directory) if is_path and not os.path.isabs(encoder) else encoder  # noqa: PTH117
+
+
 def _task_table(task: TaskProposal) -> Tables:
     key = next(iter(task_type(task.kind).columns), "label")  # "label", or "target" of generated texts
     label = {key: list(task.columns) if task.has_flags else task.columns[0]} if task.columns else {}
@@ -165,7 +173,7 @@ def run_text(proposals: Sequence[Proposal], *, name: str, encoder: str | None, r
         _with_comment(f"output = {_value(f'runs/{name}')}", "relative to the working directory"),
         "",
         "[encoder]",
-        _with_comment(f"name = {_value(encoder or default_encoder())}", default),
+        _with_comment(f"name = {_value(_encoder_name(encoder, run_file.parent))}", default),
         _with_comment("max_length = 128", "in tokens; `nlpmtl check` shows how many rows are longer"),
     ]
     for proposal in proposals:

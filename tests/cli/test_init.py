@@ -124,6 +124,19 @@ def test_paths_are_relative_to_the_written_files(directory: Path, run_cli: RunCl
     check_datasets(config.datasets)
 
 
+@pytest.mark.parametrize("encoder", ["./models/small", "models/small"])
+def test_the_directory_of_an_encoder_is_relative_to_the_run_file(
+    directory: Path, run_cli: RunCli, encoder: str
+) -> None:
+    write_csv(Path("reviews.csv"))
+    Path("models/small").mkdir(parents=True)
+    for output, name in ((".", "models/small"), ("configs", "../models/small")):
+        assert run_cli("init", "reviews.csv", "--output", output, "--encoder", encoder).exit_code == 0
+        run = Path(output, "run.toml")
+        assert load(run)["encoder"]["name"] == name
+        assert Path(load_config(run).encoder.name).resolve() == Path("models/small").resolve()
+
+
 def test_overrides(directory: Path, run_cli: RunCli) -> None:
     write_csv(Path("reviews.csv"))
     options = ["--task", "rating=stars:regression", "--task", "x=urgent:none", "--task", "real=fake:none"]
