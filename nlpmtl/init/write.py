@@ -75,7 +75,10 @@ def _paths(files: Sequence[str], directory: Path) -> str | list[str]:
 def _relative_path(path: str, directory: Path) -> str:
     """Return the path of a file relative to a directory, with forward slashes."""
     try:
-        relative = os.path.relpath(path, directory).replace(os.sep, "/")
+        relative = os.path.relpath(path, directory)
+        if relative.startswith(os.pardir):  # from a link `..` leads to the parent of its target
+            relative = os.path.relpath(path, os.path.realpath(directory))
+        relative = relative.replace(os.sep, "/")
     except ValueError:  # on another drive of Windows
         relative = os.path.abspath(path).replace(os.sep, "/")  # noqa: PTH100 (it leaves links)
     return f"./{relative}" if relative.startswith("~") else relative

@@ -124,6 +124,14 @@ def test_paths_are_relative_to_the_written_files(directory: Path, run_cli: RunCl
     check_datasets(config.datasets)
 
 
+def test_paths_from_a_linked_directory(directory: Path, run_cli: RunCli) -> None:
+    write_csv(Path("work/reviews.csv"))
+    Path("elsewhere/configs").mkdir(parents=True)
+    Path("work/configs").symlink_to(directory / "elsewhere" / "configs")
+    assert run_cli("init", "work/reviews.csv", "--output", "work/configs").exit_code == 0
+    check_datasets(load_config("work/configs/run.toml").datasets)
+
+
 @pytest.mark.parametrize("encoder", ["./models/small", "models/small"])
 def test_the_directory_of_an_encoder_is_relative_to_the_run_file(
     directory: Path, run_cli: RunCli, encoder: str
