@@ -531,7 +531,9 @@ def test_the_history_of_a_run_that_is_not_found(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     result = TrainResult(None, Path("out/model"), step=4)
     for read in (lambda: result.history, result.plot):
-        with pytest.raises(RunError, match=r"^out/metrics\.jsonl cannot be read: .*; it is relative to the working dir"):
+        with pytest.raises(
+            RunError, match=r"^out/metrics\.jsonl cannot be read: .*; it is relative to the working dir"
+        ):
             read()
 
 

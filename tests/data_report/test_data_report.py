@@ -189,7 +189,7 @@ def test_the_longest_row_of_task_types_with_sequences_of_their_own(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
     rows = [{**row, "text": LONG}]
-    (finding, *_) = lines(report(tmp_path, tokenizer, {"train": rows}, input=input, tasks={"t": task}, max_length=12))
+    (finding, *_) = lines(report(tmp_path, tokenizer, {"train": rows}, input=columns, tasks={"t": task}, max_length=12))
     parts = "" if longest is None else f" (the longest has {longest} tokens)"
     assert finding.startswith(f"notes: 1 of 1 rows of train are longer than max_length = 12{parts}: increase it")
 
@@ -232,10 +232,10 @@ def test_several_translations_of_a_text_are_not_a_conflict(tmp_path: Path, token
 def test_labels_in_another_order_are_not_a_conflict(
     tmp_path: Path, tokenizer: PreTrainedTokenizerFast, task: dict[str, Any], first: Any, second: Any
 ) -> None:
-    input = {"text": "text", "pair": "text"} if task["kind"] == "question_answering" else {"text": "text"}
+    columns = {"text": "text", **({"pair": "text"} if task["kind"] == "question_answering" else {})}
     labels = [first, second, first, second[:1]]
     rows = [{"text": "a dog" if i < 2 else "a cat", "y": y, "weight": 1 + i} for i, y in enumerate(labels)]
-    found = lines(report(tmp_path, tokenizer, {"train": rows}, input=input, tasks={"t": task}))
+    found = lines(report(tmp_path, tokenizer, {"train": rows}, input=columns, tasks={"t": task}))
     conflicts = [line for line in found if "different labels" in line]
     assert [line.partition(" of ")[0] for line in conflicts] == ["notes: task 't': 1"] * (second[:1] != first)
 
