@@ -189,7 +189,7 @@ def test_the_longest_row_of_task_types_with_sequences_of_their_own(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
     rows = [{**row, "text": LONG}]
-    (finding, *_) = lines(report(tmp_path, tokenizer, {"train": rows}, input=columns, tasks={"t": task}, max_length=12))
+    (finding, *_) = lines(report(tmp_path, tokenizer, {"train": rows}, input=input, tasks={"t": task}, max_length=12))
     parts = "" if longest is None else f" (the longest has {longest} tokens)"
     assert finding.startswith(f"notes: 1 of 1 rows of train are longer than max_length = 12{parts}: increase it")
 

@@ -85,7 +85,7 @@ def test_the_best_scores_of_a_resumed_run_are_those_of_the_whole_run() -> None:
         {"step": step, **evaluated(step, topic, best=True).scores.to_json()} for step, topic in ((5, 0.75), (9, 0.5))
     ]
     progress = state([TrainingStarted(total=20, step=10, notes=(), tasks=("topic", "mood"), evaluations=tuple(lines))])
-    assert list(progress.rows())[0] == ("topic", "", "0.5000", "0.7500", "5")
+    assert next(iter(progress.rows())) == ("topic", "", "0.5000", "0.7500", "5")
     list(progress.apply(evaluated(15, 0.625, best=False)))
     assert list(progress.rows()) == [
         ("topic", "", "0.6250", "0.7500", "5"),
