@@ -6,19 +6,22 @@ found when the whole split is read.
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from nlpmtl.config import DatasetConfig, TaskOptions
+from nlpmtl.config.dataset import are_paths
 from nlpmtl.data import LabelType, column_type, is_missing_value
 from nlpmtl.data.dataset_reader import DatasetReader, open_reader
 from nlpmtl.data.raw_rows import MalformedRow, RawRow, RawRows
+from nlpmtl.data.shards import is_pattern, match_files
 from nlpmtl.data.targets import describe_unknown
 from nlpmtl.data.validation import ValidationIssues, check_columns, validate_rows
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError
@@ -56,6 +59,26 @@ def check_datasets(
     if splits[0] not in known:
         name = "`train`" if splits[0] == "train" else repr(splits[0])
         raise ConfigError(f"no dataset has a split {name}; splits found: {', '.join(known)}")
+
+
+def check_not_input(path: str | Path, *, key: str, config: object, datasets: Mapping[str, DatasetConfig]) -> None:
+    """Refuse an output that would replace a file that is read.
+
+    Args:
+        path: the output.
+        key: key or option of the path, for errors.
+        config: the run file or dataset file; rows or tables in memory are ignored.
+        datasets: its datasets.
+
+    Raises:
+        ConfigError: the output is the config file, or a data file.
+    """
+    values = [config, *(value for dataset in datasets.values() for value in (dataset.data.files or {}).values())]
+    paths = [value if isinstance(value, list | tuple) else [value] for value in values if are_paths(value)]
+    for name in map(str, chain.from_iterable(paths)):
+        for other in match_files(name) if is_pattern(name) else [name]:
+            if os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other):  # noqa: PTH110, PTH121
+                raise ConfigError(f"{key}: {path} is an input, which would be replaced: choose another name")
 
 
 def _problems(

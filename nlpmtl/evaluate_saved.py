@@ -11,7 +11,7 @@ import torch
 
 from nlpmtl.batched_inference import Inference, max_batch_tokens
 from nlpmtl.config import check_writable, flatten
-from nlpmtl.data_checks import check_datasets
+from nlpmtl.data_checks import check_datasets, check_not_input
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.evaluation import Scores
 from nlpmtl.evaluation import evaluate as evaluate_tasks
@@ -97,6 +97,8 @@ def _evaluate(
     overrides: Mapping[str, Any],
 ) -> Scores:
     datasets = load_datasets(data, overrides=overrides)
+    if errors is not None:
+        check_not_input(errors, key="errors", config=data, datasets=datasets)
     check_datasets(datasets, splits=[split], tasks=False)
     directory = fetch(model, revision=revision)
     loaded, tokenizer = load_backend(str(directory), backend="torch", device=device, dtype=dtype)

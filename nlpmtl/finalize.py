@@ -211,10 +211,10 @@ class _Finalizer:
                 f"the wrong rows of task {name!r} are not in report.html: {type(error).__name__}: {error}"
             )
         step, best_step = self.trainer.state.step, self.trainer.best_step
-        count = len(self.trainer.tasks)
+        tasks = f"{len(self.trainer.tasks)} task{'s' * (len(self.trainer.tasks) > 1)}"
         return RunPage(
             name=self.directory.resolve().name,
-            summary=f"{_encoder_name(self.metadata['config'])}, {count} tasks, step {best_step:,} of {step:,}",
+            summary=f"{_encoder_name(self.metadata['config'])}, {tasks}, step {best_step:,} of {step:,}",
             mean=None if self.scores is None else f"{self.scores['mean']:.4f}",
             tasks=[self._task_section(name, predictions) for name, predictions in self.predictions.items()],
             training=[Plot(*self.plots[path]) for path in (LEARNING_CURVE_PLOT, DYNAMICS_PLOT) if path in self.plots],

@@ -218,7 +218,11 @@ def _iter_train(
         start_trackers(accelerator, config=metadata["config"], name=directory.name)
     notes += [*ignored_settings(), *datasets.notes, *trainer.notes, *_sharing_cost(trainer, datasets)]
     yield TrainingStarted(
-        total=trainer.total_steps, step=trainer.state.step, notes=tuple(notes), tasks=tuple(datasets.tasks)
+        total=trainer.total_steps,
+        step=trainer.state.step,
+        notes=tuple(notes),
+        tasks=tuple(datasets.tasks),
+        evaluations=tuple(trainer.logger.read_evaluations(trainer.state.last_evaluation)),
     )
     with stages.stage("training"):
         yield from trainer.events()

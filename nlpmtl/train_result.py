@@ -101,9 +101,10 @@ class TrainResult:
     def _lines(self, name: str) -> list[dict[str, Any]]:
         path = self.model_dir.parent / name
         try:
-            return read_lines(path) if path.exists() else []
+            return read_lines(path)
         except (OSError, ValueError) as error:
-            raise RunError(f"{path} cannot be read: {error}") from error
+            relative = "" if path.is_absolute() else "; it is relative to the working directory that the run had"
+            raise RunError(f"{path} cannot be read: {error}{relative}") from error
 
     def __repr__(self) -> str:
         """Return the model directory, its step, and the table of scores."""

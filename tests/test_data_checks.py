@@ -11,6 +11,8 @@ import pytest
 from datasets import Dataset
 
 import nlpmtl
+from nlpmtl.config import parse_dataset
+from nlpmtl.data_checks import check_not_input
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError
 from nlpmtl.run import load_config
 from tests.tiny import write_rows
@@ -249,3 +251,22 @@ class TestUnknownLabels:
         assert "29 labels are not in the list" in message
         assert [f"a.jsonl:{i + 1}: 'label {i}'" in message for i in range(2, 12)] == [True] * 9 + [False]
         assert message.endswith("and 19 more")
+
+
+@pytest.mark.parametrize("files", ["texts.csv", ["other.csv", "texts.csv"], "t*.csv"])
+def test_an_output_that_would_replace_an_input_is_refused(
+    files: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("texts.csv", "other.csv", "data.toml"):
+        Path(name).write_text("text,topic\na,x\n", encoding="utf-8")
+    tables = {
+        "data": {"files": {"test": files}},
+        "input": {"text": "text"},
+        "tasks": {"topic": {"kind": "classification", "label": "topic"}},
+    }
+    datasets = {"d": parse_dataset(tables, where="d")}
+    for path in (tmp_path / "texts.csv", Path("data.toml")):
+        with pytest.raises(ConfigError, match=rf"^errors: \S*{path.name} is an input, which would be replaced"):
+            check_not_input(path, key="errors", config="data.toml", datasets=datasets)
+    check_not_input(tmp_path / "new.csv", key="errors", config=tables, datasets=datasets)

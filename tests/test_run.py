@@ -461,6 +461,19 @@ def test_a_resumed_run_keeps_its_precision(run: dict[str, Any], tmp_path: Path) 
     assert read_json(tmp_path / "run.json")["precision"] == "fp64"
 
 
+def test_a_resumed_run_starts_with_its_earlier_evaluations(run: dict[str, Any], tmp_path: Path) -> None:
+    config = load_config(run, overrides={"train.steps": 2, "train.save_every": 1, "eval.every": 1})
+    events = iter_train(config, output=tmp_path)
+    evaluation = next(event for event in events if isinstance(event, EvaluationDone))
+    next(events)  # the checkpoint of this step is saved
+    events.close()  # type: ignore[attr-defined]
+    events = iter_train(config, output=tmp_path, resume=True)
+    started = next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert isinstance(started, TrainingStarted)
+    assert started.evaluations == ({"step": evaluation.step, **evaluation.scores.to_json()},)
+
+
 @pytest.mark.slow
 def test_train_keeps_no_event_but_the_last(
     run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -512,6 +525,16 @@ def test_events_and_the_result_of_train(
     assert repr(result).splitlines()[1:] == repr(result.scores).splitlines()
     nlpmtl.train(run, output=tmp_path / "silent", progress=False)
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_history_of_a_run_that_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = TrainResult(None, Path("out/model"), step=4)
+    for read in (lambda: result.history, result.plot):
+        with pytest.raises(
+            RunError, match=r"^out/metrics\.jsonl cannot be read: .*; it is relative to the working dir"
+        ):
+            read()
 
 
 def test_a_function_that_raises_ends_the_run(run: dict[str, Any], tmp_path: Path) -> None:

@@ -30,11 +30,14 @@ def check(
     loss of a batch per task. Findings about the data are warnings: the exit status is 0.
     """
     from nlpmtl.config import check_writable
+    from nlpmtl.data_checks import check_not_input
     from nlpmtl.run_config import load_config
 
     if html is not None:
         check_writable(html, key="--html", file=True)
     config = load_config(run, overrides=parse_overrides(overrides))
+    if html is not None:
+        check_not_input(html, key="--html", config=run, datasets=config.datasets)
     check_files(config)
     from nlpmtl.preflight import check as check_run  # after the checks: this imports torch
 

@@ -106,12 +106,11 @@ def _ask(samples: Sequence[Sample], overrides: Sequence[Override]) -> list[Propo
 
 def _print_proposals(proposals: Sequence[Proposal]) -> None:
     from nlpmtl.config import flatten_columns
-    from nlpmtl.init import MAX_ROWS
 
     for proposal in proposals:
         sample = proposal.sample
         splits = ", ".join(sample.source.files)
-        rows = f"{sample.table.rows:,} rows" if sample.table.complete else f"only the first {MAX_ROWS:,} rows"
+        rows = f"{'' if sample.table.complete else 'only the first '}{sample.table.rows:,} rows"
         detected = "".join(f", {key} = {value!r}" for key, value in sample.detected.items())
         echo(f"{sample.source.name} ({splits}): the columns of {rows} of train{detected}")
         kinds = {column: key for key, columns in proposal.input.items() for column in flatten_columns([columns])}

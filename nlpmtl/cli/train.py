@@ -28,7 +28,8 @@ def train(
     """
     from nlpmtl.run_config import load_run
 
-    config, recorded = load_run(run, output=output, resume=resume, overrides=parse_overrides(overrides))
+    given = parse_overrides(overrides)
+    config, recorded = load_run(run, output=output, resume=resume, overrides=given)
     check_files(config)
     from nlpmtl.progress import display_events, is_main_process
     from nlpmtl.run import TrainResult, run_events  # after the checks: this imports torch
@@ -41,7 +42,8 @@ def train(
         )
     except (KeyboardInterrupt, StoppedError):
         if is_main_process():
-            _print_resume_command(run, output=output, directory=output or config.output)
+            other = config.output if output is None and "output" in given else output
+            _print_resume_command(run, output=other, directory=output or config.output)
         raise
     if is_main_process():
         if result.scores is None:
@@ -54,7 +56,13 @@ def train(
 
 
 def _print_resume_command(run: str, *, output: Path | None, directory: Path | None) -> None:
-    """Print the command that resumes a stopped run, if it has a checkpoint; run.json holds the overrides."""
+    """Print the command that resumes a stopped run, if it has a checkpoint; run.json holds the other overrides.
+
+    Args:
+        run: the run file.
+        output: the directory of the run, if that is not the one in the run file.
+        directory: the directory of the run.
+    """
     if directory is None or not any((directory / "checkpoints").glob("step-*")):
         return
     arguments = ["nlpmtl", "train", run, *(["--output", str(output)] if output is not None else []), "--resume"]

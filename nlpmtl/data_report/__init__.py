@@ -56,7 +56,7 @@ def examine(
     )
     frequencies = tuple(counted for name, rows in by_dataset.items() for counted in count_labels(name, rows))
     # A source has any number of correct translations: for targets that are texts, different ones are not a conflict.
-    conflicting = [name for name, task in datasets.tasks.items() if "text" not in task.columns.values()]
+    conflicting = [task for task in datasets.tasks.values() if "text" not in task.columns.values()]
     findings = [
         *find_truncated(splits, max_length=max_length, max_positions=max_positions),
         *(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nlpmtl.data import Ragged, SetLabels, TokenizedSplit
+from nlpmtl.data import Ragged, TokenizedSplit
 from nlpmtl.data.near_duplicates import near_duplicates
 from nlpmtl.data_report.statistics import LabelFrequencies, SplitReport
 from nlpmtl.errors import list_some, plain_line
 from nlpmtl.strict_json import dumps
+from nlpmtl.tasks import Task
 
 _PLACES = 2
 """Number of rows that a finding names."""
@@ -96,7 +97,7 @@ def find_labels(counted: LabelFrequencies) -> Iterator[Finding]:
 
 
 def find_rows(
-    name: str, splits: Mapping[str, TokenizedSplit], *, conflicting: Collection[str], unknown: int | None = None
+    name: str, splits: Mapping[str, TokenizedSplit], *, conflicting: Sequence[Task], unknown: int | None = None
 ) -> Iterator[Finding]:
     """Yield findings about the rows of a dataset: empty texts, duplicates, leakage and label conflicts.
 
@@ -201,7 +202,7 @@ class _Joined:
             advice = f"compare them: if they have the same origin, {advice}"
             yield Finding(self._name, problem, advice, tuple(places))
 
-    def find_conflicts(self, tasks: Collection[str]) -> Iterator[Finding]:
+    def find_conflicts(self, tasks: Sequence[Task]) -> Iterator[Finding]:
         """Yield a finding for each of the tasks with equal inputs that have different labels."""
         sizes = np.bincount(self._group)
         repeated = np.flatnonzero((sizes[self._group] > 1) & self._has_text)
@@ -214,9 +215,10 @@ class _Joined:
                     labels.setdefault(int(self._group[row]), {}).setdefault(label, row)
             conflicts = [list(rows.values()) for rows in labels.values() if len(rows) > 1]
             if conflicts:
+                found = f"{len(conflicts)} of {len(sizes)} different inputs occur with different labels"
                 yield Finding(
                     self._name,
-                    f"task {task!r}: {len(conflicts)} of {len(sizes)} different inputs occur with different labels",
+                    f"task {task.name!r}: {found}",
                     "correct the labels, or remove these rows: no model can predict both labels",
                     tuple(" and ".join(map(self._place, rows[:2])) for rows in conflicts[:_PLACES]),
                 )
@@ -264,13 +266,18 @@ class _Joined:
         return split.place(local)
 
 
-def _comparable_label(split: TokenizedSplit, task: str, row: int) -> str | None:
+def _comparable_label(split: TokenizedSplit, task: Task, row: int) -> str | None:
     """Return the label of a row as text that is equal for equal labels; None if it has none."""
-    labels = split.labels.get(task)
+    labels = split.labels.get(task.name)
     values = {} if labels is None else labels.example_labels(row)
-    if isinstance(labels, SetLabels):
-        values = {key: sorted(value) for key, value in values.items()}
-    return dumps(values) if values else None
+    if values and type(task).gold is not Task.gold:
+        values = {"label": task.gold(split.example(row, task.name))}
+    if values.get("label") is not None:
+        values["label"] = task.comparable(values["label"])
+    if isinstance(values.get("soft"), Mapping):  # in the order of the annotators
+        values["soft"] = sorted(values["soft"].items())
+    known = {key: value for key, value in values.items() if value is not None and key != "weight"}
+    return dumps(known) if known else None
 
 
 def _leakage(first: str, second: str) -> str:

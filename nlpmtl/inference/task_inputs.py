@@ -107,7 +107,8 @@ class InputReader:
         chosen = self._choose(table.columns)
         without = chosen.get((), [])
         if without and (self._requested is not None or len(chosen) == 1):
-            raise DataError(f"the {table.name} lacks the input of task {without[0]!r}: {self._hint(table.columns)}")
+            hint = self._hint(table.columns, names=without)
+            raise DataError(f"the {table.name} lacks the input of task {without[0]!r}: {hint}")
         read = dict.fromkeys(flatten_columns(column for columns in chosen for _, column in columns))
         return [column for column in read if column in table.columns]  # a list may have a column for each item
 
@@ -132,9 +133,12 @@ class InputReader:
         value = to_plain(value)
         if not isinstance(value, Mapping):
             return self._match({(): self._names}, {(): Example(to_input(value))})
-        chosen = self._choose(tuple(key for key in value if isinstance(key, str)))
-        if () in chosen and (self._requested is not None or len(chosen) == 1):
-            raise ValueError(f"text: missing or null; {self._hint([key for key in value if isinstance(key, str)])}")
+        keys = tuple(key for key in value if isinstance(key, str))
+        chosen = self._choose(keys)
+        without = chosen.get((), [])
+        if without and (self._requested is not None or len(chosen) == 1):
+            missing = "text: missing or null" if len(chosen) == 1 else f"the input of task {without[0]!r} is missing"
+            raise ValueError(f"{missing}; {self._hint(keys, names=without)}")
         inputs = {
             columns: _read(value, columns, texts=any(self._splitting[name] == EVERY_MARK for name in names))
             for columns, names in chosen.items()
@@ -198,18 +202,18 @@ class InputReader:
             self._chosen[keys] = chosen
         return self._chosen[keys]
 
-    def _hint(self, keys: Iterable[str]) -> str:
-        """Return the end of an error: the columns that a row needs, and those that it has."""
+    def _hint(self, keys: Sequence[str], *, names: Sequence[str]) -> str:
+        """Return the end of an error: the columns that a row needs for some tasks, and those that it has."""
         trained = {
             " and ".join(f"`{plain(column)}`" for column in flatten_columns(columns.values())): columns.values()
-            for name in self._names
+            for name in names
             for columns in self._tasks[name].input_columns
         }
         known = dict.fromkeys(
             ["text", "pair", "words", *(column for columns in trained.values() for column in flatten_columns(columns))]
         )
-        known |= dict.fromkeys(key for name in self._names for key in self._tasks[name].extra_inputs)
-        hints = (did_you_mean(key, known) for key in keys)
+        known |= dict.fromkeys(key for name in names for key in self._tasks[name].extra_inputs)
+        hints = (did_you_mean(key, known) for key in keys if key not in known)
         hint = next((f"; {text}" for text in hints if text.startswith("did you mean")), "")
         others = f", or the columns of its training data, {' or '.join(trained)}" if trained else ""
         expected = f"expected columns: `text` (optionally with `pair`), or `words`{others}"

@@ -16,13 +16,12 @@ from nlpmtl.init.overrides import KINDS, SYNTAX, Override, parse_override, refus
 from nlpmtl.init.profile import Profile
 from nlpmtl.init.proposal import Proposal, TaskProposal, propose
 from nlpmtl.init.rules import RULES, classify
-from nlpmtl.init.sample import MAX_ROWS, Sample, read_sample
+from nlpmtl.init.sample import Sample, read_sample
 from nlpmtl.init.sources import Source, find_sources
 from nlpmtl.init.table import Table
 
 __all__ = [
     "KINDS",
-    "MAX_ROWS",
     "NOT_USED",
     "RULES",
     "SYNTAX",

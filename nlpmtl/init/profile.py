@@ -50,7 +50,7 @@ class Profile:
 
         Args:
             name: name of the column.
-            values: one value per row; None and "" are missing.
+            values: one value per row; those of `is_missing` are missing.
             class_names: names of the labels, if the data declare them.
         """
         present = [value for value in values if not is_missing(value)]
@@ -167,8 +167,8 @@ def word_count(value: Any) -> int:
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a cell has no value: null, an empty string or NaN."""
-    return value is None or value == "" or value != value
+    """Return whether a cell has no value: null, a string without text, which is a missing label too, or NaN."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
 def _type(value: Any) -> str:

@@ -94,7 +94,7 @@ def _read(files: list[RawRows], *, single: bool = False) -> Table:
             column = columns.setdefault(name, [])
             column.extend([None] * (count - len(column)))
             column.append(value)
-            characters += len(value) if isinstance(value, str) else 0
+            characters += _count_characters(value)
         count += 1
     if not count:
         reason = f"all {malformed} are invalid; the first one: {first}" if malformed else "no rows"
@@ -106,6 +106,14 @@ def _read(files: list[RawRows], *, single: bool = False) -> Table:
     if single:
         padded = {name: _single_labels(column) for name, column in padded.items()}
     return Table.of(padded, class_names=names, complete=complete)
+
+
+def _count_characters(value: Any) -> int:
+    """Return the number of characters of a value, with those of the items of a list or an object."""
+    if isinstance(value, str):
+        return len(value)
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_count_characters, items))
 
 
 def _single_labels(values: list[Any]) -> list[Any]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nlpmtl.config import flatten_columns
+from nlpmtl.errors import ConfigError, plain_line
 from nlpmtl.init.encoder import choose_recipe, default_encoder
 from nlpmtl.init.finding import NOT_USED
 from nlpmtl.init.proposal import Proposal, TaskProposal
 from nlpmtl.init.verify import Verdict
-from nlpmtl.strict_json import dumps
+from nlpmtl.strict_json import dumps, has_surrogate
 from nlpmtl.tasks import task_type
 
 Tables = dict[str, Any]
@@ -73,10 +75,21 @@ def _paths(files: Sequence[str], directory: Path) -> str | list[str]:
 def _relative_path(path: str, directory: Path) -> str:
     """Return the path of a file relative to a directory, with forward slashes."""
     try:
-        relative = os.path.relpath(path, directory).replace(os.sep, "/")
+        relative = os.path.relpath(path, directory)
+        if relative.startswith(os.pardir):  # from a link `..` leads to the parent of its target
+            relative = os.path.relpath(path, os.path.realpath(directory))
+        relative = relative.replace(os.sep, "/")
     except ValueError:  # on another drive of Windows
         relative = os.path.abspath(path).replace(os.sep, "/")  # noqa: PTH100 (it leaves links)
     return f"./{relative}" if relative.startswith("~") else relative
+
+
+def _encoder_name(encoder: str | None, directory: Path) -> str:
+    """Return the name of the encoder, or the path of its directory relative to that of the run file."""
+    if encoder is None:
+        return default_encoder()
+    is_path = os.path.isdir(encoder) or encoder.startswith(".")  # noqa: PTH112 (is_dir raises on a long id)
+    return _relative_path(encoder, directory) if is_path and not os.path.isabs(encoder) else encoder  # noqa: PTH117
 
 
 def _task_table(task: TaskProposal) -> Tables:
@@ -150,11 +163,12 @@ def run_text(proposals: Sequence[Proposal], *, name: str, encoder: str | None, r
     recipe = choose_recipe(encoder, rows=sum(proposal.sample.table.rows for proposal in proposals))
     tasks = list(dict.fromkeys(task for proposal in proposals for task in proposal.tasks))
     commands = _predict_commands(proposals[0], name=name)
+    shown = plain_line(shlex.quote(str(run_file)))
     default = "" if encoder is not None else "small and English; another Hub id, or a directory, can be used"
     lines = [
         *_comment(f"Trains one encoder with {len(tasks)} task{'s' * (len(tasks) > 1)}: {', '.join(tasks)}."),
-        f"#     nlpmtl check {run_file}",
-        f"#     nlpmtl train {run_file}",
+        f"#     nlpmtl check {shown}",
+        f"#     nlpmtl train {shown}",
         *(f"#     {line}" for line in commands),
         *(_comment(_OTHER_MASKS) if encoder is not None and _MASKED in commands[0] else ()),
         "",
@@ -162,7 +176,7 @@ def run_text(proposals: Sequence[Proposal], *, name: str, encoder: str | None, r
         _with_comment(f"output = {_value(f'runs/{name}')}", "relative to the working directory"),
         "",
         "[encoder]",
-        _with_comment(f"name = {_value(encoder or default_encoder())}", default),
+        _with_comment(f"name = {_value(_encoder_name(encoder, run_file.parent))}", default),
         _with_comment("max_length = 128", "in tokens; `nlpmtl check` shows how many rows are longer"),
     ]
     for proposal in proposals:
@@ -213,12 +227,21 @@ def _assignment(key: str, value: Any) -> Iterator[str]:
 
 
 def _value(value: Any) -> str:
-    """Return a value as TOML."""
+    """Return a value as TOML.
+
+    Raises:
+        ConfigError: a string is not valid Unicode, such as the name of a file in another encoding than UTF-8.
+    """
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_value, value)) + "]"
     if isinstance(value, str):
+        if has_surrogate(value):
+            raise ConfigError(
+                f"{plain_line(value)}: this name is not valid Unicode, so a config file cannot contain it: rename the "
+                "file, directory or column"
+            )
         return dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -232,9 +255,9 @@ def _number(value: float) -> str:
 
 
 def _comment(text: str) -> list[str]:
-    """Return a comment on as many lines as it needs."""
-    return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+    """Return a comment on as many lines as it needs. TOML forbids control characters in comments."""
+    return textwrap.wrap(plain_line(text), _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
 
 
 def _with_comment(line: str, comment: str) -> str:
-    return f"{line:<{_COMMENT_COLUMN}} # {comment}" if comment else line
+    return f"{line:<{_COMMENT_COLUMN}} # {plain_line(comment)}" if comment else line

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,13 +118,15 @@ class RunProgress:
             yield from event.notes
             yield f"training: {event.total} steps" + (f", from step {event.step}" if event.step else "")
             self.tasks, self.mean, self.best_mean = {task: TaskProgress() for task in event.tasks}, None, None
+            for line in event.evaluations:
+                self._apply_scores(line["step"], line["tasks"], mean=line["mean"])
             self.start("training", total=event.total, completed=event.step)
         elif isinstance(event, StepLogged):
             self._apply_step(event.metrics)
         elif isinstance(event, Message):
             yield event.line
         elif isinstance(event, EvaluationDone):
-            self._apply_scores(event)
+            self._apply_scores(event.step, event.scores.tasks, mean=event.scores.mean)
             scores = "".join(f"  {task} {event.scores.of(task):.3f}" for task in event.scores.tasks)
             yield f"step {event.step}: mean {event.scores.mean:.4f}{' (best)' * event.best}{scores}"
 
@@ -136,15 +138,15 @@ class RunProgress:
         rates = f"loss {metrics['loss']:.4f}  {metrics['tokens_per_second']:,.0f} tokens/s"
         bar.text = f"step {bar.completed}/{bar.total}  {rates}"
 
-    def _apply_scores(self, event: Any) -> None:
-        for name, values in event.scores.tasks.items():
+    def _apply_scores(self, step: int, tasks: Mapping[str, Any], *, mean: float) -> None:
+        for name, values in tasks.items():
             task, score = self.tasks.setdefault(name, TaskProgress()), values["score"]
             task.score = score
             if score is not None and (task.best is None or score > task.best):
-                task.best, task.best_step = score, event.step
-        self.mean = event.scores.mean
-        if self.best_mean is None or self.mean > self.best_mean:
-            self.best_mean = self.mean
+                task.best, task.best_step = score, step
+        self.mean = mean
+        if self.best_mean is None or mean > self.best_mean:
+            self.best_mean = mean
 
     def rows(self) -> Iterator[tuple[str, str, str, str, str]]:
         """Yield the table of tasks: name, loss, score, best score and its step; then the mean scores."""

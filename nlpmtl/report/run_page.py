@@ -88,11 +88,13 @@ class WrongRows:
             summary += f" {len(shown)} are shown{measure and f', those with the highest {measure}'}."
         if flagged:
             summary += f" {flagged:,} of them may have a wrong gold label (confident learning): they come first."
-        return cls(tuple(map(_format_row, shown)), summary, measure, flagged)
+        return cls(tuple(_format_row(row, measure) for row in shown), summary, measure, flagged)
 
 
-def _format_row(row: WrongRow) -> _Row:
-    number = f"{row.severity:.4g}" if row.confidence is None else f"{row.confidence:.3f}"
+def _format_row(row: WrongRow, measure: str) -> _Row:
+    # A row whose only errors are missed spans has no confidence.
+    number = row.confidence if measure == "confidence" else row.severity
+    shown = "" if number is None else f"{number:.3f}" if measure == "confidence" else f"{number:.4g}"
     pair = None if row.pair is None else _shorten(row.pair)
     file = Path(row.place).name
     return _Row(
@@ -100,8 +102,8 @@ def _format_row(row: WrongRow) -> _Row:
         pair=pair,
         gold=_shorten(row.gold),
         predicted=_shorten(row.predicted),
-        number=number,
-        sort_key=repr(row.severity if row.confidence is None else row.confidence),
+        number=shown,
+        sort_key="" if number is None else repr(number),
         place=file if file.startswith(f"{row.dataset}: ") else f"{row.dataset}: {file}",
         label_error=bool(row.label_error),
     )

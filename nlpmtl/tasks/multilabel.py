@@ -157,6 +157,10 @@ class Multilabel(LongTextFields, LabelTask):
         yes = prediction.extra
         return np.maximum(yes, 1 - yes), (yes > 0.5) == multi_hot([gold], self._ids)[0]
 
+    def comparable(self, gold: Any) -> list[str]:
+        """Return the labels in order: the data may list the labels of a row in any order."""
+        return sorted(gold)
+
     def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
         """Compare the sets of labels; the confidence is that of the most confident wrong label."""
         wrong = set(prediction.value).symmetric_difference(gold)

@@ -305,6 +305,10 @@ class QuestionAnswering(Task):
     def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
         return np.array([prediction.score]), np.array([is_exact_match(prediction.value, gold)])
 
+    def comparable(self, gold: Any) -> list[str]:
+        """Return each correct answer once, in order: a prediction may be any of them."""
+        return sorted(set(gold))
+
     def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
         """Compare the answers as the metric `exact_match` does."""
         if is_exact_match(prediction.value, gold):

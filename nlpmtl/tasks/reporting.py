@@ -121,6 +121,14 @@ class ReportedTask(TaskFields):
         """
         return []
 
+    def comparable(self, gold: Any) -> Any:
+        """Return a gold label in a form that is equal for labels that mean the same. Default: the gold label.
+
+        Args:
+            gold: what `gold` returned, not None.
+        """
+        return gold
+
     def baselines(
         self, train: Sequence[Any], gold: Sequence[Any], rng: np.random.Generator
     ) -> Mapping[str, Sequence[Any]]:
@@ -133,7 +141,7 @@ class ReportedTask(TaskFields):
             gold: the gold labels of the rows to predict.
             rng: random number generator.
         """
-        keys = [dumps(value) for value in train]
+        keys = [dumps(self.comparable(value)) for value in train]
         majority = train[keys.index(Counter(keys).most_common(1)[0][0])]
         drawn = rng.integers(len(train), size=len(gold))
         return {"majority": [majority] * len(gold), "random": [train[i] for i in drawn.tolist()]}

@@ -22,12 +22,14 @@ class TrainingStarted:
         step: steps that are done: 0, or those of the checkpoint that the run resumes from.
         notes: messages for the user, such as skipped rows and ignored settings.
         tasks: names of the tasks.
+        evaluations: the lines of evaluations.jsonl that a resumed run continues.
     """
 
     total: int
     step: int
     notes: tuple[str, ...]
     tasks: tuple[str, ...] = ()
+    evaluations: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

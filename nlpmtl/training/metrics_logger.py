@@ -74,6 +74,10 @@ class MetricsLogger:
                 except OSError as error:
                     raise _write_error(path, error) from error
 
+    def read_evaluations(self, step: int) -> list[dict[str, Any]]:
+        """Return the lines of evaluations.jsonl up to a step."""
+        return [json.loads(line) for line in _lines_up_to(self.evaluations, step).splitlines()]
+
     @property
     def files(self) -> dict[str, Path]:
         """Both files by name."""

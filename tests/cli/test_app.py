@@ -295,7 +295,8 @@ def test_signals_end_a_run_without_a_traceback(tmp_path: Path, run_file: Path) -
     for sent in (signal.SIGINT, signal.SIGTERM):  # both at once: loading takes most of the time
         output = tmp_path / sent.name
         endless = ["--set", "train={steps=1000000, save_every=1000000}", "--set", "eval.every=1000000"]
-        command = [sys.executable, "-m", "nlpmtl", "train", str(run_file), *endless, "--output", str(output)]
+        elsewhere = ["--output", str(output)] if sent == signal.SIGINT else ["--set", f"output={output}"]
+        command = [sys.executable, "-m", "nlpmtl", "train", str(run_file), *endless, *elsewhere]
         runs[sent] = output, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         for sent, (output, process) in runs.items():
@@ -312,6 +313,7 @@ def test_signals_end_a_run_without_a_traceback(tmp_path: Path, run_file: Path) -
                 == f"stopped after step {last} of 1000000; continue with the same command plus --resume, from Python "
                 "with resume=True"
             )
+            assert f"\nto resume: nlpmtl train {run_file} --output {output} --resume\n" in stderr
             assert (output / "checkpoints" / f"step-{last:06d}" / "manifest.json").exists()
     finally:
         for _, process in runs.values():

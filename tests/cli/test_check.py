@@ -38,6 +38,8 @@ def test_findings_are_warnings_and_the_page_is_written(
     result = run_cli("check", tmp_path / "run.toml", "--html", page)
     assert (result.exit_code, result.stderr) == (0, "")
     warnings = [line for line in result.stdout.splitlines() if line.startswith("warning: ")]
+    replaced = run_cli("check", tmp_path / "run.toml", "--html", copy)
+    assert f"--html: {copy} is an input, which would be replaced" in replaced.stderr
     count = len(WORDS)
     assert any(f"{count} of {count} rows of validation are also in train" in line for line in warnings)
     assert any("1 of 1 rows of extra are also in train" in line for line in warnings)

@@ -70,6 +70,9 @@ def test_the_wrong_rows_are_written(trained: Trained, run_file: Path, run_cli: R
     assert sum(row["task"] == "topic" for row in rows) == wrong
     assert all(row["gold"] != row["predicted"] and row["text"] for row in rows)
     assert rows[0]["row"].startswith(trained.run["datasets"]["words"]["data"]["files"]["validation"])
+    replaced = run_cli("evaluate", trained.model_dir, "--data", run_file, "--errors", run_file)
+    assert (replaced.exit_code, replaced.stdout) == (2, "")
+    assert f"errors: {run_file} is an input, which would be replaced" in replaced.stderr
     refused = run_cli("evaluate", trained.model_dir, "--data", run_file, "--errors", tmp_path)
     assert refused.exit_code == 2
     assert f"--errors: {tmp_path} is a directory" in refused.stderr

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import random
+import re
 import select
 import signal
 import subprocess
@@ -55,6 +56,38 @@ def test_the_next_commands_are_quoted_for_the_shell(directory: Path, run_cli: Ru
     assert "  nlpmtl check 'my configs/run.toml'\n  nlpmtl train 'my configs/run.toml'\n" in result.stdout
 
 
+def test_comments_have_no_control_characters(directory: Path, run_cli: RunCli) -> None:
+    rows = [{"review": row[0], "topic": row[1], "\x01no\nte\x7f": "x", "lone\ud800": "y"} for row in REVIEWS]
+    Path("reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run_cli("init", "reviews.jsonl", "--output", "my \x01configs").exit_code == 0
+    assert load(Path("my \x01configs/reviews.toml"))["tasks"] == {"topic": {"kind": "classification", "label": "topic"}}
+    assert "- \\x01no\\nte\\x7f: every value is x" in Path("my \x01configs/reviews.toml").read_text()
+    assert load(Path("my \x01configs/run.toml"))["output"] == "runs/reviews"
+    assert "nlpmtl train 'my \\x01configs/run.toml'" in Path("my \x01configs/run.toml").read_text()
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_the_number_of_rows_that_were_looked_at(
+    words: bool, directory: Path, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nlpmtl.init.sample._MAX_CHARACTERS", 500)
+    rows = [{"review": row[0].split() if words else row[0], "topic": row[1]} for row in REVIEWS]
+    Path("reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = run_cli("init", "reviews.jsonl", *(["--task", "words=review:words"] if words else []))
+    first = re.search(r"the columns of only the first (\d+) rows of train", result.stdout)
+    assert first, result.stdout
+    assert 10 < int(first[1]) < 30 < len(rows)
+    assert f"reviews: columns by the first {first[1]} rows of train" in Path("reviews.toml").read_text()
+
+
+def test_names_that_a_config_file_cannot_contain(directory: Path, run_cli: RunCli) -> None:
+    name = os.fsdecode(b"caf\xe9.csv")
+    write_csv(Path(name))
+    result = run_cli("init", name)
+    assert (result.exit_code, list(Path().glob("*.toml"))) == (2, [])
+    assert "caf\\udce9.csv: this name is not valid Unicode, so a config file cannot contain it: rename" in result.stderr
+
+
 def test_config_files_for_a_csv_file(directory: Path, run_cli: RunCli) -> None:
     write_csv(Path("reviews.csv"), delimiter=";")
     result = run_cli("init", "reviews.csv")
@@ -89,6 +122,27 @@ def test_paths_are_relative_to_the_written_files(directory: Path, run_cli: RunCl
     config = load_config("configs/new/run.toml")
     assert config.encoder.name == "org/x"
     check_datasets(config.datasets)
+
+
+def test_paths_from_a_linked_directory(directory: Path, run_cli: RunCli) -> None:
+    write_csv(Path("work/reviews.csv"))
+    Path("elsewhere/configs").mkdir(parents=True)
+    Path("work/configs").symlink_to(directory / "elsewhere" / "configs")
+    assert run_cli("init", "work/reviews.csv", "--output", "work/configs").exit_code == 0
+    check_datasets(load_config("work/configs/run.toml").datasets)
+
+
+@pytest.mark.parametrize("encoder", ["./models/small", "models/small"])
+def test_the_directory_of_an_encoder_is_relative_to_the_run_file(
+    directory: Path, run_cli: RunCli, encoder: str
+) -> None:
+    write_csv(Path("reviews.csv"))
+    Path("models/small").mkdir(parents=True)
+    for output, name in ((".", "models/small"), ("configs", "../models/small")):
+        assert run_cli("init", "reviews.csv", "--output", output, "--encoder", encoder).exit_code == 0
+        run = Path(output, "run.toml")
+        assert load(run)["encoder"]["name"] == name
+        assert Path(load_config(run).encoder.name).resolve() == Path("models/small").resolve()
 
 
 def test_overrides(directory: Path, run_cli: RunCli) -> None:

@@ -221,6 +221,35 @@ def test_several_translations_of_a_text_are_not_a_conflict(tmp_path: Path, token
     assert not [line for line in lines(found) if "different labels" in line]
 
 
+@pytest.mark.parametrize(
+    ("task", "first", "second"),
+    [
+        ({"kind": "spans", "label": "y"}, [[0, 1, "x"], [2, 5, "z"]], [[2, 5, "z"], [0, 1, "x"]]),
+        ({"kind": "question_answering", "label": "y"}, [{"start": 2, "end": 5}], [{"start": 2, "end": 5}] * 2),
+        ({"kind": "classification", "soft": "y", "weight": "weight"}, ["x", "z"], ["z", "x"]),
+    ],
+)
+def test_labels_in_another_order_are_not_a_conflict(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, task: dict[str, Any], first: Any, second: Any
+) -> None:
+    columns = {"text": "text", **({"pair": "text"} if task["kind"] == "question_answering" else {})}
+    labels = [first, second, first, second[:1]]
+    rows = [{"text": "a dog" if i < 2 else "a cat", "y": y, "weight": 1 + i} for i, y in enumerate(labels)]
+    found = lines(report(tmp_path, tokenizer, {"train": rows}, input=columns, tasks={"t": task}))
+    conflicts = [line for line in found if "different labels" in line]
+    assert [line.partition(" of ")[0] for line in conflicts] == ["notes: task 't': 1"] * (second[:1] != first)
+
+
+def test_the_most_frequent_set_of_labels_is_found_in_any_order(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    kinds = [["a", "b"], ["b", "a"]] * 3 + [["c"]] * 4
+    rows = [{"text": text, "kinds": labels} for text, labels in zip(texts(10, seed=0), kinds, strict=True)]
+    task = {"kind": "multilabel", "label": "kinds", "metrics": ["micro_f1"]}
+    (baseline,) = report(tmp_path, tokenizer, {"train": rows}, tasks={"kinds": task}).baselines
+    assert baseline.values["majority"] == 2 * 12 / (20 + 16)
+
+
 def test_rare_labels_and_imbalance(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     rows = [{"text": text, "topic": "b" if number < 2 else "a"} for number, text in enumerate(texts(40, seed=0))]
     assert lines(report(tmp_path, tokenizer, {"train": rows})) == [

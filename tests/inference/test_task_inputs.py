@@ -223,6 +223,18 @@ def test_invalid_inputs_are_reported_with_their_index(predictor: Predictor, inpu
         list(predictor.predict(inputs, task="topic"))
 
 
+def test_the_task_whose_column_is_missing_is_named(predictor: Predictor) -> None:
+    columns = (
+        r"expected columns: `text` \(optionally with `pair`\), or `words`, or the columns of its training data, `text`"
+    )
+    for inputs, message in (
+        ({"tokens": ["ada"]}, rf"input 1: the input of task 'kinds' is missing; {columns}; found: tokens$"),
+        (pd.DataFrame({"tokens": [["ada"]]}), rf"lacks the input of task 'kinds': {columns}; found: tokens$"),
+    ):
+        with pytest.raises(DataError, match=message):
+            predictor.predict_all(inputs, tasks=["topic", "kinds"])
+
+
 @pytest.mark.parametrize(
     ("task", "message"),
     [

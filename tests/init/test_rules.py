@@ -17,7 +17,7 @@ UNEVEN = [words[: 2 + index % 3] for index, words in enumerate(WORDS)]
 ANSWERS = [{"text": ["the"][:n], "answer_start": [0][:n]} for n in [1] * 8 + [0] * 2]
 
 CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
-    "empty": [("note", [None, "", float("nan")], "none", "no row has a value")],
+    "empty": [("note", [None, "", " \u3000", float("nan")], "none", "no row has a value")],
     "constant": [
         ("language", ["en"] * 10, "none", "every value is en"),
         ("labels", [["a"]] * 9, "none", "every value"),
@@ -49,6 +49,7 @@ CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
         ("stars", ["1", "2", "3", "4", "5"] * 2, "sentiment", "from 1 to 5"),
         ("starRating", [0, 1, 2], "sentiment", "from 0 to 2"),
         ("grade", ["1.0", "2.0", "3.0"] * 2, "sentiment", "from 1 to 3"),
+        ("stars", ["1", "2", " ", "3"] * 2, "sentiment", "from 1 to 3"),
     ],
     "positions": [("answer_start", [3, 17, 3, 4], "none", "positions in a text")],
     "identifiers": [

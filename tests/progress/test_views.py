@@ -80,6 +80,20 @@ def test_a_second_run_starts_with_an_empty_table() -> None:
     assert list(progress.rows()) == [("mood", "", "", "", "")]
 
 
+def test_the_best_scores_of_a_resumed_run_are_those_of_the_whole_run() -> None:
+    lines = [
+        {"step": step, **evaluated(step, topic, best=True).scores.to_json()} for step, topic in ((5, 0.75), (9, 0.5))
+    ]
+    progress = state([TrainingStarted(total=20, step=10, notes=(), tasks=("topic", "mood"), evaluations=tuple(lines))])
+    assert next(iter(progress.rows())) == ("topic", "", "0.5000", "0.7500", "5")
+    list(progress.apply(evaluated(15, 0.625, best=False)))
+    assert list(progress.rows()) == [
+        ("topic", "", "0.6250", "0.7500", "5"),
+        ("mood", "", "", "", ""),
+        ("mean", "", "0.3125", "0.3750", ""),
+    ]
+
+
 def test_the_lines_that_stay() -> None:
     progress = RunProgress()
     assert [line for event in EVENTS for line in progress.apply(event)] == LINES

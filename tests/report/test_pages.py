@@ -130,6 +130,12 @@ def test_the_number_by_which_rows_are_sorted(rows: list[WrongRow], measure: str,
     assert (wrong.measure, wrong.summary) == (measure, summary)
 
 
+def test_a_row_without_a_confidence_has_no_number() -> None:
+    rows = [wrong_row(confidence=0.5, severity=0.5), wrong_row(confidence=None, severity=0.0)]
+    wrong = WrongRows.from_rows(rows, evaluated=9)
+    assert [(row.number, row.sort_key) for row in wrong.rows] == [("0.500", "0.5"), ("", "")]
+
+
 def test_likely_label_errors_are_counted_and_marked() -> None:
     rows = [wrong_row(label_error=True), wrong_row(label_error=False)]
     page = Elements(render_run_page(run_page("t", rows=rows)))
