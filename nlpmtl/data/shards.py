@@ -80,7 +80,7 @@ class Shards:
     def _open_file(self, path: str, labels: Mapping[str, LabelType]) -> RawRows:
         opened = open_file(path, inputs=self._inputs.columns, labels=labels, format=self._format)
         separator = self._format.separator
-        if separator is None and not is_table(path):
+        if separator is None and not is_table(opened.where):  # the table may be the only file of an archive
             return opened
         types = {column: column_type(type_) for column, type_ in labels.items()}
         rows = read_list_cells(
