@@ -151,14 +151,25 @@ def is_pattern(name: str) -> bool:
 
 
 def match_files(pattern: str) -> list[str]:
-    """Return the files that match a pattern, sorted; also those in a zip archive, such as ``SNLI.zip/SNLI/*.tsv``."""
+    """Return the files that match a pattern, sorted; also those in a zip archive, such as ``SNLI.zip/SNLI/*.tsv``.
+
+    In both, ``*`` does not match a slash, and ``**`` matches any number of directories.
+    """
     inside = find_zip(pattern)
     if inside is None:
         return sorted(filter(os.path.isfile, glob.glob(pattern, recursive=True)))  # noqa: PTH207
     with open_zip(inside.archive) as archive:
         names = member_names(archive)
+    parts = inside.member.split("/")
     return [
-        f"{inside.archive}/{name}"
-        for name in names
-        if name == inside.member or fnmatch.fnmatchcase(name, inside.member)
+        f"{inside.archive}/{name}" for name in names if name == inside.member or _matches(name.split("/"), parts)
     ]
+
+
+def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Return whether the parts of a path match those of a pattern."""
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return _matches(path, pattern[1:]) or (bool(path) and _matches(path[1:], pattern))
+    return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
