@@ -161,9 +161,7 @@ def match_files(pattern: str) -> list[str]:
     with open_zip(inside.archive) as archive:
         names = member_names(archive)
     parts = inside.member.split("/")
-    return [
-        f"{inside.archive}/{name}" for name in names if name == inside.member or _matches(name.split("/"), parts)
-    ]
+    return [f"{inside.archive}/{name}" for name in names if name == inside.member or _matches(name.split("/"), parts)]
 
 
 def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:

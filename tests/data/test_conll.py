@@ -118,6 +118,21 @@ def test_a_word_that_starts_with_a_hash_is_not_a_comment(tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_first_column_may_count_the_words(first: int, tmp_path: Path) -> None:
+    sentences = [["Ada", "lives", "there"], ["Yes"], ["Rome", "grew"]]
+    blocks = ["".join(f"{i} {word} O\n" for i, word in enumerate(words, first)) for words in sentences]
+    rows = read(tmp_path / "a.conll", f"# x\n{blocks[0]}-DOCSTART-\n{blocks[1]}\n{blocks[2]}")
+    assert [row["words"] for _, row in rows] == sentences
+    assert rows[0][1]["0"] == [str(i + first) for i in range(3)]
+    assert describe_file(str(tmp_path / "a.conll")).columns == {"0": 0, "words": 1, "tags": 2}
+
+
+@pytest.mark.parametrize("text", ["1 a O\n3 b O\n", "1 a O\n\n1 b O\n", "1 O\n2 O\n", "1 a O\n2 b O\n3 c O\n\n4 d O\n"])
+def test_numbers_that_do_not_count_the_words(text: str, tmp_path: Path) -> None:
+    assert read(tmp_path / "a.conll", text)[0][1]["words"][0] == "1"
+
+
 @pytest.mark.parametrize("separator", [" ", "\t"])
 def test_a_comment_may_have_as_many_fields_as_a_word(separator: str, tmp_path: Path) -> None:
     words = "EU B-ORG\nrejects O\n# O\n".replace(" ", separator)
