@@ -204,10 +204,20 @@ def test_a_column_that_does_not_exist(index: int, tmp_path: Path) -> None:
         read(tmp_path / "a.conll", CONLL_2003, {"words": 0, "ner": index})
 
 
-def test_columns_are_for_conll_files_only(tmp_path: Path) -> None:
-    data = DataConfig(files={"train": "a.csv"}, columns={"words": 0})
-    with pytest.raises(ConfigError, match=r"a\.csv: data\.columns names the columns of CoNLL files; .*`header`"):
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_columns_are_for_conll_files_only(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("in\tO\nRome\tx\n")
+    data = DataConfig(files={"train": str(tmp_path / name)}, columns={"words": 0})
+    with pytest.raises(ConfigError, match=rf"{name}: data\.columns names the columns of CoNLL files.*; .*`header`"):
         load_rows(data, input=InputConfig(text="words"), columns={})
+
+
+def test_with_columns_a_tsv_file_may_have_a_word_per_line(tmp_path: Path) -> None:
+    rows = read(tmp_path / "a.tsv", 'in\tO\n"\tO\nNew York\tB-LOC\n\nend\tO\n', {"words": 0, "tags": -1})
+    assert rows == [
+        (1, {"words": ["in", '"', "New York"], "tags": ["O", "O", "B-LOC"]}),
+        (5, {"words": ["end"], "tags": ["O"]}),
+    ]
 
 
 @pytest.mark.parametrize("columns", [{}, {"": 0}, {"words": "0"}, {"words": True}, {"words": 0.5}, ["words"], 3])

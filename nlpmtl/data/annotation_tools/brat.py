@@ -49,7 +49,7 @@ class Document(NamedTuple):
 
 
 def is_brat(path: str) -> bool:
-    """Return whether a path is a directory or a zip archive with .ann files, or a .txt file next to one, also in one."""
+    """Return whether a path is a directory or a zip archive with .ann files, or a .txt file next to one."""
     inside = find_zip(path)
     if inside is not None:
         with open_zip(inside.archive) as archive:
