@@ -15,7 +15,7 @@ Example:
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -178,10 +178,14 @@ def _check_text_columns(path: str, columns: Collection[str]) -> None:
         )
 
 
-def fingerprint_file(path: str) -> str | None:
+def fingerprint_file(path: str, *, digest: Callable[[str], str] = sha256_file) -> str | None:
     """Return a fingerprint of a file: its path, which errors contain, and its sha256; None if it does not exist.
 
     That of a path in a zip archive has the digest of the archive, that of a directory the digests of its files.
+
+    Args:
+        path: the path.
+        digest: returns the sha256 of a file; for several paths in one archive, a function that keeps its results.
     """
     inside = find_zip(path)
     if os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long name)
@@ -193,7 +197,7 @@ def fingerprint_file(path: str) -> str | None:
     if not files or not os.path.isfile(files[0]):  # noqa: PTH113
         return None
     with reading(path):
-        return " ".join([path, *map(sha256_file, files)])
+        return " ".join([path, *map(digest, files)])
 
 
 def check_extension(path: str, format: TextFormat | None = None) -> None:

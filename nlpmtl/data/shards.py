@@ -7,6 +7,7 @@ import glob
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from nlpmtl.config import flatten_columns
 from nlpmtl.config.dataset import InputConfig
@@ -18,6 +19,7 @@ from nlpmtl.data.labels import LabelType
 from nlpmtl.data.list_cells import read_list_cells
 from nlpmtl.data.raw_rows import FilePart, MalformedRow, NumberedRows, RawRows
 from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.fs import sha256_file
 
 _SHOWN_FILES = 3
 
@@ -94,8 +96,9 @@ class Shards:
 
     def fingerprint(self) -> str | None:
         """Return the paths, which errors contain, and the digests of all files; None if a file is missing."""
+        digest = cache(sha256_file)  # the files may be in one archive
         try:
-            fingerprints = [fingerprint_file(path) for path in self.paths()]
+            fingerprints = [fingerprint_file(path, digest=digest) for path in self.paths()]
         except DataError:
             return None
         return None if None in fingerprints else "\n".join(map(str, fingerprints))
