@@ -95,7 +95,7 @@ class RowParser:
                 raise ValueError(f"{next(iter(self._renamed))}: missing or null")
             matched = self._reader.read(value)
         except (ValueError, ConfigError) as error:
-            return RowInput(fields, (), f"{chunk.place(index)}: {self._explain(row, error)}")
+            return RowInput(fields, (), f"{chunk.place(index)}: {self._explain({**row, **fields}, error)}")
         return RowInput(value, [name for _, names in matched for name in names])
 
     def _cell(self, cell: Any, *, column: str) -> Any:

@@ -219,6 +219,12 @@ def test_lists_of_words_that_pandas_wrote(words: Any, model: Path, tmp_path: Pat
     assert (result.rows, result.bad_rows) == (2, 2)
 
 
+def test_an_empty_list_of_words(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("tokens,n\n[],1\n")
+    with pytest.raises(DataError, match=r"new\.csv:2: tokens: at least one word was expected"):
+        predict_files(model, tmp_path / "new.csv", tmp_path / "out.csv", tasks=["topic"])
+
+
 def test_a_column_of_texts_that_is_called_words(tmp_path: Path) -> None:
     """Only the columns that had words in training are split."""
     rows = [{"words": row["text"], "topic": row["topic"]} for row in make_rows(20)]
