@@ -39,7 +39,7 @@ def detect_format(path: str) -> TextFormat:
       more than one.
     - quoting: "minimal" in a .tsv file whose lines have a constant number of fields only then, if each field that
       begins with a quote ends with one; or whose fields that begin with a quote are all quoted, some of them with a
-      doubled quote inside, if then no record of the whole file has several lines.
+      doubled quote inside, or all names of the header, if then no record of the whole file has several lines.
     - header: False if the first line has a number in a column of numbers, or a value that occurs again in its column.
 
     Args:
@@ -127,9 +127,14 @@ def _fit(records: Sequence[Sequence[str]]) -> float:
 
 
 def _are_quoted(records: Sequence[Sequence[str]]) -> bool:
-    """Return whether the fields that begin with a quote are quoted, and at least one has a doubled quote inside."""
+    """Return whether the fields that begin with a quote are quoted, and show it.
+
+    At least one has a doubled quote inside, or those of the header are all quoted.
+    """
     fields = [field for record in records for field in record if field.startswith('"')]
-    return all(map(_QUOTED.fullmatch, fields)) and any('""' in field[1:-1] for field in fields)
+    if not all(map(_QUOTED.fullmatch, fields)):
+        return False
+    return any('""' in field[1:-1] for field in fields) or all(map(_QUOTED.fullmatch, records[0] if records else [""]))
 
 
 def _is_record_per_line(path: str, encoding: str, format: TextFormat) -> bool:
