@@ -240,8 +240,14 @@ def _find_problem(line: str, fields: Sequence[str], layout: Layout, *, encoding:
 
 
 def _split(line: str) -> list[str]:
-    """Return the fields of a line: separated by tabs, or else by spaces; none of an empty line."""
+    """Return the fields of a line: separated by tabs, or else by spaces; none of an empty line.
+
+    The first field may be white space, such as the ideographic space as a word of a text in Chinese.
+    """
     text = strip_line_end(line)
+    if not text.strip():
+        return []
     if "\t" in text:
-        return text.split("\t") if text.strip() else []
-    return [field for field in text.split(" ") if field.strip()]
+        return text.split("\t")
+    first, *others = text.split(" ")
+    return [*filter(None, [first]), *filter(str.strip, others)]

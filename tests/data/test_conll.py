@@ -183,6 +183,14 @@ def test_separators_with_white_space_and_many_empty_lines(tmp_path: Path, monkey
         read(tmp_path / "a.conll", "a O\n" + "\n" * 200 + "b O\n")
 
 
+@pytest.mark.parametrize("word", ["\u3000", "\u00a0"])
+@pytest.mark.parametrize("separator", [" ", "\t"])
+def test_a_word_that_is_white_space(word: str, separator: str, tmp_path: Path) -> None:
+    lines = [f"{text}{separator}O" for text in ("東", word, "京")]
+    rows = read(tmp_path / "a.conll", "\n".join([*lines, f"  {word}", lines[0]]))
+    assert [row["words"] for _, row in rows] == [["東", word, "京"], ["東"]]
+
+
 def test_files_without_words(tmp_path: Path) -> None:
     assert read(tmp_path / "a.conll", "") == []
     assert read(tmp_path / "a.conll", "# only\n# comments\n\n") == []
