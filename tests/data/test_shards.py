@@ -179,7 +179,12 @@ def test_an_archive_with_several_shards_is_read_once_for_the_fingerprint(
         for name in "abc":
             archive.writestr(f"{name}.jsonl", json.dumps(row(name)))
     hashed: list[str] = []
-    monkeypatch.setattr(shards, "sha256_file", lambda path: (hashed.append(path), sha256_file(path))[1])
+
+    def digest(path: str) -> str:
+        hashed.append(path)
+        return sha256_file(path)
+
+    monkeypatch.setattr(shards, "sha256_file", digest)
     files = Shards([f"{tmp_path}/a.zip/*.jsonl"], inputs=TEXT, labels={}, format=TextFormat())
     paths = [f"{tmp_path}/a.zip/{name}.jsonl" for name in "abc"]
     assert files.fingerprint() == "\n".join(str(fingerprint_file(path)) for path in paths)
