@@ -42,6 +42,16 @@ class TestMultiHot:
         work = load(task, train=rows([[0, 1], [1]]), validation=rows([[0, 1]]))
         assert (labels(work), labels(work, "validation")) == ([["a", "b"], ["b"]], [["a", "b"]])
 
+    def test_an_empty_list_does_not_turn_the_others_into_names(self, load: Loader) -> None:
+        declared, rule = {**SETS, "labels": ["a", "b"]}, "y: a multi-hot list needs one entry for each of the 2"
+        with pytest.raises(DataError, match=rf"train, row 3: {rule} `labels`, found 0"):
+            load(declared, train=rows([[1, 0], [0, 1], []]))
+        with pytest.raises(DataError, match=rf"validation, row 1: {rule} `labels`, found 0"):
+            load(declared, train=rows([[1, 0], [0, 1]]), validation=rows([[]]))
+        with pytest.raises(DataError, match=r"row 2: y: .*seem to be multi-hot\. Write the names of the 2 labels"):
+            load(SETS, train=rows([[], [1, 0], [0, 1]]))
+        assert labels(load(declared, train=rows([[0, 1], [1], []]))) == [["a", "b"], ["b"], []]
+
     def test_labels_that_are_called_0_and_1(self, load: Loader) -> None:
         assert labels(load({**SETS, "labels": [0, 1]}, train=rows([[0, 1], [1, 0]]))) == [["0", "1"], ["1", "0"]]
         digits = {**SETS, "labels": [0, 1, 2]}

@@ -193,8 +193,9 @@ class DataConfig(StrictModel):
     columns: dict[str, Annotated[int, Field(strict=True)]] | None = None
     """Columns of CoNLL files: name = index from 0, or from the end: -1 is the last column.
 
-    Default: the first column is `words`, the last `tags`, and the others "1", "2", …; in CoNLL-U `id`, `form`, `lemma`,
-    `upos`, `xpos`, `feats`, `head`, `deprel`, `deps` and `misc`. With `columns`, a file of any name is a CoNLL file.
+    Default: the first column is `words` (the second one, if the first one counts the words of each sentence), the last
+    `tags`, and the others "0", "1", …; in CoNLL-U `id`, `form`, `lemma`, `upos`, `xpos`, `feats`, `head`, `deprel`,
+    `deps` and `misc`. With `columns`, a file of any name is a CoNLL file.
     """
     format: Literal["auto", "doccano", "label_studio", "prodigy", "spacy", "squad", "brat"] = "auto"
     """Annotation tool that exported the files, which are read as the columns `text` and `label`; or "squad", the JSON

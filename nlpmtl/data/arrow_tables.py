@@ -33,9 +33,12 @@ class TableWriter(AbstractContextManager["TableWriter"]):
         self._sink: Any = pa.BufferOutputStream() if path is None else pa.OSFile(os.fsencode(path), "wb")
         self._stream = pa.ipc.new_stream(self._sink, schema)
 
-    def write(self, columns: Iterable[pa.Array]) -> None:
-        """Add a batch of rows, given its columns in the order of the schema."""
-        self._stream.write_batch(pa.record_batch(list(columns), schema=self._schema))
+    def write(self, columns: Iterable[pa.Array | pa.ChunkedArray]) -> None:
+        """Add rows, given their columns in the order of the schema.
+
+        They are one batch, unless a column has several chunks, as `pa.array` returns strings of more than 2 GB.
+        """
+        self._stream.write_table(pa.Table.from_arrays(list(columns), schema=self._schema))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

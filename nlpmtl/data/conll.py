@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, islice, pairwise
+from itertools import chain, groupby, islice, pairwise
 from typing import Any, NamedTuple
 
 from nlpmtl.data.lines import MOST_EMPTY_LINES, strip_line_end, undecodable
@@ -13,7 +13,7 @@ from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.strict_json import has_surrogate
 
 WORDS, TAGS = "words", "tags"
-"""Default names of the first and the last column."""
+"""Default names of the first column, or of the second one if the first one counts the words, and of the last one."""
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 """Columns of CoNLL-U (https://universaldependencies.org/format.html)."""
 HEAD_LINES = 1000
@@ -27,6 +27,7 @@ _SETTING = re.compile(r"#\s+\S+\s*=\s")
 """A comment of CoNLL-U, such as ``# sent_id = 3``; a word such as ``#tag`` is not one."""
 _SPAN_TAG = re.compile(r"O|[BIESLUMW]-\S+")
 _MOST_COLUMNS = 64
+_MOSTLY = 0.9
 
 
 class Layout(NamedTuple):
@@ -37,12 +38,14 @@ class Layout(NamedTuple):
         conllu: whether it is CoNLL-U, with its comments, and ids of multiword tokens and empty nodes.
         tabs: whether the columns are separated by tabs.
         has_span_tags: whether the last column has only tags such as O and B-PER.
+        counted: whether the first column counts the words of each sentence, and the second one has the words.
     """
 
     width: int
     conllu: bool
     tabs: bool
     has_span_tags: bool
+    counted: bool
 
     @property
     def columns(self) -> dict[str, int]:
@@ -50,7 +53,7 @@ class Layout(NamedTuple):
         if self.conllu:
             return {name: index for index, name in enumerate(CONLLU_COLUMNS[: self.width])}
         names = [str(index) for index in range(self.width)]
-        names[-1], names[0] = TAGS, WORDS
+        names[-1], names[1 if self.counted else 0] = TAGS, WORDS
         return {name: index for index, name in enumerate(names)}
 
     def is_comment(self, line: str, fields: Sequence[str]) -> bool:
@@ -79,7 +82,21 @@ def find_layout(head: Sequence[str], *, conllu: bool) -> Layout | None:
     if not conllu:
         conllu = width == len(CONLLU_COLUMNS) and _ID.fullmatch(words[0][0]) is not None
     has_span_tags = all(_SPAN_TAG.fullmatch(fields[-1]) for fields in words)
-    return Layout(width, conllu, tabs=any("\t" in line for line in lines), has_span_tags=has_span_tags)
+    tabs, counted = any("\t" in line for line in lines), width > 2 and _counts_words(head)
+    return Layout(width, conllu, tabs=tabs, has_span_tags=has_span_tags, counted=counted)
+
+
+def _counts_words(head: Sequence[str]) -> bool:
+    """Return whether the first column has the number of each word in its sentence, from 0 or from 1.
+
+    A few sentences, which may be invalid, have other numbers.
+    """
+    lines = [[] if line.startswith(_DOCUMENT) else _split(line) for line in head if not line.startswith("#")]
+    sentences = [[fields[0] for fields in words] for has_words, words in groupby(lines, key=bool) if has_words]
+    if max(map(len, sentences)) < 2:
+        return False
+    counts = [[words == [str(i + first) for i in range(len(words))] for words in sentences] for first in (0, 1)]
+    return max(map(sum, counts)) >= _MOSTLY * len(sentences)
 
 
 def looks_like_conll(head: Sequence[str]) -> bool:
@@ -223,8 +240,14 @@ def _find_problem(line: str, fields: Sequence[str], layout: Layout, *, encoding:
 
 
 def _split(line: str) -> list[str]:
-    """Return the fields of a line: separated by tabs, or else by spaces; none of an empty line."""
+    """Return the fields of a line: separated by tabs, or else by spaces; none of an empty line.
+
+    The first field may be white space, such as the ideographic space as a word of a text in Chinese.
+    """
     text = strip_line_end(line)
+    if not text.strip():
+        return []
     if "\t" in text:
-        return text.split("\t") if text.strip() else []
-    return [field for field in text.split(" ") if field.strip()]
+        return text.split("\t")
+    first, *others = text.split(" ")
+    return [*filter(None, [first]), *filter(str.strip, others)]

@@ -37,9 +37,9 @@ def detect_format(path: str) -> TextFormat:
       characters outside ASCII that are UTF-8 than bytes that are not is UTF-8 with damaged rows.
     - delimiter of .csv and .tsv files: the one with which the records have the same number of fields as the header,
       more than one.
-    - quoting: "minimal" in a .tsv file whose lines have a constant number of fields only then, or whose fields that
-      begin with a quote are all quoted, some of them with a doubled quote inside, if then no record of the whole file
-      has several lines.
+    - quoting: "minimal" in a .tsv file whose lines have a constant number of fields only then, if each field that
+      begins with a quote ends with one; or whose fields that begin with a quote are all quoted, some of them with a
+      doubled quote inside, or all names of the header, if then no record of the whole file has several lines.
     - header: False if the first line has a number in a column of numbers, or a value that occurs again in its column.
 
     Args:
@@ -56,7 +56,8 @@ def detect_format(path: str) -> TextFormat:
     if not name.endswith(_TABLES):
         return detected
     lines = [f"{line}\n" for line in text.removeprefix("\ufeff").split("\n")]
-    if len(head) == _HEAD:
+    is_complete = len(head) < _HEAD
+    if not is_complete:
         lines = lines[:-1]
     default = detected.for_file(path)
     assert default.delimiter is not None
@@ -64,7 +65,8 @@ def detect_format(path: str) -> TextFormat:
     formats = [replace(default, delimiter=mark) for mark in (default.delimiter, *others)]
     if default.quoting == "none":
         formats.insert(1, replace(default, quoting="minimal"))
-    best = max(formats, key=lambda candidate: _fit(_records(lines, candidate)))
+    strict = default.quoting == "none"
+    best = max(formats, key=lambda candidate: _fit(_records(lines, candidate, strict=strict, is_complete=is_complete)))
     if best.quoting == "none" and _are_quoted(_records(lines, best)) and _is_record_per_line(path, encoding, best):
         best = replace(best, quoting="minimal")
     header = _has_header(_records(lines, best))
@@ -93,16 +95,28 @@ def _decode(head: bytes) -> tuple[str, str]:
         return UTF_8, text
 
 
-def _records(lines: Sequence[str], format: TextFormat) -> list[list[str]]:
-    """Return the first records that are not empty, split at the delimiter of a format."""
+def _records(
+    lines: Sequence[str], format: TextFormat, *, strict: bool = False, is_complete: bool = True
+) -> list[list[str]]:
+    """Return the first records that are not empty, split at the delimiter of a format.
+
+    Args:
+        lines: the first lines.
+        format: the delimiter and the quoting.
+        strict: return no records if a quote has no end, or text follows it.
+        is_complete: whether these are all lines; otherwise the last record may have no end.
+    """
     assert format.delimiter is not None
     if format.quoting == "none":
         split = [strip_line_end(line).split(format.delimiter) for line in lines[:_RECORDS]]
         return [record for record in split if any(record)]
+    reader = csv.reader(lines, delimiter=format.delimiter, strict=strict)
+    records: list[list[str]] = []
     try:
-        return [record for record in islice(csv.reader(lines, delimiter=format.delimiter), _RECORDS) if record]
+        records.extend(record for record in islice(reader, _RECORDS) if record)
     except csv.Error:
-        return []
+        return [] if is_complete or reader.line_num < len(lines) else records
+    return records
 
 
 def _fit(records: Sequence[Sequence[str]]) -> float:
@@ -113,9 +127,14 @@ def _fit(records: Sequence[Sequence[str]]) -> float:
 
 
 def _are_quoted(records: Sequence[Sequence[str]]) -> bool:
-    """Return whether the fields that begin with a quote are quoted, and at least one has a doubled quote inside."""
+    """Return whether the fields that begin with a quote are quoted, and show it.
+
+    At least one has a doubled quote inside, or those of the header are all quoted.
+    """
     fields = [field for record in records for field in record if field.startswith('"')]
-    return all(map(_QUOTED.fullmatch, fields)) and any('""' in field[1:-1] for field in fields)
+    if not all(map(_QUOTED.fullmatch, fields)):
+        return False
+    return any('""' in field[1:-1] for field in fields) or all(map(_QUOTED.fullmatch, records[0] if records else [""]))
 
 
 def _is_record_per_line(path: str, encoding: str, format: TextFormat) -> bool:

@@ -15,7 +15,7 @@ Example:
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -60,6 +60,9 @@ EXTENSIONS = tuple(f"{ending}{gz}" for ending in FILE_TYPES for gz in ("", ".gz"
 
 _TEXT, _TEXT_COLUMN = "txt", "text"
 _TABLES, _JSON, _CONLL = ("csv", "tsv"), ("json", "jsonl"), ("conll", "conllu")
+_MAYBE_CONLL = "tsv"
+"""The type of tables that may also be CoNLL files, with `data.columns`."""
+_NO_CONLL, _NO_HEADER = "data.columns names the columns of CoNLL files", "a table without a header has `header`"
 _GZ, _ZIP = ".gz", ".zip"
 _SUPPORTED = (
     f"supported: {', '.join(FILE_TYPES)}, and .txt with CoNLL columns or a text per line, each also with {_GZ} or in a "
@@ -175,10 +178,14 @@ def _check_text_columns(path: str, columns: Collection[str]) -> None:
         )
 
 
-def fingerprint_file(path: str) -> str | None:
+def fingerprint_file(path: str, *, digest: Callable[[str], str] = sha256_file) -> str | None:
     """Return a fingerprint of a file: its path, which errors contain, and its sha256; None if it does not exist.
 
     That of a path in a zip archive has the digest of the archive, that of a directory the digests of its files.
+
+    Args:
+        path: the path.
+        digest: returns the sha256 of a file; for several paths in one archive, a function that keeps its results.
     """
     inside = find_zip(path)
     if os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long name)
@@ -190,7 +197,7 @@ def fingerprint_file(path: str) -> str | None:
     if not files or not os.path.isfile(files[0]):  # noqa: PTH113
         return None
     with reading(path):
-        return " ".join([path, *map(sha256_file, files)])
+        return " ".join([path, *map(digest, files)])
 
 
 def check_extension(path: str, format: TextFormat | None = None) -> None:
@@ -207,9 +214,8 @@ def check_extension(path: str, format: TextFormat | None = None) -> None:
 def check_format(path: str, format: TextFormat) -> None:
     """Raise ConfigError if `data.columns` or `data.format` is given for a file that it does not describe."""
     type_ = _type_of_name(path)
-    if format.columns is not None and type_ not in (*_CONLL, _TEXT, None):
-        advice = "a table without a header has `header`" if type_ in _TABLES else "remove it"
-        raise ConfigError(f"{path}: data.columns names the columns of CoNLL files; {advice}")
+    if format.columns is not None and type_ not in (*_CONLL, _MAYBE_CONLL, _TEXT, None):
+        raise ConfigError(f"{path}: {_NO_CONLL}; {_NO_HEADER if type_ in _TABLES else 'remove it'}")
     types = {AUTO: (type_,), None: (type_,), BRAT: (_TEXT, None)}.get(format.tool, (*_JSON, None))
     if type_ not in types:
         kind = "a directory, an archive or .txt files" if format.tool == BRAT else ".json and .jsonl files"
@@ -256,7 +262,9 @@ def _find_type(path: str, format: TextFormat) -> tuple[str, str]:
     if type_ is None and inside is not None and not (inside.member and format.columns is not None):
         return _find_type(_only_member(path), format)
     check_exists(path)
-    if format.columns is not None and type_ in (None, _TEXT):
+    if format.columns is not None and type_ in (None, _TEXT, _MAYBE_CONLL):
+        if type_ == _MAYBE_CONLL and not looks_like_conll(_head(path, encoding=format.encoding)):
+            raise ConfigError(f"{path}: {_NO_CONLL}, and this file is not one; {_NO_HEADER}")
         return path, "conll"
     check_extension(path)
     if type_ == "json" and has_json_lines(path, encoding=format.encoding):

@@ -107,6 +107,8 @@ def is_multi_hot(splits: Collection[TokenizedSplit], column: str, *, declared: S
     if any(len(_rows_with_repeats(split_column)) for split_column in columns):
         return True
     lengths = _lengths(columns)
+    if max(lengths) > 1:
+        lengths.discard(0)  # a row without labels, which is an error if the other lists are multi-hot
     if declared is None:
         return len(lengths) == 1
     return lengths == {len(declared)} and not any(map(is_flag, declared))

@@ -7,6 +7,7 @@ import glob
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from nlpmtl.config import flatten_columns
 from nlpmtl.config.dataset import InputConfig
@@ -18,6 +19,7 @@ from nlpmtl.data.labels import LabelType
 from nlpmtl.data.list_cells import read_list_cells
 from nlpmtl.data.raw_rows import FilePart, MalformedRow, NumberedRows, RawRows
 from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.fs import sha256_file
 
 _SHOWN_FILES = 3
 
@@ -80,7 +82,7 @@ class Shards:
     def _open_file(self, path: str, labels: Mapping[str, LabelType]) -> RawRows:
         opened = open_file(path, inputs=self._inputs.columns, labels=labels, format=self._format)
         separator = self._format.separator
-        if separator is None and not is_table(path):
+        if separator is None and not is_table(opened.where):  # the table may be the only file of an archive
             return opened
         types = {column: column_type(type_) for column, type_ in labels.items()}
         rows = read_list_cells(
@@ -94,8 +96,9 @@ class Shards:
 
     def fingerprint(self) -> str | None:
         """Return the paths, which errors contain, and the digests of all files; None if a file is missing."""
+        digest = cache(sha256_file)  # the files may be in one archive
         try:
-            fingerprints = [fingerprint_file(path) for path in self.paths()]
+            fingerprints = [fingerprint_file(path, digest=digest) for path in self.paths()]
         except DataError:
             return None
         return None if None in fingerprints else "\n".join(map(str, fingerprints))
@@ -151,14 +154,23 @@ def is_pattern(name: str) -> bool:
 
 
 def match_files(pattern: str) -> list[str]:
-    """Return the files that match a pattern, sorted; also those in a zip archive, such as ``SNLI.zip/SNLI/*.tsv``."""
+    """Return the files that match a pattern, sorted; also those in a zip archive, such as ``SNLI.zip/SNLI/*.tsv``.
+
+    In both, ``*`` does not match a slash, and ``**`` matches any number of directories.
+    """
     inside = find_zip(pattern)
     if inside is None:
         return sorted(filter(os.path.isfile, glob.glob(pattern, recursive=True)))  # noqa: PTH207
     with open_zip(inside.archive) as archive:
         names = member_names(archive)
-    return [
-        f"{inside.archive}/{name}"
-        for name in names
-        if name == inside.member or fnmatch.fnmatchcase(name, inside.member)
-    ]
+    parts = inside.member.split("/")
+    return [f"{inside.archive}/{name}" for name in names if name == inside.member or _matches(name.split("/"), parts)]
+
+
+def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Return whether the parts of a path match those of a pattern."""
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return _matches(path, pattern[1:]) or (bool(path) and _matches(path[1:], pattern))
+    return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])

@@ -176,21 +176,22 @@ def _missing_columns(columns: Iterable[str], *, existing: Collection[str], where
     names = sorted(map(plain, existing))
     more = f", … ({len(names)} columns)" if len(names) > _SHOWN_COLUMNS else ""
     listed = f"; available columns: {', '.join(names[:_SHOWN_COLUMNS])}{more}"
-    delimiter = find_delimiter(existing)
-    if delimiter is not None:
+    if (delimiter := find_delimiter(existing)) is not None:
         listed += f"; if these are several columns, write `data.delimiter = {dumps(delimiter)}`"
     missing: dict[str, MissingColumn] = {}
     for column in columns if existing else ():
         if column not in existing:
             nearest = None if delimiter else find_nearest(column, names)
-            hint = f"; did you mean {nearest!r}{_unicode_form(nearest, column)}?" if nearest else ""
+            hint = f"; did you mean {nearest!r}{_difference(nearest, column)}?" if nearest else ""
             missing[column] = MissingColumn(f"{where}: column {column!r} not found{listed}{hint}", nearest)
             listed = ""
     return missing
 
 
-def _unicode_form(nearest: str, column: str) -> str:
-    """Return what to say of two names that look the same; empty for others."""
+def _difference(nearest: str, column: str) -> str:
+    """Return how a similar name differs from a name that looks the same; empty for others."""
+    if nearest == f'"{column}"':
+        return ' (in quotes; if they enclose fields, write `data.quoting = "minimal"`)'
     same = nearest != column and unicodedata.normalize("NFC", nearest) == unicodedata.normalize("NFC", column)
     return ", which has another Unicode form (copy it from the file)" if same else ""
 

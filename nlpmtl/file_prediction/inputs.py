@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,13 +11,14 @@ from nlpmtl.data.list_cells import split_cell
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
 from nlpmtl.data.validation import find_delimiter
 from nlpmtl.data.word_splitting import EVERY_MARK
-from nlpmtl.errors import ConfigError, DataError, did_you_mean
+from nlpmtl.errors import ConfigError, DataError, did_you_mean, quote
 from nlpmtl.file_prediction.row_files import Chunk, RowFile
 from nlpmtl.inference.containers import Container
 from nlpmtl.inference.task_inputs import InputReader
 from nlpmtl.tasks import Task
 
 _KEYS = ("text", "pair", "words")
+_PRINTED_LIST = re.compile(r"""\s*\[\s*['"].*['"]\s*\]\s*""", re.DOTALL)
 
 
 class RowInput(NamedTuple):
@@ -79,19 +81,36 @@ class RowParser:
     def _parse(self, row: RawRow, chunk: Chunk, index: int) -> RowInput:
         if isinstance(row, MalformedRow):
             return RowInput({}, (), f"{chunk.place(index)}: {row.rule}")
-        fields = {
-            self._renamed.get(column, column): _split(row[column]) if column in self._words else row[column]
-            for column in self.columns
-            if row.get(column) is not None and not (row[column] == "" and column in self._optional)
-        }
+        try:
+            fields = {
+                self._renamed.get(column, column): self._cell(row[column], column=column)
+                for column in self.columns
+                if row.get(column) is not None and not (row[column] == "" and column in self._optional)
+            }
+        except ValueError as error:
+            return RowInput({}, (), f"{chunk.place(index)}: {error}")
         value: Any = fields["text"] if self._file.type == "lines" else fields
         try:
             if self._renamed and "text" not in fields:
                 raise ValueError(f"{next(iter(self._renamed))}: missing or null")
             matched = self._reader.read(value)
         except (ValueError, ConfigError) as error:
-            return RowInput(fields, (), f"{chunk.place(index)}: {self._explain(row, error)}")
+            return RowInput(fields, (), f"{chunk.place(index)}: {self._explain({**row, **fields}, error)}")
         return RowInput(value, [name for _, names in matched for name in names])
+
+    def _cell(self, cell: Any, *, column: str) -> Any:
+        """Return the value of a cell: of a column of words, a JSON list, or words separated by white space.
+
+        Raises:
+            ValueError: the cell has a list as Python or NumPy prints it, such as pandas writes it to a CSV file.
+        """
+        if column not in self._words:
+            return cell
+        words = split_cell(cell, separator=None)
+        if words is None and _PRINTED_LIST.fullmatch(cell):
+            shown = quote(cell, limit=60)
+            raise ValueError(f'{column}: a list is written as JSON, such as ["a", "b"] (json.dumps), found {shown}')
+        return cell.split() if words is None else words
 
     def _explain(self, row: Mapping[str, Any], error: Exception) -> Exception:
         """Return why a row is invalid, with the names of the columns that it has."""
@@ -119,9 +138,3 @@ def _word_columns(tasks: Iterable[Task]) -> set[str]:
     words = set(flatten_columns(table.get("words", "words") for table, task in tables if task.splitting != EVERY_MARK))
     others = (column for table, _ in tables for key, column in table.items() if key != "words")
     return words - set(flatten_columns(others))
-
-
-def _split(cell: str) -> list[Any]:
-    """Return the words in a cell: a JSON list, or words separated by white space."""
-    words = split_cell(cell, separator=None)
-    return cell.split() if words is None else words

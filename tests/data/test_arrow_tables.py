@@ -40,6 +40,15 @@ def count_open() -> int:
     return len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
 
 
+def test_columns_in_several_chunks() -> None:
+    """Strings of more than 2 GB are several chunks, which need not be those of other columns."""
+    texts = pa.chunked_array([pa.array(["a", "b"]), pa.array(["c"])])
+    labels = pa.array([["x"], None, []], pa.list_(pa.string()))
+    with TableWriter(SCHEMA, None) as writer:
+        writer.write([texts, labels, pa.array([1.0, 2.0, None])])
+    assert list(writer.table().to_pydict().values()) == [["a", "b", "c"], [["x"], None, []], [1.0, 2.0, None]]
+
+
 @QUICK
 @given(parts=st.lists(st.lists(ROW, max_size=4), max_size=4))
 def test_rows_are_read_from_memory_and_from_a_file(tmp_path: Path, parts: list[list[Any]]) -> None:

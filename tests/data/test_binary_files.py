@@ -15,6 +15,7 @@ import pytest
 from nlpmtl.data import binary_files
 from nlpmtl.data.binary_files import ZipPath, find_zip
 from nlpmtl.data.files import describe_file, fingerprint_file, open_file
+from nlpmtl.data.shards import match_files
 from nlpmtl.errors import ConfigError, DataError
 
 
@@ -65,6 +66,17 @@ def test_members_are_read_in_place(compression: int, tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == before, "nothing is extracted"
     stream = open_file(f"{archive}/RTE/train.jsonl")
     assert [stream.place(number) for number, _ in stream.rows] == [f"{archive}/RTE/train.jsonl:{n}" for n in (1, 2)]
+
+
+@pytest.mark.parametrize("pattern", ["*.jsonl", "train/*.jsonl", "*/a*", "**/a.jsonl", "train/**/*.jsonl", "**"])
+def test_a_pattern_matches_in_an_archive_as_in_a_directory(pattern: str, tmp_path: Path) -> None:
+    names = ["a.jsonl", "train/a.jsonl", "train/b.jsonl", "train/old/a.jsonl", "train/old/more/c.jsonl"]
+    archive = write_zip(tmp_path / "a.zip", dict.fromkeys(names, ROWS))
+    directory = tmp_path / "directory"
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(directory)
+    matched = [path.removeprefix(f"{archive}/") for path in match_files(f"{archive}/{pattern}")]
+    assert matched == [path.removeprefix(f"{directory}/") for path in match_files(f"{directory}/{pattern}")] != []
 
 
 def test_an_archive_with_one_data_file_is_that_file(tmp_path: Path) -> None:

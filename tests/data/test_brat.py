@@ -64,7 +64,7 @@ def test_archives_directories_in_them_and_single_documents(tmp_path: Path) -> No
         for file in sorted((tmp_path / "corpus").rglob("*.*")):
             archive.write(file, file.relative_to(tmp_path / "corpus"))
     expected = [(line, {"text": text, "label": label}) for line, text, label in ROWS]
-    for path in ("corpus/train", "corpus.zip/train", "corpus/train/b.txt"):
+    for path in ("corpus/train", "corpus.zip/train", "corpus/train/b.txt", "corpus.zip/train/b.txt"):
         assert describe_file(str(tmp_path / path)).type == "brat"
         prefix = f"{tmp_path}/{path.removesuffix('/b.txt')}/b.txt"
         assert read(tmp_path / path) == [(f"{prefix}:{line}", row) for line, row in expected]
@@ -85,9 +85,13 @@ def test_several_directories_in_one_split(tmp_path: Path) -> None:
     assert rows.table["label:label"].to_pylist()[2:] == [["B-city"]] * 3
 
 
-def test_a_pattern_of_documents(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["*.txt", "corpus.zip/*.txt"])
+def test_a_pattern_of_documents(pattern: str, tmp_path: Path) -> None:
     write(tmp_path, a=(TEXT, ANNOTATION), b=("Bonn\n", "T1\tcity 0 4\tBonn\n"))
-    data = DataConfig(files={"train": str(tmp_path / "*.txt")}, format="brat")
+    with zipfile.ZipFile(tmp_path / "corpus.zip", "w") as archive:
+        for file in sorted(tmp_path.glob("?.*")):
+            archive.write(file, file.name)
+    data = DataConfig(files={"train": str(tmp_path / pattern)}, format="brat")
     rows = load_rows(data, input=InputConfig(words="text"), columns={"label": "tags"})["train"]
     assert len(rows) == 3
 

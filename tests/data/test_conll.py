@@ -118,6 +118,21 @@ def test_a_word_that_starts_with_a_hash_is_not_a_comment(tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_first_column_may_count_the_words(first: int, tmp_path: Path) -> None:
+    sentences = [["Ada", "lives", "there"], ["Yes"], ["Rome", "grew"]]
+    blocks = ["".join(f"{i} {word} O\n" for i, word in enumerate(words, first)) for words in sentences]
+    rows = read(tmp_path / "a.conll", f"# x\n{blocks[0]}-DOCSTART-\n{blocks[1]}\n{blocks[2]}")
+    assert [row["words"] for _, row in rows] == sentences
+    assert rows[0][1]["0"] == [str(i + first) for i in range(3)]
+    assert describe_file(str(tmp_path / "a.conll")).columns == {"0": 0, "words": 1, "tags": 2}
+
+
+@pytest.mark.parametrize("text", ["1 a O\n3 b O\n", "1 a O\n\n1 b O\n", "1 O\n2 O\n", "1 a O\n2 b O\n3 c O\n\n4 d O\n"])
+def test_numbers_that_do_not_count_the_words(text: str, tmp_path: Path) -> None:
+    assert read(tmp_path / "a.conll", text)[0][1]["words"][0] == "1"
+
+
 @pytest.mark.parametrize("separator", [" ", "\t"])
 def test_a_comment_may_have_as_many_fields_as_a_word(separator: str, tmp_path: Path) -> None:
     words = "EU B-ORG\nrejects O\n# O\n".replace(" ", separator)
@@ -168,6 +183,14 @@ def test_separators_with_white_space_and_many_empty_lines(tmp_path: Path, monkey
         read(tmp_path / "a.conll", "a O\n" + "\n" * 200 + "b O\n")
 
 
+@pytest.mark.parametrize("word", ["\u3000", "\u00a0"])
+@pytest.mark.parametrize("separator", [" ", "\t"])
+def test_a_word_that_is_white_space(word: str, separator: str, tmp_path: Path) -> None:
+    lines = [f"{text}{separator}O" for text in ("東", word, "京")]
+    rows = read(tmp_path / "a.conll", "\n".join([*lines, f"  {word}", lines[0]]))
+    assert [row["words"] for _, row in rows] == [["東", word, "京"], ["東"]]
+
+
 def test_files_without_words(tmp_path: Path) -> None:
     assert read(tmp_path / "a.conll", "") == []
     assert read(tmp_path / "a.conll", "# only\n# comments\n\n") == []
@@ -189,10 +212,20 @@ def test_a_column_that_does_not_exist(index: int, tmp_path: Path) -> None:
         read(tmp_path / "a.conll", CONLL_2003, {"words": 0, "ner": index})
 
 
-def test_columns_are_for_conll_files_only(tmp_path: Path) -> None:
-    data = DataConfig(files={"train": "a.csv"}, columns={"words": 0})
-    with pytest.raises(ConfigError, match=r"a\.csv: data\.columns names the columns of CoNLL files; .*`header`"):
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_columns_are_for_conll_files_only(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("in\tO\nRome\tx\n")
+    data = DataConfig(files={"train": str(tmp_path / name)}, columns={"words": 0})
+    with pytest.raises(ConfigError, match=rf"{name}: data\.columns names the columns of CoNLL files.*; .*`header`"):
         load_rows(data, input=InputConfig(text="words"), columns={})
+
+
+def test_with_columns_a_tsv_file_may_have_a_word_per_line(tmp_path: Path) -> None:
+    rows = read(tmp_path / "a.tsv", 'in\tO\n"\tO\nNew York\tB-LOC\n\nend\tO\n', {"words": 0, "tags": -1})
+    assert rows == [
+        (1, {"words": ["in", '"', "New York"], "tags": ["O", "O", "B-LOC"]}),
+        (5, {"words": ["end"], "tags": ["O"]}),
+    ]
 
 
 @pytest.mark.parametrize("columns", [{}, {"": 0}, {"words": "0"}, {"words": True}, {"words": 0.5}, ["words"], 3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,11 @@ def test_files(tmp_path: Path, name: str, content: str, separator: str | None) -
     )
     rows = [row["tags"] for _, row in shards.open().rows if not isinstance(row, MalformedRow)]
     assert rows == [["a", "b"], None, ["c"]]
+
+
+def test_a_table_that_is_the_only_file_of_an_archive(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.csv", 'words,tags\n"[""Ada"", ""sings""]","[""B-x"", ""O""]"\n')
+    inputs, labels = InputConfig(words="words"), {"tags": "tags"}
+    shards = Shards([str(tmp_path / "a.zip")], inputs=inputs, labels=labels, format=TextFormat())
+    assert [row for _, row in shards.open().rows] == [{"words": ["Ada", "sings"], "tags": ["B-x", "O"]}]

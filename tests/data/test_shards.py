@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ import pytest
 import nlpmtl.tasks  # noqa: F401
 from nlpmtl.config import load, parse_run, plain_config
 from nlpmtl.config.dataset import DataConfig, InputConfig
-from nlpmtl.data import DatasetLoader
+from nlpmtl.data import DatasetLoader, shards
+from nlpmtl.data.delimited import TextFormat
+from nlpmtl.data.files import fingerprint_file
 from nlpmtl.data.raw_rows import FilePart, location
+from nlpmtl.data.shards import Shards
 from nlpmtl.data.source import find_splits
 from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.fs import sha256_file
 from tests.data.uncached import load_rows
 from tests.tiny import write_encoder
 
@@ -165,6 +170,25 @@ def test_the_fingerprint_changes_with_the_files(tmp_path: Path) -> None:
         write(tmp_path / f"{name}.jsonl", row(text))
         fingerprints.append(source.fingerprint())
     assert len({*fingerprints, None}) == 4
+
+
+def test_an_archive_with_several_shards_is_read_once_for_the_fingerprint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in "abc":
+            archive.writestr(f"{name}.jsonl", json.dumps(row(name)))
+    hashed: list[str] = []
+
+    def digest(path: str) -> str:
+        hashed.append(path)
+        return sha256_file(path)
+
+    monkeypatch.setattr(shards, "sha256_file", digest)
+    files = Shards([f"{tmp_path}/a.zip/*.jsonl"], inputs=TEXT, labels={}, format=TextFormat())
+    paths = [f"{tmp_path}/a.zip/{name}.jsonl" for name in "abc"]
+    assert files.fingerprint() == "\n".join(str(fingerprint_file(path)) for path in paths)
+    assert hashed == [f"{tmp_path}/a.zip"]
 
 
 def test_shards_are_tokenised_and_cached(tmp_path: Path) -> None:

@@ -144,6 +144,13 @@ def test_another_unicode_form_of_a_column_is_named() -> None:
         check([{"e\u0301tat": "a", "b": "c"}], needed=["\u00e9tat"])
 
 
+def test_a_column_name_in_quotes_is_named() -> None:
+    with pytest.raises(
+        ConfigError, match=r"did you mean '\"text\"' \(in quotes; .* write `data\.quoting = \"minimal\"`\)"
+    ):
+        check([{'"text"': "a", "b": "c"}], needed=["text"])
+
+
 def test_a_column_with_no_near_name() -> None:
     with pytest.raises(ConfigError, match=r"available columns: a, b$"):
         check([{"a": 1}, {"b": 1}], needed=["sentence"])

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -206,6 +207,22 @@ def test_words_in_the_cells_of_a_table(model: Path, tmp_path: Path) -> None:
     expected = Predictor.from_pretrained(model).predict({"words": ["Ada", "sings."]}, task="topic")
     assert [float(row["topic_score"]) for row in rows] == [pytest.approx(expected["score"], abs=1e-6)] * 2
     assert (columns[:2], rows[0]["tokens"]) == (["tokens", "n"], '["Ada", "sings."]')
+
+
+@pytest.mark.parametrize("words", [["Ada", "it's"], np.array(["Ada", "it's"])], ids=["list", "array"])
+def test_lists_of_words_that_pandas_wrote(words: Any, model: Path, tmp_path: Path) -> None:
+    """They are not words with brackets and quotes."""
+    pd.DataFrame({"tokens": [words, words]}).to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(DataError, match=r"new\.csv:2: tokens: a list is written as JSON, .*found .*Ada"):
+        predict_files(model, tmp_path / "new.csv", tmp_path / "out.csv", tasks=["topic"])
+    result = predict_files(model, tmp_path / "new.csv", tmp_path / "out.csv", tasks=["topic"], on_bad_row="skip")
+    assert (result.rows, result.bad_rows) == (2, 2)
+
+
+def test_an_empty_list_of_words(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("tokens,n\n[],1\n")
+    with pytest.raises(DataError, match=r"new\.csv:2: tokens: at least one word was expected"):
+        predict_files(model, tmp_path / "new.csv", tmp_path / "out.csv", tasks=["topic"])
 
 
 def test_a_column_of_texts_that_is_called_words(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, NamedTuple
+from zipfile import ZipFile
 
 from nlpmtl.data.annotation_tools.spans import SpanError, find_offsets
 from nlpmtl.data.binary_files import (
@@ -52,9 +53,7 @@ def is_brat(path: str) -> bool:
     inside = find_zip(path)
     if inside is not None:
         with open_zip(inside.archive) as archive:
-            names = member_names(archive)
-        directory = f"{inside.member}/" if inside.member else ""
-        return any(name.startswith(directory) and name.endswith(ANNOTATION) for name in names)
+            return any(name.endswith(ANNOTATION) for name in _find_members(archive, inside.member))
     if os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long name)
         return next(Path(path).rglob(f"*{ANNOTATION}"), None) is not None
     return path.endswith(TEXT) and os.path.isfile(path.removesuffix(TEXT) + ANNOTATION)  # noqa: PTH113
@@ -67,7 +66,7 @@ def open_brat(path: str, *, encoding: str, progress: Progress) -> RawRows:
     or with a span that does not fit the text is malformed. Empty lines are left out.
 
     Args:
-        path: a directory, a zip archive, a directory in one, or a .txt file.
+        path: a directory, a zip archive, a directory in one, or a .txt file, also in an archive.
         encoding: the name of a codec.
         progress: is called with the number of bytes read.
     """
@@ -109,14 +108,23 @@ def _open_files(path: str, *, progress: Progress) -> Iterator[tuple[list[str], _
         return
     with open_zip(inside.archive, progress=progress) as archive:
         prefix = f"{inside.archive}/"
-        paths = [f"{prefix}{name}" for name in member_names(archive)]
-        directory = f"{prefix}{inside.member}/" if inside.member else prefix
 
         def read(name: str) -> bytes:
             with open_member(archive, name.removeprefix(prefix), where=name) as file:
                 return _read_all(file, where=name)
 
-        yield [name for name in paths if name.startswith(directory) and name.endswith((TEXT, ANNOTATION))], read
+        yield [f"{prefix}{name}" for name in _find_members(archive, inside.member)], read
+
+
+def _find_members(archive: ZipFile, path: str) -> list[str]:
+    """Return the sorted .txt and .ann files in a directory of an archive, or one text and its annotation."""
+    files = (path, path.removesuffix(TEXT) + ANNOTATION) if path.endswith(TEXT) else ()
+    directory = f"{path}/" if path else ""
+    return [
+        name
+        for name in member_names(archive)
+        if name in files or (name.startswith(directory) and name.endswith((TEXT, ANNOTATION)))
+    ]
 
 
 def _find_files(path: str) -> list[str]:
