@@ -135,6 +135,12 @@ def test_the_encoder_of_an_encoder_decoder_is_used(name: str, tmp_path: Path) ->
     assert encoder.default_pooling == "mean"
 
 
+def test_an_encoder_decoder_without_a_model_of_its_encoder_is_refused(tmp_path: Path) -> None:
+    write_any_architecture("fsmt", tmp_path, langs=["en", "de"], src_vocab_size=120, tgt_vocab_size=120)
+    with pytest.raises(ModelError, match="the encoder of a 'fsmt' model cannot be used without its decoder"):
+        load_encoder(str(tmp_path))
+
+
 def test_an_encoder_that_was_saved_without_its_decoder_is_used(tmp_path: Path) -> None:
     """AutoModel builds a decoder with random weights for it, of which no note is made."""
     config = T5Config(vocab_size=120, d_model=32, d_ff=48, d_kv=16, num_layers=1, num_heads=2)
@@ -242,6 +248,18 @@ def test_positions_may_start_after_the_padding_index(name: str, longest: int, tm
     encoder = load_encoder(str(write_any_architecture(name, tmp_path)))
     assert encoder.max_positions == longest
     assert hidden(encoder, longest).isfinite().all()
+
+
+@pytest.mark.parametrize(("window", "rows", "longest"), [(8, 40, 40), (16, 44, 32), (32, 40, 32)])
+def test_positions_of_an_encoder_that_pads_to_its_attention_window(
+    window: int, rows: int, longest: int, tmp_path: Path
+) -> None:
+    sizes = {"attention_window": window, "max_encoder_position_embeddings": rows}
+    encoder = load_encoder(str(write_any_architecture("led", tmp_path, **sizes)))
+    assert encoder.max_positions == longest
+    assert hidden(encoder, longest).isfinite().all()
+    with pytest.raises(IndexError):
+        hidden(encoder, longest + 1)
 
 
 @pytest.mark.parametrize("pad", [7, 8])
