@@ -222,7 +222,8 @@ def _encoder_of(model: PreTrainedModel) -> PreTrainedModel:
     """Return the encoder of an encoder-decoder; another model unchanged."""
     has_decoder = "decoder_input_ids" in inspect.signature(model.forward).parameters
     encoder = model.get_encoder() if has_decoder else model
-    if not isinstance(encoder, PreTrainedModel):  # FSMT's is a module without a config
+    # FSMT's is a module without a config, and T5Gemma's has a config from which AutoModel builds nothing.
+    if not isinstance(encoder, PreTrainedModel) or model_class(encoder.config) is None:
         raise ModelError(
             f"the encoder of a {model.config.model_type!r} model cannot be used without its decoder: transformers has "
             f"no model of it. {ADVICE}"

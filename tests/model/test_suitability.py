@@ -26,12 +26,13 @@ from transformers import (
     ViTModel,
 )
 
-from nlpmtl import train
+from nlpmtl import MultiTaskModel, train
 from nlpmtl.errors import ModelError
 from nlpmtl.hub import load_model
 from nlpmtl.model import load_encoder
 from nlpmtl.model.probe import measure
 from nlpmtl.preflight import check
+from nlpmtl.tasks import task_from_config
 from tests.architectures import ARCHITECTURES, LONGEST, write_architecture
 from tests.every_architecture import (
     CAUSAL,
@@ -118,6 +119,20 @@ def test_a_decoder_only_model_can_attend_in_both_directions(name: str, tmp_path:
     encoder = load_encoder(str(directory), bidirectional=True)
     assert encoder.notes == ()
     assert encoder.default_pooling == "mean"
+
+
+def test_layers_that_share_their_parameters_are_loaded(tmp_path: Path) -> None:
+    """All hybrid layers of Zamba have the transformer block of the first one, which is saved once."""
+    encoder = load_encoder(str(write_any_architecture("zamba", tmp_path / "encoder")), bidirectional=True)
+    spec = {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"}
+    task = task_from_config("topic", spec)
+    model = MultiTaskModel.from_encoder(encoder, tasks=[task], sharing={"kind": "hard"}, input_length=16, seed=0)
+    model.eval().save_pretrained(tmp_path / "model")
+    encoder.tokenizer.save_pretrained(tmp_path / "model")
+    loaded, _ = load_model(str(tmp_path / "model"))
+    ids = torch.arange(5, 15).unsqueeze(0)
+    with torch.no_grad():
+        assert torch.equal(loaded(input_ids=ids)["topic"], model(input_ids=ids)["topic"])
 
 
 def test_a_model_without_attention_remains_causal(tmp_path: Path) -> None:
