@@ -150,6 +150,12 @@ def test_the_encoder_of_an_encoder_decoder_is_used(name: str, tmp_path: Path) ->
     assert encoder.default_pooling == "mean"
 
 
+def test_an_encoder_with_global_tokens_of_long_rows_only(tmp_path: Path) -> None:
+    encoder = load_encoder(str(write_any_architecture("longt5", tmp_path, encoder_attention_type="transient-global")))
+    assert encoder.position_limit is None
+    assert hidden(encoder, 50).isfinite().all()
+
+
 def test_an_encoder_decoder_without_a_model_of_its_encoder_is_refused(tmp_path: Path) -> None:
     write_any_architecture("fsmt", tmp_path, langs=["en", "de"], src_vocab_size=120, tgt_vocab_size=120)
     with pytest.raises(ModelError, match="the encoder of a 'fsmt' model cannot be used without its decoder"):
