@@ -191,7 +191,7 @@ class Lookup(NamedTuple):
     is_range: bool
 
     @property
-    def count(self) -> int:
+    def index_count(self) -> int:
         """Number of indices."""
         return torch.Size(self.shape).numel()
 
@@ -227,16 +227,16 @@ def find_position_limit(lookups: Sequence[Sequence[Lookup]]) -> int | None:
         lookups: look-ups of a row of each length in `LENGTHS`; the first one is that of the tokens.
     """
     limits = []
-    padded = [sum(call.count for call in calls if call.table == calls[0].table) for calls in lookups]
+    padded = [sum(call.index_count for call in calls if call.table == calls[0].table) for calls in lookups]
     multiple = math.gcd(*padded)
     for table in dict.fromkeys(call.table for calls in lookups for call in calls):
         in_table = ([call for call in calls if call.table == table] for calls in lookups)
         for calls in zip(*in_table, strict=False):
-            if any(call.shape[-1:] != (call.count,) for call in calls):  # not one row
+            if any(call.shape[-1:] != (call.index_count,) for call in calls):  # not one row
                 continue
             if (start := _first_position(calls, LENGTHS)) is not None:
                 limits.append(table[0] - start)
-            elif [call.count for call in calls if call.is_range] == padded:
+            elif [call.index_count for call in calls if call.is_range] == padded:
                 start = _first_position(calls, padded)
                 limits += [] if start is None else [(table[0] - start) // multiple * multiple]
     return min(limits, default=None)

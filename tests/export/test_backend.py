@@ -78,7 +78,9 @@ def test_int8_of_weights_in_another_precision(exported: Exported, saved: torch.d
     assert isinstance(predictor.model, MultiTaskModel)
     predictor.model.save_pretrained(tmp_path)
     predictor.tokenizer.save_pretrained(tmp_path)
-    assert Predictor.from_pretrained(tmp_path).model.dtype == saved
+    loaded = Predictor.from_pretrained(tmp_path).model
+    assert isinstance(loaded, MultiTaskModel)
+    assert loaded.dtype == saved
     text = "Ada lives in Turin."
     scores = numbers(Predictor.from_pretrained(tmp_path, dtype="int8").predict_all(text))
     assert scores == pytest.approx(numbers(predictor.predict_all(text)), abs=0.05)

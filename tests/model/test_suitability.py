@@ -127,7 +127,8 @@ def test_layers_that_share_their_parameters_are_loaded(tmp_path: Path) -> None:
     spec = {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"}
     task = task_from_config("topic", spec)
     model = MultiTaskModel.from_encoder(encoder, tasks=[task], sharing={"kind": "hard"}, input_length=16, seed=0)
-    model.eval().save_pretrained(tmp_path / "model")
+    model.train(False)
+    model.save_pretrained(tmp_path / "model")
     encoder.tokenizer.save_pretrained(tmp_path / "model")
     loaded, _ = load_model(str(tmp_path / "model"))
     ids = torch.arange(5, 15).unsqueeze(0)
