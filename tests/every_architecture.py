@@ -38,6 +38,7 @@ DEPENDS_ON_BATCH = frozenset(("canine", "convbert", "fnet", "funnel", "mobileber
 NOT_OF_TOKENS: dict[str, str] = {
     "gemma3": "has no hidden_size",
     "modernvbert": "has no hidden_size",
+    "t5gemma": "cannot be used without its decoder",
     "t5gemma2": "has no hidden_size",
     "perceiver": "takes inputs, not token ids",
     "qwen3_5": "has no hidden_size",

@@ -54,7 +54,12 @@ Dtype = Literal["fp32", "bf16", "int8"]
 """The precisions of `Predictor.from_pretrained`, repeated here so that torch need not be imported."""
 DtypeOption = Annotated[
     Dtype | None,
-    typer.Option("--dtype", metavar="fp32|bf16|int8", help="Compute precision (default: fp32).", show_default=False),
+    typer.Option(
+        "--dtype",
+        metavar="fp32|bf16|int8",
+        help="Compute precision (default: that of the weights, usually fp32).",
+        show_default=False,
+    ),
 ]
 DeviceOption = Annotated[
     str,

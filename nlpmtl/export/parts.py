@@ -38,7 +38,11 @@ def transformers_encoder(
 
 
 def with_max_length(tokenizer: PreTrainedTokenizerBase, max_length: int) -> PreTrainedTokenizerBase:
-    """Return a copy of a tokenizer without truncation and padding settings, and with this maximum length."""
+    """Return a copy of a tokenizer without truncation and padding settings, and with this maximum length.
+
+    It pads on the right, as nlpmtl does in training and prediction: with padding on the left, the first token of a
+    short row in a batch would be padding.
+    """
     tokenizer = without_truncation(tokenizer)
-    tokenizer.model_max_length = max_length
+    tokenizer.model_max_length, tokenizer.padding_side = max_length, "right"
     return tokenizer

@@ -90,8 +90,10 @@ def load_backend(
     chosen = torch.device("cpu") if dtype == "int8" else choose_device(device)
     model, tokenizer = load_model(name)
     module: nn.Module = model  # `nn.Module.to` is typed
-    if dtype == "int8" and _conforms(kernels):
-        to_int8(model.sharing)  # the heads stay in single precision: they are small, and compute the predictions
+    if dtype == "int8":
+        module.float()  # the heads stay in single precision: they are small, and compute the predictions
+        if _conforms(kernels):
+            to_int8(model.sharing)
     else:
         module.to(device=chosen, dtype=_TYPES.get(dtype) if isinstance(dtype, str) else dtype)
     return model, tokenizer

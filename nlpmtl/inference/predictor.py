@@ -84,7 +84,8 @@ class Predictor:
             device: "auto" (a GPU if there is one, else the CPU), or a device such as "cpu", "cuda:1" or "mps". The
                 precision does not depend on it.
             dtype: compute precision: "fp32", "bf16", "int8" (int8 matmuls in the encoder, on a CPU), or a
-                floating-point dtype of torch; default: "fp32".
+                floating-point dtype of torch; default: that of the saved weights, "fp32" unless ``train.precision`` was
+                "fp64".
             backend: "torch" or "onnx"; default: "onnx" for a directory with a ``model.onnx`` and no weights, else
                 "torch".
             kernels: "auto": before int8 is used, check once per version of torch that it computes what PyTorch does,

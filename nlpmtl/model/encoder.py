@@ -38,7 +38,7 @@ from nlpmtl.model.pinned_weights import FileState, check_pinned, check_sha256, c
 from nlpmtl.model.progress_bars import quiet_loading
 from nlpmtl.model.sentence_pooling import SentencePooling, read_sentence_pooling
 from nlpmtl.model.stock_checkpoint import stock_loader
-from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
+from nlpmtl.model.suitability import ADVICE, check_architecture, check_encoder, model_class
 from nlpmtl.model.tokenizer import load_tokenizer
 from nlpmtl.model.torch_threads import TorchThreads
 from nlpmtl.model.weights import check_finite
@@ -221,7 +221,13 @@ def init_encoder(config: PretrainedConfig) -> PreTrainedModel:
 def _encoder_of(model: PreTrainedModel) -> PreTrainedModel:
     """Return the encoder of an encoder-decoder; another model unchanged."""
     has_decoder = "decoder_input_ids" in inspect.signature(model.forward).parameters
-    encoder: PreTrainedModel = model.get_encoder() if has_decoder else model
+    encoder = model.get_encoder() if has_decoder else model
+    # FSMT's is a module without a config, and T5Gemma's has a config from which AutoModel builds nothing.
+    if not isinstance(encoder, PreTrainedModel) or model_class(encoder.config) is None:
+        raise ModelError(
+            f"the encoder of a {model.config.model_type!r} model cannot be used without its decoder: transformers has "
+            f"no model of it. {ADVICE}"
+        )
     return encoder
 
 

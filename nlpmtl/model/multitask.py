@@ -148,8 +148,19 @@ class MultiTaskModel(PreTrainedModel):
         return shared_parameters(self)
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
-        """Return further name of a parameter -> its first name, found by identity."""
-        return shared_parameters(self)
+        """Return further name of a parameter -> its first name: by identity, and those that the encoder declares.
+
+        While a model is loaded, the parameters that an encoder shares between its layers, as Zamba's does, are not
+        tied yet.
+        """
+        encoder = self.sharing.encoder
+        names = {name for name, _ in encoder.named_parameters(remove_duplicate=False)}
+        declared = {
+            f"sharing.encoder.{name}": f"sharing.encoder.{first}"
+            for name, first in encoder.all_tied_weights_keys.items()
+            if {name, first} <= names  # a sharing scheme may have replaced the modules
+        }
+        return {**declared, **shared_parameters(self)}
 
     def head(self, task: str) -> Any:
         """Return the head of a task, a module that is called with `HeadInputs`."""

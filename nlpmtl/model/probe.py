@@ -7,9 +7,10 @@ may be configured as an encoder, and a position table may start after the paddin
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -174,35 +175,74 @@ def _encode(model: PreTrainedModel, ids: Tensor, mask: Tensor | None = None) -> 
     return hidden
 
 
+class Lookup(NamedTuple):
+    """A look-up in an embedding table.
+
+    Args:
+        table: shape of the table, ``[rows, width]``.
+        shape: shape of the indices.
+        largest: the largest index.
+        is_range: whether each index is one more than the one before.
+    """
+
+    table: tuple[int, ...]
+    shape: tuple[int, ...]
+    largest: int
+    is_range: bool
+
+    @property
+    def index_count(self) -> int:
+        """Number of indices."""
+        return torch.Size(self.shape).numel()
+
+
 class EmbeddingLookups(TorchDispatchMode):
-    """Records the embedding look-ups of a forward pass: rows of the table, and shape and maximum of the indices."""
+    """Records the embedding look-ups of a forward pass."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._lookups: list[tuple[int, tuple[int, ...], int]] = []
+        self._lookups: list[Lookup] = []
 
-    def take(self) -> list[tuple[int, tuple[int, ...], int]]:
+    def take(self) -> list[Lookup]:
         """Return the look-ups since the last call."""
         lookups, self._lookups = self._lookups, []
         return lookups
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten.embedding.default:
+        # LongT5 looks up the distances to its global tokens, of which a short row has none.
+        if func is torch.ops.aten.embedding.default and args[1].numel():
             table, indices = args[:2]
-            self._lookups.append((table.shape[0], tuple(indices.shape), int(indices.max())))
+            is_range = bool((indices.flatten().diff() == 1).all())
+            self._lookups.append(Lookup(tuple(table.shape), tuple(indices.shape), int(indices.max()), is_range))
         return func(*args, **(kwargs or {}))
 
 
-def find_position_limit(lookups: Sequence[Sequence[tuple[int, tuple[int, ...], int]]]) -> int | None:
+def find_position_limit(lookups: Sequence[Sequence[Lookup]]) -> int | None:
     """Return the maximum input length that position tables allow: those whose largest index grows with the length.
 
+    Some encoders, such as LED's, pad a row to a multiple of their attention window: they look up the positions of the
+    padded row, and the embeddings of its padding after those of its tokens.
+
     Args:
-        lookups: look-ups of a row of each length in `LENGTHS`.
+        lookups: look-ups of a row of each length in `LENGTHS`; the first one is that of the tokens.
     """
     limits = []
-    for calls in zip(*lookups, strict=False):
-        offsets = {largest + 1 - length for (_, _, largest), length in zip(calls, LENGTHS, strict=True)}
-        flat = all(shape[-1] == torch.Size(shape).numel() for _, shape, _ in calls)
-        if flat and len(offsets) == 1:
-            limits.append(calls[0][0] - offsets.pop())
+    padded = [sum(call.index_count for call in calls if call.table == calls[0].table) for calls in lookups]
+    multiple = math.gcd(*padded)
+    for table in dict.fromkeys(call.table for calls in lookups for call in calls):
+        in_table = ([call for call in calls if call.table == table] for calls in lookups)
+        for calls in zip(*in_table, strict=False):
+            if any(call.shape[-1:] != (call.index_count,) for call in calls):  # not one row
+                continue
+            if (start := _first_position(calls, LENGTHS)) is not None:
+                limits.append(table[0] - start)
+            elif [call.index_count for call in calls if call.is_range] == padded:
+                start = _first_position(calls, padded)
+                limits += [] if start is None else [(table[0] - start) // multiple * multiple]
     return min(limits, default=None)
+
+
+def _first_position(calls: Sequence[Lookup], lengths: Sequence[int]) -> int | None:
+    """Return the index of the first position in rows of these lengths; None if it is not the same for all rows."""
+    first = {call.largest + 1 - length for call, length in zip(calls, lengths, strict=True)}
+    return first.pop() if len(first) == 1 else None

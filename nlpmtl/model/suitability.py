@@ -16,7 +16,7 @@ BATCH_WARNING = 1e-4
 """Relative difference between hidden states in a batch and of separate rows above which the user is warned."""
 BATCH_LIMIT = 1e-2
 """Relative difference above which the encoder is refused."""
-_INSTEAD = "Use an encoder, such as BERT, RoBERTa, DeBERTa or ModernBERT"
+ADVICE = "Use an encoder, such as BERT, RoBERTa, DeBERTa or ModernBERT"
 
 
 def model_class(config: PretrainedConfig) -> Any:
@@ -44,18 +44,18 @@ def check_architecture(config: PretrainedConfig, *, name: str) -> None:
     member = model_class(config)
     if member is None:
         raise ModelError(
-            f"the encoder {name!r} has the type {config.model_type!r}, for which AutoModel has no model. {_INSTEAD}"
+            f"the encoder {name!r} has the type {config.model_type!r}, for which AutoModel has no model. {ADVICE}"
         )
     arguments = inspect.signature(member.forward).parameters
     has_decoder = getattr(config, "is_encoder_decoder", False) or "decoder_input_ids" in arguments
     if has_decoder and type(config) not in AutoModelForSeq2SeqLM._model_mapping:
         raise ModelError(
             f"the encoder {name!r} is an encoder-decoder ({config.model_type}), for which transformers has no "
-            f"AutoModelForSeq2SeqLM. {_INSTEAD}"
+            f"AutoModelForSeq2SeqLM. {ADVICE}"
         )
     if "input_ids" not in arguments:
         raise ModelError(
-            f"the encoder {name!r} ({config.model_type}) takes {member.main_input_name}, not token ids. {_INSTEAD}"
+            f"the encoder {name!r} ({config.model_type}) takes {member.main_input_name}, not token ids. {ADVICE}"
         )
 
 
@@ -82,12 +82,12 @@ def check_encoder(
     try:
         measured = measure(model, pad=0 if pad is None else int(pad), special=special)
     except ModelError as error:
-        raise ModelError(f"the encoder {name!r} ({kind}) cannot be used: {error}. {_INSTEAD}") from error
+        raise ModelError(f"the encoder {name!r} ({kind}) cannot be used: {error}. {ADVICE}") from error
     if measured.causal:
         if getattr(model.config, "is_causal", True):
-            advice = f'{_INSTEAD}; or write direction = "both" in [encoder], for attention to all tokens of a text'
+            advice = f'{ADVICE}; or write direction = "both" in [encoder], for attention to all tokens of a text'
         else:
-            advice = f'{_INSTEAD}: direction = "both" has no effect on this architecture'
+            advice = f'{ADVICE}: direction = "both" has no effect on this architecture'
         raise ModelError(
             f"the encoder {name!r} ({kind}) has causal attention, as decoder-only language models do: no token attends "
             f"to later tokens, so a head on the first token cannot learn. {advice}"
@@ -148,9 +148,7 @@ def _check_batches(measured: EncoderProperties, *, name: str, kind: str) -> tupl
         f"differ from those of the row computed separately by a relative {difference:.1e}"
     )
     if not difference <= BATCH_LIMIT:
-        raise ModelError(
-            f"{message}, more than {BATCH_LIMIT:g}, so predictions would change with the batch. {_INSTEAD}"
-        )
+        raise ModelError(f"{message}, more than {BATCH_LIMIT:g}, so predictions would change with the batch. {ADVICE}")
     return (f"{message}: predictions may change with the batch",) if difference > BATCH_WARNING else ()
 
 

@@ -72,6 +72,20 @@ def test_a_precision_by_its_name(exported: Exported) -> None:
         assert (scores == expected) is (name == "fp32"), name
 
 
+@pytest.mark.parametrize("saved", [torch.float64, torch.bfloat16])
+def test_int8_of_weights_in_another_precision(exported: Exported, saved: torch.dtype, tmp_path: Path) -> None:
+    predictor = Predictor.from_pretrained(exported.source, dtype=saved)
+    assert isinstance(predictor.model, MultiTaskModel)
+    predictor.model.save_pretrained(tmp_path)
+    predictor.tokenizer.save_pretrained(tmp_path)
+    loaded = Predictor.from_pretrained(tmp_path).model
+    assert isinstance(loaded, MultiTaskModel)
+    assert loaded.dtype == saved
+    text = "Ada lives in Turin."
+    scores = numbers(Predictor.from_pretrained(tmp_path, dtype="int8").predict_all(text))
+    assert scores == pytest.approx(numbers(predictor.predict_all(text)), abs=0.05)
+
+
 def test_an_unsupported_precision(exported: Exported, tmp_path: Path) -> None:
     unknown: Any = "int4"
     with pytest.raises(ConfigError, match="unknown precision 'int4'; did you mean 'int8'"):

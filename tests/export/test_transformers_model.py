@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from nlpmtl import ConfigError, ModelError, MultiTaskModel, Predictor
 from nlpmtl.export import export_task
+from nlpmtl.fs import write_json
 from nlpmtl.model import Sharing, load_encoder
 from nlpmtl.registry import SHARINGS, TASKS
 from nlpmtl.tasks import Classification, ExampleOutputs, Prediction, task_from_config
@@ -270,6 +271,20 @@ def test_a_scale_outside_of_single_precision_is_refused(std: float, tmp_path: Pa
         return
     with pytest.raises(ModelError, match="gives other logits"):
         predictor.export(tmp_path / "grade")
+
+
+def test_padding_on_the_left_is_not_exported(tmp_path: Path) -> None:
+    settings = write_architecture("bert", tmp_path / "encoder") / "tokenizer_config.json"
+    write_json(settings, {**read_json(settings), "padding_side": "left"})
+    predictor = assemble(tmp_path / "encoder", {"topic": SPECS["topic"]})
+    predictor.export(tmp_path / "topic")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "topic")
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "topic").eval()
+    texts = ["a cat", "the old red lamp is good"]
+    with torch.inference_mode():
+        scores = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits.softmax(dim=-1)
+    expected = predictor.predict(texts, task="topic", all_scores=True)
+    assert scores.tolist() == pytest.approx(np.array([list(item["scores"].values()) for item in expected]), abs=1e-5)
 
 
 @pytest.fixture

@@ -26,12 +26,13 @@ from transformers import (
     ViTModel,
 )
 
-from nlpmtl import train
+from nlpmtl import MultiTaskModel, train
 from nlpmtl.errors import ModelError
 from nlpmtl.hub import load_model
 from nlpmtl.model import load_encoder
 from nlpmtl.model.probe import measure
 from nlpmtl.preflight import check
+from nlpmtl.tasks import task_from_config
 from tests.architectures import ARCHITECTURES, LONGEST, write_architecture
 from tests.every_architecture import (
     CAUSAL,
@@ -120,6 +121,21 @@ def test_a_decoder_only_model_can_attend_in_both_directions(name: str, tmp_path:
     assert encoder.default_pooling == "mean"
 
 
+def test_layers_that_share_their_parameters_are_loaded(tmp_path: Path) -> None:
+    """All hybrid layers of Zamba have the transformer block of the first one, which is saved once."""
+    encoder = load_encoder(str(write_any_architecture("zamba", tmp_path / "encoder")), bidirectional=True)
+    spec = {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"}
+    task = task_from_config("topic", spec)
+    model = MultiTaskModel.from_encoder(encoder, tasks=[task], sharing={"kind": "hard"}, input_length=16, seed=0)
+    model.train(False)
+    model.save_pretrained(tmp_path / "model")
+    encoder.tokenizer.save_pretrained(tmp_path / "model")
+    loaded, _ = load_model(str(tmp_path / "model"))
+    ids = torch.arange(5, 15).unsqueeze(0)
+    with torch.no_grad():
+        assert torch.equal(loaded(input_ids=ids)["topic"], model(input_ids=ids)["topic"])
+
+
 def test_a_model_without_attention_remains_causal(tmp_path: Path) -> None:
     directory = write_any_architecture("mamba", tmp_path, state_size=4)
     with pytest.raises(ModelError, match='direction = "both" has no effect on this architecture'):
@@ -133,6 +149,18 @@ def test_the_encoder_of_an_encoder_decoder_is_used(name: str, tmp_path: Path) ->
     assert encoder.notes == ()
     assert not any("decoder" in key for key in encoder.model.state_dict())
     assert encoder.default_pooling == "mean"
+
+
+def test_an_encoder_with_global_tokens_of_long_rows_only(tmp_path: Path) -> None:
+    encoder = load_encoder(str(write_any_architecture("longt5", tmp_path, encoder_attention_type="transient-global")))
+    assert encoder.position_limit is None
+    assert hidden(encoder, 50).isfinite().all()
+
+
+def test_an_encoder_decoder_without_a_model_of_its_encoder_is_refused(tmp_path: Path) -> None:
+    write_any_architecture("fsmt", tmp_path, langs=["en", "de"], src_vocab_size=120, tgt_vocab_size=120)
+    with pytest.raises(ModelError, match="the encoder of a 'fsmt' model cannot be used without its decoder"):
+        load_encoder(str(tmp_path))
 
 
 def test_an_encoder_that_was_saved_without_its_decoder_is_used(tmp_path: Path) -> None:
@@ -242,6 +270,18 @@ def test_positions_may_start_after_the_padding_index(name: str, longest: int, tm
     encoder = load_encoder(str(write_any_architecture(name, tmp_path)))
     assert encoder.max_positions == longest
     assert hidden(encoder, longest).isfinite().all()
+
+
+@pytest.mark.parametrize(("window", "rows", "longest"), [(8, 40, 40), (16, 44, 32), (32, 40, 32)])
+def test_positions_of_an_encoder_that_pads_to_its_attention_window(
+    window: int, rows: int, longest: int, tmp_path: Path
+) -> None:
+    sizes = {"attention_window": window, "max_encoder_position_embeddings": rows}
+    encoder = load_encoder(str(write_any_architecture("led", tmp_path, **sizes)))
+    assert encoder.max_positions == longest
+    assert hidden(encoder, longest).isfinite().all()
+    with pytest.raises(IndexError):
+        hidden(encoder, longest + 1)
 
 
 @pytest.mark.parametrize("pad", [7, 8])
