@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,6 +12,7 @@ from accelerate import Accelerator
 
 from nlpmtl.build import build_trainer
 from nlpmtl.config import RunConfig, check_output, flatten, plain_config
+from nlpmtl.environment import has_several_processes
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.finalize import finalize_run
 from nlpmtl.model import Encoder, estimate_cost
@@ -165,7 +165,7 @@ def run_events(
     precision = recorded or resolve_precision(config.train.precision)
     with ExitStack() as stack:
         notes: list[str] | None = None
-        if os.environ.get("WORLD_SIZE", "1") == "1":  # before the accelerator, whose state may be that of another run
+        if not has_several_processes():  # before the accelerator, whose state may be that of another run
             notes = stack.enter_context(hold_lock(directory))
         accelerator = stack.enter_context(
             accelerator_context(directory=directory, precision=precision, trackers=config.train.trackers)

@@ -5,7 +5,6 @@ Each run is a normal training run. Finished runs are not repeated, interrupted o
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ from nlpmtl.comparison.results import CompareResult
 from nlpmtl.comparison.run_summary import cleanup, read_run_json, read_summary, write_summary
 from nlpmtl.comparison.statistics import RESAMPLES
 from nlpmtl.config import RunConfig, check_count, check_output, flatten, plain_config
+from nlpmtl.environment import is_main_process
 from nlpmtl.errors import ConfigError, RunError, StoppedError, list_some, plain
 from nlpmtl.model import Encoder
 from nlpmtl.plugins import digest_plugins
@@ -91,7 +91,7 @@ def iter_compare(
     check_trackers(config.train.trackers)
     # Rank 0 locks the directory of the comparison; each run locks its own.
     with ExitStack() as stack:
-        notes = stack.enter_context(hold_lock(directory)) if os.environ.get("RANK", "0") == "0" else []
+        notes = stack.enter_context(hold_lock(directory)) if is_main_process() else []
         _check_empty(directory)
         yield from map(Message, notes)
         yield from _iter_compare(config, directory, seeds=seeds, on_progress=on_progress)
