@@ -46,6 +46,7 @@ from nlpmtl.training import (
     resolve_precision,
     run_metadata,
     start_trackers,
+    with_own_global_state,
     write_failures,
     write_metadata,
 )
@@ -138,6 +139,7 @@ def iter_train(
     yield from run_events(config, output=output, resume=resume, overrides=applied, on_progress=on_progress)
 
 
+@with_own_global_state
 def run_events(
     config: RunConfig,
     *,

@@ -30,6 +30,7 @@ from nlpmtl.training import (
     accelerator_context,
     ignored_settings,
     run_metadata,
+    with_own_global_state,
 )
 
 ENCODERS = 2
@@ -90,6 +91,7 @@ def relate(
     )
 
 
+@with_own_global_state
 def iter_relate(
     config: RunConfig,
     *,
