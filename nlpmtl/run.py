@@ -11,7 +11,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from nlpmtl.build import build_trainer
-from nlpmtl.config import RunConfig, check_output, flatten, plain_config
+from nlpmtl.config import RunConfig, check_flag, check_output, flatten, plain_config
 from nlpmtl.environment import has_several_processes
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.finalize import finalize_run
@@ -90,7 +90,7 @@ def train(
         print(result.scores["topic"]["accuracy"], result.scores.mean)
         result.predictor.predict_all("Ada lives in Turin.")
     """
-    with display(None if progress else View()) as show:
+    with display(None if check_flag(progress, name="progress") else View()) as show:
 
         def report(event: Any) -> None:
             show(event)

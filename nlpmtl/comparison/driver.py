@@ -19,7 +19,7 @@ from nlpmtl.comparison.report import write_report
 from nlpmtl.comparison.results import CompareResult
 from nlpmtl.comparison.run_summary import cleanup, read_run_json, read_summary, write_summary
 from nlpmtl.comparison.statistics import RESAMPLES
-from nlpmtl.config import RunConfig, check_count, check_output, flatten, plain_config
+from nlpmtl.config import RunConfig, check_count, check_flag, check_output, flatten, plain_config
 from nlpmtl.environment import is_main_process
 from nlpmtl.errors import ConfigError, RunError, StoppedError, list_some, plain
 from nlpmtl.model import Encoder
@@ -74,7 +74,7 @@ def compare(
     return display_events(
         lambda show: iter_compare(config, seeds=seeds, output=output, on_progress=show),
         ends=CompareResult,
-        view=None if progress else View(),
+        view=None if check_flag(progress, name="progress") else View(),
     )
 
 
