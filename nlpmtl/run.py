@@ -209,7 +209,7 @@ def _iter_train(
     encoder, datasets, trainer = build_run(
         config, directory=directory, accelerator=accelerator, stages=stages, checkpoint=checkpoint
     )
-    fingerprints = {key: trainer.checkpoints.metadata[key] for key in ("data", "plugins")}
+    fingerprints = {key: trainer.checkpoints.metadata[key] for key in ("data", "encoder_config", "plugins")}
     if checkpoint is not None:
         notes += check_same_data(read_state(checkpoint), fingerprints, run=checkpoint)
         notes += _restore(trainer, checkpoint)

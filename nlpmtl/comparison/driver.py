@@ -169,7 +169,11 @@ def _check_data(done: Sequence[RunPlan], *, encoder: Encoder) -> list[str]:
                 pooling=encoder.default_pooling,
                 encoder_config=encoder.model.config,
             )
-            data[run.task] = {"data": task_data.fingerprint(), "plugins": digest_plugins(run.config.plugins)}
+            data[run.task] = {
+                "data": task_data.fingerprint(),
+                "encoder_config": encoder.outputs_config,
+                "plugins": digest_plugins(run.config.plugins),
+            }
         notes += check_same_data(read_run_json(run), data[run.task], run=run.directory)
     return notes
 
