@@ -293,6 +293,7 @@ class _Builder:
                 "config": plain_config(self.config, output=self.directory),
                 "data": self.datasets.fingerprint(),
                 "plugins": digest_plugins(self.config.plugins),
+                "encoder_config": self.encoder.outputs_config,
                 "pooling": self.encoder.pooling,
             },
             logs=logger.files,

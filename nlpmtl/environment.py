@@ -45,7 +45,12 @@ FSDP_CHOICES = {
     "FSDP_STATE_DICT_TYPE": ("FULL_STATE_DICT", "LOCAL_STATE_DICT", "SHARDED_STATE_DICT"),
 }
 _FSDP_NUMBERS = ("FSDP_VERSION", "FSDP_MIN_NUM_PARAMS")
-_WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+MPI_RANKS = {
+    "PMI_SIZE": "PMI_RANK",
+    "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK",
+    "MV2_COMM_WORLD_SIZE": "MV2_COMM_WORLD_RANK",
+}
+"""Variables of mpirun from which Accelerate reads the number of processes → variable of the rank."""
 _NUMBERS_OF_PROCESSES = (
     "LOCAL_WORLD_SIZE",
     "MPI_LOCALNRANKS",
@@ -94,6 +99,18 @@ def is_true(name: str) -> bool:
     return os.environ.get(name, "").lower() in TRUE
 
 
+def has_several_processes() -> bool:
+    """Return whether the environment is that of one of several processes, which a launcher or mpirun started."""
+    return any(os.environ.get(name, "1") != "1" for name in ("WORLD_SIZE", *MPI_RANKS))
+
+
+def is_main_process() -> bool:
+    """Return whether the environment is that of rank 0, the only process that prints, or of a single process."""
+    mpi_ranks = [rank for size, rank in MPI_RANKS.items() if os.environ.get(size, "1") != "1"]
+    rank = next((os.environ[name] for name in ("RANK", "LOCAL_RANK", *mpi_ranks) if name in os.environ), "0")
+    return not rank.isdecimal() or int(rank) == 0  # the run itself refuses a rank that is not a number
+
+
 def _problems() -> Iterator[str]:
     flags: list[str] = list(FLAGS)
     numbers: list[str] = []
@@ -104,7 +121,7 @@ def _problems() -> Iterator[str]:
             value = os.environ.get(name)
             if value is not None and value.upper() not in choices:
                 yield f"{name} = {value!r} in the environment: set one of {', '.join(choices)}, or unset it"
-    if any(os.environ.get(name, "1") != "1" for name in _WORLD_SIZES):
+    if has_several_processes():
         numbers += _NUMBERS_OF_PROCESSES
     for name in flags:
         value = os.environ.get(name)

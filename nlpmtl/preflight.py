@@ -22,7 +22,7 @@ from nlpmtl.run import Source, build_run, load_config
 from nlpmtl.run_inputs import pooling_notes
 from nlpmtl.task_datasets import load_task_datasets
 from nlpmtl.tasks.split_checks import TRUNCATED
-from nlpmtl.training import Trainer, accelerator_context, check_precision, resolve_precision
+from nlpmtl.training import Trainer, accelerator_context, check_precision, global_state_restored, resolve_precision
 
 _SPLITS = ("train", "validation", "test")
 _LOSS_ROWS = 2
@@ -89,7 +89,10 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
     config = load_config(source, overrides=overrides)
     limit, directory = config.encoder.max_length, config.output or Path()
     precision = resolve_precision(config.train.precision)
-    with accelerator_context(directory=directory, precision=precision, trackers=config.train.trackers) as accelerator:
+    with (
+        global_state_restored(),
+        accelerator_context(directory=directory, precision=precision, trackers=config.train.trackers) as accelerator,
+    ):
         encoder, datasets, trainer = build_run(config, directory=directory, accelerator=accelerator)
         max_rows = min(config.train.batch_size, _LOSS_ROWS)
         tasks = tuple(_try_task(name, trainer=trainer, max_rows=max_rows) for name in datasets.tasks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,7 +11,8 @@ from typing import Any
 from accelerate import Accelerator
 
 from nlpmtl.build import build_trainer
-from nlpmtl.config import RunConfig, check_output, flatten, plain_config
+from nlpmtl.config import RunConfig, check_flag, check_output, flatten, plain_config
+from nlpmtl.environment import has_several_processes
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.finalize import finalize_run
 from nlpmtl.model import Encoder, estimate_cost
@@ -46,6 +46,7 @@ from nlpmtl.training import (
     resolve_precision,
     run_metadata,
     start_trackers,
+    with_own_global_state,
     write_failures,
     write_metadata,
 )
@@ -89,7 +90,7 @@ def train(
         print(result.scores["topic"]["accuracy"], result.scores.mean)
         result.predictor.predict_all("Ada lives in Turin.")
     """
-    with display(None if progress else View()) as show:
+    with display(None if check_flag(progress, name="progress") else View()) as show:
 
         def report(event: Any) -> None:
             show(event)
@@ -138,6 +139,7 @@ def iter_train(
     yield from run_events(config, output=output, resume=resume, overrides=applied, on_progress=on_progress)
 
 
+@with_own_global_state
 def run_events(
     config: RunConfig,
     *,
@@ -165,7 +167,7 @@ def run_events(
     precision = recorded or resolve_precision(config.train.precision)
     with ExitStack() as stack:
         notes: list[str] | None = None
-        if os.environ.get("WORLD_SIZE", "1") == "1":  # before the accelerator, whose state may be that of another run
+        if not has_several_processes():  # before the accelerator, whose state may be that of another run
             notes = stack.enter_context(hold_lock(directory))
         accelerator = stack.enter_context(
             accelerator_context(directory=directory, precision=precision, trackers=config.train.trackers)
@@ -207,7 +209,7 @@ def _iter_train(
     encoder, datasets, trainer = build_run(
         config, directory=directory, accelerator=accelerator, stages=stages, checkpoint=checkpoint
     )
-    fingerprints = {key: trainer.checkpoints.metadata[key] for key in ("data", "plugins")}
+    fingerprints = {key: trainer.checkpoints.metadata[key] for key in ("data", "encoder_config", "plugins")}
     if checkpoint is not None:
         notes += check_same_data(read_state(checkpoint), fingerprints, run=checkpoint)
         notes += _restore(trainer, checkpoint)

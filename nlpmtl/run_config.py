@@ -17,6 +17,7 @@ import nlpmtl.weighting  # noqa: F401
 from nlpmtl.config import (
     DatasetConfig,
     RunConfig,
+    check_flag,
     find_run,
     parse_dataset,
     parse_run,
@@ -65,10 +66,10 @@ def load_run(
         overrides: dotted key = value; they take precedence over the recorded ones.
 
     Raises:
-        ConfigError: the config cannot be read or is invalid.
+        ConfigError: the config cannot be read or is invalid, or `resume` is not true or false.
     """
     merged = replace_old_overrides(overrides)
-    if resume and isinstance(source, str | Path | Mapping | RunConfig):
+    if check_flag(resume, name="resume") and isinstance(source, str | Path | Mapping | RunConfig):
         run = find_run(source) if isinstance(source, str | Path) else source
         directory = output if output is not None else read_run(run, overrides=merged).get("output")
         if isinstance(directory, str | Path):

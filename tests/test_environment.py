@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 import nlpmtl
-from nlpmtl.environment import FALSE, FLAGS, FSDP_CHOICES, FSDP_FLAGS, HUB_NUMBERS, TRUE, check_environment
+from nlpmtl.environment import (
+    FALSE,
+    FLAGS,
+    FSDP_CHOICES,
+    FSDP_FLAGS,
+    HUB_NUMBERS,
+    MPI_RANKS,
+    TRUE,
+    check_environment,
+    has_several_processes,
+    is_main_process,
+)
 from nlpmtl.errors import ConfigError
 
 NUMBERS = ["LOCAL_WORLD_SIZE", "OMP_NUM_THREADS", "FSDP_VERSION"]
@@ -18,8 +29,20 @@ NUMBERS = ["LOCAL_WORLD_SIZE", "OMP_NUM_THREADS", "FSDP_VERSION"]
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*FLAGS, *FSDP_FLAGS, *FSDP_CHOICES, *NUMBERS, *HUB_NUMBERS, "WORLD_SIZE"]:
+    for name in [*FLAGS, *FSDP_FLAGS, *FSDP_CHOICES, *NUMBERS, *HUB_NUMBERS, "WORLD_SIZE", "RANK", "LOCAL_RANK"]:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(("size", "rank"), MPI_RANKS.items())
+def test_the_ranks_of_mpirun(size: str, rank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accelerate reads these variables instead of those of torchrun."""
+    monkeypatch.setenv(rank, "1")
+    monkeypatch.setenv(size, "1")
+    assert (has_several_processes(), is_main_process()) == (False, True)
+    monkeypatch.setenv(size, "2")
+    assert (has_several_processes(), is_main_process()) == (True, False)
+    monkeypatch.setenv(rank, "0")
+    assert (has_several_processes(), is_main_process()) == (True, True)
 
 
 @pytest.mark.parametrize("name", FLAGS)

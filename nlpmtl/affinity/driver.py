@@ -14,7 +14,7 @@ from nlpmtl.affinity.probe import AffinityProbe, ProbeResult, shared_parameters
 from nlpmtl.affinity.probe_batches import ProbeBatches
 from nlpmtl.affinity.relations import ALL, Relations, summarize
 from nlpmtl.build import build_trainer
-from nlpmtl.config import RunConfig, check_count, check_output, check_writable, flatten, plain_config
+from nlpmtl.config import RunConfig, check_count, check_flag, check_output, check_writable, flatten, plain_config
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.fs import write_atomic, write_json
 from nlpmtl.progress import View, display_events
@@ -30,6 +30,7 @@ from nlpmtl.training import (
     accelerator_context,
     ignored_settings,
     run_metadata,
+    with_own_global_state,
 )
 
 ENCODERS = 2
@@ -86,10 +87,11 @@ def relate(
     return display_events(
         lambda show: iter_relate(config, output=output, steps=steps, encoders=encoders, on_progress=show),
         ends=Relations,
-        view=None if progress else View(),
+        view=None if check_flag(progress, name="progress") else View(),
     )
 
 
+@with_own_global_state
 def iter_relate(
     config: RunConfig,
     *,

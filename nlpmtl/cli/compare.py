@@ -9,6 +9,7 @@ import typer
 
 from nlpmtl.cli.console import echo, echo_json, print_table, quiet_libraries
 from nlpmtl.cli.options import Json, Overrides, Run, check_files, parse_overrides
+from nlpmtl.environment import is_main_process
 
 if TYPE_CHECKING:
     from nlpmtl.comparison import CompareResult
@@ -36,7 +37,7 @@ def compare(
     config = load_config(run, overrides=parse_overrides(overrides))
     check_files(config)
     from nlpmtl.comparison import CompareResult, iter_compare  # after the checks: this imports torch
-    from nlpmtl.progress import display_events, is_main_process
+    from nlpmtl.progress import display_events
 
     quiet_libraries()
     result = display_events(

@@ -15,6 +15,7 @@ import typer
 from nlpmtl.cli.console import echo, quiet_libraries
 from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, check_model, load_predictor
 from nlpmtl.cli.predict_input import STDIN, BadRow, file_size, read_texts, refuse_files
+from nlpmtl.environment import is_main_process
 from nlpmtl.errors import ConfigError, plain, plain_line
 from nlpmtl.strict_json import to_json
 
@@ -191,7 +192,7 @@ def _predict_files(model: str, input: str, output: Path, options: dict[str, Any]
     """Predict files, and say how to continue after an interruption."""
     from nlpmtl.cli.progress import FilesProgress
     from nlpmtl.file_prediction import predict_files
-    from nlpmtl.progress import is_main_process, progress_view
+    from nlpmtl.progress import progress_view
 
     progress = FilesProgress(progress_view(visible=is_main_process()), on_predicting=quiet_libraries)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from nlpmtl.cli.console import echo, print_scores, quiet_libraries
 from nlpmtl.cli.options import Overrides, Run, check_files, parse_overrides
+from nlpmtl.environment import has_several_processes, is_main_process
 from nlpmtl.errors import StoppedError
 
 
@@ -31,7 +31,7 @@ def train(
     given = parse_overrides(overrides)
     config, recorded = load_run(run, output=output, resume=resume, overrides=given)
     check_files(config)
-    from nlpmtl.progress import display_events, is_main_process
+    from nlpmtl.progress import display_events
     from nlpmtl.run import TrainResult, run_events  # after the checks: this imports torch
 
     quiet_libraries()
@@ -66,5 +66,5 @@ def _print_resume_command(run: str, *, output: Path | None, directory: Path | No
     if directory is None or not any((directory / "checkpoints").glob("step-*")):
         return
     arguments = ["nlpmtl", "train", run, *(["--output", str(output)] if output is not None else []), "--resume"]
-    launched = " (with the same launcher)" if os.environ.get("WORLD_SIZE", "1") != "1" else ""
+    launched = " (with the same launcher)" if has_several_processes() else ""
     echo(f"to resume{launched}: {shlex.join(arguments)}", err=True)

@@ -5,7 +5,6 @@ Each run is a normal training run. Finished runs are not repeated, interrupted o
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -20,7 +19,8 @@ from nlpmtl.comparison.report import write_report
 from nlpmtl.comparison.results import CompareResult
 from nlpmtl.comparison.run_summary import cleanup, read_run_json, read_summary, write_summary
 from nlpmtl.comparison.statistics import RESAMPLES
-from nlpmtl.config import RunConfig, check_count, check_output, flatten, plain_config
+from nlpmtl.config import RunConfig, check_count, check_flag, check_output, flatten, plain_config
+from nlpmtl.environment import is_main_process
 from nlpmtl.errors import ConfigError, RunError, StoppedError, list_some, plain
 from nlpmtl.model import Encoder
 from nlpmtl.plugins import digest_plugins
@@ -74,7 +74,7 @@ def compare(
     return display_events(
         lambda show: iter_compare(config, seeds=seeds, output=output, on_progress=show),
         ends=CompareResult,
-        view=None if progress else View(),
+        view=None if check_flag(progress, name="progress") else View(),
     )
 
 
@@ -91,7 +91,7 @@ def iter_compare(
     check_trackers(config.train.trackers)
     # Rank 0 locks the directory of the comparison; each run locks its own.
     with ExitStack() as stack:
-        notes = stack.enter_context(hold_lock(directory)) if os.environ.get("RANK", "0") == "0" else []
+        notes = stack.enter_context(hold_lock(directory)) if is_main_process() else []
         _check_empty(directory)
         yield from map(Message, notes)
         yield from _iter_compare(config, directory, seeds=seeds, on_progress=on_progress)
@@ -169,7 +169,11 @@ def _check_data(done: Sequence[RunPlan], *, encoder: Encoder) -> list[str]:
                 pooling=encoder.default_pooling,
                 encoder_config=encoder.model.config,
             )
-            data[run.task] = {"data": task_data.fingerprint(), "plugins": digest_plugins(run.config.plugins)}
+            data[run.task] = {
+                "data": task_data.fingerprint(),
+                "encoder_config": encoder.outputs_config,
+                "plugins": digest_plugins(run.config.plugins),
+            }
         notes += check_same_data(read_run_json(run), data[run.task], run=run.directory)
     return notes
 

@@ -16,7 +16,7 @@ from nlpmtl.config.inputs import ColumnNames, InputConfig, flatten_columns
 from nlpmtl.config.load import plugins_of, read_dataset, read_run, source_name
 from nlpmtl.config.names import LabelName, Pooling
 from nlpmtl.config.optimizer import AdamWOptions, OptimizerOptions, SgdOptions
-from nlpmtl.config.parse import check_count, parse_data, parse_dataset, parse_run
+from nlpmtl.config.parse import check_count, check_flag, parse_data, parse_dataset, parse_run
 from nlpmtl.config.paths import check_new_directory, check_output, check_writable, find_directory
 from nlpmtl.config.renamed_keys import replace_old_keys, replace_old_overrides
 from nlpmtl.config.resolve_paths import plain_config
@@ -49,6 +49,7 @@ __all__ = [
     "TrainConfig",
     "builtin_configs",
     "check_count",
+    "check_flag",
     "check_new_directory",
     "check_output",
     "check_writable",

@@ -62,6 +62,21 @@ def check_count(value: object, *, name: str, least: int) -> int:
     return number
 
 
+def check_flag(value: object, *, name: str) -> bool:
+    """Return an argument of a Python function that is true or false, also one of NumPy.
+
+    Args:
+        value: the argument.
+        name: its name.
+
+    Raises:
+        ConfigError: it is another value: a text such as "False" would count as true.
+    """
+    if not isinstance(value, bool) and str(getattr(value, "dtype", "")) != "bool":
+        raise ConfigError(f"{name}: True or False was expected, found {value!r}")
+    return bool(value)
+
+
 def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
     raw = replace_old_keys(raw, where=where)
     try:

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
-from nlpmtl.config import parse_data
+from nlpmtl.config import check_flag, parse_data
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.errors import ConfigError, quote
 from nlpmtl.file_prediction.inputs import check_columns
@@ -118,6 +118,8 @@ def parse_request(model: str | Path, input: str, output: Path, options: PredictF
     on_bad_row = options.get("on_bad_row", "stop")
     if on_bad_row not in get_args(OnBadRow):
         raise ConfigError(f'on_bad_row: "stop" or "skip" was expected, found {on_bad_row!r}')
+    for name in ("all_scores", "overwrite"):
+        check_flag(options.get(name, False), name=name)
     text_columns = parse_text_columns(options.get("text_column"))
     text_format = parse_format(
         input, **{key: options.get(key) for key in ("delimiter", "quoting", "encoding", "header")}

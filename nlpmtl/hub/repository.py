@@ -24,7 +24,7 @@ from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from nlpmtl.card import with_repo_id
-from nlpmtl.config import find_directory
+from nlpmtl.config import check_flag, find_directory
 from nlpmtl.errors import ConfigError, ModelError, plain
 from nlpmtl.hub import retry
 from nlpmtl.hub.cache import cached, download
@@ -68,6 +68,9 @@ def push(directory: str | Path, repo_id: str, **options: Unpack[PushOptions]) ->
     if unknown:
         raise TypeError(f"push() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
     _check_strings(repo_id=repo_id, **{key: options.get(key) for key in ("revision", "message", "token")})
+    for name in ("private", "create_pr"):
+        if (value := options.get(name)) is not None:
+            check_flag(value, name=name)
     private, revision, create_pr = options.get("private"), options.get("revision"), options.get("create_pr", False)
     error_prefix = f"{directory} cannot be pushed"
     directory = find_directory(directory, error_prefix=error_prefix) or Path(directory)

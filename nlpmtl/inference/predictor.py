@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.batched_inference import max_batch_tokens
-from nlpmtl.config import check_count, check_output
+from nlpmtl.config import check_count, check_flag, check_output
 from nlpmtl.data import describe_value, without_truncation
 from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.export import export_onnx, export_sentence_transformer, export_task
@@ -225,7 +225,7 @@ class Predictor:
                 f'aggregation_strategy: "first" or "none" was expected, found {aggregation_strategy!r}. Only the first '
                 "token of each word is trained, so the scores of the others cannot be averaged"
             )
-        options = OutputOptions(all_scores=all_scores, aggregation=aggregation_strategy)
+        options = OutputOptions(all_scores=check_flag(all_scores, name="all_scores"), aggregation=aggregation_strategy)
         reader = InputReader(self.tasks, names=tasks)
         container = open_container(inputs)
         stream = self._pipeline.stream(_read_rows(inputs, container, reader), reader=reader, options=options)

@@ -6,6 +6,7 @@ A model that nlpmtl has trained is an encoder too, which has tasks and heads.
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ from transformers import (
 from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils.hub import is_offline_mode, resolve_revision  # type: ignore[attr-defined]  # from huggingface_hub
 
-from nlpmtl.config import Pooling
+from nlpmtl.config import Pooling, flatten
 from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
 from nlpmtl.heads import Head, HeadConfig, LoadStock, sequence_head_config
@@ -43,6 +44,7 @@ from nlpmtl.model.tokenizer import load_tokenizer
 from nlpmtl.model.torch_threads import TorchThreads
 from nlpmtl.model.weights import check_finite
 from nlpmtl.saved_config import OWN_TYPE
+from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task
 
 _OTHER_ENCODER = (
@@ -51,6 +53,11 @@ _OTHER_ENCODER = (
 )
 _PINNED = ("revision", "trust_remote_code", "use_safetensors")
 """Options of loading that also apply where the checkpoint is loaded with another class."""
+_WITHOUT_EFFECT = re.compile(
+    "_|(architectures|attn_implementation|dtype|id2label|label2id|problem_type|reference_compile|torch_dtype|"
+    "transformers_version)$"
+)
+"""Keys of an encoder's config, or of a table in it, that say how it was written, or describe another head."""
 _ABOUT_ATTENTION = re.compile(
     "attn_implementation|flash_?attention|flash_attn|flex_?attention|scaled_dot_product_attention|kernels",
     re.IGNORECASE,
@@ -93,6 +100,13 @@ class Encoder:
     def default_pooling(self) -> Pooling:
         """Pooling of the heads for sequences whose task has none of its own."""
         return self.pooling or sequence_head_config(self.model.config).pooling
+
+    @property
+    def outputs_config(self) -> dict[str, Any]:
+        """Keys of the encoder's config that its outputs may depend on, dotted, as plain values for a checkpoint."""
+        config: dict[str, Any] = json.loads(dumps(self.model.config.to_dict()))
+        flat = flatten(config)
+        return {key: value for key, value in flat.items() if not any(map(_WITHOUT_EFFECT.match, key.split(".")))}
 
     @property
     def max_positions(self) -> int:

@@ -1,6 +1,6 @@
 """Progress of a run: its state, which events update, and views of it for a terminal, a notebook and plain output."""
 
-from nlpmtl.progress.display import display, display_events, is_main_process, progress_view
+from nlpmtl.progress.display import display, display_events, progress_view
 from nlpmtl.progress.state import Bar, RunProgress, TaskProgress, duration
 from nlpmtl.progress.views import NotebookView, PlainView, TerminalView, View
 
@@ -15,6 +15,5 @@ __all__ = [
     "display",
     "display_events",
     "duration",
-    "is_main_process",
     "progress_view",
 ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from nlpmtl.environment import is_main_process
 from nlpmtl.errors import plain
 from nlpmtl.notebook import in_kernel, is_terminal
 from nlpmtl.progress.state import RunProgress
@@ -15,12 +15,6 @@ from nlpmtl.progress.views import NotebookView, PlainView, TerminalView, View
 from nlpmtl.stages import StopRequested
 
 Result = TypeVar("Result")
-
-
-def is_main_process() -> bool:
-    """Return whether this is rank 0, the only process that prints."""
-    rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))
-    return not rank.isdecimal() or int(rank) == 0  # the run itself refuses a rank that is not a number
 
 
 def progress_view(*, visible: bool = True) -> View:

@@ -26,7 +26,7 @@ from nlpmtl.training.distributed import (
 )
 from nlpmtl.training.evaluator import Evaluator, unchanged_score_notes
 from nlpmtl.training.events import BestModel, EvaluationDone, Message, RunState, StepLogged, StepReport, TrainingStarted
-from nlpmtl.training.global_state import global_state_restored
+from nlpmtl.training.global_state import global_state_restored, with_own_global_state
 from nlpmtl.training.gradient_accumulation import GradientAccumulator, dropout_seed
 from nlpmtl.training.launch import check_launch, ignored_settings
 from nlpmtl.training.lock import hold_lock, hold_lock_on_all_ranks
@@ -113,6 +113,7 @@ __all__ = [
     "update_state",
     "verify",
     "weighting_notes",
+    "with_own_global_state",
     "write_failures",
     "write_metadata",
 ]

@@ -18,7 +18,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from nlpmtl.environment import USE_FSDP
 from nlpmtl.errors import ConfigError
-from nlpmtl.training.global_state import global_state_restored
+from nlpmtl.training.global_state import clean_global_state
 from nlpmtl.training.launch import NEUTRAL, check_launch
 from nlpmtl.training.trackers import check_trackers
 
@@ -75,7 +75,7 @@ def accelerator_context(*, directory: Path, precision: str, trackers: Sequence[s
     """
     check_launch()
     check_trackers(trackers)
-    with global_state_restored():
+    with clean_global_state():
         _reinit_group_after_restart()
         # `nlpmtl.training.fsdp` shards the model, and precision and accumulation come from the config.
         with patch_environment(**{USE_FSDP: "false"}, **NEUTRAL):

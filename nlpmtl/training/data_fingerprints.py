@@ -1,4 +1,4 @@
-"""Check that a resumed run has the same data and plugins as before."""
+"""Check that a resumed run has the same data, encoder and plugins as before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _MAX_CHARACTERS = 300
 """Maximum number of characters of a label list in an error."""
 
 Fingerprints = Mapping[str, Any]
-"""``data``: the result of `TaskDatasets.fingerprint`; ``plugins``: the result of `digest_plugins`."""
+"""``data``: the result of `TaskDatasets.fingerprint`; ``encoder_config``: `Encoder.outputs_config`; ``plugins``: the
+result of `digest_plugins`."""
 
 
 def check_same_data(before: Fingerprints, now: Fingerprints, *, run: Path) -> list[str]:
@@ -25,13 +26,14 @@ def check_same_data(before: Fingerprints, now: Fingerprints, *, run: Path) -> li
         run: path of the earlier run, for messages.
 
     Raises:
-        RunError: the texts, the labels, the rows or a label list have changed.
+        RunError: the texts, the labels, the rows, a label list or the config of the encoder have changed.
     """
     notes = [
         f"plugins: the code of {name!r} has changed since {run} was written, so results may differ"
         for name, digest in before.get("plugins", {}).items()
         if now["plugins"].get(name, digest) != digest
     ]
+    _check_encoder(before.get("encoder_config", {}), now["encoder_config"], run=run)
     if "data" not in before:
         return [
             *notes,
@@ -45,6 +47,20 @@ def check_same_data(before: Fingerprints, now: Fingerprints, *, run: Path) -> li
             + "\nRestore the data to resume the run, or start a new run in another output"
         )
     return notes
+
+
+def _check_encoder(before: Mapping[str, Any], now: Mapping[str, Any], *, run: Path) -> None:
+    """Compare the keys that both configs have: another version of transformers may have other keys."""
+    changes = [
+        f"{key} (was {quote(before[key], limit=_MAX_CHARACTERS)}, is {quote(now[key], limit=_MAX_CHARACTERS)})"
+        for key in before
+        if key in now and before[key] != now[key]
+    ]
+    if changes:
+        raise RunError(
+            f"{run} was written with another config.json of the encoder; changed keys: {', '.join(changes)}\nRestore "
+            "the encoder to resume the run, or start a new run in another output"
+        )
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -12,17 +12,11 @@ from collections.abc import Iterator
 import torch
 import torch.distributed as dist
 
-from nlpmtl.environment import is_true
+from nlpmtl.environment import MPI_RANKS, is_true
 from nlpmtl.errors import ConfigError
 
 _RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 _RENDEZVOUS = ("MASTER_ADDR", "MASTER_PORT")
-_MPI = {
-    "PMI_SIZE": "PMI_RANK",
-    "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK",
-    "MV2_COMM_WORLD_SIZE": "MV2_COMM_WORLD_RANK",
-}
-"""Variables of mpirun from which Accelerate reads the number of processes → variable of the rank."""
 _DEVICE = "ACCELERATE_TORCH_DEVICE"
 """Device that Accelerate uses instead of its choice."""
 _RESTARTS = "TORCHELASTIC_RESTART_COUNT"
@@ -114,7 +108,7 @@ def _integer(name: str, *, minimum: int) -> int | None:
 
 def _check_mpi() -> None:
     """Check the variables of mpirun if they describe several processes."""
-    for size_name, rank_name in _MPI.items():
+    for size_name, rank_name in MPI_RANKS.items():
         process_count = _integer(size_name, minimum=1)
         _integer(rank_name, minimum=0)
         if process_count is None or process_count == 1:
@@ -132,7 +126,7 @@ def _check_mpi() -> None:
 
 def _check_complete() -> None:
     """Check that all variables of a launcher are set."""
-    if any(name in os.environ for name in _MPI):
+    if any(name in os.environ for name in MPI_RANKS):
         return
     present = [name for name in _RANKS if name in os.environ]
     missing = [name for name in (*_RANKS, *_RENDEZVOUS) if not os.environ.get(name)]

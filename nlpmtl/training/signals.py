@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from nlpmtl.notebook import in_kernel
 
@@ -37,18 +38,27 @@ class StopSignals:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM inside the block, in the main thread; other threads receive no signals."""
+        """Receive SIGINT and SIGTERM inside the block, if it starts in the main thread; others receive no signals.
+
+        The blocks of several runs may overlap: each of them receives the signals. The last one that ends restores the
+        handlers, or, if it ends in another thread, the next signal does.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        previous = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        for number in _SIGNALS:
+            if signal.getsignal(number) is not _dispatch:
+                _PREVIOUS[number] = signal.signal(number, _dispatch)
+        _RECEIVERS.append(self)
         try:
             yield
         finally:
-            for number, handler in previous.items():
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            _RECEIVERS.remove(self)
+            if not _RECEIVERS and threading.current_thread() is threading.main_thread():
+                _restore_handlers()
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def receive(self, number: int) -> None:
+        """Record the first signal; the second ends the process."""
         now = time.monotonic()
         if self.received and now - self._time > _DUPLICATE_SECONDS:
             if in_kernel():
@@ -58,3 +68,24 @@ class StopSignals:
             self.received, self._time = number, now
             if self._on_first is not None:
                 self._on_first(number)
+
+
+_RECEIVERS: list[StopSignals] = []
+"""Runs that receive signals."""
+_PREVIOUS: dict[int, Any] = {}
+"""Signal → handler before the first of these runs; empty without runs."""
+
+
+def _dispatch(number: int, frame: FrameType | None) -> None:
+    """Handle a signal: pass it to the runs, or, if they have ended in other threads, to the earlier handler."""
+    for receiver in _RECEIVERS:
+        receiver.receive(number)
+    if not _RECEIVERS:
+        _restore_handlers()
+        signal.raise_signal(number)
+
+
+def _restore_handlers() -> None:
+    for number, handler in _PREVIOUS.items():
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    _PREVIOUS.clear()

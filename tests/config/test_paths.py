@@ -1,15 +1,18 @@
-"""Output paths that are not paths."""
+"""Arguments of the wrong type, and output paths that are not paths."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import nlpmtl
 from nlpmtl import ConfigError, ModelError
-from nlpmtl.config import check_output, check_writable, find_directory
+from nlpmtl.config import check_flag, check_output, check_writable, find_directory
+from nlpmtl.hub import push
 from nlpmtl.model import load_encoder
 
 
@@ -42,6 +45,38 @@ def test_an_argument_that_is_not_a_whole_number(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         function("quickstart", output=tmp_path / "out", **{name: value})
+
+
+@pytest.mark.parametrize("value", ["False", "no", 0, 1, []], ids=repr)
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("resume", nlpmtl.train),
+        ("progress", nlpmtl.train),
+        ("resume", lambda source, **options: next(nlpmtl.iter_train(source, **options))),
+        ("progress", nlpmtl.compare),
+        ("progress", nlpmtl.relate),
+        ("overwrite", nlpmtl.predict_files),
+        ("all_scores", nlpmtl.predict_files),
+        ("private", push),
+        ("create_pr", push),
+    ],
+)
+def test_an_argument_that_is_neither_true_nor_false(name: str, function: Any, value: Any, tmp_path: Path) -> None:
+    """A text such as "False" counts as true in Python."""
+    arguments: list[Any] = ["quickstart"]
+    options: dict[str, Any] = {"output": tmp_path / "out"}
+    if function is push:
+        arguments, options = [tmp_path, "name/model"], {}
+    elif function is nlpmtl.predict_files:
+        arguments = ["model", "rows.csv"]
+    with pytest.raises(ConfigError, match=f"{name}: True or False was expected, found {re.escape(repr(value))}"):
+        function(*arguments, **options, **{name: value})
+    assert not list(tmp_path.iterdir())
+
+
+def test_true_and_false_of_numpy() -> None:
+    assert (check_flag(np.bool_(True), name="resume"), check_flag(np.bool_(False), name="resume")) == (True, False)
 
 
 def test_a_deleted_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,11 @@ def assert_alike(first: Any, second: Any) -> None:
     assert numbers(first) == pytest.approx(numbers(second), abs=1e-5)
 
 
+def test_all_scores_is_true_or_false(predictor: Predictor) -> None:
+    with pytest.raises(ConfigError, match="all_scores: True or False was expected, found 'no'"):
+        predictor.predict_all("Ada lives in Turin.", all_scores="no")  # type: ignore[arg-type]
+
+
 def test_a_text_gives_one_prediction(predictor: Predictor) -> None:
     prediction = predictor.predict("a cat", task="topic")
     assert set(prediction) == {"label", "score"}

@@ -244,7 +244,7 @@ def test_a_checkpoint_without_fingerprints_resumes_with_a_note(
     shutil.copytree(output, resumed_output)
     file = checkpoint(resumed_output, 2) / "state.json"
     state = read_json(file)
-    for key in ("data", "plugins"):
+    for key in ("data", "encoder_config", "plugins"):
         del state[key]
     del state["config"]["train"]["max_grad_norm"], state["config"]["eval"]["patience"], state["config"]["weighting"]
     _rewrite(file, state)
@@ -347,10 +347,27 @@ def test_a_dataset_that_is_new_in_the_config_is_not_a_default(run: dict[str, Any
     )
 
 
+def test_another_config_of_the_encoder_is_refused(run: dict[str, Any], output: Path, tmp_path: Path) -> None:
+    """Its weights come from the checkpoint, so its config must be the one that they were trained with."""
+    file = Path(run["encoder"]["name"]) / "config.json"
+    before = file.read_text()
+    file.write_text(json.dumps({**json.loads(before), "hidden_act": "relu", "_comment": "text", "architectures": []}))
+    try:
+        with pytest.raises(RunError, match=r"changed keys: hidden_act \(was 'gelu', is 'relu'\)\nRestore the encoder"):
+            resumed(run, output)
+    finally:
+        file.write_text(before)
+    file.write_text(json.dumps({**json.loads(before), "architectures": ["BertForMaskedLM"], "_comment": "text"}))
+    try:
+        resumed(run, output)
+    finally:
+        file.write_text(before)
+
+
 def test_missing_fingerprints_are_not_an_error() -> None:
     from nlpmtl.training import check_same_data
 
-    empty: dict[str, Any] = {"data": {"labels": {}, "splits": {}}, "plugins": {}}
+    empty: dict[str, Any] = {"data": {"labels": {}, "splits": {}}, "encoder_config": {}, "plugins": {}}
     assert check_same_data(empty, empty, run=Path("out")) == []
 
 

@@ -6,6 +6,8 @@ The fast tests compare two processes with one for every task type: see tests/tas
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from nlpmtl.environment import MPI_RANKS
 from nlpmtl.training import read_lines
 from tests.tiny import checkpoint, make_run, max_weight_difference, metrics, read_json, train_tiny
 from tests.training.bench import assert_heads_without_rows_unchanged
@@ -131,3 +134,31 @@ def test_two_processes_evaluate_the_losses_of_one(pair: tuple[str, Path, Path]) 
 @pytest.mark.slow
 def test_a_head_without_rows_is_unchanged_bit_for_bit_in_two_processes(outputs: Outputs) -> None:
     assert_heads_without_rows_unchanged(outputs["single"][1])
+
+
+@pytest.mark.slow
+def test_two_processes_of_mpirun_train_one_model(tmp_path: Path) -> None:
+    """Only rank 0 locks the directory of the run: mpirun does not set WORLD_SIZE."""
+    run = make_run(tmp_path, rows=20, train={**BASE, "steps": 2, "save_every": 2}, output=str(tmp_path / "out"))
+    script = "import json, sys, nlpmtl; nlpmtl.train(json.loads(sys.argv[1]), progress=False)"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if name not in MPI_RANKS}
+    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMPI_COMM_WORLD_SIZE": "2"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, json.dumps(run)],
+            env={**environment, "OMPI_COMM_WORLD_RANK": rank, "OMPI_COMM_WORLD_LOCAL_RANK": rank},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    try:
+        errors = [process.communicate(timeout=200)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], errors[0][-2000:]
+    assert read_json(tmp_path / "out/run.json")["processes"] == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,7 +18,8 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 
 import nlpmtl
 from nlpmtl.run import iter_train, load_config
-from tests.tiny import make_run, read_json
+from nlpmtl.training import global_state_restored, with_own_global_state
+from tests.tiny import digest, make_run, read_json
 
 
 @pytest.fixture(autouse=True)
@@ -167,3 +170,94 @@ def test_each_ignored_setting_is_a_note_of_the_run(
         "ACCELERATE_GRADIENT_ACCUMULATION_STEPS = 8 is ignored: train.batch_size counts the rows of an optimizer step, "
         "and train.micro_tokens limits a forward pass"
     ]
+
+
+@with_own_global_state
+def events_of(seed: int) -> Iterator[list[Any]]:
+    """Yield random numbers, as a run that seeds its generators and is then interrupted between its draws."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+    with torch.enable_grad():
+        for _ in range(20):
+            first = torch.rand(1).tolist(), np.random.rand(1).tolist()
+            time.sleep(0.001)
+            yield [first, drawn()]
+    AcceleratorState._shared_state["of"] = seed
+
+
+def test_the_events_of_runs_may_be_read_in_turn() -> None:
+    start()
+    expected, separate = drawn(), [list(events_of(seed)) for seed in (1, 2)]
+    start()
+    with torch.no_grad():
+        pairs = zip(*map(events_of, (1, 2)), strict=True)
+        first = next(pairs)
+    assert drawn() == expected, "the caller has its own generators"
+    assert [list(events) for events in zip(first, *pairs, strict=True)] == separate
+    assert torch.is_grad_enabled()
+
+
+def test_the_events_of_runs_may_be_read_by_several_threads() -> None:
+    seeds = range(4)
+    separate, together = [list(events_of(seed)) for seed in seeds], {}
+
+    def read(seed: int) -> None:
+        together[seed] = list(events_of(seed))
+
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in seeds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [together[seed] for seed in seeds] == separate
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_autocast_of_the_caller_is_disabled(enabled: bool) -> None:
+    """Within a block of autocast, PyTorch would use the cast weights of the first step in all steps."""
+    weight = torch.ones(2, 2, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+        with global_state_restored():
+            assert not torch.is_autocast_enabled("cpu")
+            for value in (1.0, 2.0):
+                with torch.no_grad():
+                    weight.fill_(value)
+                with torch.autocast("cpu", dtype=torch.bfloat16):
+                    assert (weight @ torch.ones(2, 1)).tolist() == [[2 * value]] * 2
+        assert torch.is_autocast_enabled("cpu") == enabled
+        assert torch.is_autocast_cache_enabled()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_autocast_of_the_caller_does_not_change_the_run(
+    run: dict[str, Any], tmp_path: Path, precision: str, enabled: bool
+) -> None:
+    nlpmtl.train(run, output=tmp_path / "one", train={"precision": precision})
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+        nlpmtl.train(run, output=tmp_path / "two", train={"precision": precision})
+    assert digest(tmp_path / "one/model") == digest(tmp_path / "two/model")
+
+
+@pytest.mark.slow
+def test_two_threads_may_train_while_a_third_evaluates(run: dict[str, Any], tmp_path: Path) -> None:
+    precisions = ("fp32", "bf16")
+    for precision in precisions:
+        nlpmtl.train(run, output=tmp_path / precision, train={"precision": precision})
+    threads = [
+        threading.Thread(
+            target=nlpmtl.train,
+            args=[run],
+            kwargs={"output": tmp_path / f"{precision}-2", "train": {"precision": precision}},
+        )
+        for precision in precisions
+    ]
+    for thread in threads:
+        thread.start()
+    nlpmtl.evaluate(tmp_path / "fp32/model", run)
+    for thread in threads:
+        thread.join()
+    for precision in precisions:
+        assert digest(tmp_path / precision / "model") == digest(tmp_path / f"{precision}-2/model")

@@ -179,6 +179,7 @@ def test_a_device_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.slow
 def test_a_stray_rank_is_an_error_of_the_command(tmp_path: Path) -> None:
     run = tmp_path / "run.toml"
+    (tmp_path / "x.jsonl").write_text('{"text": "a", "label": "b"}\n')
     run.write_text(
         'output = "out"\nencoder.name = "none"\n[datasets.x]\ndata = { files = { train = "x.jsonl" } }\n'
         'input = { text = "text" }\ntasks.t = { kind = "classification", label = "label" }\n'

@@ -272,7 +272,7 @@ def test_a_state_that_a_checkpoint_cannot_keep_is_refused_after_the_first_step(
 
 def test_the_state_of_a_run_round_trips_through_json(uninterrupted: Trained) -> None:
     state = read_json(checkpoint(uninterrupted.output, STEPS) / "state.json")
-    added = ("format_version", "config", "data", "plugins", "pooling")
+    added = ("format_version", "config", "data", "encoder_config", "plugins", "pooling")
     again = RunState.from_json(state)
     assert again.to_json() == {key: value for key, value in state.items() if key not in added}
     assert again.cursor.step == STEPS
