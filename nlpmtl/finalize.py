@@ -309,7 +309,8 @@ def finalize_run(
         RunError: the best model cannot be read, or the model directory cannot be written.
     """
     trainer.evaluator.gather_full_model()
-    scores, predictions, notes = None, {}, ()
+    scores, predictions = None, {}
+    notes: tuple[str, ...] = ()
     if trainer.train_step.accumulator.accelerator.is_main_process:
         model = trainer.load_best_model()
         assert isinstance(model, MultiTaskModel)

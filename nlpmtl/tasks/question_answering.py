@@ -23,8 +23,7 @@ References:
     Rajpurkar, Jia and Liang (2018), Know What You Don't Know: Unanswerable Questions for SQuAD, ACL,
         https://arxiv.org/abs/1806.03822
 
-Departure from BERT: the no-answer score is subtracted in each window before windows are compared, instead of a minimum
-over all windows.
+Departure from BERT: the no-answer score is subtracted in each window, instead of a minimum over all windows.
 
 Example:
     >>> import numpy as np
