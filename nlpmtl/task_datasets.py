@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from nlpmtl.config import DatasetConfig, Pooling
+from nlpmtl.config import DatasetConfig, Pooling, flatten_columns
 from nlpmtl.data import DatasetLoader, Spelling, TokenizedSplit, WordCounts, fingerprint
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics.scores import FOREIGN
@@ -269,7 +269,7 @@ def _build_tasks(
                 name=task,
                 labels=labels,
                 input=dataset.input.shape,
-                input_columns=_input_columns(task, datasets),
+                **_input_fields(task, datasets),
                 spell=partial(_spell, columns.spellings[task], known),
                 **_word_splitting(task, datasets, rows),
                 **pooling_argument(options, earlier=earlier.get(task), default=pooling),
@@ -313,9 +313,13 @@ def _segmented(
             )
 
 
-def _input_columns(task: str, datasets: Mapping[str, DatasetConfig]) -> list[dict[str, str]]:
-    """Return the different columns that a task reads as its input, by key, in its datasets."""
-    inputs = []
+def _input_fields(task: str, datasets: Mapping[str, DatasetConfig]) -> dict[str, Any]:
+    """Return how a task reads its input in its datasets, as arguments of the task.
+
+    They are the different columns by key; and their indices in CoNLL files and the separator of words, if the datasets
+    that have them agree.
+    """
+    inputs, indices, separators = [], [], set()
     for dataset in datasets.values():
         if task in dataset.tasks:
             type_ = dataset.tasks[task].task_type
@@ -324,7 +328,16 @@ def _input_columns(task: str, datasets: Mapping[str, DatasetConfig]) -> list[dic
                 others |= {"pair", *type_.extra_inputs}
             columns = dataset.input.model_dump(exclude_none=True)
             inputs.append({key: column for key, column in columns.items() if key not in others})
-    return [columns for i, columns in enumerate(inputs) if columns not in inputs[:i]]
+            read, data = flatten_columns(inputs[-1].values()), dataset.data
+            if data.columns is not None:
+                indices.append({name: index for name, index in data.columns.items() if name in read})
+            if data.separator is not None and "words" in columns:
+                separators.add(data.separator)
+    return {
+        "input_columns": [columns for i, columns in enumerate(inputs) if columns not in inputs[:i]],
+        "conll_columns": indices[0] if indices and all(named == indices[0] for named in indices) else {},
+        "word_separator": separators.pop() if len(separators) == 1 else None,
+    }
 
 
 def _spell(spelling: Spelling, known: Mapping[str, str], name: str) -> str:

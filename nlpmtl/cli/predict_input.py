@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -71,12 +72,14 @@ def read_texts(
         DataError: a line or row is invalid; the message has its location.
     """
     from nlpmtl.file_prediction.inputs import RowParser
-    from nlpmtl.file_prediction.row_files import complete_format, open_row_file, open_stream
+    from nlpmtl.file_prediction.row_files import complete_format, open_row_file, open_stream, trained_columns
 
     if name == STDIN:
         file = open_stream("stdin", sys.stdin.buffer, encoding=text_format.encoding)
     else:
-        file = open_row_file(name, format=complete_format(name, text_format), progress=on_bytes)
+        columns = trained_columns(name, reader.tasks.values(), encoding=text_format.encoding)
+        text_format = replace(complete_format(name, text_format), columns=columns)
+        file = open_row_file(name, format=text_format, progress=on_bytes)
     parser = RowParser(reader, file, text_columns=text_columns)
     for chunk in file.chunks:
         for row in parser.parse(chunk):

@@ -99,6 +99,31 @@ def _counts_words(head: Sequence[str]) -> bool:
     return max(map(sum, counts)) >= _MOSTLY * len(sentences)
 
 
+def name_columns(columns: Mapping[str, int], named: Mapping[str, int], *, where: str) -> dict[str, int]:
+    """Return the index of each column of a file, by name, where some columns have other names than by default.
+
+    Args:
+        columns: the default index of each column (`Layout.columns`).
+        named: the indices with other names. In a file with one column, a single name is the name of that column.
+        where: the file's name in errors.
+
+    Raises:
+        ConfigError: the file does not have a column.
+
+    Example:
+        >>> name_columns({"words": 0, "1": 1, "tags": 2}, {"words": -1}, where="a.conll")
+        {'0': 0, '1': 1, 'words': 2}
+    """
+    width = len(columns)
+    if len(named) == width == 1:
+        return dict.fromkeys(named, 0)
+    _check_columns(named, width, where=where)
+    names = {index % width: name for name, index in named.items()}
+    for name, index in columns.items():
+        names.setdefault(index, str(index) if name in named else name)
+    return {names[index]: index for index in sorted(names)}
+
+
 def looks_like_conll(head: Sequence[str]) -> bool:
     """Return whether the first lines of a text file are those of a CoNLL file.
 

@@ -15,7 +15,7 @@ from nlpmtl.data.class_labels import class_names, name_labels
 from nlpmtl.data.column_types import to_lists
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.data.labels import LabelType
-from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRows, arrow_rows, check_distinct
+from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRow, RawRows, arrow_rows, check_distinct
 from nlpmtl.data.shards import Shards
 from nlpmtl.errors import ConfigError, DataError, quote
 
@@ -220,7 +220,7 @@ def is_dataframe(value: object) -> bool:
 def _read_list(rows: Sequence[Any]) -> NumberedRows:
     for number, row in enumerate(rows, 1):
         if isinstance(row, Mapping):
-            yield number, {column: _plain(value) for column, value in row.items()}
+            yield number, _plain_row(row)
         else:
             yield number, MalformedRow(row, "a dict was expected")
 
@@ -230,7 +230,15 @@ def _read_frame(frame: Any, *, columns: list[str]) -> NumberedRows:
         chunk = frame.iloc[start : start + _ROWS_PER_BATCH][columns]
         cells = chunk.astype(object).where(chunk.notna(), None)
         for number, row in enumerate(cells.to_dict("records"), start + 1):
-            yield number, {column: _plain(value) for column, value in row.items()}
+            yield number, _plain_row(row)
+
+
+def _plain_row(row: Mapping[Any, Any]) -> RawRow:
+    """Return a row with Python values; a `MalformedRow` if one of them contains itself."""
+    try:
+        return {column: _plain(value) for column, value in row.items()}
+    except RecursionError:
+        return MalformedRow(row, "a value contains itself, or is nested too deeply")
 
 
 def _plain(value: Any) -> Any:

@@ -147,7 +147,8 @@ class _PartPredictor:
         counter = RowCounter(parts, self.request.report("predicting"), shared=self.ranks.size > 1)
         number = 0
         for file_index, file_plan in enumerate(self.plan.files):
-            chunks = open_row_file(file_plan.input, format=self.request.formats[file_index])
+            text_format = replace(self.request.formats[file_index], columns=file_plan.conll_columns)
+            chunks = open_row_file(file_plan.input, format=text_format)
             parser: RowParser | None = None
             for index, chunk in enumerate(chunks.chunks):
                 part = parts.path(file_index, index)

@@ -69,7 +69,8 @@ class RowParser:
         only_pairs = all(reader.tasks[name].takes_pairs for name in reader.names)
         pair = set() if only_pairs else {"pair", *text_columns[1:]}
         self._optional = {*pair, *reader.further_columns} if file.type == "table" else set()
-        self._words = _word_columns(reader.tasks.values()) - set(text_columns) if file.type == "table" else set()
+        separators = _word_separators(reader.tasks.values()) if file.type == "table" else {}
+        self._separators = {column: separators[column] for column in separators if column not in text_columns}
         check_columns(file, text_columns)
         if file.columns and not text_columns and not set(file.columns) & set(self.columns):
             self._raise_missing_columns()
@@ -99,14 +100,16 @@ class RowParser:
         return RowInput(value, [name for _, names in matched for name in names])
 
     def _cell(self, cell: Any, *, column: str) -> Any:
-        """Return the value of a cell: of a column of words, a JSON list, or words separated by white space.
+        """Return the value of a cell: of a column of words, a list with the separator of training, or without one JSON.
+
+        Without a separator, words that are not a JSON list are separated by white space.
 
         Raises:
             ValueError: the cell has a list as Python or NumPy prints it, such as pandas writes it to a CSV file.
         """
-        if column not in self._words:
+        if column not in self._separators:
             return cell
-        words = split_cell(cell, separator=None)
+        words = split_cell(cell, separator=self._separators[column])
         if words is None and _PRINTED_LIST.fullmatch(cell):
             shown = quote(cell, limit=60)
             raise ValueError(f'{column}: a list is written as JSON, such as ["a", "b"] (json.dumps), found {shown}')
@@ -132,9 +135,13 @@ class RowParser:
             raise DataError(f"{error}; or name the column of the text with --text-column{several}") from None
 
 
-def _word_columns(tasks: Iterable[Task]) -> set[str]:
-    """Return the columns of words, except those that held texts in training."""
+def _word_separators(tasks: Iterable[Task]) -> dict[str, str | None]:
+    """Return the columns of words, except those that held texts in training, and the separator of the words of each."""
     tables = [(table, task) for task in tasks for table in (*task.input_columns, {})]
-    words = set(flatten_columns(table.get("words", "words") for table, task in tables if task.splitting != EVERY_MARK))
-    others = (column for table, _ in tables for key, column in table.items() if key != "words")
-    return words - set(flatten_columns(others))
+    others = set(flatten_columns(column for table, _ in tables for key, column in table.items() if key != "words"))
+    separators: dict[str, str | None] = {}
+    for table, task in tables:
+        for column in flatten_columns([table.get("words", "words")]) if task.splitting != EVERY_MARK else ():
+            if column not in others:
+                separators[column] = separators.get(column) or (task.word_separator if "words" in table else None)
+    return separators

@@ -31,6 +31,7 @@ class FilePlan:
         bad_rows: number of invalid rows.
         columns: names of the columns that are copied from the input.
         tasks: names of the tasks that have columns of predictions.
+        conll_columns: the index of each column of a CoNLL file, by name; None: by default.
         schema: Arrow schema of `columns`, serialized and base64-encoded; None if the output is not a Parquet file.
     """
 
@@ -40,13 +41,17 @@ class FilePlan:
     bad_rows: int
     columns: list[str]
     tasks: list[str]
+    conll_columns: dict[str, int] | None
     schema: str | None
 
     @classmethod
-    def of(cls, scan: Scan, *, input: str, output: Path, tasks: list[str]) -> FilePlan:
+    def of(
+        cls, scan: Scan, *, input: str, output: Path, tasks: list[str], conll_columns: dict[str, int] | None
+    ) -> FilePlan:
         """Return the plan of a scanned file."""
         schema = None if scan.schema is None else base64.b64encode(scan.schema.serialize().to_pybytes()).decode()
-        return cls(input, str(output), scan.rows, scan.bad_rows, list(scan.columns), tasks, schema)
+        columns = list(scan.columns)
+        return cls(input, str(output), scan.rows, scan.bad_rows, columns, tasks, conll_columns, schema)
 
     def arrow_schema(self) -> pa.Schema | None:
         """Return the schema of the columns that are copied from the input."""

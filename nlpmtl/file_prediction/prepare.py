@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from nlpmtl.errors import ConfigError
@@ -13,7 +14,7 @@ from nlpmtl.file_prediction.output_formats import Layout, OutputFormat, check_te
 from nlpmtl.file_prediction.parts import PARTS
 from nlpmtl.file_prediction.plan import DONE, FilePlan, Plan
 from nlpmtl.file_prediction.request import Request
-from nlpmtl.file_prediction.row_files import open_row_file
+from nlpmtl.file_prediction.row_files import open_row_file, trained_columns
 from nlpmtl.file_prediction.scan import scan
 from nlpmtl.hub import fetch
 from nlpmtl.hub.model_files import digest_model
@@ -73,13 +74,15 @@ def _plan_file(
 ) -> FilePlan:
     path, output = request.targets[index]
     typed = output.name.lower().endswith(".parquet")
-    file = open_row_file(path, format=request.formats[index])
+    text_format = request.formats[index]
+    conll_columns = trained_columns(path, tasks.values(), encoding=text_format.encoding)
+    file = open_row_file(path, format=replace(text_format, columns=conll_columns))
     if file.schema is not None and not typed:
         check_text_schema(file.schema, where=path)
     parser = RowParser(reader, file, text_columns=request.text_columns)
     scanned = scan(file, parser, skip=request.skip, typed=typed, on_rows=on_rows)
     names = reader.in_order(dict.fromkeys(scanned.tasks or reader.names))
-    plan = FilePlan.of(scanned, input=path, output=output, tasks=list(names))
+    plan = FilePlan.of(scanned, input=path, output=output, tasks=list(names), conll_columns=conll_columns)
     new = [PREDICTIONS]
     if not output.name.lower().removesuffix(".gz").endswith(".jsonl"):
         new = [column.name for column in _columns(plan, tasks, request)]

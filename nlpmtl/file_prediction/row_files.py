@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import IO, Any, Literal
@@ -12,14 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nlpmtl.data.binary_files import Progress, ignore_progress, open_seekable, reading
+from nlpmtl.data.conll import name_columns
 from nlpmtl.data.delimited import TextFormat, open_table
 from nlpmtl.data.detect_format import detect_format
-from nlpmtl.data.files import open_file, read_texts
+from nlpmtl.data.files import describe_file, open_file, read_texts
 from nlpmtl.data.json_files import to_rows
 from nlpmtl.data.json_values import read_json_lines
 from nlpmtl.data.lines import read_file_lines, read_lines
 from nlpmtl.data.raw_rows import NumberedRows, RawRow, arrow_rows, check_distinct
 from nlpmtl.file_prediction.targets import LINES
+from nlpmtl.tasks import Task
 
 CHUNK_ROWS = 2048
 """Rows that are predicted and saved at once: a multiple of what `Predictor` sorts by length at once."""
@@ -91,6 +93,23 @@ def complete_format(path: str, format: TextFormat) -> TextFormat:
         quoting = format.quoting or detected.quoting
         return replace(format, delimiter=detected.delimiter, quoting=quoting, tool=None).for_file(path)
     return replace(format.for_file(path), tool=None)
+
+
+def trained_columns(path: str, tasks: Iterable[Task], *, encoding: str) -> dict[str, int] | None:
+    """Return the columns of a CoNLL file, with the names of those that the tasks were trained on.
+
+    Returns:
+        The index of each column, by name; None if the columns have their default names.
+
+    Raises:
+        ConfigError: the file does not have a column that the tasks were trained on.
+        DataError: the file cannot be read.
+    """
+    named: Mapping[str, int] = {name: index for task in tasks for name, index in task.conll_columns.items()}
+    if not named or path.lower().endswith(LINES):
+        return None
+    columns = describe_file(path, encoding=encoding).columns
+    return name_columns(columns, named, where=path) if columns else None
 
 
 def open_row_file(path: str, *, format: TextFormat, progress: Progress = ignore_progress) -> RowFile:

@@ -90,6 +90,10 @@ class TaskFields(StrictModel):
     input_columns: tuple[dict[str, ColumnNames], ...] = ()
     """The columns of each dataset that it was trained on, by `text`, `pair` or `words`: a table with them is read as in
     training."""
+    conll_columns: Mapping[str, int] = Field(default_factory=dict)
+    """Index of these columns in CoNLL files, if the datasets name them in `data.columns`."""
+    word_separator: str | None = None
+    """Separator of the words in a cell of a table, if the datasets have one."""
     word_splitting: SplittingMethod = "whitespace"
     """How the words that it was trained on were split, so that raw text is split alike."""
     split_marks: tuple[str, ...] = ()
@@ -227,6 +231,10 @@ class TaskFields(StrictModel):
             values["temperature"] = self.temperature
         if self.input_columns:
             values |= self.model_dump(mode="json", include={"input_columns"})
+        if self.conll_columns:
+            values["conll_columns"] = dict(self.conll_columns)
+        if self.word_separator is not None:
+            values["word_separator"] = self.word_separator
         if self.input == "words":
             values["word_splitting"] = self.word_splitting
         for key in ("split_marks", "whole_words"):

@@ -19,6 +19,18 @@ def test_a_list_of_dicts_is_numbered_from_1_in_order() -> None:
     assert (stream.where, stream.separator) == ("d: train", ", row ")
 
 
+def test_a_value_that_contains_itself_is_an_invalid_row() -> None:
+    label: list[Any] = []
+    label.append(label)
+    rows = dict(open_list([{"label": label}, {"label": "x"}], where="d: train").rows)
+    frame = pd.DataFrame({"label": [label, "x"]})
+    rows_of_frame = dict(open_dataframe(frame, where="d: train", columns=["label"]).rows)
+    for invalid in (rows[1], rows_of_frame[1]):
+        assert isinstance(invalid, MalformedRow)
+        assert invalid.rule == "a value contains itself, or is nested too deeply"
+    assert rows[2] == rows_of_frame[2] == {"label": "x"}
+
+
 def test_missing_values_of_a_dataframe_are_null_and_its_index_is_ignored() -> None:
     frame = pd.DataFrame(
         {

@@ -16,8 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value, load_dataset
+from typer.testing import CliRunner
 
 from nlpmtl import ConfigError, DataError, Predictor, predict_files
+from nlpmtl.cli import app
 from tests.tiny import make_rows, make_run, train_tiny, write_rows
 
 TEXTS = ["Ada lives in Turin.", "a cat", "", "the kettle is awful", "rome and paris", "NA"]
@@ -239,6 +241,44 @@ def test_a_column_of_texts_that_is_called_words(tmp_path: Path) -> None:
     predict_files(model, tmp_path / "new.csv", tmp_path / "out.csv")
     expected = Predictor.from_pretrained(model).predict("Ada sings.", task="topic")
     assert float(read_csv(tmp_path / "out.csv")[1][0]["topic_score"]) == pytest.approx(expected["score"], abs=1e-6)
+
+
+def test_words_are_read_as_in_training(tmp_path: Path) -> None:
+    """By the index of their column in CoNLL files, or by the separator in one cell."""
+    names = [(row["tokens"], row["tags"]) for row in make_rows(20) if row["tags"]]
+    lines = ["".join(f"{tag} {word}\n" for word, tag in zip(*row, strict=True)) for row in names]
+    (tmp_path / "train.conll").write_text("\n".join(lines))
+    cells = [f"{'|'.join(words)},{'|'.join(tags)}\n" for words, tags in names]
+    (tmp_path / "train.csv").write_text("tokens,tags\n" + "".join(cells))
+    columns, task = {"tags": 0, "tokens": 1}, {"kind": "labeling", "label": "tags"}
+    datasets = {
+        "lines": {
+            "data": {"files": {"train": str(tmp_path / "train.conll")}, "columns": columns},
+            "input": {"words": "tokens"},
+            "tasks": {"places": task},
+        },
+        "cells": {
+            "data": {"files": {"train": str(tmp_path / "train.csv")}, "separator": "|"},
+            "input": {"words": "tokens"},
+            "tasks": {"places": task},
+        },
+    }
+    model = train_tiny(make_run(tmp_path, datasets=datasets, train={"steps": 1, "batch_size": 8})).model_dir
+    config = json.loads((model / "config.json").read_text())["tasks"]["places"]
+    assert (config["conll_columns"], config["word_separator"]) == ({"tokens": 1}, "|")
+    expected = Predictor.from_pretrained(model).predict({"words": ["Ada", "sings"]}, task="places")
+    for name, content in {
+        "tags-first.conll": "O Ada\nO sings\n",
+        "words-only.conll": "Ada\nsings\n",
+        "cells.csv": "tokens\nAda|sings\n",
+    }.items():
+        (tmp_path / name).write_text(content)
+        predict_files(model, tmp_path / name, tmp_path / "out.jsonl", overwrite=True)
+        [row] = read_lines(tmp_path / "out.jsonl")
+        assert row["tokens"] == ("Ada|sings" if name.endswith(".csv") else ["Ada", "sings"])
+        assert row["predictions"]["places"] == expected
+        printed = CliRunner().invoke(app, ["predict", str(model), "--input", str(tmp_path / name)])
+        assert json.loads(printed.stdout)["predictions"]["places"] == expected
 
 
 def test_several_files(model: Path, tmp_path: Path) -> None:
