@@ -215,10 +215,10 @@ class _Joined:
                     labels.setdefault(int(self._group[row]), {}).setdefault(label, row)
             conflicts = [list(rows.values()) for rows in labels.values() if len(rows) > 1]
             if conflicts:
-                found = f"{len(conflicts)} of {len(sizes)} different inputs occur with different labels"
+                problem = f"{len(conflicts)} of {len(sizes)} different inputs occur with different labels"
                 yield Finding(
                     self._name,
-                    f"task {task.name!r}: {found}",
+                    f"task {task.name!r}: {problem}",
                     "correct the labels, or remove these rows: no model can predict both labels",
                     tuple(" and ".join(map(self._place, rows[:2])) for rows in conflicts[:_PLACES]),
                 )

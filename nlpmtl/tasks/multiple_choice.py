@@ -175,7 +175,7 @@ class ChoiceTask(PooledFields, Task):
         if not count:
             return []
         return [
-            f"{count} rows have different choices with the same tokens, which cannot be told apart: what differs is "
+            f"{count} rows have different choices with the same tokens, so they get equal scores: what differs is "
             f"beyond max_length, or unknown to the tokenizer: increase encoder.max_length{hint}"
         ]
 

@@ -109,19 +109,19 @@ def with_own_global_state(run: Callable[Arguments, Iterator[Event]]) -> Callable
     @wraps(run)
     def events_of(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Iterator[Event]:
         events: Any = run(*args, **kwargs)
-        own: _GlobalState | None = None
+        state: _GlobalState | None = None
 
         @contextmanager
         def computing() -> Iterator[None]:
-            nonlocal own
+            nonlocal state
             with _COMPUTING, _default_modes():
                 before = _GlobalState.read()
-                if own is not None:
-                    own.write()
+                if state is not None:
+                    state.write()
                 try:
                     yield
                 finally:
-                    own = _GlobalState.read()
+                    state = _GlobalState.read()
                     before.write()
 
         try:
@@ -142,8 +142,9 @@ def with_own_global_state(run: Callable[Arguments, Iterator[Event]]) -> Callable
 @contextmanager
 def _default_modes() -> Iterator[None]:
     """Record gradients and disable autocast inside the block; these modes belong to a thread."""
-    module, caching = _device_module(), torch.is_autocast_cache_enabled()
-    devices = ["cpu"] if module is None else ["cpu", torch.accelerator.current_accelerator().type]  # type: ignore[union-attr]
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    caching = torch.is_autocast_cache_enabled()
+    devices = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
     enabled = {device: torch.is_autocast_enabled(device) for device in devices}
     is_nested = torch.autocast_increment_nesting() > 1
     torch.autocast_decrement_nesting()

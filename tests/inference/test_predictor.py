@@ -34,7 +34,7 @@ def assert_alike(first: Any, second: Any) -> None:
 
 def test_all_scores_is_true_or_false(predictor: Predictor) -> None:
     with pytest.raises(ConfigError, match="all_scores: True or False was expected, found 'no'"):
-        predictor.predict_all("Ada lives in Turin.", all_scores="no")  # type: ignore[arg-type]
+        predictor.predict_all("Ada lives in Turin.", all_scores="no")  # type: ignore[arg-type]  # not a bool
 
 
 def test_a_text_gives_one_prediction(predictor: Predictor) -> None:

@@ -71,19 +71,19 @@ def run(tmp_path_factory: pytest.TempPathFactory, plugins: Path) -> dict[str, An
 def output(run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of two steps."""
     output = tmp_path_factory.mktemp("output") / "out"
-    events = iter_train(load_config(run), output=output)
+    events: Any = iter_train(load_config(run), output=output)
     for _event in events:
         if checkpoint(output, 2).exists():
             break
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     return output
 
 
 def resumed(run: dict[str, Any], output: Path) -> tuple[str, ...]:
     """Return the notes of a resumed run without further steps."""
-    events = iter_train(load_config(run), output=output, resume=True)
+    events: Any = iter_train(load_config(run), output=output, resume=True)
     first = next(events)
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert isinstance(first, TrainingStarted)
     assert first.step == 2
     return first.notes
