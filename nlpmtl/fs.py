@@ -1,6 +1,6 @@
 """Atomic writes of files and directories, and file digests.
 
-At every moment, also after a kill, a path has the old or the new content, completely.
+A path always has its complete old or its complete new content, even if the process is killed while it writes.
 
 Example:
     >>> import tempfile
@@ -30,16 +30,17 @@ from typing import Any, BinaryIO, TextIO
 from nlpmtl.strict_json import dumps
 
 PART, GONE, OLD = ".part", ".gone", ".old"
-"""Endings of hidden siblings: being written; being removed; replaced, where two directories cannot be exchanged."""
+"""Endings of hidden files and directories: new content that is being written; old content that is being removed; a
+replaced directory, on systems that cannot exchange two directories."""
 
 _EXCHANGE = 2
-"""RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS."""
+"""Flag that exchanges two paths: RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS."""
 _AT_FDCWD = {"linux": -100, "darwin": -2}
 _RENAME_CALLS = {"linux": "renameat2", "darwin": "renameatx_np"}
 
 
 def hidden_sibling(path: Path, ending: str) -> Path:
-    """Return the hidden file or directory next to a path that has one of the endings `PART`, `GONE` and `OLD`."""
+    """Return the path of the hidden file or directory next to a path, with the ending `PART`, `GONE` or `OLD`."""
     return path.with_name(f".{path.name}{ending}")
 
 
@@ -63,7 +64,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Replace the content of a file by indented JSON, and create its parent directories.
+    """Replace the content of a file with indented JSON. Parent directories are created.
 
     Raises:
         OSError: the file cannot be written; the old content is kept.
@@ -74,7 +75,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 @contextmanager
 def open_atomic(path: Path) -> Iterator[TextIO]:
-    """Open a text file in UTF-8 that replaces the path when the block ends without an error.
+    """Open a temporary UTF-8 text file, which replaces the path when the block ends without an error.
 
     Raises:
         OSError: the file cannot be written; the old content is kept.
@@ -111,10 +112,10 @@ def atomic_directory(target: Path) -> Iterator[Path]:
 
 
 def replace_directory(new: Path, target: Path) -> None:
-    """Replace a directory by a hidden sibling.
+    """Replace a directory with a new one from the same parent directory, and remove the old one.
 
-    Linux and macOS exchange the two atomically. Elsewhere (Windows, some network file systems) the target is missing
-    between two renames; `clear_leftovers` restores it if the process is killed there.
+    Linux and macOS exchange the two directories atomically. Elsewhere (Windows, some network file systems) two renames
+    are needed. If the process is killed between them, the target is missing until `clear_leftovers` restores it.
 
     Raises:
         OSError: the target cannot be replaced.
@@ -134,11 +135,11 @@ def replace_directory(new: Path, target: Path) -> None:
 
 
 def clear_leftovers(directory: Path, names: Iterable[str] = ("*",)) -> None:
-    """Remove what a killed process left partly written or partly removed, and restore what it had moved away.
+    """Remove files that a killed process left partly written or removed, and restore directories that it had moved.
 
     Args:
         directory: directory with the leftovers.
-        names: patterns of the names of the files and directories that are replaced there.
+        names: name patterns of the files and directories to clean up.
     """
     for name in names:
         for ending in (PART, GONE):
@@ -171,7 +172,7 @@ def remove_path(path: Path) -> None:
 def fsync(path: Path) -> None:
     """Flush a file, or the entries of a directory, to disk."""
     if sys.platform == "win32" and path.is_dir():
-        return  # Windows has no handles of directories
+        return  # Windows cannot open directories
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -192,7 +193,7 @@ def sha256_file(file: str | Path | BinaryIO) -> str:
 
 
 def apply_umask(directory: Path) -> None:
-    """Give the safetensors files of a directory the permissions of other new files: safetensors writes them as 0600."""
+    """Give the safetensors files of a directory, which are created as 0600, the permissions of other new files."""
     sample = directory / ".permissions"
     sample.touch()
     mode = sample.stat().st_mode & 0o777
@@ -202,7 +203,7 @@ def apply_umask(directory: Path) -> None:
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Exchange two paths atomically; return whether the system can do that."""
+    """Exchange two paths atomically. Return False if the system or the file system does not support this."""
     here = _AT_FDCWD.get(sys.platform)
     rename: Callable[..., Any] | None = getattr(ctypes.CDLL(None), _RENAME_CALLS[sys.platform], None) if here else None
     if rename is None:

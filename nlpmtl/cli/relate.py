@@ -82,7 +82,7 @@ def _number(estimate: Estimate, i: int, j: int, *, times: float = 1.0) -> str:
 
 
 def _summary(result: Relations) -> Iterator[str]:
-    """Yield the conclusions in sentences, and the proposed groups."""
+    """Yield the lines below the table: conclusions, and the proposed groups of tasks."""
     from nlpmtl.affinity import UNCLEAR, UNRELATED
 
     readings = {pair.reading for pair in result.pairs}

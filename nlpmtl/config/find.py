@@ -24,7 +24,7 @@ def find_run(name: str | Path) -> Path:
 
 
 def builtin_configs() -> Path:
-    """Return the directory of the built-in configs: in the installed package, or next to it in a checkout."""
+    """Return the directory of the built-in configs: inside an installed package, next to the package in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "task_configs"
     return inside if inside.is_dir() else package.parent / "task_configs"

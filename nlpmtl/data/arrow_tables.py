@@ -1,4 +1,4 @@
-"""Arrow tables in a file or in memory: written in record batches, memory-mapped, read by the indices of their rows."""
+"""Arrow tables in files or in memory: written in record batches, memory-mapped, with access to rows by index."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class TableWriter(AbstractContextManager["TableWriter"]):
     def write(self, columns: Iterable[pa.Array | pa.ChunkedArray]) -> None:
         """Add rows, given their columns in the order of the schema.
 
-        They are one batch, unless a column has several chunks, as `pa.array` returns strings of more than 2 GB.
+        The rows are written as one record batch, or as several if a column has several chunks. (`pa.array` returns
+        chunks for strings of more than 2 GB.)
         """
         self._stream.write_table(pa.Table.from_arrays(list(columns), schema=self._schema))
 
@@ -65,7 +66,7 @@ def read_table(path: Path) -> pa.Table:
 
 
 class TableRows:
-    """The rows of a table, read by their indices. (`Table.take` copies whole columns.)
+    """Access to the rows of a table by their indices, without copying whole columns as `pyarrow.Table.take` does.
 
     Args:
         table: the table.
@@ -88,7 +89,7 @@ class TableRows:
         return pa.Table.from_batches(slices, schema=self.table.schema)
 
     def row(self, index: int) -> dict[str, Any]:
-        """Return a row: column -> value."""
+        """Return a row as a dict from column to value."""
         row: dict[str, Any] = self.take([index]).to_pylist()[0]
         return row
 

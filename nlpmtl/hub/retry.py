@@ -1,7 +1,9 @@
 """Requests to the Hub with time-outs, retries and readable errors.
 
-The client itself retries the listing of files, the requests of an upload of weights, and most of a download. These
-calls are made once here (`retry_on=None`), or use `is_interrupted_download`; all others use `is_transient`.
+The client, `huggingface_hub`, already retries when it lists files, uploads weights, and in most parts of a download.
+Here, uploads are therefore not repeated (`retry_on=None`), and downloads are repeated only after the errors that the
+client does not handle (`is_interrupted_download`). By default, a call is repeated after any transient error
+(`is_transient`).
 """
 
 from __future__ import annotations
@@ -29,11 +31,11 @@ from nlpmtl.errors import ModelError, NlpmtlError
 from nlpmtl.hub_response_checks import http_hook, validated_responses
 
 TIMEOUT = 60.0
-"""Seconds without a byte after which a connection counts as lost; the client has no time-out of its own."""
+"""Time-out of requests for which the client sets none: seconds without data after which a connection is lost."""
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds before each retry."""
 _MAX_WAIT = 300.0
-"""Maximum seconds to wait on request of the Hub."""
+"""Maximum waiting time in seconds. If the Hub requests a longer one, the call fails."""
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 _BUSY = (408, 429)
 _SERVER_ERROR = (500, 502, 503, 504)
@@ -44,11 +46,11 @@ T = TypeVar("T")
 
 
 class CorruptDownloadError(OSError):
-    """A downloaded file differs from that of the repository."""
+    """The content of a downloaded file is not that of the file in the repository."""
 
 
 def is_transient(error: Exception) -> bool:
-    """Return whether a failed request may succeed a little later."""
+    """Return whether a failed request may succeed if it is repeated."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in (*_BUSY, *_SERVER_ERROR)
     return isinstance(error, _LOST)
@@ -60,7 +62,7 @@ def is_interrupted_download(error: Exception) -> bool:
         return error.response.status_code in _SERVER_ERROR
     if isinstance(error, httpx2.ReadError):
         return "/api/" not in error.request.url.path  # a file, not the list of files
-    incomplete = type(error) is OSError and error.errno is None  # raised if the size differs
+    incomplete = type(error) is OSError and error.errno is None  # raised if the file has the wrong size
     return incomplete or isinstance(error, CorruptDownloadError)
 
 
@@ -71,16 +73,16 @@ def call_with_retry(
     retry_on: Callable[[Exception], bool] | None = is_transient,
     hint: str = "",
 ) -> T:
-    """Return the result of a call to the Hub.
+    """Return the result of a call to the Hub, which is repeated after errors that `retry_on` accepts.
 
     Args:
         call: the call; it may be made several times.
         error_prefix: start of the error message, such as ``"the model 'a/b' cannot be loaded"``.
-        retry_on: whether to retry after an error; None: never.
-        hint: end of the error message if the error is transient.
+        retry_on: returns whether to retry after an error; None: never retry.
+        hint: text that is appended to the error message if the error is transient.
 
     Raises:
-        ModelError: the call failed; the message has the reason and what to do.
+        ModelError: the call failed; the message gives the reason and what to do.
     """
     for pause in (*PAUSES, None):
         try:
@@ -121,7 +123,7 @@ def describe_error(error: Exception) -> str:
 
 
 def _root_cause(error: Exception) -> Exception:
-    """Return the cause of an error in which the client hides it."""
+    """Return the original error if the client has wrapped it in another one."""
     while isinstance(error, RuntimeError | LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     return error
@@ -140,7 +142,7 @@ def _explain_status(error: HfHubHTTPError) -> str:
 
 
 def _retry_after(error: Exception) -> float:
-    """Return the seconds that the Hub requests to wait."""
+    """Return the seconds that the Hub asks to wait before the next request; 0 if it does not."""
     if not isinstance(error, HfHubHTTPError):
         return 0.0
     limit = parse_ratelimit_headers(error.response.headers)

@@ -1,8 +1,8 @@
-"""Inputs for predictions: the columns that each task reads of a row, and the examples made from it.
+"""Inputs for predictions: select the columns of a row that each task reads, and convert them to examples.
 
-A row with the columns that a task was trained on is read as in training, any other row by the names `text`, `pair` and
-`words`, and the keys of the task's `extra_inputs`. Columns are selected per task, so all tasks of a model can read a
-table with the columns of the training data.
+If a row has the columns that a task was trained on, the task reads these. Otherwise it reads the columns `text` and
+`pair`, or `words`, and columns with the names of the keys of its `extra_inputs`. Columns are selected for each task
+separately, so all tasks of a model can read a table with the columns of the training data.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from nlpmtl.inference.containers import Container
 from nlpmtl.tasks import Task
 
 Columns = tuple[tuple[str, ColumnNames], ...]
-"""`text`, `pair`, `words` and keys of further inputs, each with its column; empty where there is none to read."""
+"""Keys (`text`, `pair`, `words` or a further input), each with the column it is read from; empty if there is none."""
 TaskInputs = list[tuple[Example, tuple[str, ...]]]
 """The examples that a row holds, each with the names of the tasks that read it."""
 SKIPPED = object()
-"""Takes the place of an input that is skipped. It is counted, and its predictions are empty."""
+"""Placeholder for a skipped input: it keeps its position among the inputs, and its predictions are empty."""
 _TEXT_KEYS = ("text", "pair", "words")
 _SHOWN = 10
 T = TypeVar("T")
 
 
 def check_task_names(names: Sequence[str] | None, tasks: Mapping[str, Task]) -> None:
-    """Check that these are names of tasks of a model; None stands for all tasks.
+    """Check the names of the requested tasks; None means all tasks.
 
     Raises:
-        ConfigError: a name is unknown, or it is not a list of names.
+        ConfigError: `names` is not a list of names, or the model has no task with one of the names.
     """
     if names is None:
         return
@@ -59,11 +59,12 @@ def check_task_names(names: Sequence[str] | None, tasks: Mapping[str, Task]) -> 
 
 
 class InputReader:
-    """Reads raw inputs for the tasks to predict.
+    """Converts raw inputs to examples for the tasks to predict.
 
     Args:
         tasks: tasks of the model by name.
-        names: names of the tasks to predict; None: all tasks that accept an input.
+        names: names of the tasks to predict; None: for each input, the tasks that accept it, except tasks that predict
+            only if they are named.
     """
 
     def __init__(self, tasks: Mapping[str, Task], *, names: Sequence[str] | None) -> None:
@@ -87,7 +88,7 @@ class InputReader:
 
     @property
     def further_columns(self) -> list[str]:
-        """The columns of further inputs, as in training and by their keys."""
+        """The columns of further inputs: those of the training data, and the keys themselves."""
         tables = [(table, task) for task in self._tasks.values() for table in (*task.input_columns, {})]
         columns = flatten_columns(table.get(key, key) for table, task in tables for key in task.extra_inputs)
         return list(dict.fromkeys(columns))
@@ -98,10 +99,10 @@ class InputReader:
         return self._tasks
 
     def columns(self, table: Container) -> list[str]:
-        """The columns of a table that are read.
+        """Return the columns of a table that the tasks read.
 
         Raises:
-            DataError: it has no column that a task reads.
+            DataError: the table lacks the columns of a requested task, or of all tasks.
         """
         assert table.columns is not None
         chosen = self._choose(table.columns)
@@ -110,10 +111,10 @@ class InputReader:
             hint = self._hint(table.columns, names=without)
             raise DataError(f"the {table.name} lacks the input of task {without[0]!r}: {hint}")
         read = dict.fromkeys(flatten_columns(column for columns in chosen for _, column in columns))
-        return [column for column in read if column in table.columns]  # a list may have a column for each item
+        return [column for column in read if column in table.columns]  # the items of a list may have a column each
 
     def check_series(self, inputs: Any) -> None:
-        """DataError if a Series is a row of a table: its cells would be read as several texts."""
+        """Raise DataError if a Series is a row of a table, because its cells would be read as several texts."""
         labels = _row_labels(inputs)
         if {"text", "words", *self.trained_columns}.intersection(labels):
             raise DataError(
@@ -122,11 +123,11 @@ class InputReader:
             )
 
     def read(self, value: Any) -> TaskInputs:
-        """The inputs that a row holds, each with the tasks that read it; none for `SKIPPED`.
+        """Return the examples of a row, each with the names of the tasks that read it; an empty list for `SKIPPED`.
 
         Raises:
             ValueError: the value is not an input.
-            ConfigError: a requested task cannot read it.
+            ConfigError: a requested task, or every task, cannot read the input.
         """
         if value is SKIPPED:
             return []
@@ -151,7 +152,7 @@ class InputReader:
         return {name: predictions[name] for name in self._names if name in predictions}
 
     def _match(self, chosen: Mapping[Columns, Sequence[str]], inputs: Mapping[Columns, Example]) -> TaskInputs:
-        """Return each example with those of its tasks that can predict for it."""
+        """Return the examples, each with the names of the tasks that can predict for it."""
         matched: TaskInputs = []
         for columns, example in inputs.items():
             text = example.input
@@ -188,7 +189,7 @@ class InputReader:
         return f"no task of this model can predict for this input{needed}{unnamed}"
 
     def _choose(self, keys: tuple[str, ...]) -> dict[Columns, list[str]]:
-        """The tasks by the columns that each reads of a row with these keys."""
+        """Return the names of the tasks, grouped by the columns that they read from a row with the given keys."""
         if keys not in self._chosen:
             named = ("text", "pair") if "text" in keys else ("words",)
             chosen: dict[Columns, list[str]] = {}
@@ -203,7 +204,7 @@ class InputReader:
         return self._chosen[keys]
 
     def _hint(self, keys: Sequence[str], *, names: Sequence[str]) -> str:
-        """Return the end of an error: the columns that a row needs for some tasks, and those that it has."""
+        """Return the end of an error message: the columns that the given tasks expect, and the keys that a row has."""
         trained = {
             " and ".join(f"`{plain(column)}`" for column in flatten_columns(columns.values())): columns.values()
             for name in names
@@ -226,7 +227,7 @@ def _read(row: Mapping[str, Any], columns: Columns, *, texts: bool) -> Example:
     Args:
         row: the row.
         columns: the columns that the tasks read.
-        texts: whether the column of words had texts in training, which were split.
+        texts: whether the column of `words` had raw texts in the training data, which were split into words.
     """
     cells = {
         key: row[name] if isinstance(name, str) else join_cells(to_plain(row.get(part)) for part in name)
@@ -241,17 +242,17 @@ def _read(row: Mapping[str, Any], columns: Columns, *, texts: bool) -> Example:
 
 
 def _has_columns(keys: Collection[str], columns: Iterable[ColumnNames]) -> bool:
-    """Return whether a row has all columns of an input; of several columns whose values are a list, any of them."""
+    """Return whether a row has all columns of an input. If the items of a list have a column each, one is enough."""
     return all(any(name in keys for name in flatten_columns([column])) for column in columns)
 
 
 def _names(columns: Columns) -> dict[str, str]:
-    """Return the columns by key, for messages."""
+    """Return the name of the column of each key, for error messages."""
     return {key: ", ".join(flatten_columns([column])) for key, column in columns}
 
 
 def _parse_extra(example: Example, types: Sequence[tuple[str, str]], *, columns: Mapping[str, str]) -> Example:
-    """Return an example with its further inputs, parsed by their column types; a null one is left out."""
+    """Return an example with its further inputs parsed by their column types. Missing values are omitted."""
     parsed = Example(example.input)
     for key, name in types:
         value = to_plain(example.extra[key])

@@ -1,4 +1,4 @@
-"""Rate-limited logging: clients cannot fill the disk with messages."""
+"""Rate-limited logging, so that clients of the server cannot fill the disk with log messages."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ _LOGGERS = ("asyncio", "nlpmtl", "uvicorn.error")
 
 
 class LimitedHandler(logging.StreamHandler[TextIO]):
-    """Write a limited number of records per line of code and period, and the number of those omitted.
+    """A log handler that limits how many records each logging call in the source code writes in a period.
+
+    Records above the limit are omitted. After the period, the next record of the same logging call is preceded by the
+    number of omitted records.
 
     Args:
-        records: maximum number of records per line of code in a period.
-        seconds: length of a period.
-        stream: where to write; default: stderr.
+        records: maximum number of records per logging call and period.
+        seconds: length of a period, which starts with the first record of the call.
+        stream: output stream; default: stderr.
     """
 
     def __init__(self, *, records: int = 5, seconds: float = 60.0, stream: TextIO | None = None) -> None:
@@ -28,7 +31,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         self._periods: dict[tuple[str, int], tuple[float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, or count it."""
+        """Write a record, or only count it if its logging call has reached the limit."""
         place, now = (record.pathname, record.lineno), time.monotonic()
         start, count = self._periods.get(place, (now, 0))
         if now - start >= self._seconds:
@@ -49,7 +52,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
 
 @contextmanager
 def limited_logging() -> Iterator[None]:
-    """Send the records of the server, of uvicorn and of asyncio through a `LimitedHandler`."""
+    """Write the log records of nlpmtl, uvicorn and asyncio with a `LimitedHandler` within the block."""
     handler = LimitedHandler()
     before = {name: logging.getLogger(name).propagate for name in _LOGGERS}
     for name in _LOGGERS:

@@ -1,6 +1,7 @@
 """Scores of the relations between spans from the outputs of `SpanHead`, over the windows of a long text. NumPy only.
 
-Each pair of spans that are in one window is scored, in the window in which both are farthest from an end.
+A pair of spans is scored if a window contains both. If several windows do, the pair is scored in the window in which it
+is farthest from the nearer end.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from numpy.typing import NDArray
 from nlpmtl.tasks.span_decoding import Array, Candidates, Window, overlapping_windows, split_relation_terms
 
 _BLOCK = 2**22
-"""Maximum number of scores that are computed at once, unless one head has more of them."""
+"""Maximum number of scores that are computed at once, unless a single head span has more."""
 
 
 class RelationScores(NamedTuple):
     """Scores of the relations between pairs of spans.
 
     Args:
-        head: index of the head of each pair among the spans, ``[pairs]``.
-        tail: index of its tail, ``[pairs]``.
+        head: index of the head span of each pair, ``[pairs]``.
+        tail: index of its tail span, ``[pairs]``.
         scores: score of each relation, ``[pairs, relations]``.
     """
 
@@ -40,10 +41,12 @@ class RelationScores(NamedTuple):
         return cls(joined.head[order], joined.tail[order], joined.scores[order])
 
     def find(self, known: Collection[tuple[int, int, int]]) -> NDArray[np.bool_]:
-        """Return which relations of pairs that `join` ordered are known, ``[pairs, relations]``.
+        """Return a mask of the scored relations that are known, ``[pairs, relations]``.
+
+        The pairs must have the order of `join`. Known relations of other pairs are ignored.
 
         Args:
-            known: head, tail and label of each known relation, as indices.
+            known: indices of the head span, the tail span and the label of each known relation.
         """
         head, tail, label = np.array([*known], dtype=np.int64).reshape(-1, 3).T
         count = 1 + max(self.tail.max(initial=0), tail.max(initial=0))
@@ -56,7 +59,7 @@ class RelationScores(NamedTuple):
 
 
 class _Inside(NamedTuple):
-    """The spans that are in a window, ascending, and the positions of their first and last tokens, ``[spans]``."""
+    """Indices of the spans in a window, in ascending order, and of their first and last tokens, ``[spans]``."""
 
     spans: NDArray[np.int64]
     first: NDArray[np.int64]
@@ -64,9 +67,9 @@ class _Inside(NamedTuple):
 
 
 def score_relations(windows: Sequence[Window], spans: Candidates, *, relations: int) -> Iterator[RelationScores]:
-    """Yield the scores of the relations from each span to each other one that is in a window with it.
+    """Yield the scores of the relations between each span and every other span that shares a window with it.
 
-    Each pair is in one part; the parts are in no particular order, and each needs little memory.
+    The scores are yielded in small parts, in no particular order, to limit the memory. Each pair is in one part.
     """
     inside = _find_spans(windows, spans)
     for number, near in enumerate(overlapping_windows(windows)):
@@ -83,7 +86,7 @@ def score_relations(windows: Sequence[Window], spans: Candidates, *, relations: 
 
 
 def _find_spans(windows: Sequence[Window], spans: Candidates) -> list[_Inside]:
-    """Return the spans that begin and end at units of each window."""
+    """Return, for each window, the spans that begin at the start of one of its units and end at the end of one."""
     order = np.argsort(spans.start)
     bounds = np.searchsorted(spans.start[order], [(window.low, window.high) for window in windows])
     inside = []
@@ -100,18 +103,18 @@ def _find_spans(windows: Sequence[Window], spans: Candidates) -> list[_Inside]:
 def _are_farthest(
     number: int, near: range, windows: Sequence[Window], inside: Sequence[_Inside], *, spans: Candidates, rows: slice
 ) -> NDArray[np.bool_]:
-    """Return which pairs of spans of a window are farther from its ends than from those of any other window.
+    """Return a mask of the pairs of spans to score in a window: in no other window are they farther from the ends.
 
     Args:
         number: index of the window.
-        near: indices of the windows that overlap it; of those with an equal distance the first one is chosen.
+        near: indices of the windows that overlap it. If the distances in two windows are equal, the first is chosen.
         windows: all windows.
-        inside: the spans in each of them.
+        inside: the spans in each window.
         spans: all spans.
-        rows: the heads, among the spans of the window.
+        rows: slice of the spans of the window that are the heads of the pairs.
 
     Returns:
-        ``[heads, spans of the window]``; False from a span to itself.
+        The mask, ``[heads, spans of the window]``; False for a span with itself.
     """
     here = inside[number].spans
     low = np.minimum.outer(spans.start[here[rows]], spans.start[here])

@@ -1,8 +1,8 @@
-"""Optimizers: AdamW and SGD of PyTorch, and the parameter groups that every optimizer gets.
+"""Optimizers: AdamW and SGD of PyTorch, and the parameter groups for all optimizers.
 
-An optimizer is a `torch.optim.Optimizer` that is registered in `nlpmtl.registry.OPTIMIZERS`. `[optimizer]` of a run
-file names it by `kind`. It is called with the parameter groups, which set ``lr`` and ``weight_decay``, and with its
-options as keyword arguments:
+An optimizer is a subclass of `torch.optim.Optimizer` that is registered in `nlpmtl.registry.OPTIMIZERS`. The key `kind`
+of `[optimizer]` in a run file selects it. The class is called with the parameter groups, which set ``lr`` and
+``weight_decay``, and with its options as keyword arguments:
 
 >>> import torch
 >>> from nlpmtl.registry import OPTIMIZERS
@@ -75,7 +75,7 @@ class Sgd(optim.SGD):
     """
 
     def __init__(self, params: Any, *, momentum: float, nesterov: bool) -> None:
-        super().__init__(params, lr=0.0, momentum=momentum, nesterov=nesterov)  # groups set their own rates
+        super().__init__(params, lr=0.0, momentum=momentum, nesterov=nesterov)  # each group sets its learning rate
 
 
 def build_optimizer(
@@ -90,15 +90,16 @@ def build_optimizer(
 ) -> optim.Optimizer:
     """Build an optimizer over the parameters of a model that require a gradient.
 
-    Parameters with the same learning rate and weight decay are a group. The first group has the largest learning rate
-    of the encoder.
+    Parameters with the same learning rate and weight decay form a group; the encoder and the heads have separate
+    groups. The first group has the largest learning rate of the encoder.
 
     Args:
-        model: a `MultiTaskModel`; parameters under its ``heads`` belong to heads, except those of the encoder.
+        model: a `MultiTaskModel`. Parameters of its ``heads`` belong to heads, unless they are also parameters of the
+            encoder (tied embeddings).
         options: options of a registered optimizer.
         lr: maximum learning rate of the encoder.
-        head_lr: maximum learning rate of the heads, except for a head with a true attribute ``pretrained``: `lr`.
-        weight_decay: weight decay of matrices; biases and normalisation, which are vectors, have none.
+        head_lr: maximum learning rate of the heads. A head whose attribute ``pretrained`` is true has `lr` instead.
+        weight_decay: weight decay of matrices. Biases and normalisation weights, which are vectors, are not decayed.
         task_lrs: maximum learning rate of the heads of some tasks, instead of `head_lr`.
         layer_decay: factor ξ of layer-wise learning-rate decay, see `layer_learning_rates`.
 
@@ -128,27 +129,25 @@ def build_optimizer(
 
 
 def _pretrained_heads(model: nn.Module) -> list[nn.Module]:
-    """Return the heads whose weights are from a checkpoint: they have the learning rate of the encoder."""
+    """Return the heads whose weights come from a checkpoint. They have the learning rate of the encoder."""
     heads = getattr(model, "heads", None)
     return [head for head in heads.values() if getattr(head, "pretrained", False)] if heads is not None else []
 
 
 def layer_learning_rates(model: nn.Module, *, lr: float, decay: float) -> Callable[[str], float]:
-    """Return the learning rate of a parameter outside the heads, by its name (Howard and Ruder, 2018).
-
-    This is layer-wise learning-rate decay, or discriminative fine-tuning.
+    """Layer-wise learning-rate decay, or discriminative fine-tuning (Howard and Ruder, 2018).
 
         lr_l = lr · ξ^(L − l)
 
     Symbols:
     - lr_l: learning rate of layer l, from 1 to L, with all parameters that a sharing scheme adds to it; l = 0 for the
       embeddings
-    - ξ: factor, above 0 and at most 1; 1 for one learning rate
+    - ξ: factor, above 0 and at most 1; with 1 all layers have the same learning rate
 
     Parameters of a sharing scheme that belong to no layer have the learning rate lr.
 
-    Howard and Ruder take ξ = 1 / 2.6, ELECTRA (Clark et al., 2020) 0.8 and 0.9. The code of ELECTRA, and that of BEiT,
-    count the head as layer L + 1 with the learning rate lr; here the heads have a learning rate of their own.
+    Howard and Ruder use ξ = 1 / 2.6; ELECTRA (Clark et al., 2020) uses 0.8 and 0.9. The code of ELECTRA and of BEiT
+    counts the head as layer L + 1 with the learning rate lr; here the heads have a separate learning rate.
 
     References:
         Howard and Ruder (2018), Universal Language Model Fine-tuning for Text Classification, ACL, section 3.2,
@@ -160,6 +159,9 @@ def layer_learning_rates(model: nn.Module, *, lr: float, decay: float) -> Callab
         model: a `MultiTaskModel` if `decay` is below 1.
         lr: learning rate of the last layer.
         decay: ξ.
+
+    Returns:
+        A function from the name of a parameter outside the heads to its learning rate.
 
     Raises:
         ConfigError: the architecture of the encoder is not supported.

@@ -1,27 +1,29 @@
 """GradNorm: gradient normalization (Chen et al., 2018).
 
-The weights are adapted so that the gradients of all tasks have similar norms, larger ones for tasks that learn slowly.
+The task weights are adapted so that the weighted gradients of all tasks have similar norms. Tasks that learn slowly get
+larger norms.
 
     G_t = w_t · ‖∇L_t‖        r_t = (L_t / L_t(0)) / mean_k (L_k / L_k(0))        Ḡ = mean_t G_t
     w_t ← w_t − η · ‖∇L_t‖ · sign(G_t − Ḡ · r_t^α)        then w ← K · w / Σ_k w_k
 
 Symbols:
 - w_t: weight of task t, 1 at the start; K: number of tasks
-- L_t: mean loss of task t in the step; L_t(0): its first loss
+- L_t: mean loss of task t in the step; L_t(0): its mean loss in the first step that has labels for it
 - ∇L_t: gradient of L_t with respect to the parameters that several tasks share
 - G_t: gradient norm of task t; Ḡ: mean over the tasks of the step
 - r_t: relative inverse training rate, above 1 for a task that learns more slowly than the others
-- α: option `alpha`, ≥ 0; the paper takes 1.5 for tasks that differ much
+- α: option `alpha`, ≥ 0; larger values suit tasks that learn at more different speeds; the paper uses 1.5 on NYUv2
 - η: option `lr`, 0.025 in the paper
 
-The first update is the gradient step on Σ_t |G_t − Ḡ · r_t^α|, in which Ḡ · r_t^α is a constant.
+The update of w_t is a gradient-descent step on Σ_t |G_t − Ḡ · r_t^α|, in which Ḡ · r_t^α is treated as a constant. The
+weights are then normalised so that their mean is 1.
 
 Departures from the paper:
-- The gradients are those of all shared parameters; the paper takes the last shared layer. Parameters of a single task
-  are not weighted.
-- A weight is at least 0.001 before it is normalised.
-- L_t / L_t(0) = 1 for a task whose first loss is not above 1e-200, and a negative loss counts as 0.
-- A step with a loss or a gradient that is not finite does not change the weights.
+- The gradient norms are computed over all shared parameters; the paper uses only the last shared layer.
+- Parameters that only one task uses in a step, such as its head, keep their unweighted gradient.
+- Weights below 0.001 are set to 0.001 before they are normalised.
+- L_t / L_t(0) is 1 for a task whose first loss is at most 1e-200, and a negative loss counts as 0.
+- A step with an infinite or NaN loss or gradient does not change the weights.
 
 References:
     Chen, Badrinarayanan, Lee and Rabinovich (2018), GradNorm: Gradient Normalization for Adaptive Loss Balancing in
@@ -52,7 +54,7 @@ from nlpmtl.weighting.base import Requirement, StepObservation, Weighting, all_f
 
 _MIN_WEIGHT = 1e-3
 _MIN_LOSS = 1e-200
-"""First losses up to this value count as 0, so that quotients are finite."""
+"""If the first loss of a task is at most this value, L_t / L_t(0) is 1, so that no division overflows."""
 
 
 class GradNormOptions(KindOptions):
@@ -72,7 +74,7 @@ class GradNormOptions(KindOptions):
 @WEIGHTINGS.register("gradnorm", GradNormOptions)
 @dataclass(kw_only=True)
 class GradNorm(Weighting):
-    """GradNorm: similar gradient norms, larger ones for tasks that learn slowly (Chen et al., 2018).
+    """GradNorm: weights that give all tasks similar gradient norms (Chen et al., 2018).
 
     Args:
         alpha: α ≥ 0.
