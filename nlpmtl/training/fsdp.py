@@ -82,7 +82,7 @@ def apply_fsdp(model: MultiTaskModel, *, device: torch.device) -> MultiTaskModel
     reshard = FullyShardedDataParallelPlugin().reshard_after_forward
     for module in [*encoder_layers(encoder), encoder]:
         sharded = fully_shard(module, mesh=mesh, reshard_after_forward=reshard)
-        sharded.set_gradient_divide_factor(1.0)  # a loss is a sum over a count: ranks are not averaged
+        sharded.set_gradient_divide_factor(1.0)  # each loss is already divided by a global count
         sharded.set_force_sum_reduction_for_comms(True)  # gloo supports no other reduction
     return full_model
 
