@@ -36,7 +36,7 @@ SCORE_COLUMNS = ("task", "metric", "value", "rows")
 
 
 class PredictionObserver(Protocol):
-    """What is called with the predictions of some rows of a split, in this process."""
+    """A callback that receives the predictions of this process for some rows of a split."""
 
     def __call__(
         self,

@@ -59,7 +59,7 @@ class WrongRow:
 
 @dataclass
 class _TaskPredictions:
-    """What is kept of the predictions of a task. A key of a row is its dataset and its index."""
+    """Collected predictions of a task. The key of a row is its dataset and its index."""
 
     keys: list[tuple[str, int]] = field(default_factory=list)
     wrong: dict[tuple[str, int], WrongRow] = field(default_factory=dict)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _ENDING = ".jsonl"
 _NULL = "their predictions are null"
 _SHOWN = 4
-"""How many numbers of a vector the readable form shows."""
+"""Number of components of a vector that the readable output shows."""
 
 OnBadRow = Annotated[
     Literal["stop", "skip"],

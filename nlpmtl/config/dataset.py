@@ -188,7 +188,7 @@ class DataConfig(StrictModel):
     Or a list of column names, for files without such a line.
     """
     separator: str | None = Field(None, min_length=1)
-    """What separates the labels, words or tags in one cell, such as "|" for `drama|comedy` or " " for words and their
+    """Separator of the labels, words or tags in one cell, such as "|" for `drama|comedy` or " " for words and their
     tags; default: a list in a cell of a .csv or .tsv file is a JSON list."""
     columns: dict[str, Annotated[int, Field(strict=True)]] | None = None
     """Columns of CoNLL files: name = index from 0, or from the end: -1 is the last column.
@@ -206,7 +206,7 @@ class DataConfig(StrictModel):
     license: str | None = None
     """Licence of the data for the model card: an identifier of the Hub, such as "cc-by-4.0", or a few words."""
     on_bad_row: Literal["stop", "skip"] = "stop"
-    """What happens to an invalid row: "stop" ends the run before training, "skip" leaves the row out and counts it.
+    """Handling of invalid rows: "stop" ends the run before training, "skip" excludes the row and counts it.
 
     A column whose rows contradict each other ends the run in both cases: an unknown label in train, tags of another
     scheme, lists of names mixed with lists of 0 and 1.

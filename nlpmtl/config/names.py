@@ -61,4 +61,4 @@ LabelName = Annotated[str, BeforeValidator(label_name), WithJsonSchema({"anyOf":
 """Label name in a config: ``labels = [1, 2, 3]`` is equivalent to ``labels = ["1", "2", "3"]``."""
 
 Pooling = Literal["first", "mean", "max", "attention"]
-"""How the hidden states of a text become one vector."""
+"""Pooling method: combines the hidden states of a text into one vector."""

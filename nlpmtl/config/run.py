@@ -119,7 +119,7 @@ class TrainConfig(StrictModel):
     """Accelerated code paths: "auto" uses those that suit the device and compute what plain PyTorch does, which is
     checked once per version of torch and transformers; "off" uses plain PyTorch and transformers."""
     on_bad_step: Literal["stop", "skip"] = "stop"
-    """What happens if a loss or the gradient is not finite: "stop" ends the run with an error that names the rows;
+    """Handling of a loss or gradient that is infinite or NaN: "stop" ends the run with an error that names the rows;
     "skip" reports and counts the step, and does not change the weights."""
     save_every: int = Field(200, gt=0)
     """Steps between checkpoints."""

@@ -58,7 +58,7 @@ def tokenize_split(
         extra: type of each further input, by key.
 
     Raises:
-        DataError: the tokenizer fails for a row, such as by a panic of its Rust code.
+        DataError: the tokenizer fails for a row, for example with a panic of its Rust code.
         OSError: the files cannot be written.
     """
     row_columns, token_columns = _columns(examples, tokenizer)

@@ -60,7 +60,7 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class LabelFrequencies:
-    """How often each label of a task occurs in a dataset.
+    """Frequencies of the labels of a task in a dataset.
 
     Args:
         task: name of the task.

@@ -42,8 +42,8 @@ def export_onnx(
     """Write a directory that `Predictor` runs with onnxruntime: graph, config, tokenizer and README.
 
     The graph takes ``input_ids``, ``attention_mask`` and, if the tokenizer makes them, ``token_type_ids``, each
-    ``[rows, time]`` of any size, and returns the logits of each task like `MultiTaskModel.forward`, in single
-    precision.
+    ``[rows, time]`` (batch size and sequence length, of any size), and returns the logits of each task like
+    `MultiTaskModel.forward`, in single precision.
 
     Args:
         model: the model, on any device and in any precision; it is not changed.
@@ -52,8 +52,8 @@ def export_onnx(
         tasks: names of the tasks; default: all whose task type is exportable.
 
     Returns:
-        Maximum difference of a logit from torch's, over batches of many sizes and lengths, relative to the largest
-        logit of its task (to 1 if that is less).
+        Maximum difference between a logit of the graph and that of the torch model, over batches of many sizes and
+        lengths, relative to the largest logit of the task (or to 1 if that is less).
 
     Raises:
         ConfigError: a task that the model does not have or that is not exportable, a directory that is not empty, or

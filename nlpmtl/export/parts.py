@@ -1,4 +1,4 @@
-"""What the exports of one task have in common: the encoder of a task, and its tokenizer without settings of a run."""
+"""Parts of all exports of one task: its encoder, and its tokenizer without settings of a run."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def export_sentence_transformer(
 
     It has the files that sentence-transformers documents: those of the encoder and the tokenizer, ``modules.json``,
     ``1_Pooling/config.json``, ``sentence_bert_config.json`` and ``config_sentence_transformers.json``. Before the
-    directory gets its name, its encoder is loaded and its embeddings of some texts are compared.
+    directory is moved to its path, its encoder is loaded and the embeddings of some texts are compared.
 
     Args:
         model: the model, in evaluation mode.

@@ -37,7 +37,7 @@ def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, ta
     """Write one task of a model as a directory that `transformers.pipeline` loads.
 
     The temperature, or the scale of a regression, is folded into the last layer, so that scores and numbers are those
-    of `Predictor`. Before the directory gets its name, the model is loaded from it and its logits are compared.
+    of `Predictor`. Before the directory is moved to its path, the model is loaded from it and the logits are compared.
 
     Args:
         model: the model, in evaluation mode.

@@ -29,7 +29,7 @@ _COPY_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Layout:
-    """What the rows of an output file have.
+    """Columns of an output file.
 
     Args:
         columns: columns of the input, which are passed through.

@@ -12,7 +12,7 @@ from nlpmtl.file_prediction.row_files import CHUNK_ROWS
 PARTS = "parts"
 """Directory of the parts in the work directory."""
 _REFRESH_SECONDS = 1.0
-"""How often the parts of other ranks are counted."""
+"""Interval at which the parts of other ranks are counted."""
 
 
 class Parts:

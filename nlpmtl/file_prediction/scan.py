@@ -15,12 +15,12 @@ from nlpmtl.file_prediction.inputs import RowParser
 from nlpmtl.file_prediction.row_files import Chunk, RowFile
 
 TYPE_ADVICE = "write .jsonl, or one type of value"
-"""What to do about a column of JSON whose values have no common type."""
+"""Advice for a JSON column whose values have no common type."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What an input file has.
+    """Result of reading an input file once, before it is predicted.
 
     Args:
         rows: number of rows.

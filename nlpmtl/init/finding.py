@@ -1,4 +1,4 @@
-"""What a column is, with the evidence: the result of a rule."""
+"""The proposed task type or input of a column, with the evidence for it: the result of a rule."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TAGS_OF_WORDS = ("labeling", "parsing")
 
 @dataclass(frozen=True)
 class Finding:
-    """What a column is.
+    """The proposed task type or input of a column.
 
     Args:
         kind: a task type; one of `INPUTS`; or "none".
-        evidence: what in the values, or in the name of the column, says so.
+        evidence: the property of the values, or of the name of the column, that this is based on.
         labels: names of the labels that must be written in the dataset file, in order; empty if the data define them.
-        separator: what separates the labels or words in a cell; None for a list.
+        separator: separator of the labels or words in a cell; None for a list.
         scheme: tagging scheme of tags of words.
         spans: whether the labels are character spans of a text that become tags of its words.
         context: the column of the texts that contain the answers to questions.

@@ -44,7 +44,7 @@ class TaskProposal:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What is written for one dataset.
+    """The proposed inputs and tasks of one dataset.
 
     Args:
         sample: the columns of the dataset in its first rows.

@@ -24,7 +24,7 @@ _SPLITS = {
 """A split word in the name of a file = the split. The archives of SuperGLUE have `val.jsonl`."""
 _SPLIT_WORD = re.compile(rf"(?<![^\W\d_])({'|'.join(_SPLITS)})(?![^\W\d_])", re.IGNORECASE)
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
-"""What `datasets` writes at the end of the names of the files of one split."""
+"""Suffix that `datasets` appends to the names of the files (shards) of one split."""
 _ZIP = ".zip"
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*", re.ASCII)
 _LONGEST_NAME = 30

@@ -1,4 +1,4 @@
-"""Where an encoder is: a directory, a directory inside an installed package, or a Hub id."""
+"""Locations of encoders: a directory, a directory inside an installed package, or a Hub id."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ class MultiTaskModel(PreTrainedModel):
         """Compute the outputs of all heads.
 
         Args:
-            input_ids: token ids of the sequences, ``[rows, time]``.
+            input_ids: token ids of the sequences, ``[rows, time]``: batch size and sequence length.
             attention_mask: 1 on tokens, 0 on padding, ``[rows, time]``; default: no padding.
             token_type_ids: segment ids, ``[rows, time]``, for encoders that use them.
             rows: indices of the sequences that each task reads, ``[task rows]``, in any order; default: all for all

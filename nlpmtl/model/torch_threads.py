@@ -11,7 +11,7 @@ from nlpmtl.errors import RunError
 
 
 class TorchThreads:
-    """Which process has started the threads of torch."""
+    """The process that has started the threads of torch."""
 
     _process: ClassVar[int | None] = None
     """First process that computed on several threads: this one, or one that it was forked from."""

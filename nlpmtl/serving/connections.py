@@ -19,8 +19,8 @@ from nlpmtl.serving.limits import Limits
 from nlpmtl.strict_json import dumps
 
 Phase = Literal["header", "body", "compute", "discard", "idle"]
-"""What a connection waits for: the rest of a request's header or body, the response, the end of a body that is not
-read because the response was sent already, or the next request."""
+"""State of a connection, which waits for the rest of a header or body, for the response, for the end of a body that is
+not read because the response was sent already, or for the next request."""
 _DISCARD_SECONDS = 2.0
 """Closing at once could reset the connection before the client has read the response."""
 _GRACE_SECONDS = 2.0

@@ -230,7 +230,7 @@ class Task(ScoredTask, ABC):
         return None
 
     def can_predict(self, name: str, *, key: str) -> bool:
-        """Whether a name in a gold label can be predicted. Default: of `label`, the labels; of other columns, any.
+        """Return whether a name in a gold label can be predicted. Default: labels of the task in `label`, any in others.
 
         Args:
             name: the name.
@@ -321,11 +321,11 @@ class Task(ScoredTask, ABC):
 
     @property
     def needed_input(self) -> str:
-        """What it can predict for, such as "a text with a marked word", for the error about other inputs."""
+        """Description of the inputs that it accepts, such as "a text with a marked word", for error messages."""
         return ""
 
     def reads(self, example: Example) -> bool:
-        """Whether it can predict for an input. Default: for as many texts as in training, with its extra inputs."""
+        """Return whether it can predict for an input. Default: as many texts as in training, and its extra inputs."""
         needed = self.extra_inputs.keys() - self.optional
         return (example.pair is not None) is self.takes_pairs and needed <= example.extra.keys()
 
@@ -339,12 +339,12 @@ class Task(ScoredTask, ABC):
 
     @property
     def stock_refusal(self) -> str:
-        """Why `stock_model` is None, as the end of an error message."""
+        """The reason why `stock_model` returns None, as the end of an error message."""
         return f"its task type, {self.kind!r}, has no equivalent in transformers"
 
     def stock_model(self) -> StockModel | None:
-        """Return what the export to a stock transformers model needs; None if no stock model predicts alike.
+        """Return the parameters of an export to a stock transformers model; None if no stock model predicts the same.
 
-        A subclass that overrides `decode` or `format` inherits None, as its predictions differ from the stock model's.
+        In a subclass that overrides `decode` or `format`, the default is None, because its predictions differ.
         """
         return None

@@ -110,7 +110,7 @@ class Embedding(PooledFields, Task):
     """Temperature of the contrastive losses: cosine similarities are divided by it."""
 
     objective: Literal["positive", "number", "class"] = "positive"
-    """What the rows of train have: similar pairs, pairs with a number, or texts with a class."""
+    """Type of the train rows: similar pairs, pairs with a number, or texts with a class."""
     label_range: tuple[float, float] = (0.0, 1.0)
     """Smallest and largest number of train."""
 
@@ -264,7 +264,7 @@ class Embedding(PooledFields, Task):
         return example.labels.get("label")
 
     def reads(self, example: Example) -> bool:
-        """Whether the input is a single text."""
+        """Return whether the input is a single text."""
         return example.pair is None
 
     def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:

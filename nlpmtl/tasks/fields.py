@@ -95,7 +95,7 @@ class TaskFields(StrictModel):
     word_separator: str | None = None
     """Separator of the words in a cell of a table, if the datasets have one."""
     word_splitting: SplittingMethod = "whitespace"
-    """How the words that it was trained on were split, so that raw text is split alike."""
+    """Method by which its training data were split into words; raw text is split in the same way."""
     split_marks: tuple[str, ...] = ()
     """Marks that the method "punctuation" splits off."""
     whole_words: tuple[str, ...] = ()

@@ -301,7 +301,7 @@ class Generation(Task):
         return pa.struct({self.output_key: pa.string()})
 
     def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
-        """A row is wrong if its text is not the reference; severity: 1 − its chrF."""
+        """Return an error if the text is not the reference. The severity is 1 − chrF."""
         if prediction.value == gold:
             return None
         return RowError(gold, prediction.value, None, severity=1 - chrf([prediction.value], [gold]))

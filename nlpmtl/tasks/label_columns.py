@@ -49,14 +49,14 @@ class LabelColumns:
     notes: tuple[str, ...]
 
     def of(self, task: str, key: str = "label") -> Iterator[tuple[str, str, LabelColumn]]:
-        """The columns of one task and key: dataset, split, labels."""
+        """Yield the dataset, the split and the labels of each column of a task with the given key."""
         for dataset, splits in self.columns.items():
             for split, columns in splits.items():
                 if key in columns.get(task, ()):
                     yield dataset, split, columns[task][key]
 
     def keys(self, task: str) -> list[str]:
-        """The keys of the columns of one task."""
+        """Return the keys of the columns of a task."""
         by_split = (columns.get(task, {}) for splits in self.columns.values() for columns in splits.values())
         return list(dict.fromkeys(key for columns in by_split for key in columns))
 

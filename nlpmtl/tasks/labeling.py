@@ -264,14 +264,14 @@ class Labeling(CrfFields):
             self.temperature = fit_temperature(words[known], tags[known])
 
     def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
-        """Each word with a token is a prediction, unless its gold tag is missing."""
+        """Return confidences by word: of words that have a token and a gold tag."""
         tags, probabilities, has_token = prediction.extra
         right = np.array([value == tag for value, tag in zip(prediction.value, gold, strict=True)], dtype=np.bool_)
         kept = has_token if not self.is_partial else has_token & [tag is not None for tag in gold]
         return probabilities[np.arange(len(tags)), tags][kept], right[kept]
 
     def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
-        """Compare the spans; under `plain` the words with another tag."""
+        """Return an error with the spans of a row or, for the scheme `plain`, with its wrong words."""
         if self.is_partial:  # a missing gold tag is the predicted one
             gold = [label or tag for tag, label in zip(prediction.value, gold, strict=True)]
         wrong = [i for i, (tag, label) in enumerate(zip(prediction.value, gold, strict=True)) if tag != label]
@@ -290,7 +290,7 @@ class Labeling(CrfFields):
         return ", ".join(f"{text[words[a][0] : words[b - 1][1]]}/{name}" for name, a, b in parts) or "(none)"
 
     def item_probabilities(self, predictions: Sequence[Prediction], gold: Sequence[Any]) -> list[ItemProbabilities]:
-        """Each word with a token and a known tag is an item."""
+        """Return probabilities by word: of words that have a token and a known tag."""
         rows = np.repeat(np.arange(len(gold)), [len(tags) for tags in gold])
         tags = np.array([self._ids.get(tag, NO_TAG) for row in gold for tag in row], dtype=np.int64)
         scores = [prediction.extra for prediction in predictions]

@@ -203,7 +203,7 @@ class MaskedLM(Task):
         return f"a text with the mask token {self.required_text}"
 
     def reads(self, example: Example) -> bool:
-        """Whether the text has the mask token of the tokenizer."""
+        """Return whether the text has the mask token of the tokenizer."""
         return super().reads(example) and self.mask_token in example.text
 
     def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:

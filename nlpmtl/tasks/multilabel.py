@@ -175,7 +175,7 @@ class Multilabel(LongTextFields, LabelTask):
         )
 
     def item_probabilities(self, predictions: Sequence[Prediction], gold: Sequence[Any]) -> list[ItemProbabilities]:
-        """Each label is a problem with two classes: absent and present."""
+        """Return probabilities for each label, as a problem with two classes: absent and present."""
         rows, hot = np.arange(len(gold)), multi_hot(gold, self._ids).astype(np.int64)
         present = np.array([prediction.extra for prediction in predictions]).reshape(hot.shape)
         probabilities = np.stack([1 - present, present], axis=-1)

@@ -87,7 +87,7 @@ def decode_all(task: Task, items: Sequence[ExampleOutputs]) -> list[Prediction]:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What a formatted prediction shows.
+    """Options of formatted predictions.
 
     Args:
         all_scores: add ``"scores"``, the probability of every label.

@@ -36,9 +36,9 @@ class LongTextFields(PooledFields):
     changeable: ClassVar[frozenset[str]] = frozenset({"long"})
 
     long: Literal["truncate", "mean", "max"] = "truncate"
-    """What is read of a text of more than `encoder.max_length` tokens, of a pair with a second text that is too long:
-    its beginning ("truncate"), or all of it, in overlapping windows whose logits are combined by their "mean" or "max",
-    in training, evaluation and prediction."""
+    """Reading of a text of more than `encoder.max_length` tokens, or of the second text of a pair that is too long:
+    "truncate" reads its beginning; "mean" and "max" read all of it in overlapping windows, and combine their logits, in
+    training, evaluation and prediction."""
 
     @property
     def window_stride(self) -> Literal["half"] | None:

@@ -138,7 +138,7 @@ class Ranking(ChoiceTask):
         return pa.list_(pa.struct({"index": pa.int64(), "score": pa.float64()}))
 
     def row_error(self, prediction: Prediction, gold: Any, example: Example) -> RowError | None:
-        """A row is wrong if another choice is more relevant than the first; severity: the difference in relevance."""
+        """Return an error if a choice is more relevant than the first one. The severity is the difference."""
         first, best = _order(prediction.value)[0], _order(gold)[0]
         difference = gold[best] - gold[first]
         choices = example.extra["choices"]

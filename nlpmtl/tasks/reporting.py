@@ -1,4 +1,4 @@
-"""What reports show of a task: wrong rows, error analysis, likely label errors and baselines."""
+"""Reports on a task: wrong rows, error analysis, likely label errors and baselines."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ReportedTask(TaskFields):
     """Name of the plot of its predictions: "confusion_matrix", "precision_recall", "scatter" or "histogram"; several
     if the data decide which one is drawn. Default: none."""
     view: ClassVar[str | None] = None
-    """How the page of the server shows a prediction, such as "tree"; default: what suits its JSON value."""
+    """View of a prediction on the web page of the server, such as "tree"; default: a view of its JSON value."""
 
     embeds: ClassVar[bool] = False
     """Whether a prediction is a vector, a list of numbers, for the route `/embed` of the server."""

@@ -1,4 +1,4 @@
-"""Which metrics can score a task type, and which of them need predictions."""
+"""Metrics that can score a task type, and those of them that need predictions."""
 
 from __future__ import annotations
 

@@ -318,7 +318,7 @@ class SpanExtraction(Task):
             self.relation_temperature, self.relation_threshold = fitted
 
     def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
-        """Each predicted span and relation is an item; relations only of rows that were annotated with them."""
+        """Return the confidence of each predicted span, and of each relation if the row is annotated with relations."""
         scores, (spans, relations) = np.array(prediction.score), self._items(gold)
         right = [tuple(span) in spans for span in prediction.value["entities"]]
         if gold["relations"] is not None and self.relation_labels:

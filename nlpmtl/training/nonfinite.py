@@ -1,4 +1,4 @@
-"""Which rows and tasks make the loss or the gradient of a step infinite or NaN."""
+"""Search for the rows and tasks that make the loss or the gradient of a step infinite or NaN."""
 
 from __future__ import annotations
 

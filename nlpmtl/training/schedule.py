@@ -94,7 +94,7 @@ class Polynomial(Schedule):
         f(k) = (1 − (k − w) / (T − w))ᵖ
 
     Symbols:
-    - p: option `power`. The paper takes 0.9; above 1 the learning rate falls fast at first.
+    - p: option `power`. The paper uses 0.9. Above 1, the learning rate falls faster at first.
 
     References:
         Chen, Papandreou, Kokkinos, Murphy and Yuille (2018), DeepLab: Semantic Image Segmentation with Deep

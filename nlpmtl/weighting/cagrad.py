@@ -8,7 +8,7 @@ The step maximises the smallest decrease of a task's loss among all steps near t
 Symbols:
 - g_t: gradient of task t, scaled as in `nlpmtl.weighting.gradients`; G: Gramian of the K gradients, G_tk = ⟨g_t, g_k⟩
 - d: gradient of the optimizer step; g_0: mean gradient
-- c: option `c`, ≥ 0; the paper takes 0.4 and 0.5, and 0 gives the mean gradient
+- c: option `c`, ≥ 0; the paper uses 0.4 and 0.5; with 0, d is the mean gradient
 - w_t: weight of task t
 
 Departures from the paper:
