@@ -64,23 +64,23 @@ _MOSTLY = 0.9
 
 
 def empty(column: Profile, table: Table) -> Finding | None:
-    """Recognise a column without values."""
+    """A column without a value."""
     return None if column.values else not_used("no row has a value")
 
 
 def constant(column: Profile, table: Table) -> Finding | None:
-    """Recognise a column with the same value in every row; with a single row, unless the value can be a text."""
+    """A column with the same value in every row; also of a single row, unless that can be a text."""
     same = column.distinct == 1 and (len(column.values) > 1 or column.type != "string")
     return not_used(f"every value is {column.examples}") if same else None
 
 
 def mixed_types(column: Profile, table: Table) -> Finding | None:
-    """Recognise a column whose values have several types."""
+    """A column of values of several types."""
     return not_used("its values are of several types") if column.type == "mixed" else None
 
 
 def dates(column: Profile, table: Table) -> Finding | None:
-    """Recognise dates and times."""
+    """Dates and times."""
     if column.type == "other":
         names = sorted({type(value).__name__ for value in column.values})
         return not_used(f"values of the type {', '.join(names)}")
@@ -90,20 +90,20 @@ def dates(column: Profile, table: Table) -> Finding | None:
 
 
 def declared_classes(column: Profile, table: Table) -> Finding | None:
-    """Recognise a ClassLabel column, whose label names are declared in the data."""
+    """A ClassLabel column, whose names the data declare."""
     if not column.class_names or column.type not in ("number", "string"):
         return None
     return Finding("classification", f"{len(column.class_names)} labels, declared in the data")
 
 
 def split_names(column: Profile, table: Table) -> Finding | None:
-    """Recognise a column that names the split of each row."""
+    """A column that names the split of each row."""
     names = {str(value).strip().casefold() for value in column.counts}
     return not_used("names of splits") if names <= _SPLIT_NAMES and len(names) > 1 else None
 
 
 def flags(column: Profile, table: Table) -> Finding | None:
-    """Recognise a column of 0 and 1, or of true and false."""
+    """A column of 0 and 1, or of true and false."""
     values = {str(value).strip().casefold() for value in column.counts}
     if values not in _FLAGS:
         return None

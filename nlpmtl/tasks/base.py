@@ -230,7 +230,7 @@ class Task(ScoredTask, ABC):
         return None
 
     def can_predict(self, name: str, *, key: str) -> bool:
-        """Return whether a name in a gold label can be predicted. Default: labels of the task in `label`, any in others.
+        """Return whether a name in a gold label can be predicted. Default: a label, or any name outside of `label`.
 
         Args:
             name: the name.
