@@ -134,9 +134,9 @@ class Input:
 
 @dataclass(frozen=True)
 class _EncodedWords(Sequence[Span]):
-    """The spans of the words of an input in the text for the encoder, found when they are first read.
+    """The spans of the words of an input in the text for the encoder, computed when they are first read.
 
-    So the spans of a long text are not in memory together with the encodings of the tokenizer.
+    The spans of a long text are therefore not in memory together with the encodings of the tokenizer.
     """
 
     input: Input

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Windows:
     """Texts as windows that fit into the encoder.
 
-    A word belongs to the window in which its first token is farthest from an end. So the total size of all windows is
-    linear in the length of a text.
+    Each word belongs to only one window, in which its first token is farthest from an end. The total number of words in
+    all windows is therefore linear in the length of a text.
 
     Args:
         pieces: the windows, each with the words that belong to it; ``cut`` is whether the text has several windows.

@@ -138,10 +138,10 @@ def _tokenize_batches(
 
 
 def submit_in_order(items: Iterable[T], function: Callable[[T], R]) -> Iterator[tuple[T, Future[R]]]:
-    """Yield items with the future result of a function, in order; threads compute those of the following items.
+    """Yield each item with the future of its result, in order. Threads compute the results of the following items.
 
-    The tokenizer's Rust code releases Python's global lock. So the threads use all cores whatever
-    ``TOKENIZERS_PARALLELISM`` is, and without a process that would have to be forked or started.
+    The tokenizer's Rust code releases Python's global interpreter lock. Therefore the threads use all cores, whatever
+    the value of ``TOKENIZERS_PARALLELISM``, and no process has to be forked or started.
     """
     threads = min(_available_cores(), _MAX_THREADS)
     pending: deque[tuple[T, Future[R]]] = deque()

@@ -112,7 +112,7 @@ EVERY_MARK = WordSplitting("every_mark")
 def split_at_marks(text: str) -> list[Span]:
     """Split a raw text at white space, and at every punctuation mark and symbol; scripts without spaces by character.
 
-    So a character span that ends before a full stop or inside ``New York-based`` does not cut a word.
+    With these words, a character span that ends before a full stop or inside ``New York-based`` does not cut a word.
 
     >>> text = "New York-based (東京)"
     >>> [text[a:b] for a, b in split_at_marks(text)]

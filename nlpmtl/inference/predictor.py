@@ -236,7 +236,7 @@ class Predictor:
     def find_truncated(self, inputs: Text | Iterable[Text] | Table, *, tasks: Sequence[str] | None = None) -> Any:
         """Return whether a task reads only the beginning of an input, since it exceeds the maximum input length.
 
-        So it is known also for predictions that are lists, such as trees, rankings and embeddings.
+        Predictions that are lists, such as trees, rankings and embeddings, cannot have the key ``truncated``.
 
         Args:
             inputs: one input or several, see `predict_all`.

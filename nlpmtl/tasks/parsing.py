@@ -163,7 +163,7 @@ class Parsing(Task):
         super().check_fields()
 
     def _relation(self, name: str) -> str:
-        """Return a relation, without its subtype if they are left out."""
+        """Return a relation, without its subtype if `strip_subtypes` is set."""
         return name.partition(":")[0] or name if self.strip_subtypes else name
 
     def find_untrainable(self, values: Mapping[str, Sequence[Any]]) -> Untrainable | None:
@@ -184,7 +184,7 @@ class Parsing(Task):
     def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
         """Return the head and the relation of each word that has a token, and whose head has one.
 
-        The words after the last one with a token are left out, as in the outputs of `ParserHead`.
+        Words after the last word that has a token are omitted, as in the outputs of `ParserHead`.
         """
         has_token = np.append(True, _has_token(sequences))  # the root first
         count = int(np.flatnonzero(has_token)[-1])

@@ -164,7 +164,7 @@ def _from_json(value: Any) -> Any:
 
 
 def _probabilities(value: Mapping[Any, Any], *, read: Callable[[Any], K]) -> dict[K, float]:
-    """Return label -> probability without checking their sum; a null is left out, as Arrow adds it to its structs."""
+    """Return label -> probability, without checking the sum. Nulls, which Arrow adds to structs, are ignored."""
     probabilities: dict[K, float] = {}
     for key, number in value.items():
         if number is None:

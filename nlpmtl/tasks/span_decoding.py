@@ -1,7 +1,7 @@
 """Decoding of spans from the outputs of `SpanHead`, over the windows of a long text. NumPy only.
 
-A span is scored in the window in which it is farthest from an end. One that is in no window is not found: half of a
-window is always in one.
+A span is scored in the window in which it is farthest from the nearer end. A span that is not inside any window cannot
+be found; a span that is at most half as long as a window is always inside one.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from nlpmtl.tasks.span_units import Units, find_units
 
 Array = NDArray[np.floating]
 _PER_UNIT, _AT_LEAST = 2, 32
-"""Maximum number of spans that may be predicted: for each unit of a text, and in a short text."""
+"""Maximum number of predicted spans: per unit of a text; and in a text with few units."""
 _BLOCK = 2**22
-"""Maximum number of scores that are in memory at once, unless one span has more labels."""
+"""Maximum number of scores that are in memory at once, unless a single span has more."""
 _STEPS = 128
-"""Number of steps in which the spans that overlap kept ones are left out before each of the others is compared."""
+"""Number of blocks of spans; in each, spans that overlap kept ones are first removed together, then one by one."""
 
 
 class Window(NamedTuple):
@@ -86,15 +86,15 @@ def split_span_terms(outputs: Any, labels: int) -> tuple[Any, Any, Any, Any]:
 
 
 def split_relation_terms(outputs: Any, relations: int) -> tuple[list[Any], list[Any]]:
-    """Return the vectors and the scores of relations for heads and tails, at first and at last tokens.
+    """Split the output for relations into the vectors and the scores of head and tail spans.
 
     Args:
         outputs: the output "relations" of `SpanHead`, an array or a tensor, ``[…, 4 · relations · (size + 1)]``.
         relations: number of labels of relations.
 
     Returns:
-        Four vectors, ``[…, relations, size]``, and four scores, ``[…, relations]``: of heads at first and at last
-        tokens, then of tails.
+        Four vectors, ``[…, relations, size]``, and four scores, ``[…, relations]``: for the first token of a head, its
+        last token, and the first and the last token of a tail.
     """
     size = outputs.shape[-1] // (4 * relations) - 1
     vectors = outputs[..., : 4 * relations * size].reshape(*outputs.shape[:-1], 4, relations, size)
@@ -117,12 +117,12 @@ def read_windows(item: ExampleOutputs, *, by_word: bool) -> list[Window]:
 
 
 def find_candidates(windows: Sequence[Window], *, labels: int, flat: bool) -> Candidates:
-    """Return the spans with the highest scores, at most twice as many as the text has units; 32 in a short text.
+    """Return the spans with the highest scores: at most two per unit of the text, but up to 32 in a short text.
 
     Args:
         windows: the windows of an example.
         labels: number of labels.
-        flat: return all spans that do not overlap one with a higher score that is returned.
+        flat: return all spans that do not overlap a returned span with a higher score, and no others.
     """
     near = overlapping_windows(windows)
     parts = [_best_spans(number, windows, near[number], labels=labels, flat=flat) for number in range(len(windows))]
@@ -138,21 +138,21 @@ def find_candidates(windows: Sequence[Window], *, labels: int, flat: bool) -> Ca
 
 
 def _limit(units: int) -> int:
-    """Return the maximum number of spans of a text; the spans of one word may be as many as there are labels."""
+    """Return the maximum number of spans of a text, which includes equal spans with different labels."""
     return max(_PER_UNIT * units, _AT_LEAST)
 
 
 def overlapping_windows(windows: Sequence[Window]) -> list[range]:
-    """Return for each window the windows that overlap it, itself included; windows are in the order of the text."""
+    """Return, for each window, the range of the windows that overlap it, with itself. Windows are in text order."""
     low, high = np.array([(window.low, window.high) for window in windows], dtype=np.int64).reshape(-1, 2).T
     first, end = np.searchsorted(high, low, side="right"), np.searchsorted(low, high, side="left")
     return list(map(range, first.tolist(), end.tolist()))
 
 
 def _best_spans(number: int, windows: Sequence[Window], near: range, *, labels: int, flat: bool) -> Candidates:
-    """Return the best spans of a window, of those that are farther from its ends than from those of any other window.
+    """Return the best spans of a window, among the spans that are farther from the ends there than in other windows.
 
-    With `flat`, the best ones that do not overlap are among them, however many better spans overlap each other.
+    With `flat`, they include the best spans that do not overlap, even if many overlapping spans have higher scores.
     """
     window = windows[number]
     units = window.units
@@ -198,7 +198,7 @@ def _top(values: Array, count: int) -> NDArray[np.int64]:
 
 
 def _without_overlaps(start: NDArray[np.int64], end: NDArray[np.int64]) -> list[int]:
-    """Return the indices of the spans that do not overlap one before them that is kept.
+    """Return the indices of the spans to keep: those that do not overlap a kept span before them.
 
     Args:
         start: start of each span in characters, the best span first, ``[spans]``.

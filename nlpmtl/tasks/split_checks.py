@@ -106,7 +106,7 @@ def target_notes(tasks: Mapping[str, Task], train: Mapping[str, TokenizedSplit])
 
 
 def _target_notes(task: Task, rows: TokenizedSplit) -> list[str]:
-    """Return the messages of a task about its targets of a split; a row of weight 0 is left out for its weight."""
+    """Return the messages of a task about its targets of a split. Rows of weight 0 do not count as left out."""
     labels = rows.labels[task.name]
     if not isinstance(labels, ComputedLabels) or type(task).target_notes is Task.target_notes:
         return []
