@@ -186,7 +186,7 @@ class _Part(NamedTuple):
 
     Args:
         indices: their indices among all sequences that the task reads.
-        rows: the rows of the pass that the task reads, ascending.
+        rows: the rows of the pass that the task reads, in ascending order.
         order: for each sequence the index of its row in `rows`.
     """
 

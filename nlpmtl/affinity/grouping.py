@@ -35,7 +35,7 @@ class Group:
     """Tasks that are trained together.
 
     Args:
-        tasks: indices of all tasks, ascending.
+        tasks: indices of all tasks, in ascending order.
         serves: indices of the tasks that this group predicts; the others are auxiliary tasks.
     """
 

@@ -30,7 +30,8 @@ class TaskBatch:
         targets: targets of the loss, by name: ``[examples, ...]`` or ``[sequences, ...]``. Padding is -100 for
             integers, NaN for numbers, False for booleans.
         weight: weight of each example in the loss, ``[examples]``; None: all are 1.
-        example: the example of each sequence, ascending, ``[sequences]``; default: one sequence per example.
+        example: the index of the example of each sequence, in ascending order, ``[sequences]``; default: one sequence
+            per example.
         position: index of each sequence among those of its example, ``[sequences]``; given together with `example`.
         time: number of tokens of the longest sequence, which is the length of targets by token: outputs by token are
             truncated to it. None: targets by token have the length of the batch.
@@ -62,7 +63,7 @@ class TaskBatch:
 
     @property
     def example(self) -> Tensor:
-        """The example of each sequence, ascending, ``[sequences]``."""
+        """The index of the example of each sequence, in ascending order, ``[sequences]``."""
         import torch
 
         if self._grouping is None:

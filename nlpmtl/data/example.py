@@ -74,9 +74,9 @@ class TextInput:
     Args:
         text: the text, or the first text of a pair.
         pair: the second text of a pair.
-        words: start and end of each word in `text`, in characters; None where no task needs positions of words.
-        stride: None: a long input is truncated. Else it is cut into windows that share this many tokens ("half": half
-            of the tokens of a window); of a pair the second text is cut, and each window has the first text.
+        words: start and end of each word in `text`, in characters; None if no task needs positions of words.
+        stride: number of tokens that two windows of a long input share ("half": half of the tokens of a window); None:
+            the input is truncated. Of a pair, the second text is cut, and each window has the first text.
         offsets: whether the character offsets of the tokens are needed.
     """
 

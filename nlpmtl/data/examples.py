@@ -24,7 +24,7 @@ class Examples:
         numbers: the number of each example in its source, ``[examples]``.
         class_names: the label names of each ClassLabel column, in the source's order.
         skipped: the number of invalid rows that were dropped.
-        selected: the indices of the stored rows that are in use, ascending; None for all.
+        selected: the indices of the stored rows that are in use, in ascending order; None for all.
         files: the files of the source, if there are several.
         missing_columns: the label columns that no row has.
         split_texts: the number of rows whose text `split_at_marks` split into words.

@@ -26,7 +26,7 @@ class Windows:
 
     Args:
         pieces: the windows, each with the words that belong to it; ``cut`` is whether the text has several windows.
-        text: the index of each window's text, ascending, ``[windows]``.
+        text: the index of each window's text, in ascending order, ``[windows]``.
         first: the first window of each text, ``[texts]``.
     """
 

@@ -122,7 +122,7 @@ class Labels(ABC):
         """Return the parsed label of each row: a name, a number, or a list of names."""
 
     def first_rows(self) -> dict[int, int]:
-        """Return the ids that occur, ascending, and the first row of each; empty for numbers."""
+        """Return the ids that occur, in ascending order, and the first row of each; empty for numbers."""
         return {}
 
     def without_unknown(self) -> Labels:

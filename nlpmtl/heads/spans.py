@@ -14,8 +14,8 @@ relation, which are the sums of those at the first and the last token of a span:
 
     s_ρ = (R_i q_i + R_j q'_j) · (R_m k_m + R_n k'_n) / √32 + c_ρ(i, j) + d_ρ(m, n)
 
-The head returns the terms of each token, from which the loss and the decoding compute the scores. So its outputs grow
-with the number of tokens, not with its square.
+The head returns the terms of each token, from which the loss and the decoding compute the scores. Therefore its outputs
+grow linearly with the number of tokens, not quadratically.
 
 Departures from the paper: the last bias of each label starts at −4, so that few spans have positive scores at first.
 Relations are not in the paper.

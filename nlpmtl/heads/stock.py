@@ -1,7 +1,7 @@
 """Stock heads: the part of a model of transformers that follows its encoder, such as that of ``BertForMaskedLM``.
 
 The model of transformers is built with its encoder replaced by `HiddenStates`, which returns the hidden states that it
-is called with. So every architecture computes its own head, and the head can be exported to a stock model.
+is called with. Therefore the head is computed by the code of its architecture, and it can be exported to a stock model.
 """
 
 from __future__ import annotations

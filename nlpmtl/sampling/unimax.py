@@ -10,8 +10,8 @@ Symbols:
 - n_i: number of train rows of dataset i
 - p_i: probability of dataset i
 
-If Σ_i N · n_i is below the number of rows of the run, the limit cannot hold. Then p_i ∝ N · n_i, so that each dataset
-is used for the same number of epochs, more than N.
+If Σ_i N · n_i is below the number of rows of the run, the limit cannot be met. In this case p_i ∝ N · n_i: each
+dataset is used for the same number of epochs, more than N.
 
 Departures from the paper:
 - The paper counts characters of text, this implementation counts rows.

@@ -120,7 +120,7 @@ class MaskedLM(Task):
 
     @cached_property
     def _ordinary(self) -> NDArray[np.int64]:
-        """Ids of the tokens that are not special, ascending."""
+        """Ids of the tokens that are not special, in ascending order."""
         return np.setdiff1d(list(self.tokenizer.get_vocab().values()), self._special)
 
     def _maskable(self, ids: NDArray[np.integer]) -> NDArray[np.int64]:
