@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from nlpmtl.errors import ModelError, NlpmtlError
 from nlpmtl.heads import LoadStock
+from nlpmtl.hub_response_checks import validated_responses
 from nlpmtl.model.checks import explain_load_error
 from nlpmtl.model.progress_bars import quiet_loading
 from nlpmtl.model.weights import check_finite
@@ -28,7 +29,7 @@ def stock_loader(path: str, *, name: str, check: Callable[[], None], **options: 
 
     def load(auto_class: str) -> tuple[PreTrainedModel, frozenset[str]]:
         try:
-            with quiet_loading():
+            with quiet_loading(), validated_responses():
                 model, info = getattr(transformers, auto_class).from_pretrained(
                     path, dtype=torch.float32, output_loading_info=True, **options
                 )

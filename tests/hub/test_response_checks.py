@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import close_session, constants, get_session
+from transformers import AutoConfig, BartForConditionalGeneration
 
 from nlpmtl.hub_response_checks import UntrustedResponseError, validated_responses
+from tests.every_architecture import write_any_architecture
 from tests.hub.test_repository import put
 from tests.hub_server import Hub, Repo, model_files, serve_hub
 from tests.hub_server.client import Client, open_client
@@ -195,6 +197,47 @@ def test_encoders_and_datasets_are_guarded_too(rewrite: Callable[[str, Response]
         assert not list(tmp_path.rglob("*outside*"))
         hub.rewrite = None
         assert load() == ""
+
+
+STOCK = """
+import sys
+from nlpmtl.model import load_encoder
+encoder = load_encoder("org/encoder")
+print("loaded", flush=True)
+sys.stdin.readline()
+encoder.load_stock("AutoModelForSeq2SeqLM")
+"""
+
+
+@pytest.mark.slow
+def test_the_second_download_of_an_encoder_is_guarded_too(tmp_path: Path) -> None:
+    """A decoder is loaded with another class of transformers, which requests `generation_config.json` as well."""
+    source = write_any_architecture("bart", tmp_path / "encoder", decoder_start_token_id=2)
+    BartForConditionalGeneration(AutoConfig.from_pretrained(source)).save_pretrained(source)
+    with serve_hub() as hub:
+        repo = hub.models["org/encoder"] = Repo(private=False)
+        repo.commit("main", {path.name: path.read_bytes() for path in source.iterdir()}, message="encoder")
+        environment = {**hub.environment(tmp_path / "a" / "b" / "c" / "home"), "PYTHONPATH": str(Path.cwd())}
+        with subprocess.Popen(
+            [sys.executable, "-c", STOCK],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**environment, "HF_HUB_OFFLINE": "0"},
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "loaded\n"
+            requests: list[str] = []
+
+            def rewrite(call: str, response: Response) -> Response:
+                requests.append(call)
+                return set_headers("head", ETag=f'"{OUTSIDE}"')(call, response)
+
+            hub.rewrite = rewrite
+            process.communicate("\n")
+    assert process.returncode == 0
+    assert "head" in requests
+    assert not list(tmp_path.rglob("*outside*"))
 
 
 @pytest.mark.parametrize("linked", ["README.md", "model.safetensors", "config.json", "images"])
