@@ -110,7 +110,18 @@ class StrictModel(BaseModel):
             return validate(value)
         except ValidationError as error:
             lines = [cls._explain(details) for details in error.errors()]
-            raise ValidationError.from_exception_data(cls.__name__, lines) from None
+            different = {(line["loc"], str(line["type"])): line for line in lines}  # one for all missing entries
+            raise ValidationError.from_exception_data(cls.__name__, [*different.values()]) from None
+
+    @classmethod
+    def _entries(cls, name: str) -> str | None:
+        """Return the number of the entries of a field, and an example, if it is a tuple of fixed length."""
+        field = cls.model_fields[name]
+        entries = get_args(field.annotation)
+        if get_origin(field.annotation) is not tuple or Ellipsis in entries:
+            return None
+        example = f", such as {[*field.default]}," if isinstance(field.default, tuple) else ""
+        return f"{len(entries)} entries{example}"
 
     @classmethod
     def meant_by(cls, key: str) -> str | None:
@@ -129,6 +140,8 @@ class StrictModel(BaseModel):
             kind, message = UNKNOWN, f"unknown key; {did_you_mean(str(location[0]), cls.model_fields)}"
         elif kind == "missing" and len(location) == 1:
             kind, message = MISSING, _missing(str(location[0]), cls.model_fields[str(location[0])])
+        elif kind in ("missing", "too_long", "tuple_type") and (entries := cls._entries(str(location[0]))):
+            kind, message, location = RULE, f"a list of {entries} was expected", location[:1]
         elif kind not in (RULE, MISSING, UNKNOWN):
             example = cls.table_examples.get(".".join(map(str, location)))
             such_as = f", such as {example}" if example and _EXPECTED.get(kind) == _TABLE else ""

@@ -40,7 +40,7 @@ Quoting = Annotated[
     Literal["minimal", "none"] | None,
     typer.Option(
         metavar="minimal|none",
-        help="Quoting of fields with double quotes (default: detected).",
+        help="Whether fields may be in double quotes: minimal or none (default: minimal for .csv, none for .tsv).",
         show_default=False,
     ),
 ]

@@ -53,7 +53,8 @@ def predict_files(
         all_scores: add the probability of every label; default: False.
         overwrite: replace existing outputs, and an interrupted prediction that differs; default: False.
         delimiter: field delimiter of .csv and .tsv files; default: detected.
-        quoting: "minimal" or "none"; default: detected.
+        quoting: "minimal": a field may be in double quotes; "none": quotes are ordinary characters; default: "minimal"
+            for .csv files, "none" for .tsv files.
         encoding: encoding of text files; default: UTF-8.
         header: column names of .csv and .tsv files without a header; False: "0", "1", ….
         revision: commit, tag or branch of a model on the Hub.

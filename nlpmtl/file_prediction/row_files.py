@@ -84,14 +84,12 @@ def table_ending(name: str) -> str | None:
 
 
 def complete_format(path: str, format: TextFormat) -> TextFormat:
-    """Return the format of a text file, with the delimiter and the quoting of a table that are not given.
+    """Return the format of a text file: a delimiter of a table that is not given is detected from the first rows.
 
-    Both are detected from the first rows.
+    The quoting is not detected: a file is read as in training, and each line of a .tsv file is a row.
     """
     if table_ending(path) is not None and format.delimiter is None:
-        detected = detect_format(path)
-        quoting = format.quoting or detected.quoting
-        return replace(format, delimiter=detected.delimiter, quoting=quoting, tool=None).for_file(path)
+        format = replace(format, delimiter=detect_format(path).delimiter)
     return replace(format.for_file(path), tool=None)
 
 

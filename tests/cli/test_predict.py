@@ -181,12 +181,26 @@ def test_a_file_as_a_text(trained: Trained, run_cli: RunCli, tmp_path: Path) -> 
     assert run_cli("predict", trained.model_dir, "none.csv").exit_code == 0
 
 
+def test_a_quote_does_not_join_lines_of_a_tsv_file(trained: Trained, run_cli: RunCli, tmp_path: Path) -> None:
+    path = tmp_path / "new.tsv"
+    path.write_text('text\tid\nfine\t0\n"a\nb"\t1\nc\t2\n')
+    command = ("predict", trained.model_dir, "--input", path, "--task", "topic")
+    result = run_cli(*command)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{path}:3: 1 field(s), but the header has 2" in result.stderr
+    rows = parse(run_cli(*command, "--on-bad-row", "skip").stdout)
+    assert [row["text"] for row in rows] == ["fine", '"a', 'b"', "c"]
+    assert [row["predictions"]["topic"] is None for row in rows] == [False, True, False, False]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "flags", "expected"),
     [
         ("t.tsv", b'text\n"a\nb "c" d\ne"\n', (), ['"a', 'b "c" d', 'e"']),
         ("t.tsv", "text\ta\r\na\u2028b\t1\r\nc\x0cd\x85e\t2".encode(), (), ["a\u2028b", "c\x0cd\x85e"]),
         ("t.tsv", b'text\n"a ""b"""\n', ("--quoting", "minimal"), ['a "b"']),
+        ("t.tsv", b'text\n"a ""b"""\n', (), ['"a ""b"""']),
+        ("t.tsv", b'"text"\t"n"\n"a"\t"1"\n', ("--quoting", "minimal"), ["a"]),
         ("t.csv", b"text,,\na,,\nb\n", (), ["a", "b"]),
         ("t.csv", b'text;n\n"a;b";1\n', ("--delimiter", ";"), ["a;b"]),
         ("t.csv", "text,n\naé,1\n".encode("utf-16"), ("--encoding", "utf-16"), ["aé"]),

@@ -18,7 +18,7 @@ import nlpmtl.weighting
 from nlpmtl.config import messages, parse_run, read_run
 from nlpmtl.config.run import ATTENTION
 from nlpmtl.errors import ConfigError
-from nlpmtl.registry import LOSSES, OPTIMIZERS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
+from nlpmtl.registry import LOSSES, OPTIMIZERS, SAMPLERS, SCHEDULES, SHARINGS, TASKS, WEIGHTINGS, Registry
 
 PHRASES = re.compile(
     r"Field required|Input should|should have|should match|Value error|valid (dictionary|tuple|string|integer|number)|"
@@ -48,6 +48,7 @@ def problem(overrides: dict[str, Any] | None = None, **tables: Any) -> str:
         ({"datasets": {"news": {}}}, "datasets.news.data: this table is missing; write [data] (source of the rows)"),
         ({"train": 3}, "train: a table was expected (found 3)"),
         ({"encoder": "bert"}, 'encoder: a table was expected, such as {name = "bert-base-uncased"} ('),
+        ({"optimizer": {"kind": "adamw", "betas": [0.9]}}, "optimizer.betas: a list of 2 entries, such as [0.9, 0.999],"),
         ({"datasets": "a"}, 'datasets: a table was expected, such as {reviews = {extends = "reviews.toml"}} ('),
         ({"datasets.news": "a.toml"}, 'news: a table was expected, such as {extends = "dataset.toml"} ('),
         ({"datasets.news.data": "a.csv"}, 'data: a table was expected, such as {files = {train = "train.jsonl"}} ('),
@@ -135,7 +136,15 @@ TABLES = {
     "datasets.news.tasks.topic.": ["kind", "label", "labels", "metrics", "class_weights", "loss_weight", "threshold"],
 }
 KEYS = some.sampled_from([prefix + key for prefix, keys in TABLES.items() for key in keys])
-REGISTRIES = {"sampling": SAMPLERS, "weighting": WEIGHTINGS, "sharing": SHARINGS, "datasets.news.tasks.topic": TASKS}
+REGISTRIES: dict[str, Registry] = {
+    "sampling": SAMPLERS,
+    "weighting": WEIGHTINGS,
+    "sharing": SHARINGS,
+    "optimizer": OPTIMIZERS,
+    "train.schedule": SCHEDULES,
+    "datasets.news.tasks.topic.loss": LOSSES,
+    "datasets.news.tasks.topic": TASKS,
+}
 
 
 @settings(max_examples=300, deadline=None)
@@ -155,7 +164,7 @@ def test_no_message_contains_phrases_of_pydantic(overrides: dict[str, Any], data
 
 def test_messages_for_every_option_of_every_kind() -> None:
     messages = []
-    values: tuple[Any, ...] = (None, -1, "x", [], {})
+    values: tuple[Any, ...] = (None, -1, "x", [], [0.5], {})
     for table, registry in REGISTRIES.items():
         for kind in registry.names():
             for name in registry.options(kind).model_fields.keys() - {"kind"}:
