@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from nlpmtl.stages import OnProgress
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
 from nlpmtl.training import (
     Message,
+    TrainingStarted,
     check_launch,
     check_run_dir,
     check_same_data,
@@ -108,10 +110,11 @@ def _iter_compare(
     summaries = [read_summary(run) for run in runs]  # all before the first run: no error after hours of training
     done = [run for run, summary in zip(runs, summaries, strict=True) if summary is not None]
     yield from map(Message, _check_data(done, encoder=encoder))
+    reported: set[str] = set()
     for number, (run, summary) in enumerate(zip(runs, summaries, strict=True), 1):
         yield Message(f"run {number} of {len(runs)}: {run.name}{'' if summary is None else ' (already finished)'}")
         if summary is None:
-            yield from _train(run, on_progress=on_progress)
+            yield from _train(run, reported=reported, on_progress=on_progress)
         elif _is_main():
             cleanup(run)
     if dist.is_available() and dist.is_initialized():
@@ -213,13 +216,16 @@ def _sparse_notes(datasets: TaskDatasets, tasks: Sequence[str]) -> Iterator[str]
             )
 
 
-def _train(run: RunPlan, *, on_progress: OnProgress | None) -> Iterator[Event]:
-    """Start or resume a run, and write its summary."""
+def _train(run: RunPlan, *, reported: set[str], on_progress: OnProgress | None) -> Iterator[Event]:
+    """Start or resume a run, and write its summary; report only notes that are not in `reported`, and add them."""
     resume = run.directory.exists()
     events = run_events(run.config, output=run.directory, resume=resume, extend=False, on_progress=on_progress)
     try:
         for event in events:
-            if not isinstance(event, TrainResult):
+            if isinstance(event, TrainingStarted):
+                yield replace(event, notes=tuple(note for note in event.notes if note not in reported))
+                reported |= {*event.notes}
+            elif not isinstance(event, TrainResult):
                 yield event
             elif event.predictions:  # rank 0
                 write_summary(run, predictions=event.predictions, step=event.step)

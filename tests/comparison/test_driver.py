@@ -179,6 +179,19 @@ def test_finished_runs_are_not_repeated(run: dict[str, Any], finished: CompareRe
 
 
 @pytest.mark.slow
+def test_a_note_on_all_runs_is_reported_once(
+    run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    events = iter_compare(load_config(run), seeds=1, output=tmp_path / "out")
+    notes = [event.notes for event in events if isinstance(event, TrainingStarted)]
+    assert len(notes) == 3
+    reported = [note for started in notes for note in started]
+    assert len([note for note in reported if "ACCELERATE_MIXED_PRECISION" in note]) == 1
+    assert len({*reported}) == len(reported)
+
+
+@pytest.mark.slow
 def test_a_comparison_may_be_interrupted_repeatedly(run: dict[str, Any], finished: CompareResult, copied: Path) -> None:
     """Interrupt at every second evaluation, so that steps after the last checkpoint are lost; seed 5 is finished."""
     shutil.rmtree(copied / "seed-6")
