@@ -32,6 +32,8 @@ _SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {
 RULE, MISSING, UNKNOWN = "rule", "missing_key", "unknown_key"
 """Types of errors whose messages are final."""
 _TABLE = "a table"
+_LARGEST_INTEGER = 10**18 - 1
+"""Larger integers do not fit into the 64 bits of a TOML integer."""
 Place = tuple[str, ...]
 """Keys from a table to a value in it."""
 _EXPECTED = {
@@ -96,6 +98,8 @@ class StrictModel(BaseModel):
             return value
         if isinstance(value, list | tuple) and any(get_origin(kind) in (list, tuple) for kind in types):
             return value
+        if type(value) is int and not -_LARGEST_INTEGER <= value <= _LARGEST_INTEGER:
+            raise ValueError("a number with at most 18 digits was expected")
         scalars = [scalar for scalar in _SCALARS if scalar in types]
         if scalars and not any(type(value) in _SCALARS[scalar][0] for scalar in scalars):
             raise ValueError(f"{' or '.join(_SCALARS[scalar][1] for scalar in scalars)} was expected")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -83,8 +83,12 @@ def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
         return model.model_validate(raw)
     except ValidationError as error:
         messages: dict[tuple[str, str], list[str]] = {}
-        for details in error.errors(include_url=False):
-            kind, path = details["type"], [str(part) for part in details["loc"]]
+        errors = error.errors(include_url=False)
+        places = [tuple(map(str, details["loc"])) for details in errors]
+        for details, place in zip(errors, places, strict=True):
+            kind, path = details["type"], [*place]
+            if _is_other_type(place, places):
+                continue
             if kind != UNKNOWN:
                 path = [part for part in path if not _UNION_MEMBER.fullmatch(part)]
             if kind != UNKNOWN and path[-1:] == [_KEY_MARK]:
@@ -105,6 +109,14 @@ def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
             messages.setdefault((f"{where}: {key + ': ' if key else ''}", value), []).append(message)
         lines = [f"{start}{', or: '.join(parts)}{value}" for (start, value), parts in messages.items()]
         raise ConfigError("\n".join(lines)) from None
+
+
+def _is_other_type(place: tuple[str, ...], places: Collection[tuple[str, ...]]) -> bool:
+    """Return whether an error is about a further type that a value might have, while a part of it is invalid."""
+    *outer, last = place or ("",)
+    if not _UNION_MEMBER.fullmatch(last):
+        return False
+    return any(len(other) > len(place) and [*other[: len(outer)]] == outer for other in places)
 
 
 def _without_secrets(value: Any, key: str, *, levels: int = 20) -> Any:

@@ -90,7 +90,7 @@ class TrainConfig(StrictModel):
     given."""
     steps: int | None = Field(None, gt=0)
     """Number of optimizer steps, as an alternative to `epochs`."""
-    batch_size: int = Field(32, gt=0)
+    batch_size: int = Field(32, gt=0, le=1_000_000)
     """Rows per optimizer step over all processes."""
     micro_tokens: int = Field(4096, gt=0)
     """Maximum number of tokens, with padding, in a forward pass of one process. It affects memory and speed, not the

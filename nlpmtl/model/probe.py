@@ -65,8 +65,16 @@ def measure(model: PreTrainedModel, *, pad: int, special: Collection[int]) -> En
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         single, lookups = [], []
         for length in LENGTHS:
-            with recorder:
-                single.append(_encode(encoder, ids[:1, :length])[0])
+            try:
+                with recorder:
+                    single.append(_encode(encoder, ids[:1, :length])[0])
+            except ModelError as error:
+                if not single:
+                    raise
+                raise ModelError(
+                    f"an encoder must read at least {LENGTHS[-1]} tokens; this one computes {len(single[-1])} tokens, "
+                    f"but not {length} ({error.__cause__ or error})"
+                ) from error
             lookups.append(recorder.take())
         whole = single[-1]
         backward = relative_difference(_encode(encoder, _replaced(ids, slice(_CUT, None)))[0, :_CUT], whole[:_CUT])

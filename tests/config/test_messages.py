@@ -48,7 +48,16 @@ def problem(overrides: dict[str, Any] | None = None, **tables: Any) -> str:
         ({"datasets": {"news": {}}}, "datasets.news.data: this table is missing; write [data] (source of the rows)"),
         ({"train": 3}, "train: a table was expected (found 3)"),
         ({"encoder": "bert"}, 'encoder: a table was expected, such as {name = "bert-base-uncased"} ('),
-        ({"optimizer": {"kind": "adamw", "betas": [0.9]}}, "optimizer.betas: a list of 2 entries, such as [0.9, 0.999],"),
+        (
+            {"optimizer": {"kind": "adamw", "betas": [0.9]}},
+            "optimizer.betas: a list of 2 entries, such as [0.9, 0.999],",
+        ),
+        ({"train": {"batch_size": 10**9}}, "train.batch_size: must be at most 1000000 (found 1000000000)"),
+        (
+            {"train": {"micro_tokens": 10**30}},
+            "train.micro_tokens: a number with at most 18 digits was expected (found 1",
+        ),
+        ({"train": {"lr": -(10**400)}}, "train.lr: a number with at most 18 digits was expected (found -1000"),
         ({"datasets": "a"}, 'datasets: a table was expected, such as {reviews = {extends = "reviews.toml"}} ('),
         ({"datasets.news": "a.toml"}, 'news: a table was expected, such as {extends = "dataset.toml"} ('),
         ({"datasets.news.data": "a.csv"}, 'data: a table was expected, such as {files = {train = "train.jsonl"}} ('),
@@ -160,6 +169,12 @@ def test_no_message_contains_phrases_of_pydantic(overrides: dict[str, Any], data
     except ConfigError as error:
         lines = [re.sub(r"\(found .*", "", line) for line in str(error).splitlines()]
         assert not [line for line in lines if PHRASES.search(line)], lines
+
+
+def test_an_invalid_weight_of_a_class_has_one_message() -> None:
+    key = "datasets.news.tasks.topic.class_weights"
+    assert problem({key: {"x": -1}}) == f"run.toml: {key}.x: must be at least 0.0 (found -1)"
+    assert problem({key: 3}) == f'run.toml: {key}: a table was expected, or: must be "balanced" (found 3)'
 
 
 def test_messages_for_every_option_of_every_kind() -> None:

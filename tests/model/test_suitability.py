@@ -12,7 +12,9 @@ import pytest
 import torch
 from transformers import (
     AutoModel,
+    BertConfig,
     BertForSequenceClassification,
+    BertModel,
     CLIPConfig,
     CLIPModel,
     DPRConfig,
@@ -196,6 +198,19 @@ def test_models_of_other_inputs_or_outputs_are_refused(tmp_path: Path) -> None:
         write_tokenizer(directory)
         with pytest.raises(ModelError, match=message):
             load_encoder(str(directory))
+
+
+@pytest.mark.parametrize("positions", [3, 15, 16])
+def test_an_encoder_must_read_16_tokens(positions: int, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
+    BertModel(BertConfig(vocab_size=120, max_position_embeddings=positions, **sizes)).save_pretrained(tmp_path)
+    write_tokenizer(tmp_path)
+    if positions == 16:
+        assert load_encoder(str(tmp_path)).position_limit == 16
+        return
+    match = "at least 16 tokens; this one computes 11 tokens, but not 16" if positions == 15 else "cannot be computed"
+    with pytest.raises(ModelError, match=match):
+        load_encoder(str(tmp_path))
 
 
 @pytest.mark.parametrize("name", NO_TOKENIZER)
