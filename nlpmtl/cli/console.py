@@ -33,9 +33,11 @@ def quiet_libraries() -> None:
 
 
 def report_device(model: Backend) -> None:
-    """Print the device of a model on stderr, unless it is the CPU."""
-    if model.device.type != "cpu":
-        provider = getattr(model, "provider", None)  # only ONNX models have one
+    """Print the device of a model on stderr, unless it is the CPU of a machine without a GPU that the model could use."""
+    import torch
+
+    provider = getattr(model, "provider", None)  # only ONNX models have one
+    if model.device.type != "cpu" or (provider and torch.cuda.is_available()):
         typer.echo(f"device: {model.device}{f' ({provider})' if provider else ''}", err=True)
 
 

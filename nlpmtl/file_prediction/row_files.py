@@ -88,9 +88,9 @@ def complete_format(path: str, format: TextFormat) -> TextFormat:
 
     The quoting is not detected: a file is read as in training, and each line of a .tsv file is a row.
     """
-    if table_ending(path) is not None and format.delimiter is None:
-        format = replace(format, delimiter=detect_format(path).delimiter)
-    return replace(format.for_file(path), tool=None)
+    is_detected = table_ending(path) is not None and format.delimiter is None
+    delimiter = detect_format(path).delimiter if is_detected else format.delimiter
+    return replace(format, delimiter=delimiter, tool=None).for_file(path)
 
 
 def trained_columns(path: str, tasks: Iterable[Task], *, encoding: str) -> dict[str, int] | None:

@@ -28,6 +28,7 @@ from nlpmtl.tasks.fields import Temperature
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
 from nlpmtl.tasks.pooling import PooledFields
 from nlpmtl.tasks.reporting import RowError
+from nlpmtl.tasks.split_labels import Untrainable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -179,6 +180,19 @@ class Embedding(PooledFields, Task):
                 f"task {self.name!r}: `label`: no two train rows have the same class, and only texts of one class are "
                 f"similar, found {quote(labels[0], limit=60)}: write the column of a class that several texts have"
             )
+
+    def find_untrainable(self, values: Mapping[str, Sequence[Any]]) -> Untrainable | None:
+        """Find the largest number if the range of all numbers is not finite."""
+        low, high = self.label_range
+        if self.objective != "number" or math.isfinite(high - low):
+            return None
+        numbers = np.abs(np.array(values["label"], dtype=np.float64))
+        index = int(np.argmax(numbers))
+        return Untrainable(
+            index,
+            f"cannot be trained on numbers of this size, found {float(values['label'][index])!r} (from {low:g} to "
+            f"{high:g}): divide the column by a constant, or correct the row",
+        )
 
     def check_evaluated(self, options: Any) -> None:
         if self.objective == "positive" and options.label is not None:

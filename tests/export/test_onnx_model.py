@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from nlpmtl import ConfigError, ModelError, Predictor
+from nlpmtl.cli.console import report_device
 from nlpmtl.export.onnx_compare import random_batches
 from nlpmtl.export.onnx_model import load_onnx, output_name
 from nlpmtl.hub import load_model
@@ -155,6 +156,16 @@ def test_auto_selects_cuda_only_if_onnxruntime_supports_it(exported: Exported) -
         with pytest.raises(ConfigError, match=r"onnxruntime-gpu; it supports .*CPUExecutionProvider"):
             load_onnx(exported.directory, device="cuda")
     assert Predictor.from_pretrained(exported.directory).model.device == graph.device
+
+
+def test_commands_say_that_a_graph_does_not_use_the_gpu(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph, _ = load_onnx(exported.directory, device="cpu")
+    for has_gpu, expected in ((False, ""), (True, "device: cpu (CPUExecutionProvider)\n")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda found=has_gpu: found)
+        report_device(graph)
+        assert capsys.readouterr().err == expected
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -405,11 +405,16 @@ def test_pairs_without_a_number_are_reported(tmp_path: Path) -> None:
 
 def test_a_row_with_an_invalid_number_is_named(tmp_path: Path) -> None:
     run = run_of(tmp_path, "number")
-    rows = [*rows_of("number", 3), {**rows_of("number", 1)[0], "grade": "high"}]
-    files = {"train": str(write_rows(tmp_path / "bad.jsonl", rows)), "validation": str(tmp_path / "bad.jsonl")}
-    run["datasets"]["rows"]["data"] = {"files": files}
-    with pytest.raises(DataError, match=r"bad.jsonl:4: grade: a number was expected"):
-        nlpmtl.train(run)
+    for number, problem in (
+        ("high", "grade: a number was expected"),
+        (1.7e308, r"column 'grade': task 'vector' cannot be trained on numbers of this size, found 1\.7e\+308"),
+    ):
+        rows = [{**rows_of("number", 1)[0], "grade": -1e308}, *rows_of("number", 2), {**rows_of("number", 1)[0]}]
+        rows[3]["grade"] = number
+        files = {"train": str(write_rows(tmp_path / "bad.jsonl", rows)), "validation": str(tmp_path / "bad.jsonl")}
+        run["datasets"]["rows"]["data"] = {"files": files}
+        with pytest.raises(DataError, match=f"bad.jsonl:4: {problem}"):
+            nlpmtl.train(run)
 
 
 def test_a_continued_task_learns_from_its_own_data() -> None:
