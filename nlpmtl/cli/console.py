@@ -33,7 +33,7 @@ def quiet_libraries() -> None:
 
 
 def report_device(model: Backend) -> None:
-    """Print the device of a model on stderr, unless it is the CPU of a machine without a GPU that the model could use."""
+    """Print the device of a model on stderr; the CPU only if a graph does not use the GPU of this machine."""
     import torch
 
     provider = getattr(model, "provider", None)  # only ONNX models have one
