@@ -5,12 +5,14 @@ from __future__ import annotations
 import doctest
 import importlib
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
 from nlpmtl.metrics import NDCG10, MeanReciprocalRank
+from nlpmtl.metrics.base import Metric
 
 
 def test_by_hand() -> None:
@@ -27,8 +29,24 @@ def test_rows_without_a_relevant_item_are_left_out() -> None:
     assert MeanReciprocalRank().value([], []) is None
 
 
-def test_equal_scores_keep_the_order_of_the_data() -> None:
-    assert MeanReciprocalRank().value([[0.5, 0.5, 0.5]], [[0.0, 1.0, 0.0]]) == 0.5
+@pytest.mark.parametrize("metric", [NDCG10, MeanReciprocalRank])
+def test_equal_scores_give_the_mean_over_all_orders(metric: type[Metric]) -> None:
+    """The mean over the scores with all tiny differences that would order the equal ones."""
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        size = int(rng.integers(1, 6))
+        scores, relevances = rng.integers(0, 2, size=size).astype(float), rng.integers(0, 3, size=size).astype(float)
+        relevances[0] += not relevances.any()
+        orders = [scores + 1e-3 * np.array(order) for order in permutations(range(size))]
+        values = [metric().value([order.tolist()], [relevances.tolist()]) for order in orders]
+        assert metric().value([scores.tolist()], [relevances.tolist()]) == pytest.approx(np.mean(values))
+
+
+def test_equal_scores_of_many_items_equal_scikit_learn() -> None:
+    rng = np.random.default_rng(1)
+    scores, relevances = rng.integers(0, 4, size=(50, 30)), rng.integers(0, 3, size=(50, 30)).astype(float)
+    expected = ndcg_score(relevances, scores, k=10)
+    assert NDCG10().value(scores.astype(float).tolist(), relevances.tolist()) == pytest.approx(expected)
 
 
 def test_the_score_equals_scikit_learn() -> None:
