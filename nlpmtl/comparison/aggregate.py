@@ -142,7 +142,7 @@ def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns], counted: C
         if result.rows < _MIN_ROWS:
             yield f"task {name!r}: an interval over {result.rows} rows is too narrow; use at least {_MIN_ROWS}"
         if name not in counted:
-            yield f"task {name!r}: its score is left out of the mean and of Δm, as of the mean score of a run"
+            yield f"task {name!r}: its score is excluded from the mean and from Δm, as from the mean score of a run"
         elif result.change is None:
             yield f"task {name!r}: the single-task score is 0; its relative change is undefined and excluded from Δm"
 

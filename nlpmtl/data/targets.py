@@ -91,9 +91,9 @@ def _pad(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> Tensor:
 
 
 _CODES_AT_ONCE = 100_000
-_SHOWN = 10
+_MAX_LISTED = 10
 """Maximum number of unknown labels in an error."""
-_SHOWN_CHARACTERS = 60
+_MAX_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -294,7 +294,7 @@ def map_labels(
     known_names = set(mapping.names)
     unknown = [name for name in column.names if name not in known_names]
     if train and unknown:
-        locations = {name: place(column.first_row(name)) for name in unknown[:_SHOWN]}
+        locations = {name: place(column.first_row(name)) for name in unknown[:_MAX_LISTED]}
         raise DataError(describe_unknown(locations, count=len(unknown), column=mapping.column, known=mapping.names))
     names, known = (*mapping.names, *unknown), len(mapping.names)
     if not isinstance(values, Ragged):
@@ -321,7 +321,7 @@ def describe_unknown(locations: Mapping[str, str], *, count: int, column: str, k
     if not others:
         return message
     more = f"\n  and {count - len(locations)} more" if count > len(locations) else ""
-    listed = "".join(f"\n  {where}: {quote(label, limit=_SHOWN_CHARACTERS)}" for label, where in others)
+    listed = "".join(f"\n  {where}: {quote(label, limit=_MAX_CHARACTERS)}" for label, where in others)
     return f"{message}\n{count} labels are not in the list, the others are:{listed}{more}"
 
 

@@ -72,8 +72,9 @@ def export_onnx(
         for name, difference in differences.items():
             if not difference <= _TOLERANCE:  # false for NaN, too
                 raise ModelError(
-                    f"task {name!r}: the logits of the ONNX graph are not torch's: they differ by {difference:.1e} of "
-                    f"the largest, and {_TOLERANCE:.0e} is allowed. Nothing was written"
+                    f"task {name!r}: the logits of the ONNX graph differ from those of the torch model by "
+                    f"{difference:.1e} (relative to the largest logit, or to 1 if that is larger; maximum: "
+                    f"{_TOLERANCE:.0e}). Nothing was written"
                 )
         difference = max(differences.values())
         outputs = _output_shapes(exported, batches[0])
@@ -87,7 +88,7 @@ def _check(model: MultiTaskModel, tasks: Sequence[str] | None) -> list[str]:
     if not all(importlib.util.find_spec(package) for package in _PACKAGES):
         raise ConfigError("the export to ONNX needs more packages: pip install 'nlpmtl[onnx]'")
     if tasks is not None and not tasks:
-        raise ConfigError("tasks: the list is empty; name at least one")
+        raise ConfigError("tasks: the list is empty; specify at least one task")
     for name in tasks or ():
         if name not in model.tasks:
             raise ConfigError(f"this model has no task {name!r}; {did_you_mean(name, model.tasks)}")

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from nlpmtl.errors import DataError, NlpmtlError, RunError, plain
+from nlpmtl.errors import DataError, NlpmtlError, RunError, escape_control_characters
 from nlpmtl.file_prediction.inputs import RowParser
 from nlpmtl.file_prediction.output_formats import PredictedChunk
 from nlpmtl.file_prediction.parts import Parts, RowCounter
@@ -115,7 +115,7 @@ def _writing(output: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or plain(error)
+        reason = error.strerror or escape_control_characters(error)
         raise RunError(
             f"{output}: cannot be written: {reason}. Finished parts are kept: run the same command again to continue"
         ) from error

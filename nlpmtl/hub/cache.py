@@ -21,7 +21,7 @@ from nlpmtl.saved_config import OWN_TYPE
 
 _PATTERNS: Any = {"allow_patterns": list(FILES), "ignore_patterns": ["*/*/*"]}
 """Files to download; in these patterns `*` also matches slashes."""
-_OFFLINE_HINT = "; with HF_HUB_OFFLINE=1 it is loaded from the cache, if it was loaded before"
+_OFFLINE_HINT = ", or set HF_HUB_OFFLINE=1 to load the model from the cache, if it was downloaded before"
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 

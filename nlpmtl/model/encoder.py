@@ -206,7 +206,7 @@ def _loading_error(error: Exception, name: str, path: str, *, attention: str | N
     if attention is not None and _ABOUT_ATTENTION.search(str(error)):
         return ConfigError(
             f"encoder.attn_implementation: the encoder {name!r} cannot be loaded with {attention!r}: write "
-            f'"eager", which every architecture has, or leave it out ({explained})'
+            f'"eager", which every architecture has, or remove the key ({explained})'
         )
     is_directory = os.path.isdir(path)  # noqa: PTH112 (is_dir raises on a long id)
     unlikely = is_directory or ("/" in path and not is_offline_mode())

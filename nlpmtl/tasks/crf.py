@@ -7,7 +7,7 @@ Symbols:
 - Y: the sequences that agree with the gold tags: the gold sequence itself, or, where tags are missing, all sequences
   with the tags that are known
 
-Both sums are computed by the forward algorithm. Words without a token are left out of the loss.
+Both sums are computed by the forward algorithm. Words without a token are excluded from the loss.
 
 References:
     Lafferty, McCallum and Pereira (2001), Conditional Random Fields: Probabilistic Models for Segmenting and Labeling

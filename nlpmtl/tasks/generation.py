@@ -77,7 +77,7 @@ class Text(ColumnType):
 class Generation(Task):
     """A text generated from a text, by the decoder of the checkpoint or by a new one.
 
-    It is predicted only if it is named, because generation takes longer than other predictions.
+    It is predicted only if it is requested by name, because generation takes longer than other predictions.
     """
 
     kind = "generation"

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from nlpmtl.config import check_output, flatten, parse_run, replace_old_keys, replace_old_overrides
-from nlpmtl.errors import ConfigError, RunError, list_some, plain
+from nlpmtl.errors import ConfigError, RunError, escape_control_characters, list_some
 from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION, check_format_version
 from nlpmtl.fs import GONE, PART, clear_leftovers, hidden_sibling, write_json
 from nlpmtl.strict_json import dumps
@@ -131,7 +131,7 @@ def _check_empty(directory: Path, *, resume: bool) -> None:
             "would replace them. Choose another output, or move them"
         )
     if names and not is_run:
-        listed = list_some(map(plain, names), limit=_MAX_LISTED)
+        listed = list_some(map(escape_control_characters, names), limit=_MAX_LISTED)
         raise RunError(f"{directory} is not empty and does not contain a run; found: {listed}. Choose another output")
 
 

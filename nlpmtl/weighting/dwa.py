@@ -15,7 +15,7 @@ Departures from the paper:
 - In epochs 0 and 1 all weights are 1.
 - r_t(e) = 1 for a task that has no labels in one of the two preceding epochs, or whose mean loss in the older one is
   not above 1e-200.
-- A loss that is not finite is left out of the means.
+- A loss that is not finite is excluded from the means.
 
 References:
     Liu, Johns and Davison (2019), End-to-End Multi-Task Learning with Attention, CVPR, equation 7,

@@ -17,7 +17,7 @@ that belong to task t. The method is not from a paper.
 Limits:
 - A loss counts as at most 100 times the average, so that a single outlier does not decide the weights for long.
 - M_t is taken as at least 0.001 times the first loss, so that the weight of a solved task stays bounded.
-- A negative loss counts as 0, and a loss that is not finite is left out.
+- A negative loss counts as 0, and a loss that is not finite is excluded.
 
 Example:
     >>> from nlpmtl.weighting import Scale, StepObservation

@@ -168,7 +168,7 @@ def test_version(run_cli: RunCli) -> None:
         (["train", "quickstart", "--seed", "3"], "write --set seed=…"),
         (["check", "quickstart", "--train.lr", "3e-5"], "write --set train.lr=…"),
         (["check", "quickstart", "train.lr=3e-5"], "train.lr=3e-5: write --set train.lr=3e-5"),
-        (["compare", "quickstart", "--device", "cuda"], "training uses the GPU if there is one; leave it out"),
+        (["compare", "quickstart", "--device", "cuda"], "training uses the GPU if there is one; remove it"),
         (["evaluate", "somewhere"], "Missing option '--data'"),
         (
             ["train", "quickstat"],

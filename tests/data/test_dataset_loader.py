@@ -218,7 +218,7 @@ class TestCacheKeys:
             "another column": lambda: ask(train, columns={"mood": "class"}),
             "another shape": lambda: ask(train, columns={"kinds": "set"}),
             "and another": lambda: ask(train, columns={"kinds": "tags"}, input=InputConfig(text="text")),
-            "bad rows left out": lambda: ask(train, on_bad_row="skip"),
+            "bad rows excluded": lambda: ask(train, on_bad_row="skip"),
             "a share": lambda: ask(train, validation=0.2, splits=["train"]),
             "another share": lambda: ask(train, validation=0.3, splits=["train"]),
         }

@@ -300,9 +300,9 @@ def nothing_left(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_the_task_is_required_if_there_are_several(bert: Predictor, nothing_left: Path) -> None:
-    with pytest.raises(ConfigError, match="has a single task: name one of topic, mood, grade"):
+    with pytest.raises(ConfigError, match="has a single task: specify one of topic, mood, grade"):
         bert.export(nothing_left)
-    with pytest.raises(ConfigError, match=r"has a single task: name one of topic, mood$"):
+    with pytest.raises(ConfigError, match=r"has a single task: specify one of topic, mood$"):
         bert.export(nothing_left, task=["topic", "mood"])
     with pytest.raises(ConfigError, match="no task 'topics'; did you mean 'topic'"):
         bert.export(nothing_left, task="topics")

@@ -353,5 +353,5 @@ def test_unknown_options(model: Path, tmp_path: Path) -> None:
         predict_files(*arguments, on_bad_row="drop")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"this model has no task 'topik'; did you mean 'topic'\?"):
         predict_files(*arguments, tasks=["topik"])
-    with pytest.raises(ConfigError, match="tasks: a list of names was expected"):
+    with pytest.raises(ConfigError, match="tasks: a list of task names was expected"):
         predict_files(*arguments, tasks="topic")

@@ -60,7 +60,7 @@ def test_transient_errors_are_retried(
     ("call", "kind", "message"),
     [
         slow("info", 401, "the Hub rejects the access token"),
-        slow("info", 404, "the repository does not exist, or it is private"),
+        slow("info", 404, "the repository does not exist or is private"),
         ("put", 403, "the Hub denies access"),
         ("commit", 409, "the Hub responds with 409: There is a conflict"),
         slow("commit", 412, "the Hub responds with 412"),

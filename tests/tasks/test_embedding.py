@@ -272,7 +272,7 @@ def test_predictions_are_unit_vectors_of_single_texts(models: dict[str, tuple[Pa
         assert (len(vector), type(vector[0])) == (32, float)
         assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-6)
         assert predictor.predict_all("ada")["vector"] == pytest.approx(predictor.predict("ada", task="vector"))
-        with pytest.raises(ConfigError, match="task 'vector' reads a single text, and was given a pair"):
+        with pytest.raises(ConfigError, match="task 'vector' expects a single text, found a text pair"):
             predictor.predict(("ada", "turin"), task="vector")
 
 
