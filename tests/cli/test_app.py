@@ -172,7 +172,7 @@ def test_version(run_cli: RunCli) -> None:
         (["evaluate", "somewhere"], "Missing option '--data'"),
         (
             ["train", "quickstat"],
-            "run file 'quickstat' does not exist, and no built-in run has this name; did you mean 'quickstart'?",
+            "run file 'quickstat' does not exist, and no built-in run file has this name; did you mean 'quickstart'?",
         ),
         (["train", "quickstart", "--set", "train.lr"], "--set train.lr: write KEY=VALUE"),
         (["compare", "x", "--seeds", "0"], "Error: Invalid value for '--seeds': must be at least 1, found '0'"),
