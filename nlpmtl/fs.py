@@ -204,7 +204,7 @@ def set_default_permissions(directory: Path) -> None:
 
 def _exchange(first: Path, second: Path) -> bool:
     """Exchange two paths atomically. Return False if the system or the file system does not support this."""
-    if sys.platform not in _RENAME_CALLS:
+    if sys.platform not in _AT_FDCWD:
         return False
     rename: Callable[..., Any] | None = getattr(ctypes.CDLL(None), _RENAME_CALLS[sys.platform], None)
     if rename is None:

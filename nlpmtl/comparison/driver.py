@@ -209,7 +209,7 @@ def _sparse_notes(datasets: TaskDatasets, tasks: Sequence[str]) -> Iterator[str]
         if labelled < _MIN_LABELLED * rows:
             yield (
                 f"task {task!r}: {labelled} of the {rows} train rows of its datasets are labelled; its batches have "
-                "this share of labelled rows in multi-task and single-task training"
+                "this fraction of labelled rows in multi-task and single-task training"
             )
 
 

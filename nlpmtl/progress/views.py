@@ -136,8 +136,8 @@ def _bars(progress: RunProgress) -> RenderableType:
     for bar in list(progress.bars.values()):
         remaining = bar.remaining(now)
         left = "" if remaining is None else f"{duration(remaining)} left"
-        share = ProgressBar(total=bar.total or None, completed=bar.completed, width=30, pulse=not bar.total)
-        grid.add_row(Text(bar.label), share, Text(escape_line(bar.text)), left)
+        progress_bar = ProgressBar(total=bar.total or None, completed=bar.completed, width=30, pulse=not bar.total)
+        grid.add_row(Text(bar.label), progress_bar, Text(escape_line(bar.text)), left)
     return grid
 
 
