@@ -67,7 +67,7 @@ class OnnxModel:
         return str(self.session.get_providers()[0])
 
     def compute(self, ids: Tensor) -> dict[str, dict[str, Tensor]]:
-        """Return the logits of all tasks for token ids without padding, ``[rows, time]``."""
+        """Return the logits of all tasks for token ids without padding, ``[rows, sequence_length]``."""
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
         rows = dict.fromkeys(self.tasks, torch.arange(len(ids)))
         return self._run(Batch(**inputs, tasks={}), rows)

@@ -49,9 +49,9 @@ def crf_loss(logits: Tensor, transitions: Tensor, tags: Tensor) -> Tensor:
     """Return the negative log-likelihood of the known tags of each row, ``[rows]``.
 
     Args:
-        logits: scores of tags, ``[rows, time, tags]``.
+        logits: scores of tags, ``[rows, sequence_length, tags]``.
         transitions: flattened matrix of transition scores of each row, ``[rows, (tags + 1)²]``, see `CrfHead`.
-        tags: id of the tag at the first token of each word, ``[rows, time]``; −1 for a missing one, −100 elsewhere.
+        tags: id of the tag at the first token of each word, ``[rows, sequence_length]``; −1: missing; −100 elsewhere.
     """
     import torch
 

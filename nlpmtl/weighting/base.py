@@ -45,8 +45,8 @@ class StepObservation:
 
     Args:
         step: number of the optimizer step, counted from 0.
-        label_fractions: fraction of the step's labels that belong to each task, from 0 to 1. Tasks without labels in the step
-            are absent. The order of the tasks is that of `losses` and of the rows of `gramian`.
+        label_fractions: fraction of the step's labels that belong to each task, from 0 to 1. Tasks without labels in
+            the step are absent. The order of the tasks is that of `losses` and of the rows of `gramian`.
         losses: mean loss of each task in `label_fractions`. Empty if the weighting's `requires` is "nothing".
         gramian: inner products of the task gradients, ``[tasks, tasks]`` in double precision. The gradient of task t is
             that of s_t · L_t with respect to the parameters that several tasks share. None unless `requires` is

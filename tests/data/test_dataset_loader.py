@@ -408,7 +408,7 @@ class TestErrors:
             tensors = []
             for split in (loaded, direct):
                 words = split.tokens.take(labelled).first_tokens
-                tensors.append(split.labels[task].tensor(labelled, first_tokens=words, time=9))
+                tensors.append(split.labels[task].tensor(labelled, first_tokens=words, sequence_length=9))
             assert tensors[0].equal(tensors[1])
 
 
