@@ -136,7 +136,7 @@ def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrai
     for task in model.tasks.values():
         task.tokenizer = without_truncation(tokenizer)
     check_length(config, positions=None, error_prefix=error_prefix)
-    check_tokenizer(tokenizer, owner=f"{error_prefix}: it", rows=None)
+    check_tokenizer(tokenizer, owner=f"{error_prefix}: it", embedding_count=None)
     check_logits(model.compute, tokenizer, length=min(config.input_length, 16), error_prefix=error_prefix)
     return model, tokenizer
 

@@ -152,6 +152,6 @@ def load_model(
     if missing:  # transformers would continue with uninitialised weights
         raise ModelError(f"the model {name!r} is missing weights: {', '.join(sorted(missing)[:5])}")
     check_finite(model.state_dict(), error_prefix=error_prefix)
-    check_tokenizer(tokenizer, owner=f"{error_prefix}: it", rows=None)  # `check_loaded` tests the largest id
+    check_tokenizer(tokenizer, owner=f"{error_prefix}: it", embedding_count=None)  # `check_loaded` tests the largest id
     check_loaded(model, tokenizer, error_prefix=error_prefix)
     return model.eval(), tokenizer  # type: ignore[no-untyped-call]
