@@ -282,7 +282,7 @@ def _task_of_conllu(tasks: Mapping[str, Task], names: Sequence[str] | None) -> s
     fitting = [name for name in names or tasks if type(tasks[name]).conllu is not Task.conllu]
     if len(fitting) != 1 or (names is not None and len(names) > 1):
         known = [f"{name} ({task.kind})" for name, task in tasks.items() if type(task).conllu is not Task.conllu]
-        advice = f"name one task with --task: {', '.join(known)}" if known else "no task of this model predicts trees"
+        advice = f"select one task with --task: {', '.join(known)}" if known else "no task of this model predicts trees"
         raise ConfigError(f"--conllu writes the trees of one task: {advice}")
     return fitting[0]
 

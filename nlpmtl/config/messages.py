@@ -169,8 +169,8 @@ _ADVICE = {
     "train.layer_decay": "train.layer_decay, the factor from a layer to the one below it (0.9)",
     "train.precision": 'train.precision = "bf16" (or "fp32"; fp16 is not supported)',
     "train.warmup": "train.warmup, a fraction of all steps (0.1 is a tenth)",
-    "train.micro_tokens": "train.batch_size, the rows of an optimizer step; it is split into forwards of "
-    "train.micro_tokens tokens",
+    "train.micro_tokens": "train.batch_size, the rows of an optimizer step, which are split into forward "
+    "passes of train.micro_tokens tokens",
 }
 _NO_FP16 = '"bf16" or "fp32": fp16 is not supported'
 _HAS_WARMUP = "; every schedule starts with the warm-up of train.warmup"
@@ -306,8 +306,10 @@ def _fraction(steps: Any, *, tables: Mapping[str, Any]) -> str | None:
     train = tables.get("train")
     total = train.get("steps") if isinstance(train, Mapping) else None
     if isinstance(total, int) and 0 < steps < total:
-        return f"it is a fraction of all steps: for {steps} of {total} steps write {steps / total:.4g}"
-    return f"it is a fraction of all steps, not their number: write 0.1 for a tenth, or {steps} / (steps of the run)"
+        return f"warmup is a fraction of all steps: for {steps} of {total} steps write {steps / total:.4g}"
+    return (
+        f"warmup is a fraction of all steps, not their number: write 0.1 for a tenth, or {steps} / (steps of the run)"
+    )
 
 
 def _table(path: Sequence[str]) -> str:

@@ -140,7 +140,7 @@ def _suggest(name: str, names: Sequence[str]) -> str:
     if nearest is not None:
         return f"did you mean {escape_control_characters(nearest)!r}?"
     more = f", … ({len(names)} files)" if len(names) > _MAX_LISTED else ""
-    return f"it has {', '.join(map(escape_control_characters, names[:_MAX_LISTED])) or 'no files'}{more}"
+    return f"it contains {', '.join(map(escape_control_characters, names[:_MAX_LISTED])) or 'no files'}{more}"
 
 
 def check_exists(path: str) -> None:

@@ -220,7 +220,7 @@ class TargetsWriter:
         if self._forms is None:
             self._forms = {key: _Form() for key in names}
         if names.keys() != self._forms.keys():
-            raise ValueError(f"earlier rows have {_list_names(self._forms)}; this one has {_list_names(names)}")
+            raise ValueError(f"earlier rows have {_list_names(self._forms)}, this row has {_list_names(names)}")
         for key, items in names.items():
             self._forms[key].check(key[0], items)
         return arrays

@@ -214,7 +214,7 @@ def _finish(request: Request, plan: Plan, work: Path) -> PredictedFiles:
         for index, file in enumerate(plan.files):
             is_complete = all(part.exists() for part in parts.of_file(index))
             if not is_complete or sha256_file(file.input) != plan.request["inputs"][file.input]:
-                raise RunError(f"{file.input}: it has changed while it was read: start again with --overwrite")
+                raise RunError(f"{file.input}: the file changed while it was read: start again with --overwrite")
             joined = work / _JOINED
             output_format(request, file, index, tasks).join(parts.of_file(index), joined)
             fsync(joined)

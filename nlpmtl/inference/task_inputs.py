@@ -118,8 +118,8 @@ class InputReader:
         labels = _row_labels(inputs)
         if {"text", "words", *self.trained_columns}.intersection(labels):
             raise DataError(
-                f"input 1: a {type(inputs).__name__} is read as a column of texts, and this one is a row with the "
-                f"columns {_list(labels)}: write row.to_dict()"
+                f"input 1: a {type(inputs).__name__} is read as a column of texts, found a row with the columns "
+                f"{_list(labels)}: pass row.to_dict()"
             )
 
     def read(self, value: Any) -> TaskInputs:

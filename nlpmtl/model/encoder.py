@@ -253,8 +253,8 @@ def _load_multitask(path: str, *, tokenizer: PreTrainedTokenizerBase, **options:
         raise ModelError(f"the model {path!r} has missing weights: {', '.join(sorted(info['missing_keys'])[:5])}")
     if model.config.sharing["kind"] != "hard":
         raise ModelError(
-            f"the model {path!r} has the sharing scheme {model.config.sharing['kind']!r}, so it has no encoder that "
-            "all tasks share. If a task can be exported (nlpmtl export … --to transformers), start from the export"
+            f"the model {path!r} has the sharing scheme {model.config.sharing['kind']!r}, so its tasks do not "
+            "share one encoder. If a task can be exported (nlpmtl export … --to transformers), start from the export"
         )
     check_finite(model.state_dict(), error_prefix=f"the model {path!r} cannot be used")
     heads = {name: model.head(name) for name in model.tasks}

@@ -138,8 +138,8 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, owner: str, embedding
     if largest_special_id >= table_size:
         raise ModelError(
             f"the tokenizer of {owner} does not fit its embeddings: the post_processor of its tokenizer.json adds a "
-            f"special token with the id {largest_special_id} to each text, and the table has {table_size} rows. Save the "
-            "tokenizer that belongs to the checkpoint"
+            f"special token with the id {largest_special_id} to each text, and the table has {table_size} rows. Save "
+            "the tokenizer that belongs to the checkpoint"
         )
 
 

@@ -210,7 +210,7 @@ class Embedding(PooledFields, Task):
     def target_notes(self, targets: Mapping[str, NDArray[Any]], *, excluded_rows: int) -> list[str]:
         if not excluded_rows:
             return []
-        hint = ": give similar pairs without a number a task of their own" if self.objective == "number" else ""
+        hint = ": define another task for similar pairs without a number" if self.objective == "number" else ""
         return [f"{excluded_rows} rows have no {self.objective}, and are not trained on{hint}"]
 
     def build_head(self, context: HeadContext) -> nn.Module:

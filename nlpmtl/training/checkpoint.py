@@ -242,7 +242,7 @@ def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[
         name, _, key = path.rpartition("/")
         parameter = parameters.get(name)
         if parameter is None:
-            raise RunError(f"{directory} is a checkpoint of another model: this one has no parameter {name!r}")
+            raise RunError(f"{directory} is a checkpoint of another model: the current model has no parameter {name!r}")
         # The fused kernel reads the step count on the parameter's device, in fp32 whatever the parameter's dtype.
         restored = value.to(parameter.device) if key == "step" else shard_like(value, parameter)
         optimizer.state[parameter][key] = restored

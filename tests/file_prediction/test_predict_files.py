@@ -332,7 +332,7 @@ def test_no_rows(model: Path, tmp_path: Path) -> None:
         (
             "text,topic",
             "out.csv",
-            r"new\.csv: it has a column 'topic', which is also the name of a column of predictions",
+            r"new\.csv: the column 'topic' has the name of a column of predictions",
         ),
         ("text,topic_score", "out.parquet", r"a column 'topic_score'.* write \.jsonl"),
         ("text,predictions", "out.jsonl", r"new\.csv: it has a field 'predictions'"),

@@ -261,7 +261,7 @@ def test_offline_mode_returns_only_complete_downloads(hub: Hub, model_dir: Path,
         assert "HF_HUB_OFFLINE is set, and" in client.error("fetch", name="me/other")
         blob = directory / (directory / "model.safetensors").readlink()
         blob.write_bytes(model_files.weights(1))
-        assert "holds a corrupt model.safetensors" in client.error("fetch", name=name)
+        assert "contains a corrupt model.safetensors" in client.error("fetch", name=name)
         (directory / "model.safetensors").unlink()
-        assert "does not hold all of its files" in client.error("fetch", name=name)
+        assert "does not contain all files of the model" in client.error("fetch", name=name)
     assert len(hub.requests) == before

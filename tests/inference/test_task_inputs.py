@@ -209,7 +209,7 @@ def test_a_table_without_rows_gives_no_prediction(predictor: Predictor) -> None:
         (pd.DataFrame({"tokens": [["a"], None]}), r"input 2: tokens: .* found (nan \(float\)|None)"),
         (pd.DataFrame({"tokens": ["a b"]}), r"input 1: tokens: a list of words was expected, found 'a b' \(str\)"),
         (pd.DataFrame({"tokens": [["a", 3]]}), "input 1: tokens: word 2 is not a string"),
-        (FRAME.iloc[0], "a Series is read as a column of texts, and this one is a row .* row.to_dict()"),
+        (FRAME.iloc[0], "a Series is read as a column of texts, found a row .* row.to_dict()"),
         (datasets.DatasetDict({"test": datasets.Dataset.from_dict({"text": ["a"]})}), "input 1: text: .* found: test"),
         ([{"Text": "a"}], "input 1: text: missing or null; .* found: Text; did you mean 'text'?"),
         ([{}], "input 1: text: missing or null; .* found: none"),

@@ -357,11 +357,11 @@ class TestUnlabelled:
             ("fail", "KeyError: 'a bug'"),
             ("empty", "the text is empty"),
             ("float", "'length' has numbers of type int64 in earlier rows, here float64"),
-            ("nothing", "earlier rows have the targets 'length' (per example); this one has no targets"),
+            ("nothing", "earlier rows have the targets 'length' (per example), this row has no targets"),
             (
                 "sequence",
                 "earlier rows have the targets 'length' (per example); "
-                "this one has the targets 'length' (per sequence)",
+                "this row has the targets 'length' (per sequence)",
             ),
         ],
     )
