@@ -147,9 +147,7 @@ class Task(ScoredTask, ABC):
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The encoder's tokenizer, which neither truncates nor pads. It is set before `sequences` is called."""
         if self._tokenizer is None:
-            raise RuntimeError(
-                f"task {self.name!r} has no tokenizer yet: the tokenizer is set when a model is built or loaded"
-            )
+            raise RuntimeError(f"task {self.name!r} has no tokenizer until its model is built or loaded")
         tokenizer: PreTrainedTokenizerBase = self._tokenizer
         return tokenizer
 
