@@ -103,7 +103,7 @@ def test_an_archive_with_several_data_files_lists_them(tmp_path: Path) -> None:
     [
         ("train.jsonl", "did you mean 'RTE/train.jsonl'"),
         ("RTE/trian.jsonl", "did you mean 'RTE/train.jsonl'"),
-        ("x.csv", "it has RTE/train.jsonl, other.jsonl"),
+        ("x.csv", "it contains RTE/train.jsonl, other.jsonl"),
         ("../RTE/train.jsonl", "did you mean"),
         ("/etc/x.jsonl", "did you mean"),
     ],

@@ -334,8 +334,8 @@ def test_no_rows(model: Path, tmp_path: Path) -> None:
             "out.csv",
             r"new\.csv: the column 'topic' has the name of a column of predictions",
         ),
-        ("text,topic_score", "out.parquet", r"a column 'topic_score'.* write \.jsonl"),
-        ("text,predictions", "out.jsonl", r"new\.csv: it has a field 'predictions'"),
+        ("text,topic_score", "out.parquet", r"the column 'topic_score'.* write \.jsonl"),
+        ("text,predictions", "out.jsonl", r"new\.csv: the field 'predictions'"),
     ],
 )
 def test_equal_names_are_refused(header: str, output: str, message: str, model: Path, tmp_path: Path) -> None:

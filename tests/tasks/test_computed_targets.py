@@ -360,7 +360,7 @@ class TestUnlabelled:
             ("nothing", "earlier rows have the targets 'length' (per example), this row has no targets"),
             (
                 "sequence",
-                "earlier rows have the targets 'length' (per example); "
+                "earlier rows have the targets 'length' (per example), "
                 "this row has the targets 'length' (per sequence)",
             ),
         ],

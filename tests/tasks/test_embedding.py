@@ -399,7 +399,7 @@ def test_pairs_without_a_number_are_reported(tmp_path: Path) -> None:
     parsed = parse_run({"encoder": {"name": "x"}, "datasets": datasets}, where="run").datasets
     loaded = load_task_datasets(parsed, tokenizer=encoder.tokenizer, max_length=24)
     (note,) = [note for note in loaded.notes if "vector" in note]
-    assert note.startswith("pairs, train: task 'vector': 5 rows have no number, and are not trained on: give similar")
+    assert note.startswith("pairs, train: task 'vector': 5 rows have no number, and are not trained on: define")
     assert loaded.splits["train"]["pairs"].labels["vector"].counts.tolist() == [0] * 5
 
 
