@@ -43,7 +43,7 @@ class _Output:
     """An output of a head for several sequences.
 
     Args:
-        values: the output, ``[sequences, ...]``, or ``[sequences, time, ...]``.
+        values: the output, ``[sequences, ...]``, or ``[sequences, sequence_length, ...]``.
         lengths: number of tokens of each sequence, for an output per token; None for others.
     """
 
@@ -173,7 +173,7 @@ class Inference:
                 logits = self.forward(batch, rows)
             for task in rows:
                 task_reads, outputs = reads_by_task[task], named_outputs(logits[task])
-                if not task_reads.store(outputs, parts[task], time=batch.input_ids.shape[1], check=self.check_finite):
+                if not task_reads.store(outputs, parts[task], length=batch.input_ids.shape[1], check=self.check_finite):
                     raise ModelError(
                         f"task {task!r}: the logits are not finite for this input: the weights are damaged, or too "
                         "large for the precision. Use another checkpoint"
@@ -214,14 +214,14 @@ class _TaskReads:
         rows, order = np.unique(self._ranks[first:last] - start, return_inverse=True)
         return _Part(self._order[first:last], rows, order)
 
-    def store(self, outputs: Mapping[str, Tensor], part: _Part, *, time: int, check: bool) -> bool:
-        """Store the outputs of a forward pass, `time` tokens long; return whether they are finite, if checked."""
+    def store(self, outputs: Mapping[str, Tensor], part: _Part, *, length: int, check: bool) -> bool:
+        """Store the outputs of a forward pass with this sequence length; return whether they are finite, if checked."""
         finite = True
         for name, tensor in outputs.items():
             values = tensor.detach().float().cpu().numpy()[part.order]  # an expanded parameter requires gradients
-            lengths = self._lengths if values.ndim > 2 and values.shape[1] == time else None
+            lengths = self._lengths if values.ndim > 2 and values.shape[1] == length else None
             if check:
-                inside = values if lengths is None else values[np.arange(time) < lengths[part.indices, None]]
+                inside = values if lengths is None else values[np.arange(length) < lengths[part.indices, None]]
                 finite = finite and bool(np.isfinite(inside).all())
             stored = self.outputs[name].values if name in self.outputs else values[:0]
             shape = (len(self._lengths), *np.maximum(stored.shape[1:], values.shape[1:]).tolist())

@@ -127,7 +127,7 @@ def _split_halves(
         outputs = {(row, task): values for row, task, values in inference.run(split, rows_of=rows_of, consume=_copy)}
         for task, mask in rows_of.items():
             rows = np.flatnonzero(mask)
-            for half, places in zip(halves[task], hold_out(len(rows), share=0.5), strict=True):
+            for half, places in zip(halves[task], hold_out(len(rows), fraction=0.5), strict=True):
                 half_rows = rows[places]
                 half.items.extend(to_items(split, task, [outputs[row, task] for row in half_rows.tolist()], half_rows))
                 half.gold.extend(gold[task][row] for row in half_rows.tolist())

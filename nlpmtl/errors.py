@@ -77,7 +77,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     nearest = find_nearest(name, names)
     if nearest is not None:
         return f"did you mean {nearest!r}?"
-    return f"known: {', '.join(map(plain, names))}" if names else "no names are defined"
+    return f"known: {', '.join(map(escape_control_characters, names))}" if names else "no names are defined"
 
 
 def find_nearest(name: str, known: Iterable[str]) -> str | None:
@@ -113,7 +113,7 @@ def list_some(names: Iterable[object], *, limit: int) -> str:
     return ", ".join(shown[:limit]) + (", …" if len(shown) > limit else "")
 
 
-def plain(text: object) -> str:
+def escape_control_characters(text: object) -> str:
     """Escape the control characters of untrusted text, such as names in data, before it is printed.
 
     This includes escape sequences of terminals, characters that change the direction of text, and characters that
@@ -126,6 +126,6 @@ def _is_printed(character: str) -> bool:
     return character.isprintable() or character in "\n\u200c\u200d" or unicodedata.category(character) == "Zs"
 
 
-def plain_line(text: object) -> str:
-    """Escape control characters as `plain` does, and line feeds, for a name within a line."""
-    return plain(text).replace("\n", "\\n")
+def escape_line(text: object) -> str:
+    """Escape control characters and line feeds of untrusted text that is printed within a line."""
+    return escape_control_characters(text).replace("\n", "\\n")

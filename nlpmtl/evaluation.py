@@ -246,7 +246,7 @@ def predict_splits(
 ) -> dict[str, Predictions]:
     """Compute the inputs of the metrics: predictions for the rows with a gold label, and losses.
 
-    The rows of a task may be in several datasets. A task without rows is left out, as are the predictions of a task
+    The rows of a task may be in several datasets. A task without rows is omitted, as are the predictions of a task
     whose only metrics are `loss` and `perplexity`.
 
     Args:

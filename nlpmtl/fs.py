@@ -29,9 +29,9 @@ from typing import Any, BinaryIO, TextIO
 
 from nlpmtl.strict_json import dumps
 
-PART, GONE, OLD = ".part", ".gone", ".old"
+PART, REMOVED, REPLACED = ".part", ".gone", ".old"
 """Endings of hidden files and directories: new content that is being written; old content that is being removed; a
-replaced directory, on systems that cannot exchange two directories."""
+directory that is being replaced, on systems that cannot exchange two directories."""
 
 _EXCHANGE = 2
 """Flag that exchanges two paths: RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS."""
@@ -40,7 +40,7 @@ _RENAME_CALLS = {"linux": "renameat2", "darwin": "renameatx_np"}
 
 
 def hidden_sibling(path: Path, ending: str) -> Path:
-    """Return the path of the hidden file or directory next to a path, with the ending `PART`, `GONE` or `OLD`."""
+    """Return the path of a hidden file or directory next to a path: `ending` is `PART`, `REMOVED` or `REPLACED`."""
     return path.with_name(f".{path.name}{ending}")
 
 
@@ -126,7 +126,7 @@ def replace_directory(new: Path, target: Path) -> None:
         return
     old = new
     if not _exchange(new, target):
-        old = hidden_sibling(target, OLD)
+        old = hidden_sibling(target, REPLACED)
         remove_path(old)
         target.rename(old)
         new.rename(target)
@@ -142,11 +142,11 @@ def clear_leftovers(directory: Path, names: Iterable[str] = ("*",)) -> None:
         names: name patterns of the files and directories to clean up.
     """
     for name in names:
-        for ending in (PART, GONE):
+        for ending in (PART, REMOVED):
             for path in list(directory.glob(f".{name}{ending}")):
                 remove_path(path)
-        for path in list(directory.glob(f".{name}{OLD}")):
-            target = path.with_name(path.name.removeprefix(".").removesuffix(OLD))
+        for path in list(directory.glob(f".{name}{REPLACED}")):
+            target = path.with_name(path.name.removeprefix(".").removesuffix(REPLACED))
             if os.path.lexists(target):
                 remove_path(path)
             else:
@@ -192,7 +192,7 @@ def sha256_file(file: str | Path | BinaryIO) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def apply_umask(directory: Path) -> None:
+def set_default_permissions(directory: Path) -> None:
     """Give the safetensors files of a directory, which are created as 0600, the permissions of other new files."""
     sample = directory / ".permissions"
     sample.touch()
@@ -204,11 +204,13 @@ def apply_umask(directory: Path) -> None:
 
 def _exchange(first: Path, second: Path) -> bool:
     """Exchange two paths atomically. Return False if the system or the file system does not support this."""
-    here = _AT_FDCWD.get(sys.platform)
-    rename: Callable[..., Any] | None = getattr(ctypes.CDLL(None), _RENAME_CALLS[sys.platform], None) if here else None
+    if sys.platform not in _AT_FDCWD:
+        return False
+    rename: Callable[..., Any] | None = getattr(ctypes.CDLL(None), _RENAME_CALLS[sys.platform], None)
     if rename is None:
         return False
-    return bool(rename(here, os.fsencode(first), here, os.fsencode(second), _EXCHANGE) == 0)
+    working_directory = _AT_FDCWD[sys.platform]
+    return bool(rename(working_directory, os.fsencode(first), working_directory, os.fsencode(second), _EXCHANGE) == 0)
 
 
 def open_regular_file(path: Path) -> BufferedReader:

@@ -19,7 +19,7 @@ import httpx2
 from huggingface_hub import constants, get_session
 from huggingface_hub.utils import _http
 
-from nlpmtl.errors import plain, quote
+from nlpmtl.errors import escape_control_characters, quote
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 _DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
@@ -29,7 +29,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _COMMIT_HEADER, _LINKED_ETAG = "X-Repo-Commit", "X-Linked-ETag"
 _DIGEST_KEYS = ("sha256", "oid", "blobId", "blob_id", "xetHash")
 _NAME_KEYS = ("path", "rfilename")
-_MAX_SHOWN = 80
+_MAX_LENGTH = 80
 
 
 class UntrustedResponseError(ValueError):
@@ -119,7 +119,7 @@ def _check(response: httpx2.Response) -> None:
     url, headers = response.request.url, response.headers
     commit = headers.get(_COMMIT_HEADER)
     if commit is not None and not is_commit(commit):
-        raise _refuse(url, f"the commit id {quote(commit, limit=_MAX_SHOWN)}, which is not 40 hex digits")
+        raise _refuse(url, f"the commit id {quote(commit, limit=_MAX_LENGTH)}, which is not 40 hex digits")
     if response.request.method == "HEAD" and response.status_code < 400:
         for name in (_LINKED_ETAG, "ETag"):
             if name in headers:
@@ -137,7 +137,7 @@ def _check(response: httpx2.Response) -> None:
 def _check_digest(url: httpx2.URL, name: str, value: object) -> None:
     match = _ETAG.fullmatch(value) if isinstance(value, str) else None
     if match is None or not _DIGEST.fullmatch(match[1]):
-        raise _refuse(url, f"the {name} {quote(value, limit=_MAX_SHOWN)}, which is not the SHA-1 or SHA-256 of a file")
+        raise _refuse(url, f"the {name} {quote(value, limit=_MAX_LENGTH)}, which is not the SHA-1 or SHA-256 of a file")
 
 
 def _check_content(url: httpx2.URL, content: Any) -> None:
@@ -150,16 +150,18 @@ def _check_content(url: httpx2.URL, content: Any) -> None:
         elif isinstance(value, dict):
             remaining.extend(value.values())
             if isinstance(value.get("sha"), str) and not is_commit(value["sha"]):
-                raise _refuse(url, f"the commit id {quote(value['sha'], limit=_MAX_SHOWN)}, which is not 40 hex digits")
+                raise _refuse(
+                    url, f"the commit id {quote(value['sha'], limit=_MAX_LENGTH)}, which is not 40 hex digits"
+                )
             for key in _DIGEST_KEYS:
                 if isinstance(value.get(key), str):
                     _check_digest(url, key, value[key])
             for key in _NAME_KEYS:
                 name = value.get(key)
                 if isinstance(name, str) and _CONTROL.search(name):  # progress bars print it
-                    raise _refuse(url, f"the file name {quote(name, limit=_MAX_SHOWN)}, which has control characters")
+                    raise _refuse(url, f"the file name {quote(name, limit=_MAX_LENGTH)}, which has control characters")
                 if isinstance(name, str) and not _is_inside(name):
-                    raise _refuse(url, f"the file name {quote(name, limit=_MAX_SHOWN)}, which leaves the repository")
+                    raise _refuse(url, f"the file name {quote(name, limit=_MAX_LENGTH)}, which leaves the repository")
 
 
 def _is_inside(name: str) -> bool:
@@ -168,6 +170,7 @@ def _is_inside(name: str) -> bool:
 
 
 def _refuse(url: httpx2.URL, invalid: str) -> UntrustedResponseError:
+    address = escape_control_characters(url.copy_with(query=None))
     return UntrustedResponseError(
-        f"{plain(url.copy_with(query=None))} returned {invalid}. Nothing was written. If HF_ENDPOINT is set, check it"
+        f"{address} returned {invalid}. Nothing was written. If HF_ENDPOINT is set, check its value"
     )

@@ -121,7 +121,7 @@ def _hint(name: str) -> str:
     module = ".".join(parts)
     if not outer:
         ending = ", without the ending" if path.suffix == ".py" else ""
-        return f" (write {module!r}{ending}; it is looked for in the working directory and on PYTHONPATH)"
+        return f" (write {module!r}{ending}; the module is searched for in the working directory and on PYTHONPATH)"
     directory = str(path.parent)
     return f" (write {module!r}, and put its directory on PYTHONPATH: PYTHONPATH={directory}; or run from {directory})"
 

@@ -178,7 +178,7 @@ def score_intervals(task: Task, predictions: Predictions) -> dict[str, tuple[flo
     """Return the 95% bootstrap confidence interval of each metric of a task (percentile method; Efron, 1979).
 
     A resample has at most 1,000 rows, so that the time is limited; the deviations of smaller resamples than the split
-    are multiplied by √(m/n) (m out of n bootstrap; Bickel, Götze and van Zwet, 1997). Undefined values are left out,
+    are multiplied by √(m/n) (m out of n bootstrap; Bickel, Götze and van Zwet, 1997). Undefined values are excluded,
     as are metrics of fewer than two rows.
 
     A task with a metric of which a row depends on the other rows has none.

@@ -18,7 +18,7 @@ from nlpmtl.config import (
     DatasetConfig,
     RunConfig,
     check_flag,
-    find_run,
+    find_run_file,
     parse_dataset,
     parse_run,
     plugins_of,
@@ -49,7 +49,7 @@ def load_config(source: Source, *, overrides: Mapping[str, Any] | None = None) -
         raise ConfigError(
             f"a run file, the name of a built-in one, a dict or a RunConfig was expected, found type {kind}"
         )
-    source = find_run(source) if isinstance(source, str | Path) else source
+    source = find_run_file(source) if isinstance(source, str | Path) else source
     import_plugins(plugins_of(source, overrides=overrides))
     return parse_run(read_run(source, overrides=overrides), where=source_name(source))
 
@@ -70,7 +70,7 @@ def load_run(
     """
     merged = replace_old_overrides(overrides)
     if check_flag(resume, name="resume") and isinstance(source, str | Path | Mapping | RunConfig):
-        run = find_run(source) if isinstance(source, str | Path) else source
+        run = find_run_file(source) if isinstance(source, str | Path) else source
         directory = output if output is not None else read_run(run, overrides=merged).get("output")
         if isinstance(directory, str | Path):
             from nlpmtl.training import recorded_overrides
@@ -103,7 +103,7 @@ def load_datasets(
             'memory as {"data": {"files": {"validation": rows}}, "input": {"text": "…"}, "tasks": {…}}'
         )
     if isinstance(data, str | Path):
-        path = find_run(data)
+        path = find_run_file(data)
         if "data" in read_toml(path):
             return {path.stem: parse_dataset(read_dataset(path), where=str(path))}
     return load_config(data, overrides=overrides).datasets

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nlpmtl.errors import ModelError, plain, quote
+from nlpmtl.errors import ModelError, escape_control_characters, quote
 from nlpmtl.format_version import check_format_version
 from nlpmtl.strict_json import dumps, has_surrogate
 
@@ -121,7 +121,8 @@ def _check_tasks(tasks: Mapping[str, Any], *, error_prefix: str) -> None:
         for key, value in task.items():
             text = _find_surrogate([key, value])
             if text is not None:
-                raise ModelError(f"{where}: `{plain(key)}` must be valid Unicode, found {quote(text, limit=80)}")
+                name = escape_control_characters(key)
+                raise ModelError(f"{where}: `{name}` must be valid Unicode, found {quote(text, limit=80)}")
         temperature = task.get("temperature", 1.0)
         is_number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
         if not is_number or not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:

@@ -103,7 +103,7 @@ class TrainResult:
         try:
             return read_lines(path)
         except (OSError, ValueError) as error:
-            relative = "" if path.is_absolute() else "; it is relative to the working directory that the run had"
+            relative = "" if path.is_absolute() else "; the path is relative to the working directory of the run"
             raise RunError(f"{path} cannot be read: {error}{relative}") from error
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from nlpmtl.deprecation import RenamedAttribute, RenamedMethod
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.run import TrainResult
 from nlpmtl.tasks import LabelCounts
+from nlpmtl.weighting import StepObservation
 
 
 class Example:
@@ -55,6 +56,7 @@ def test_an_alias_returns_the_renamed_attribute_with_a_warning() -> None:
         (Relations, "own", "self_affinity"),
         (Grouping, "worth", "value"),
         (Estimate, "clear", "significant"),
+        (StepObservation, "shares", "label_fractions"),
         (LabelCounts, "found", "true_positives"),
         (LabelCounts, "missed", "false_negatives"),
         (LabelCounts, "wrong", "false_positives"),

@@ -40,8 +40,8 @@ class Watched:
         self.requests: list[Mapping[str, Tensor]] = []
 
     def __call__(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        row_count, time = batch.input_ids.shape
-        self.sizes.append((row_count, time))
+        row_count, sequence_length = batch.input_ids.shape
+        self.sizes.append((row_count, sequence_length))
         self.requests.append(rows)
         logits = {}
         for name, indices in rows.items():
@@ -49,7 +49,7 @@ class Watched:
             assert task.outputs is not None
             outputs = torch.zeros(task.outputs)
             outputs[0] = 1.0
-            shape = (len(indices), time, task.outputs) if task.windowed else (len(indices), task.outputs)
+            shape = (len(indices), sequence_length, task.outputs) if task.windowed else (len(indices), task.outputs)
             logits[name] = outputs.expand(shape)
         return logits
 
@@ -63,7 +63,7 @@ def test_every_row_is_predicted_once_within_the_token_limit(work: TaskDatasets, 
     """A row of several tasks is encoded once, and predicted by each task that has a label for it."""
     forward = Watched(work)
     scores = evaluate(inference(forward, tokens=tokens), tasks=work.tasks, datasets=work.splits["validation"])
-    assert all(row_count == 1 or row_count * time <= tokens for row_count, time in forward.sizes)
+    assert all(row_count == 1 or row_count * sequence_length <= tokens for row_count, sequence_length in forward.sizes)
     labelled = {
         name: np.logical_or.reduce([labels.labelled for labels in split.labels.values()]).sum()
         for name, split in work.splits["validation"].items()

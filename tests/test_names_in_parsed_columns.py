@@ -57,7 +57,9 @@ class TestSpans:
         assert any("'person' with and without white space" in note for note in work.notes)
         assert not any("scored as errors" in note for note in work.notes)
         stored = work.splits["train"]["one"].labels["t"]
-        assert [stored.example_targets(row, first_tokens=None, time=0).example["spans"][0, 2] for row in range(4)] == [
+        assert [
+            stored.example_targets(row, first_tokens=None, sequence_length=0).example["spans"][0, 2] for row in range(4)
+        ] == [
             0,
             0,
             1,

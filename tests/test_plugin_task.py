@@ -140,7 +140,7 @@ def test_a_value_that_breaks_the_rule_of_the_column_type(plugin: Any, tmp_path: 
 
 
 def test_weights_of_rows_multiply_their_losses(plugin: Any, tmp_path: Path) -> None:
-    """Weights 0 and 2 give the loss of the row left out, and of the row twice."""
+    """Weights 0 and 2 give the loss of the row excluded, and of the row twice."""
     model_dir = write_encoder(tmp_path / "encoder")
     config: dict[str, Any] = {"kind": "interval", "labels": [], "metrics": None, "input": "text"}
     task: Task = task_from_config("years", config)

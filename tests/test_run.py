@@ -532,7 +532,7 @@ def test_the_history_of_a_run_that_is_not_found(tmp_path: Path, monkeypatch: pyt
     result = TrainResult(None, Path("out/model"), step=4)
     for read in (lambda: result.history, result.plot):
         with pytest.raises(
-            RunError, match=r"^out/metrics\.jsonl cannot be read: .*; it is relative to the working dir"
+            RunError, match=r"^out/metrics\.jsonl cannot be read: .*; the path is relative to the working dir"
         ):
             read()
 

@@ -99,7 +99,9 @@ def test_the_cost_of_sharing_is_noted_except_for_hard_sharing(tmp_path: Path) ->
 @pytest.mark.slow
 def test_a_model_with_an_encoder_per_task_can_be_an_encoder_only_by_task(tmp_path: Path) -> None:
     trained = train_tiny(make_run(tmp_path, sharing={"kind": "lora"}, train=TRAIN))
-    with pytest.raises(ModelError, match=r"has the sharing scheme 'lora', so it has no encoder.*start from the export"):
+    with pytest.raises(
+        ModelError, match=r"has the sharing scheme 'lora', so its tasks do not share .*start from the export"
+    ):
         load_encoder(str(trained.model_dir))
     predictor = Predictor.from_pretrained(trained.model_dir)
     predictor.export(tmp_path / "topic", task="topic")

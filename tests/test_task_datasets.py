@@ -63,7 +63,10 @@ def test_labels_of_one_task_come_from_all_its_datasets(encoder: Path, tokenizer:
 def test_declared_labels_keep_their_order(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     work = load(encoder, tokenizer, one=dataset({"t": {**CLASSES, "labels": ["b", "a", "z"]}}))
     assert work.tasks["t"].labels == ("b", "a", "z")
-    assert work.splits["train"]["one"].labels["t"].tensor([0, 1], first_tokens=None, time=0).tolist() == [0, 1]
+    assert work.splits["train"]["one"].labels["t"].tensor([0, 1], first_tokens=None, sequence_length=0).tolist() == [
+        0,
+        1,
+    ]
 
 
 def test_a_train_label_that_is_not_in_the_list_stops_the_run(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -186,9 +189,10 @@ def test_one_split_for_an_existing_model(encoder: Path, tokenizer: PreTrainedTok
     )
     options: dict[str, Any] = {"tokenizer": tokenizer, "max_length": 16}
     loaded = load_split(config.datasets, tasks=work.tasks, split="test", **options)
-    assert loaded.splits["test"]["one"].labels["t"].tensor([0, 1], first_tokens=None, time=0).tolist() == [1, 2], (
-        "ids of the model, and a new one"
-    )
+    assert loaded.splits["test"]["one"].labels["t"].tensor([0, 1], first_tokens=None, sequence_length=0).tolist() == [
+        1,
+        2,
+    ], "ids of the model, and a new one"
     assert loaded.notes == ("one, test: labels unknown to task 't', scored as errors: zebra",)
     with pytest.raises(ConfigError, match="no dataset has a split 'validation'"):
         load_split(config.datasets, tasks=work.tasks, split="validation", **options)

@@ -59,14 +59,14 @@ def relate(
     Trains a multi-task model for a few steps with the config of the run, and measures between them the cosines of the
     tasks' gradients, and the effect of a step on one task on the loss of each task (task affinity; Fifty et al., 2021,
     Efficiently Identifying Task Groupings for Multi-Task Learning). Writes relate.json, relate-affinity.png and
-    relate-tree.png, and no model.
+    relate-tree.png. The model is not saved.
 
     Args:
         source: a run file, the name of a built-in one, a dict, or a `RunConfig`.
         output: output directory; default: the config's `output`.
         steps: training steps, ≥ 10, instead of the config's `train.steps` or `train.epochs`; default: one epoch, but at
             least 50 and at most 200.
-        encoders: maximum number of groups, ≥ 1; each group is a model of its own.
+        encoders: maximum number of models, ≥ 1; each is for a group of tasks that share an encoder.
         progress: whether the progress is shown, as for `train`.
         overrides: keys of the config, as for `train`.
 

@@ -32,18 +32,18 @@ def cosines(products: Floats) -> Floats:
     return angles
 
 
-def step_size(losses: Floats, *, squares: Floats, share: float) -> float:
-    """Return the η for which a step θ − η ∇L_i lowers L_i by a given share on average over tasks i, to first order.
+def step_size(losses: Floats, *, squares: Floats, decrease: float) -> float:
+    """Return the η for which a step θ − η ∇L_i lowers L_i by a given fraction on average over tasks i, to first order.
 
     To first order, a step on task i lowers L_i by η ‖∇L_i‖².
 
     Args:
         losses: loss of each task, ``[tasks]``.
         squares: ‖∇L_i‖², ``[tasks]``.
-        share: relative decrease of the losses.
+        decrease: relative decrease of the losses.
 
     Returns:
         η; 0 if all gradients are 0.
     """
     total = float(squares.sum())
-    return share * float(losses.sum()) / total if total > 0 else 0.0
+    return decrease * float(losses.sum()) / total if total > 0 else 0.0

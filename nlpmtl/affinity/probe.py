@@ -23,7 +23,7 @@ from nlpmtl.training import Gradient, inner_products
 Row = tuple[int, int]
 """(dataset, row)."""
 EMBEDDINGS, OTHER, ALL = "embeddings", "other", "all"
-SHARE = 0.01
+LOSS_DECREASE = 0.01
 """Relative decrease of a task's loss by a lookahead step on it, on average over tasks, to first order."""
 _NUMBER = re.compile(r"\.(\d+)\.")
 
@@ -137,7 +137,7 @@ class AffinityProbe:
         }
         with torch.no_grad():
             before = self._losses(batches)
-        rate = step_size(before, squares=np.diag(products[ALL]), share=SHARE)
+        rate = step_size(before, squares=np.diag(products[ALL]), decrease=LOSS_DECREASE)
         after = lookahead_losses(parameters, gradients=gradients, rate=rate, losses=lambda: self._losses(batches))
         undefined = np.full(len(before), np.nan)
         self_affinity = np.divide(rate * np.array(half_products), before, out=undefined, where=before > 0)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 import nlpmtl
-from nlpmtl.errors import plain, plain_line
+from nlpmtl.errors import escape_control_characters, escape_line
 from nlpmtl.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -59,20 +59,20 @@ def protect_logs() -> None:
 
 class _PlainRecord(logging.LogRecord):
     def getMessage(self) -> str:  # noqa: N802 - name in logging
-        return plain(super().getMessage())
+        return escape_control_characters(super().getMessage())
 
 
 def _format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     if Path(filename).is_relative_to(_PACKAGE):
-        return plain(f"warning: {message}\n")
-    return plain(f"{filename}:{lineno}: {category.__name__}: {message}\n")
+        return escape_control_characters(f"warning: {message}\n")
+    return escape_control_characters(f"{filename}:{lineno}: {category.__name__}: {message}\n")
 
 
 def echo(text: object, *, err: bool = False) -> None:
     """Print text whose parts may be untrusted, such as labels of a model; control characters are escaped."""
-    typer.echo(plain(text), err=err)
+    typer.echo(escape_control_characters(text), err=err)
 
 
 def echo_json(value: Any, *, indent: int | None = None) -> None:
@@ -95,9 +95,9 @@ def print_table(*columns: str, rows: Sequence[Sequence[str]], numbers: Sequence[
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         right = column in numbers
-        table.add_column(plain_line(column), justify="right" if right else "left", no_wrap=right, overflow="fold")
+        table.add_column(escape_line(column), justify="right" if right else "left", no_wrap=right, overflow="fold")
     for row in rows:
-        table.add_row(*map(plain_line, row))
+        table.add_row(*map(escape_line, row))
     # No markup: labels and names may contain [brackets] and :colons:.
     width = None if sys.stdout.isatty() else _WIDE
     Console(markup=False, emoji=False, highlight=False, width=width).print(table)

@@ -9,7 +9,7 @@ import typer
 
 from nlpmtl.cli.console import echo
 from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, load_predictor
-from nlpmtl.errors import ConfigError, plain
+from nlpmtl.errors import ConfigError, escape_control_characters
 
 EXPORTS = ("transformers", "onnx", "sentence-transformers")
 """Formats of `Predictor.export`, repeated here because importing it imports torch."""
@@ -51,9 +51,10 @@ def export(
     check_new_directory(output, key="--output")
     predictor = load_predictor(model, revision=revision, device=device, dtype=dtype, plugins=plugins)
     difference = predictor.export(output, to=to, task=task or None)
-    left_out = [name for name, item in predictor.tasks.items() if not item.exportable]
-    if left_out and to == "onnx" and not task:
-        echo(f"left out, because their heads cannot be traced: {', '.join(map(plain, left_out))}")
+    excluded = [name for name, item in predictor.tasks.items() if not item.exportable]
+    if excluded and to == "onnx" and not task:
+        names = ", ".join(map(escape_control_characters, excluded))
+        echo(f"excluded tasks, because their heads cannot be traced: {names}")
     echo(f"wrote {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
     relative = "relative to the largest logit, or to 1 if that is larger"
     echo(f"verified: maximum logit difference {difference:.1e} ({relative})")

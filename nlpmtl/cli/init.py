@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nlpmtl.cli.console import echo, print_table
-from nlpmtl.errors import ConfigError, DataError, plain_line
+from nlpmtl.errors import ConfigError, DataError, escape_line
 from nlpmtl.notebook import is_terminal
 
 if TYPE_CHECKING:
@@ -132,11 +132,11 @@ def _print_proposals(proposals: Sequence[Proposal]) -> None:
 
 
 def _explain_incomplete(proposal: Proposal) -> str:
-    name = plain_line(proposal.sample.source.name)
+    name = escape_line(proposal.sample.source.name)
     if not proposal.tasks:
         text = proposal.input.get("text", proposal.input.get("words"))
         masked = (
-            f", or train only on the texts with --task NAME={plain_line(str(text))}:masked_lm"
+            f", or train only on the texts with --task NAME={escape_line(str(text))}:masked_lm"
             if text is not None
             else ""
         )

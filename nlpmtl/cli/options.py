@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def complete_runs(incomplete: str) -> list[str]:
     """Complete the name of a built-in run, or the path of a run file."""
-    from nlpmtl.config.find import builtin_configs
+    from nlpmtl.config.run_files import builtin_configs
 
     built_in = sorted(file.stem for file in (builtin_configs() / "runs").glob("*.toml"))
     folder = Path(incomplete).parent if not incomplete.endswith("/") else Path(incomplete)

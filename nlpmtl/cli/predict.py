@@ -16,7 +16,7 @@ from nlpmtl.cli.console import echo, quiet_libraries
 from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, check_model, load_predictor
 from nlpmtl.cli.predict_input import STDIN, BadRow, file_size, read_texts, refuse_files
 from nlpmtl.environment import is_main_process
-from nlpmtl.errors import ConfigError, plain, plain_line
+from nlpmtl.errors import ConfigError, escape_control_characters, escape_line
 from nlpmtl.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _ENDING = ".jsonl"
 _NULL = "their predictions are null"
-_SHOWN = 4
+_MAX_LISTED = 4
 """Number of components of a vector that the readable output shows."""
 
 OnBadRow = Annotated[
@@ -119,7 +119,7 @@ def predict(
     texts = [_decode(text) for text in texts or ()]
     _check_arguments(texts, input=input, output=output, overwrite=overwrite, text_column=text_column)
     if conllu and output is not None:
-        raise ConfigError("--conllu prints to stdout: leave out --output, and write > FILE.conllu after the command")
+        raise ConfigError("--conllu prints to stdout: remove --output, and write > FILE.conllu after the command")
     check_model(model)
     names = None if header is None else [name.strip() for name in header.split(",")]
     options: dict[str, Any] = {
@@ -185,7 +185,7 @@ def _predict_texts(
                 write(to_text(text, predicted))
             if input is not None:
                 progress.add_input()
-    _report_bad_rows(bad_rows, outcome="left out" if options["conllu"] else _NULL)
+    _report_bad_rows(bad_rows, outcome="omitted" if options["conllu"] else _NULL)
 
 
 def _predict_files(model: str, input: str, output: Path, options: dict[str, Any]) -> None:
@@ -282,7 +282,7 @@ def _task_of_conllu(tasks: Mapping[str, Task], names: Sequence[str] | None) -> s
     fitting = [name for name in names or tasks if type(tasks[name]).conllu is not Task.conllu]
     if len(fitting) != 1 or (names is not None and len(names) > 1):
         known = [f"{name} ({task.kind})" for name, task in tasks.items() if type(task).conllu is not Task.conllu]
-        advice = f"name one task with --task: {', '.join(known)}" if known else "no task of this model predicts trees"
+        advice = f"select one task with --task: {', '.join(known)}" if known else "no task of this model predicts trees"
         raise ConfigError(f"--conllu writes the trees of one task: {advice}")
     return fitting[0]
 
@@ -303,8 +303,8 @@ def _dump(row: Mapping[str, Any]) -> str:
 def _to_lines(text: Text, predictions: Mapping[str, Any]) -> str:
     """Format a text and its predictions in the readable form."""
     width = max(map(len, predictions), default=0)
-    lines = [f"  {plain_line(task):{width}}  {plain_line(_format(value))}\n" for task, value in predictions.items()]
-    return "".join([f"{plain(' | '.join(map(str, _as_row(text).values())))}\n", *lines])
+    lines = [f"  {escape_line(task):{width}}  {escape_line(_format(value))}\n" for task, value in predictions.items()]
+    return "".join([f"{escape_control_characters(' | '.join(map(str, _as_row(text).values())))}\n", *lines])
 
 
 def _as_row(text: Text) -> Mapping[str, Any]:
@@ -319,8 +319,8 @@ def _format(prediction: Any) -> str:
     if not isinstance(prediction, list | dict):  # a task type of a plugin
         return str(prediction)
     if prediction and isinstance(prediction, list) and all(isinstance(item, float) for item in prediction):
-        shown = ", ".join(f"{number:.4f}" for number in prediction[:_SHOWN])
-        return f"[{shown}{', …' if len(prediction) > _SHOWN else ''}] ({len(prediction)} numbers)"
+        shown = ", ".join(f"{number:.4f}" for number in prediction[:_MAX_LISTED])
+        return f"[{shown}{', …' if len(prediction) > _MAX_LISTED else ''}] ({len(prediction)} numbers)"
     if isinstance(prediction, list):
         separator = "  " if any(isinstance(part, Mapping) and "word" in part for part in prediction) else ", "
         return separator.join(map(_format, prediction)) or "none"

@@ -40,8 +40,8 @@ class PredictionProgress:
     def add_input(self) -> None:
         """Count an input that was predicted."""
         self._inputs += 1
-        share = f"  {self._bytes / self._size:.0%} of the file" if self._size else ""
-        self._bar.completed, self._bar.text = self._bytes, f"{self._inputs:,} inputs{share}"
+        progress = f"  {self._bytes / self._size:.0%} of the file" if self._size else ""
+        self._bar.completed, self._bar.text = self._bytes, f"{self._inputs:,} inputs{progress}"
         self._view.update(self._progress)
 
 

@@ -19,10 +19,14 @@ def relate(
     run: Run,
     steps: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Training steps, at least 10 (default: one epoch, but 50 to 200 steps)."),
+        typer.Option(
+            metavar="N",
+            help="Number of training steps, at least 10 (default: one epoch, limited to 50 to 200 steps).",
+        ),
     ] = None,
     encoders: Annotated[
-        int, typer.Option(metavar="K", help="Maximum number of groups of tasks to train together, at least 1.")
+        int,
+        typer.Option(metavar="K", help="Maximum number of models (groups of tasks that share an encoder), at least 1."),
     ] = 2,
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Output directory (default: `output` in the run file).")
@@ -32,7 +36,7 @@ def relate(
 ) -> None:
     """Measure which tasks help or hurt each other, before a long run.
 
-    Trains a multi-task model for a few steps, and keeps no model. Writes relate.json, relate-affinity.png and
+    Trains a multi-task model for a few steps without saving it. Writes relate.json, relate-affinity.png and
     relate-tree.png.
     """
     from nlpmtl.config import check_writable
@@ -92,8 +96,8 @@ def _summary(result: Relations) -> Iterator[str]:
         yield "No significant transfer between tasks; try more --steps."
     if result.not_learning:
         names = ", ".join(result.not_learning)
-        reasons = "too few steps, or already overfitted"
-        yield f"No measurable progress on the other half of the rows for: {names} ({reasons})"
+        effect = "Steps on one half of the rows do not significantly reduce the loss on the other half"
+        yield f"{effect}: {names} (too few steps, or already overfitted)"
     count = len(result.grouping.groups)
     search = "" if result.grouping.exact else " (found by local search)"
     yield f"Groups for {count} encoders{search}:" if count > 1 else "One encoder for all tasks:"
@@ -104,8 +108,8 @@ def _summary(result: Relations) -> Iterator[str]:
         yield f"  {', '.join(result.tasks[i] for i in group.serves)}{helped_by}"
     if count > 1:
         gain, error = 100 * float(result.gain.mean), 100 * float(result.gain.error)
-        size = f"the loss reduction per step differs by {gain:+z.2f} ± {error:.2f} percentage points, summed over tasks"
+        difference = f"{gain:+z.2f} ± {error:.2f} percentage points of loss reduction per step, summed over tasks"
         if not result.gain.significant:
-            yield f"Not significantly better than one shared encoder: {size}."
+            yield f"Not significantly better than one shared encoder: {difference}."
         else:
-            yield f"{'Better' if gain > 0 else 'Worse'} than one shared encoder: {size}."
+            yield f"{'Better' if gain > 0 else 'Worse'} than one shared encoder: {difference}."

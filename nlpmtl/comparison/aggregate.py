@@ -18,8 +18,8 @@ from nlpmtl.comparison.statistics import (
     SeedScores,
     delta,
     delta_interval,
-    interval,
     paired_bootstrap,
+    percentile_interval,
     relative_change,
     to_verdict,
 )
@@ -82,20 +82,20 @@ def compare_task(
         _condition_scores(task.name, summaries, selected=[scorer(all_rows) for scorer in by_seed], rows=rows)
         for summaries, by_seed in zip(by_condition, scorers, strict=True)
     )
-    between = interval(resampled[:, 0] - resampled[:, 1])
+    difference_interval = percentile_interval(resampled[:, 0] - resampled[:, 1])
     return TaskResult(
         metric=task.metrics[0] if type(task).score is Task.score else "score",  # a type may summarise its metrics
         rows=row_count,
         multi_task=multi_task,
         single_task=single_task,
         difference=multi_task.selected.mean - single_task.selected.mean,
-        interval=between,
+        interval=difference_interval,
         change=relative_change(multi_task.selected.mean, single_task.selected.mean),
         ahead=sum(
             multi > single
             for multi, single in zip(multi_task.selected.scores, single_task.selected.scores, strict=True)
         ),
-        verdict=to_verdict(between),
+        verdict=to_verdict(difference_interval),
     ), resampled
 
 
@@ -142,7 +142,7 @@ def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns], counted: C
         if result.rows < _MIN_ROWS:
             yield f"task {name!r}: an interval over {result.rows} rows is too narrow; use at least {_MIN_ROWS}"
         if name not in counted:
-            yield f"task {name!r}: its score is left out of the mean and of Δm, as of the mean score of a run"
+            yield f"task {name!r}: its score is excluded from the mean and from Δm, as from the mean score of a run"
         elif result.change is None:
             yield f"task {name!r}: the single-task score is 0; its relative change is undefined and excluded from Δm"
 

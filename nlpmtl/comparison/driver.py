@@ -22,7 +22,7 @@ from nlpmtl.comparison.run_summary import cleanup, read_run_json, read_summary, 
 from nlpmtl.comparison.statistics import RESAMPLES
 from nlpmtl.config import RunConfig, check_count, check_flag, check_output, flatten, plain_config
 from nlpmtl.environment import is_main_process
-from nlpmtl.errors import ConfigError, RunError, StoppedError, list_some, plain
+from nlpmtl.errors import ConfigError, RunError, StoppedError, escape_control_characters, list_some
 from nlpmtl.model import Encoder
 from nlpmtl.plugins import digest_plugins
 from nlpmtl.progress import View, display_events
@@ -142,7 +142,7 @@ def _check_empty(directory: Path) -> None:
     names = [path.name for path in directory.iterdir()] if directory.exists() else []
     names = sorted(name for name in names if name not in FILES_BEFORE_A_RUN)
     if names and not any(_is_seed_directory(directory / name) for name in names):
-        listed = list_some(map(plain, names), limit=10)
+        listed = list_some(map(escape_control_characters, names), limit=10)
         raise RunError(f"{directory} is not empty and not a comparison; found: {listed}. Choose another output")
 
 
@@ -212,7 +212,7 @@ def _sparse_notes(datasets: TaskDatasets, tasks: Sequence[str]) -> Iterator[str]
         if labelled < _MIN_LABELLED * rows:
             yield (
                 f"task {task!r}: {labelled} of the {rows} train rows of its datasets are labelled; its batches have "
-                "this share of labelled rows in multi-task and single-task training"
+                "this fraction of labelled rows in multi-task and single-task training"
             )
 
 

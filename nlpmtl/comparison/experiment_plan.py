@@ -81,7 +81,7 @@ def single_task_config(config: RunConfig, *, task: str, rows: Mapping[str, int])
     raw["datasets"] = {
         name: {
             **dataset,
-            "input": _inputs_of(dataset["tasks"][task]["kind"], dataset["input"]),
+            "input": _select_inputs(dataset["tasks"][task]["kind"], dataset["input"]),
             "tasks": {task: dataset["tasks"][task]},
         }
         for name, dataset in raw["datasets"].items()
@@ -93,16 +93,16 @@ def single_task_config(config: RunConfig, *, task: str, rows: Mapping[str, int])
     elif isinstance(config.sampling, SamplingOptions):
         raw["sampling"] = config.sampling.restrict(raw["datasets"]).model_dump()
     raw["weighting"] = {"kind": "constant"}
-    total, epoch = config.train.length(sum(rows.values()))
+    total_steps, epoch_steps = config.train.length(sum(rows.values()))
     if config.train.steps is not None:
-        _, task_epoch = config.train.length(sum(task_rows))
-        raw["train"]["steps"] = _scale(config.train.steps, task_epoch, of=epoch)
-    length, _ = TrainConfig.model_validate(raw["train"]).length(sum(task_rows))
-    raw["eval"] |= {"every": _scale(config.eval.every, length, of=total), "select": "mean"}
+        _, task_epoch_steps = config.train.length(sum(task_rows))
+        raw["train"]["steps"] = _scale(config.train.steps, task_epoch_steps, of=epoch_steps)
+    task_steps, _ = TrainConfig.model_validate(raw["train"]).length(sum(task_rows))
+    raw["eval"] |= {"every": _scale(config.eval.every, task_steps, of=total_steps), "select": "mean"}
     return parse_run(raw, where="config")
 
 
-def _inputs_of(kind: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _select_inputs(kind: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table `input` without the further inputs that only other task types read."""
     keys = {*InputConfig.model_fields, *getattr(TASKS.get(kind), "extra_inputs", ())}
     return {key: column for key, column in inputs.items() if key in keys}

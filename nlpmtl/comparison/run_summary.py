@@ -91,7 +91,7 @@ def read_summary(run: RunPlan) -> RunSummary | None:
     if differences:
         raise RunError(
             f"{run.directory} holds a finished run of another config: compare into another directory, or remove this "
-            f"one to train it again; what differs: {', '.join(differences)}"
+            f"directory to train again; differences: {', '.join(differences)}"
         )
     return summary
 

@@ -66,16 +66,16 @@ def paired_bootstrap(
     return scores
 
 
-def interval(values: NDArray[np.float64], *, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def percentile_interval(values: NDArray[np.float64], *, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return the percentile bootstrap confidence interval (Efron)."""
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
+    tail_probability = (1 - confidence) / 2
+    low, high = np.quantile(values, [tail_probability, 1 - tail_probability])
     return float(low), float(high)
 
 
-def to_verdict(between: tuple[float, float]) -> Verdict:
+def to_verdict(interval: tuple[float, float]) -> Verdict:
     """Classify a difference by its confidence interval."""
-    low, high = between
+    low, high = interval
     gained, hurt, undecided = get_args(Verdict)
     verdict: Verdict = gained if low > 0 else hurt if high < 0 else undecided
     return verdict
@@ -108,4 +108,4 @@ def delta_interval(scores: Sequence[NDArray[np.float64]]) -> tuple[float, float]
     multi_task, single_task = np.stack(scores, axis=-1).transpose(1, 0, 2)
     defined = single_task != 0
     changes = 100 * (multi_task - single_task) / np.abs(np.where(defined, single_task, 1.0))
-    return interval((changes * defined).sum(axis=-1) / np.maximum(defined.sum(axis=-1), 1))
+    return percentile_interval((changes * defined).sum(axis=-1) / np.maximum(defined.sum(axis=-1), 1))

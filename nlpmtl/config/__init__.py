@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, LabelledOptions, Name, TaskOptions
 from nlpmtl.config.dataset_texts import TextsConfig
-from nlpmtl.config.find import builtin_configs, find_run
 from nlpmtl.config.inputs import ColumnNames, InputConfig, flatten_columns
 from nlpmtl.config.load import plugins_of, read_dataset, read_run, source_name
 from nlpmtl.config.names import LabelName, Pooling
@@ -21,6 +20,7 @@ from nlpmtl.config.paths import check_new_directory, check_output, check_writabl
 from nlpmtl.config.renamed_keys import replace_old_keys, replace_old_overrides
 from nlpmtl.config.resolve_paths import plain_config
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
+from nlpmtl.config.run_files import builtin_configs, find_run_file
 from nlpmtl.config.schedule import ScheduleOptions, parse_schedule
 from nlpmtl.config.schema import schemas
 from nlpmtl.config.sharing import SharingOptions
@@ -54,7 +54,7 @@ __all__ = [
     "check_output",
     "check_writable",
     "find_directory",
-    "find_run",
+    "find_run_file",
     "flatten",
     "flatten_columns",
     "parse_data",

@@ -68,7 +68,7 @@ class TaskOptions(KindOptions):
     def label_columns(self) -> dict[str, tuple[str, ...]]:
         """Columns by the key of the task type's `columns`; several where there is one column per label.
 
-        An optional column that the data do not have is left out.
+        An optional column that the data do not have is omitted.
         """
         keys = ("label",) if self.task_type is None else self.task_type.columns
         values = {key: getattr(self, key) for key in keys}

@@ -88,7 +88,7 @@ def _find_problem(name: str, datasets: Mapping[str, Any]) -> str | None:
     candidates = [other for other, given in datasets.items() if isinstance(given, Mapping) and FROM not in given]
     for other in others:
         if other == name or (other in datasets and other not in candidates):
-            return f"{quote(other, limit=80)} has no texts of its own: name datasets that have `data`"
+            return f"{quote(other, limit=80)} takes its texts from other datasets: list datasets with `data`"
         if other not in datasets:
             return f"no dataset {quote(other, limit=80)}; {did_you_mean(other, candidates)}"
     if len(set(others)) < len(others):

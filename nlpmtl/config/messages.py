@@ -103,40 +103,40 @@ _OTHER_TOOLS = {
     "max_train_samples_per_task n_train",
 }
 """Key of nlpmtl = keys of transformers' Trainer and example scripts, Lightning, sentence-transformers and others."""
-_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN; leave it out"
-_LENGTHS = "rows of similar length are batched together, and padded to the longest of them; leave it out"
-_DROPOUT = "the dropout of the encoder and of its heads is that of the checkpoint's config.json; leave it out"
-_DEVICE = "training uses the GPU if there is one; leave it out"
+_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN; remove it"
+_LENGTHS = "rows of similar length are batched together, and padded to the longest of them; remove it"
+_DROPOUT = "the dropout of the encoder and of its heads is that of the checkpoint's config.json; remove it"
+_DEVICE = "training uses the GPU if there is one; remove it"
 _LOSS = 'the loss is that of the task type; task types with labels take `loss = {kind = "focal"}`'
-_CASE = "the checkpoint's tokenizer decides that; leave it out"
+_CASE = "the checkpoint's tokenizer decides that; remove it"
 _DATASET_TABLE = "write [datasets.NAME] with its data, input and tasks"
 _NO_KEY = {
-    "log_every_n_steps": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
-    "do_train": "`nlpmtl train` trains and `nlpmtl evaluate` evaluates; leave it out",
-    "do_eval": "`nlpmtl train` trains and `nlpmtl evaluate` evaluates; leave it out",
-    "do_predict": "`nlpmtl predict` predicts; leave it out",
-    "overwrite_output_dir": "an output directory that is in use is never overwritten; leave it out",
+    "log_every_n_steps": "every step is logged, in metrics.jsonl of the run's directory; remove it",
+    "do_train": "`nlpmtl train` trains and `nlpmtl evaluate` evaluates; remove it",
+    "do_eval": "`nlpmtl train` trains and `nlpmtl evaluate` evaluates; remove it",
+    "do_predict": "`nlpmtl predict` predicts; remove it",
+    "overwrite_output_dir": "an output directory that is in use is never overwritten; remove it",
     "resume_from_checkpoint": "give `--resume` to `nlpmtl train` (in Python resume=True)",
-    "num_workers": "data is prepared once and cached; leave it out",
+    "num_workers": "data is prepared once and cached; remove it",
     **dict.fromkeys(("group_by_length", "length_column_name", "pad_to_max_length", "padding"), _LENGTHS),
-    "truncation": "inputs longer than encoder.max_length are truncated; leave it out",
+    "truncation": "inputs longer than encoder.max_length are truncated; remove it",
     **dict.fromkeys(("train_dataset", "eval_dataset"), _DATASET_TABLE),
-    **dict.fromkeys(("torch_compile", "compile"), "nlpmtl does not compile models; leave it out"),
-    "disable_tqdm": "a progress bar is shown on a terminal only; leave it out",
+    **dict.fromkeys(("torch_compile", "compile"), "nlpmtl does not compile models; remove it"),
+    "disable_tqdm": "a progress bar is shown on a terminal only; remove it",
     "trust_remote_code": "code of a repository is never run: encoders are the architectures of transformers; leave "
     "it out",
-    "cache_dir": "set the environment variable NLPMTL_CACHE for tokenized data, HF_HOME for downloads; leave it out",
-    "format": "the format is inferred from the extension of the file name; leave it out",
-    "fsdp": "start the run with `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
-    "fsdp_config": "start the run with `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
-    "deepspeed": "DeepSpeed is not supported, FSDP2 is: `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
+    "cache_dir": "set the environment variable NLPMTL_CACHE for tokenized data, HF_HOME for downloads; remove it",
+    "format": "the format is inferred from the extension of the file name; remove it",
+    "fsdp": "start the run with `accelerate launch --use_fsdp --fsdp_version 2`; remove it",
+    "fsdp_config": "start the run with `accelerate launch --use_fsdp --fsdp_version 2`; remove it",
+    "deepspeed": "DeepSpeed is not supported, FSDP2 is: `accelerate launch --use_fsdp --fsdp_version 2`; remove it",
     **dict.fromkeys(
         ("device", "no_cuda", "use_cpu", "use_cuda", "cuda", "cuda_device", "gpu", "gpus", "n_gpu"), _DEVICE
     ),
     **dict.fromkeys(("dropout", "hidden_dropout_prob", "attention_dropout", "classifier_dropout"), _DROPOUT),
     **dict.fromkeys(("loss", "loss_function", "loss_fn", "criterion"), _LOSS),
     **dict.fromkeys(("lowercase", "lower_case", "do_lower_case"), _CASE),
-    "shuffle": "train rows are shuffled; leave it out",
+    "shuffle": "train rows are shuffled; remove it",
     "optim_args": "write the options of the optimizer in [optimizer]",
     "hub_private_repo": "`nlpmtl push MODEL REPO_ID --private` publishes a model after the run",
     "push_to_hub": "`nlpmtl push MODEL REPO_ID` publishes a model after the run",
@@ -144,10 +144,10 @@ _NO_KEY = {
     **dict.fromkeys(("hub_token", "hf_token", "push_to_hub_token", "use_auth_token"), _LOG_IN),
 }
 _PREFIXES = {
-    "dataloader_": "data is prepared once and cached; leave it out",
-    "ddp_": "several processes are started by torchrun or accelerate launch; leave it out",
-    "torch_compile_": "nlpmtl does not compile models; leave it out",
-    "logging_": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
+    "dataloader_": "data is prepared once and cached; remove it",
+    "ddp_": "several processes are started by torchrun or accelerate launch; remove it",
+    "torch_compile_": "nlpmtl does not compile models; remove it",
+    "logging_": "every step is logged, in metrics.jsonl of the run's directory; remove it",
 }
 """Families of options without a key in nlpmtl."""
 _IN_TABLE = {
@@ -169,8 +169,8 @@ _ADVICE = {
     "train.layer_decay": "train.layer_decay, the factor from a layer to the one below it (0.9)",
     "train.precision": 'train.precision = "bf16" (or "fp32"; fp16 is not supported)',
     "train.warmup": "train.warmup, a fraction of all steps (0.1 is a tenth)",
-    "train.micro_tokens": "train.batch_size, the rows of an optimizer step; it is split into forwards of "
-    "train.micro_tokens tokens",
+    "train.micro_tokens": "train.batch_size, the rows of an optimizer step, which are split into forward "
+    "passes of train.micro_tokens tokens",
 }
 _NO_FP16 = '"bf16" or "fp32": fp16 is not supported'
 _HAS_WARMUP = "; every schedule starts with the warm-up of train.warmup"
@@ -214,7 +214,7 @@ _VALUES: Mapping[str, Mapping[str, str]] = {
         '"sdpa"': "torch math scaled_dot_product scaled_dot_product_attention mem_efficient efficient",
         '"flex_attention"': "flex flexattention",
         '"eager"': "vanilla manual naive standard paged|eager",
-        "nothing: leave it out for the default": "auto default none",
+        "nothing: omit the key for the default": "auto default none",
     },
     "sampling.batches": {'"single"': "homogeneous homogenous per_dataset", '"mixed"': "heterogeneous heterogenous"},
     "sharing.form": {'"bottleneck"': "houlsby pfeiffer", '"pal"': "pals projected_attention"},
@@ -306,8 +306,10 @@ def _fraction(steps: Any, *, tables: Mapping[str, Any]) -> str | None:
     train = tables.get("train")
     total = train.get("steps") if isinstance(train, Mapping) else None
     if isinstance(total, int) and 0 < steps < total:
-        return f"it is a fraction of all steps: for {steps} of {total} steps write {steps / total:.4g}"
-    return f"it is a fraction of all steps, not their number: write 0.1 for a tenth, or {steps} / (steps of the run)"
+        return f"warmup is a fraction of all steps: for {steps} of {total} steps write {steps / total:.4g}"
+    return (
+        f"warmup is a fraction of all steps, not their number: write 0.1 for a tenth, or {steps} / (steps of the run)"
+    )
 
 
 def _table(path: Sequence[str]) -> str:

@@ -25,8 +25,8 @@ def check_output(path: object, *, key: str = "output") -> Path:
     if not isinstance(text, str) or not text:
         raise ConfigError(f"{key}: a path was expected, as a string or a Path, found {path!r}")
     try:
-        for form in (text, os.path.abspath(text), os.path.realpath(text)):  # noqa: PTH100 - it leaves links
-            form.encode("utf-8")
+        for spelling in (text, os.path.abspath(text), os.path.realpath(text)):  # noqa: PTH100 - it keeps links
+            spelling.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ConfigError(f"{key}: the path {error.object!r} is not valid UTF-8: choose another name") from None
     except ValueError as error:
@@ -102,7 +102,7 @@ def find_directory(name: str | Path, *, error_prefix: str) -> Path | None:
             return path
         if not (path / "run.json").exists():
             raise ModelError(
-                f"{error_prefix}: {path} is not a model directory: it has no file config.json{_nearby(path)}"
+                f"{error_prefix}: {path} is not a model directory: it has no file config.json{_suggest_models(path)}"
             )
         if (path / "model" / "config.json").exists():
             return path / "model"
@@ -118,7 +118,7 @@ def find_directory(name: str | Path, *, error_prefix: str) -> Path | None:
     return None
 
 
-def _nearby(path: Path) -> str:
+def _suggest_models(path: Path) -> str:
     """Return a hint at models inside a directory without a model, or of the run that it belongs to."""
     try:
         models = sorted(directory for directory in path.iterdir() if _has_model(directory))

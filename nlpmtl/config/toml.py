@@ -15,7 +15,7 @@ from nlpmtl.errors import ConfigError, find_nearest
 _UTF_16 = "; it looks like UTF-16 or UTF-32, as some editors save it: save it as UTF-8"
 _ROWS = (
     "a file of rows was found, and a run file or a dataset file (TOML) was expected: write both with "
-    "`nlpmtl init {}`, or name the rows as `data.files` in one of them"
+    "`nlpmtl init {}`, or specify this file as `data.files` in a dataset file"
 )
 _ROW_ENDINGS = {".csv", ".tsv", ".jsonl", ".json", ".parquet", ".conll", ".conllu", ".gz", ".zip"}
 """Endings of files of rows, which are passed by mistake where a run file or a dataset file is expected."""

@@ -33,8 +33,8 @@ class TaskBatch:
         example: the index of the example of each sequence, in ascending order, ``[sequences]``; default: one sequence
             per example.
         position: index of each sequence among those of its example, ``[sequences]``; given together with `example`.
-        time: number of tokens of the longest sequence, which is the length of targets by token: outputs by token are
-            truncated to it. None: targets by token have the length of the batch.
+        sequence_length: number of tokens of the longest sequence, which is the length of targets by token: outputs by
+            token are truncated to it. None: targets by token have the length of the batch.
         words: number of words of the longest sequence, which is the length of targets by word.
 
     >>> import torch
@@ -54,11 +54,11 @@ class TaskBatch:
         *,
         example: Tensor | None = None,
         position: Tensor | None = None,
-        time: int | None = None,
+        sequence_length: int | None = None,
         words: int = 0,
     ) -> None:
         self.sequences, self.targets, self.weight = sequences, targets, weight
-        self.time, self.words = time, words
+        self.sequence_length, self.words = sequence_length, words
         self._grouping = None if example is None or position is None else (example, position)
 
     @property
@@ -115,7 +115,13 @@ class TaskBatch:
         example, position = (None, None) if self._grouping is None else (next(tensors), next(tensors))
         weight = None if self.weight is None else next(tensors)
         return TaskBatch(
-            sequences, targets, weight, example=example, position=position, time=self.time, words=self.words
+            sequences,
+            targets,
+            weight,
+            example=example,
+            position=position,
+            sequence_length=self.sequence_length,
+            words=self.words,
         )
 
 
@@ -124,9 +130,9 @@ class Batch:
     """Token sequences of any tasks, padded to the longest.
 
     Args:
-        input_ids: token ids, ``[sequences, time]``.
-        attention_mask: 1 on tokens, 0 on padding, ``[sequences, time]``.
-        token_type_ids: token type ids, ``[sequences, time]``; None for encoders that take none.
+        input_ids: token ids, ``[sequences, sequence_length]``.
+        attention_mask: 1 on tokens, 0 on padding, ``[sequences, sequence_length]``.
+        token_type_ids: token type ids, ``[sequences, sequence_length]``; None for encoders that take none.
         tasks: the part of each task that has examples here.
         words: first token of each word, -1 for none, ``[sequences, most words]``; None if no head reads words.
     """

@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
 
-from nlpmtl.errors import DataError, find_nearest, plain
+from nlpmtl.errors import DataError, escape_control_characters, find_nearest
 
 LARGEST_MEMBER = 4 * 2**30
 """Maximum number of bytes of a decompressed member of a zip archive."""
@@ -28,7 +28,7 @@ Progress = Callable[[int], object]
 _BUFFER = 1 << 16
 _ZIP_END = re.compile(r"\.zip(?=$|/)", re.IGNORECASE)
 _ENCRYPTED = 0x1
-_SHOWN = 10
+_MAX_LISTED = 10
 _UNREADABLE = (
     *(OSError, EOFError, UnicodeError, zlib.error, pa.ArrowException),
     *(zipfile.BadZipFile, NotImplementedError),  # the latter for a version or a compression that zipfile does not know
@@ -64,7 +64,7 @@ def reading(path: str) -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:
-        raise DataError(f"{path}: cannot be read: {plain(error)}") from error
+        raise DataError(f"{path}: cannot be read: {escape_control_characters(error)}") from error
 
 
 class ZipPath(NamedTuple):
@@ -138,9 +138,9 @@ def _suggest(name: str, names: Sequence[str]) -> str:
     same = next((other for other in names if other.rpartition("/")[2] == file), None)
     nearest = same or find_nearest(name, names[:1000])
     if nearest is not None:
-        return f"did you mean {plain(nearest)!r}?"
-    more = f", … ({len(names)} files)" if len(names) > _SHOWN else ""
-    return f"it has {', '.join(map(plain, names[:_SHOWN])) or 'no files'}{more}"
+        return f"did you mean {escape_control_characters(nearest)!r}?"
+    more = f", … ({len(names)} files)" if len(names) > _MAX_LISTED else ""
+    return f"it contains {', '.join(map(escape_control_characters, names[:_MAX_LISTED])) or 'no files'}{more}"
 
 
 def check_exists(path: str) -> None:

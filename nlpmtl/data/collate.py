@@ -98,19 +98,21 @@ class Collator:
         lengths = np.empty(total, dtype=np.int64)
         for index, part in zip(indices, parts, strict=True):
             lengths[index] = part.tokens.lengths
-        time = int(lengths.max())
+        sequence_length = int(lengths.max())
         types, words = None, None
         if self.types:
-            types = pad_rows([part.tokens.types for part in parts], indices, shape=(total, time), fill=0)
+            types = pad_rows([part.tokens.types for part in parts], indices, shape=(total, sequence_length), fill=0)
         if self.words:
             first_tokens = [part.tokens.first_tokens for part in parts]
             counts = [int(rows.lengths.max(initial=0)) for rows in first_tokens if rows is not None]
             words = pad_rows(first_tokens, indices, shape=(total, max(counts, default=0)), fill=NO_TOKEN)
         return Batch(
-            input_ids=pad_rows([part.tokens.ids for part in parts], indices, shape=(total, time), fill=self.pad),
-            attention_mask=torch.from_numpy((np.arange(time) < lengths[:, None]).astype(np.int64)),
+            input_ids=pad_rows(
+                [part.tokens.ids for part in parts], indices, shape=(total, sequence_length), fill=self.pad
+            ),
+            attention_mask=torch.from_numpy((np.arange(sequence_length) < lengths[:, None]).astype(np.int64)),
             token_type_ids=types,
-            tasks=_task_batches(by_dataset, parts, indices, time=time, words=self.words),
+            tasks=_task_batches(by_dataset, parts, indices, sequence_length=sequence_length, words=self.words),
             words=words,
         )
 
@@ -211,7 +213,7 @@ class _Piece(NamedTuple):
         sequence_counts: number of sequences of each example; None: one each.
         targets: targets of the loss, by name.
         weight: weights of the examples; None: all are 1.
-        time: number of tokens of the longest sequence; None for targets as long as the batch.
+        sequence_length: number of tokens of the longest sequence; None for targets as long as the batch.
         words: number of words of the longest sequence; 0 if no head reads words.
     """
 
@@ -220,7 +222,7 @@ class _Piece(NamedTuple):
     sequence_counts: NDArray[np.int64] | None
     targets: dict[str, Tensor]
     weight: NDArray[np.float64] | None
-    time: int | None
+    sequence_length: int | None
     words: int
 
 
@@ -229,14 +231,16 @@ def _task_batches(
     parts: Sequence[Sequences],
     indices: Sequence[NDArray[np.int64]],
     *,
-    time: int,
+    sequence_length: int,
     words: bool,
 ) -> dict[str, TaskBatch]:
     """Return the part of each task, joined over the datasets that have targets for it, in the order of the rows."""
     pieces: dict[str, list[_Piece]] = {}
     for rows, part, index in zip(by_dataset, parts, indices, strict=True):
         for task, examples in part.tasks.items():
-            pieces.setdefault(task, []).append(_piece(task, examples, rows, part, index, time=time, words=words))
+            pieces.setdefault(task, []).append(
+                _piece(task, examples, rows, part, index, sequence_length=sequence_length, words=words)
+            )
     return {task: _join(task_pieces) for task, task_pieces in pieces.items()}
 
 
@@ -247,7 +251,7 @@ def _piece(
     part: Sequences,
     index: NDArray[np.int64],
     *,
-    time: int,
+    sequence_length: int,
     words: bool,
 ) -> _Piece:
     labels, indices = rows.split.labels[task], rows.row_indices[examples.examples]
@@ -255,15 +259,15 @@ def _piece(
     targets = examples.targets
     if targets is None:
         tagged = first_tokens.take(examples.sequences) if isinstance(labels, TagLabels) and first_tokens else None
-        targets = labels.targets(indices, first_tokens=tagged, time=time)
-    in_batch_time = labels.padded_to_batch and examples.targets is None
+        targets = labels.targets(indices, first_tokens=tagged, sequence_length=sequence_length)
+    has_batch_length = labels.padded_to_batch and examples.targets is None
     return _Piece(
         batch_positions=rows.batch_positions[examples.examples],
         sequences=index[examples.sequences],
         sequence_counts=examples.sequence_counts,
         targets=targets,
         weight=None if weights is None else weights[indices],
-        time=None if in_batch_time else int(part.tokens.lengths[examples.sequences].max()),
+        sequence_length=None if has_batch_length else int(part.tokens.lengths[examples.sequences].max()),
         words=0 if first_tokens is None or not words else int(first_tokens.lengths[examples.sequences].max()),
     )
 
@@ -275,20 +279,28 @@ def _join(pieces: Sequence[_Piece]) -> TaskBatch:
     first = pieces[0]
     if len(pieces) == 1 and first.sequence_counts is None:
         weight = None if first.weight is None else torch.from_numpy(first.weight)
-        return TaskBatch(torch.from_numpy(first.sequences), first.targets, weight, time=first.time, words=first.words)
+        return TaskBatch(
+            torch.from_numpy(first.sequences),
+            first.targets,
+            weight,
+            sequence_length=first.sequence_length,
+            words=first.words,
+        )
     if all(piece.sequence_counts is None for piece in pieces) and all(piece.weight is None for piece in pieces):
         sequences = np.concatenate([piece.sequences for piece in pieces])
         order = sequences.argsort()
         by_row = torch.from_numpy(order)
         targets = {name: join_padded([piece.targets[name] for piece in pieces])[by_row] for name in first.targets}
         words = max(piece.words for piece in pieces)
-        return TaskBatch(torch.from_numpy(sequences[order]), targets, time=_longest_time(pieces), words=words)
+        return TaskBatch(
+            torch.from_numpy(sequences[order]), targets, sequence_length=_longest_sequence(pieces), words=words
+        )
     return _join_grouped(pieces)
 
 
-def _longest_time(pieces: Sequence[_Piece]) -> int | None:
-    times = [piece.time for piece in pieces if piece.time is not None]
-    return max(times) if len(times) == len(pieces) else None
+def _longest_sequence(pieces: Sequence[_Piece]) -> int | None:
+    sequence_lengths = [piece.sequence_length for piece in pieces if piece.sequence_length is not None]
+    return max(sequence_lengths) if len(sequence_lengths) == len(pieces) else None
 
 
 def _join_grouped(pieces: Sequence[_Piece]) -> TaskBatch:
@@ -320,6 +332,6 @@ def _join_grouped(pieces: Sequence[_Piece]) -> TaskBatch:
         weight,
         example=torch.from_numpy(example) if grouped else None,
         position=torch.from_numpy(position) if grouped else None,
-        time=_longest_time(pieces),
+        sequence_length=_longest_sequence(pieces),
         words=max(piece.words for piece in pieces),
     )

@@ -90,11 +90,11 @@ class ComputedLabels(Labels):
     def example_labels(self, row: int, *, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return self.parsed.read(row, stored)
 
-    def example_targets(self, row: int, *, first_tokens: Ragged | None = None, time: int = 0) -> Targets:
+    def example_targets(self, row: int, *, first_tokens: Ragged | None = None, sequence_length: int = 0) -> Targets:
         """Return the targets that `Task.targets` computed for a row, as arrays."""
         return self._read([row])[0]
 
-    def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
+    def targets(self, rows: Indices, *, first_tokens: Ragged | None, sequence_length: int) -> dict[str, Tensor]:
         return stack_targets(self._read(rows))
 
     def numbers(self) -> dict[str, NDArray[Any]]:
@@ -132,8 +132,8 @@ class ComputedLabels(Labels):
                     by_sequence[i][name] = [_to_item(*item) for item in zip(values, item_shapes, strict=True)]
         return [Targets(*values) for values in zip(columns[COUNT].to_pylist(), by_example, by_sequence, strict=True)]
 
-    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
-        return self.targets(rows, first_tokens=first_tokens, time=time)["label"]
+    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, sequence_length: int) -> Tensor:
+        return self.targets(rows, first_tokens=first_tokens, sequence_length=sequence_length)["label"]
 
 
 class TargetsWriter:
@@ -220,7 +220,7 @@ class TargetsWriter:
         if self._forms is None:
             self._forms = {key: _Form() for key in names}
         if names.keys() != self._forms.keys():
-            raise ValueError(f"earlier rows have {_list_names(self._forms)}; this one has {_list_names(names)}")
+            raise ValueError(f"earlier rows have {_list_names(self._forms)}, this row has {_list_names(names)}")
         for key, items in names.items():
             self._forms[key].check(key[0], items)
         return arrays

@@ -21,7 +21,8 @@ from nlpmtl.strict_json import dumps
 
 _MANIFEST = "manifest.json"
 _KEY = re.compile("[0-9a-f]{64}")
-_SCRATCH = ".half-made-"
+_INCOMPLETE, _INCOMPLETE_0_1 = ".incomplete-", ".half-made-"
+"""Prefixes of the names of incomplete entries; nlpmtl 0.1 wrote the second one."""
 _MAX_UNUSED = 30 * 24 * 3600
 """Seconds after which an unused entry is removed, when a `Cache` writes its first one."""
 _MAX_INCOMPLETE = 3 * 24 * 3600
@@ -98,7 +99,7 @@ class Cache:
             self._is_cleared = True
             with suppress(OSError):  # another process may remove the same entries
                 self._clear()
-        path = Path(tempfile.mkdtemp(dir=self._root, prefix=_SCRATCH))
+        path = Path(tempfile.mkdtemp(dir=self._root, prefix=_INCOMPLETE))
         try:
             yield path
         finally:
@@ -143,7 +144,7 @@ class Cache:
     def _clear(self) -> None:
         """Remove entries that are unused or incomplete for long, and no other files."""
         for path in self._root.iterdir():
-            incomplete = path.name.startswith(_SCRATCH)
+            incomplete = path.name.startswith((_INCOMPLETE, _INCOMPLETE_0_1))
             if incomplete or _KEY.fullmatch(path.name.removesuffix(".lock")):
                 manifest = path / _MANIFEST
                 used = (manifest if manifest.exists() else path).lstat().st_mtime
@@ -155,7 +156,7 @@ class Cache:
         if path.is_symlink() or not path.is_dir():
             path.unlink(missing_ok=True)
             return
-        trash = Path(tempfile.mkdtemp(dir=self._root, prefix=_SCRATCH))
+        trash = Path(tempfile.mkdtemp(dir=self._root, prefix=_INCOMPLETE))
         path.rename(trash / "entry")
         shutil.rmtree(trash)
 

@@ -100,9 +100,9 @@ class DatasetReader:
         if issues.total and self.data.on_bad_row == "stop":
             count = f"{issues.total} problem(s) in {issues.rows} row(s)"
             total = sum(len(rows) + rows.skipped for rows in examples.values() if rows.skipped)
-            share = f"{issues.rows:,} of {total:,}, {issues.rows / total:.1%}"
+            affected = f"{issues.rows:,} of {total:,}, {issues.rows / total:.1%}"
             raise DataError(
-                f'{self.name}: {count}:\n{issues}\nto drop these rows ({share}), set data.on_bad_row = "skip"'
+                f'{self.name}: {count}:\n{issues}\nto drop these rows ({affected}), set data.on_bad_row = "skip"'
             )
         for split_examples in examples.values():
             if not len(split_examples):
@@ -198,7 +198,7 @@ def _fingerprint_texts(readers: Sequence[DatasetReader], split: str) -> str | No
 
 
 def _hold_out(examples: Examples, *, fraction: float) -> tuple[Examples, Examples]:
-    kept, held = hold_out(len(examples), share=fraction)
+    kept, held = hold_out(len(examples), fraction=fraction)
     if not len(kept):
         count = f"{fraction} of {len(examples)} rows"
         raise DataError(f"{examples.where}: holding out {count} for validation leaves no rows to train on")

@@ -19,7 +19,7 @@ from nlpmtl.data.word_splitting import WHITESPACE, WordSplitting
 from nlpmtl.errors import quote
 from nlpmtl.strict_json import has_surrogate
 
-_SHOWN = 60
+_MAX_CHARACTERS = 60
 """Characters of a value that a message shows."""
 
 
@@ -30,7 +30,7 @@ def to_plain(value: Any) -> Any:
 
 def describe_value(value: object) -> str:
     """Return a value and its type for a message, such as ``nan (float)``."""
-    return "None" if value is None else f"{quote(value, limit=_SHOWN)} ({type(value).__name__})"
+    return "None" if value is None else f"{quote(value, limit=_MAX_CHARACTERS)} ({type(value).__name__})"
 
 
 def are_strings(values: Sequence[Any]) -> bool:

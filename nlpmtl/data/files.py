@@ -282,7 +282,7 @@ def _only_member(path: str) -> str:
         return files[0]
     listed = list_some((f'"{name}"' for name in files), limit=5)
     if files:
-        raise ConfigError(f"{path}: an archive with {len(files)} data files; name one of them: {listed}")
+        raise ConfigError(f"{path}: an archive with {len(files)} data files; specify one of them: {listed}")
     raise ConfigError(f"{path}: no data file in the archive; {_SUPPORTED}")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from nlpmtl.config.names import number_name
-from nlpmtl.errors import plain
+from nlpmtl.errors import escape_control_characters
 
 _WHOLE = re.compile(r"([+-]?[0-9]+)(\.0*)?")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-][0-9]{2,3})?")
@@ -115,9 +115,9 @@ def merged_names(names: Iterable[str]) -> Iterator[str]:
         forms[_clean(name)].add(name)
     for form, variants in sorted(forms.items()):
         if len({variant.strip() for variant in variants}) > 1:
-            yield f"{plain(form)!r} in different Unicode forms, which are one label (NFC)"
+            yield f"{escape_control_characters(form)!r} in different Unicode forms, which are one label (NFC)"
         if len({unicodedata.normalize("NFC", variant) for variant in variants}) > 1:
-            yield f"{plain(form)!r} with and without white space at its ends, which are one label"
+            yield f"{escape_control_characters(form)!r} with and without white space at its ends, which are one label"
 
 
 def _clean(name: str) -> str:

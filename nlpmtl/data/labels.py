@@ -33,7 +33,7 @@ _FLAGS = {
     **dict.fromkeys(("0", "0.0", "false", "False", "FALSE"), NO),
 }
 _INSTEAD_OF_BLANK = {
-    "label": "leave it out, or write null instead of the list for a row without labels",
+    "label": "omit the key, or write null instead of the list for a row without labels",
     "tag": 'every word needs a tag, such as "O" for a word outside of spans',
 }
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from nlpmtl.errors import DataError, plain
+from nlpmtl.errors import DataError, escape_control_characters
 
 
 class MalformedRow(NamedTuple):
@@ -86,7 +86,7 @@ class RawRows:
 
 def check_distinct(columns: Sequence[str], *, where: str) -> None:
     """Raise DataError if two columns have the same name."""
-    repeated = sorted({plain(column) for column, count in Counter(columns).items() if count > 1})
+    repeated = sorted({escape_control_characters(column) for column, count in Counter(columns).items() if count > 1})
     if repeated:
         raise DataError(f"{where}: duplicate column names: {', '.join(repeated)}; give each column its own name")
 

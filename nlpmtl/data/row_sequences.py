@@ -159,7 +159,8 @@ def _add_copies(
         row = int(rows.row_indices[index])
         originals = all_originals[indices.bounds[i] : indices.bounds[i + 1]]
         first_tokens = None if originals[0].words is None else Ragged.pack([originals[0].words])
-        targets = labels.example_targets(row, first_tokens=first_tokens, time=len(originals[0].ids))
+        length = len(originals[0].ids)
+        targets = labels.example_targets(row, first_tokens=first_tokens, sequence_length=length)
         rng = _generator(seed, task=task, dataset=rows.name, row=row, pass_=rows.passes[index])
         where = f"{split.place(row)}: task {task!r}: corrupt()"
         try:

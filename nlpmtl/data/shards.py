@@ -21,7 +21,7 @@ from nlpmtl.data.raw_rows import FilePart, MalformedRow, NumberedRows, RawRows
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.fs import sha256_file
 
-_SHOWN_FILES = 3
+_MAX_LISTED_FILES = 3
 
 
 class Shards:
@@ -74,9 +74,8 @@ class Shards:
         parts: list[FilePart] = []
         uniform = all(shard.uniform for shard in shards)
         rows = self._read(shards, parts)
-        where = (
-            ", ".join(self._names) if len(self._names) <= _SHOWN_FILES else f"{self._names[0]}, … ({len(shards)} files)"
-        )
+        all_listed = len(self._names) <= _MAX_LISTED_FILES
+        where = ", ".join(self._names) if all_listed else f"{self._names[0]}, … ({len(shards)} files)"
         return RawRows(where, ": row ", rows, class_names=first.class_names, files=parts, uniform=uniform)
 
     def _open_file(self, path: str, labels: Mapping[str, LabelType]) -> RawRows:

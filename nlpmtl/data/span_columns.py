@@ -101,7 +101,7 @@ def _parse_relation(item: Any, spans: Sequence[Any] | None) -> list[Any]:
             raise ValueError(f"`{key}` is {index}, and the row has {len(spans)} span(s), numbered from 0")
     if head == tail:
         raise ValueError(f"its head and its tail are both span {head}")
-    if spans is not None and _clean(spans[head]) == _clean(spans[tail]):
+    if spans is not None and _normalize_label(spans[head]) == _normalize_label(spans[tail]):
         start, end, name = spans[head]
         raise ValueError(
             f"its head and its tail, {head} and {tail}, are the same span: {start} to {end}, {quote(name, limit=60)}"
@@ -109,7 +109,7 @@ def _parse_relation(item: Any, spans: Sequence[Any] | None) -> list[Any]:
     return [head, tail, label]
 
 
-def _clean(span: Sequence[Any]) -> list[Any]:
+def _normalize_label(span: Sequence[Any]) -> list[Any]:
     """Return a span with its label name in NFC, without white space at its ends."""
     start, end, label = span
     return [start, end, Spelling()(label)]

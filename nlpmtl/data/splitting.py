@@ -12,10 +12,10 @@ _SEED = 20240229
 """Must never change: another seed gives another validation split of the same file."""
 
 
-def hold_out(rows: int, *, share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices of the kept rows, and of the ``ceil(share · rows)`` held-out rows, each in ascending order."""
+def hold_out(rows: int, *, fraction: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the indices of the kept and of the ``ceil(fraction · rows)`` held-out rows, each in ascending order."""
     # A decimal fraction: in binary, 0.07 · 100 is a little more than 7.
-    held = math.ceil(Fraction(str(share)) * rows)
+    held = math.ceil(Fraction(str(fraction)) * rows)
     shuffled = _shuffle(rows)
     return np.sort(shuffled[held:]), np.sort(shuffled[:held])
 

@@ -91,9 +91,9 @@ def _pad(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> Tensor:
 
 
 _CODES_AT_ONCE = 100_000
-_SHOWN = 10
+_MAX_LISTED = 10
 """Maximum number of unknown labels in an error."""
-_SHOWN_CHARACTERS = 60
+_MAX_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -135,19 +135,19 @@ class Labels(ABC):
         """Return whether each row has a label that the task does not know, ``[rows]``."""
         return np.zeros(len(self.labelled), dtype=np.bool_)
 
-    def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
-        """Return the targets of the loss, by name, for labelled rows of a batch that is ``time`` tokens long.
+    def targets(self, rows: Indices, *, first_tokens: Ragged | None, sequence_length: int) -> dict[str, Tensor]:
+        """Return the targets of the loss, by name, for labelled rows of a batch with this sequence length.
 
         Args:
             rows: their indices in the split.
             first_tokens: the first token of each word of these rows, which tags need; else None.
-            time: the number of tokens of the batch.
+            sequence_length: number of tokens of the longest sequence of the batch.
         """
-        return {"label": self.tensor(rows, first_tokens=first_tokens, time=time)}
+        return {"label": self.tensor(rows, first_tokens=first_tokens, sequence_length=sequence_length)}
 
-    def example_targets(self, row: int, *, first_tokens: Ragged | None, time: int) -> Targets:
+    def example_targets(self, row: int, *, first_tokens: Ragged | None, sequence_length: int) -> Targets:
         """Return the targets of a labelled row, before `Task.corrupt` modifies them."""
-        values = self.targets([row], first_tokens=first_tokens, time=time)
+        values = self.targets([row], first_tokens=first_tokens, sequence_length=sequence_length)
         return Targets(int(self.counts[row]), {name: value[0].numpy() for name, value in values.items()})
 
     def example_labels(self, row: int, *, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -160,8 +160,8 @@ class Labels(ABC):
         return {"label": self.values([row])[0]} if self.labelled[row] else {}
 
     @abstractmethod
-    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
-        """Return the targets as a tensor, for labelled rows of a batch that is ``time`` tokens long."""
+    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, sequence_length: int) -> Tensor:
+        """Return the targets as a tensor, for labelled rows of a batch with this sequence length."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class ClassLabels(Labels):
     def values(self, rows: Sequence[int]) -> list[Any]:
         return [self.names[self.ids[row]] for row in rows]
 
-    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
+    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, sequence_length: int) -> Tensor:
         import torch
 
         return torch.from_numpy(self.ids[np.asarray(rows)].astype(np.int64))
@@ -196,7 +196,7 @@ class NumberLabels(Labels):
     def values(self, rows: Sequence[int]) -> list[Any]:
         return [float(self.numbers[row]) for row in rows]
 
-    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
+    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, sequence_length: int) -> Tensor:
         import torch
 
         return torch.from_numpy(self.numbers[np.asarray(rows)])
@@ -226,7 +226,7 @@ class _ListLabels(Labels):
 class SetLabels(_ListLabels):
     """Any number of labels per row."""
 
-    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
+    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, sequence_length: int) -> Tensor:
         import torch
 
         ids = self.ids.take(rows)
@@ -239,12 +239,12 @@ class SetLabels(_ListLabels):
 class TagLabels(_ListLabels):
     """One tag per word; the id −1, also in targets, is an unknown tag."""
 
-    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
+    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, sequence_length: int) -> Tensor:
         import torch
 
         assert first_tokens is not None, "tags are labels of words"
         ids = self.ids.take(rows)
-        labels = np.full((len(rows), time), IGNORED, dtype=np.int64)
+        labels = np.full((len(rows), sequence_length), IGNORED, dtype=np.int64)
         kept = first_tokens.values >= 0
         labels[ids.indices_2d()[0][kept], first_tokens.values[kept]] = ids.values[kept]
         return torch.from_numpy(labels)
@@ -294,7 +294,7 @@ def map_labels(
     known_names = set(mapping.names)
     unknown = [name for name in column.names if name not in known_names]
     if train and unknown:
-        locations = {name: place(column.first_row(name)) for name in unknown[:_SHOWN]}
+        locations = {name: place(column.first_row(name)) for name in unknown[:_MAX_LISTED]}
         raise DataError(describe_unknown(locations, count=len(unknown), column=mapping.column, known=mapping.names))
     names, known = (*mapping.names, *unknown), len(mapping.names)
     if not isinstance(values, Ragged):
@@ -321,7 +321,7 @@ def describe_unknown(locations: Mapping[str, str], *, count: int, column: str, k
     if not others:
         return message
     more = f"\n  and {count - len(locations)} more" if count > len(locations) else ""
-    listed = "".join(f"\n  {where}: {quote(label, limit=_SHOWN_CHARACTERS)}" for label, where in others)
+    listed = "".join(f"\n  {where}: {quote(label, limit=_MAX_CHARACTERS)}" for label, where in others)
     return f"{message}\n{count} labels are not in the list, the others are:{listed}{more}"
 
 

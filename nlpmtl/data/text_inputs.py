@@ -158,7 +158,7 @@ def tokenize_text_inputs(
 ) -> TokenizedInputs:
     """Tokenize text inputs: truncated, or with a `stride` in windows.
 
-    Windows after the first of an input are left out if no word is read in them.
+    Windows after the first of an input are omitted if no word is read in them.
 
     Args:
         tokenizer: a fast tokenizer.

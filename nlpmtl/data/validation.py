@@ -23,13 +23,13 @@ from nlpmtl.data.labels import LabelType, to_label
 from nlpmtl.data.raw_rows import MalformedRow, MissingColumn, RawRow, RawRows
 from nlpmtl.data.span_tags import ColumnError, tag_spans
 from nlpmtl.data.word_alignment import join_words
-from nlpmtl.errors import ConfigError, find_nearest, plain, quote
+from nlpmtl.errors import ConfigError, escape_control_characters, find_nearest, quote
 from nlpmtl.strict_json import dumps
 
 _ROWS_PER_BATCH = 4000
-_SHOWN = 5
-_SHOWN_CHARACTERS = 60
-_SHOWN_COLUMNS = 20
+_MAX_LISTED = 5
+_MAX_CHARACTERS = 60
+_MAX_LISTED_COLUMNS = 20
 _DELIMITERS = ";\t|,"
 """Delimiters that are suggested for a table with a single column."""
 _STRINGS = pa.list_(pa.string())
@@ -55,8 +55,8 @@ class ValidationIssues:
         """Count the issues of one more row."""
         self.total += len(issues)
         self.rows += 1
-        for column, value, rule in issues[: _SHOWN - len(self.messages)]:
-            shown = "" if value is None and not column else f" (found {quote(value, limit=_SHOWN_CHARACTERS)})"
+        for column, value, rule in issues[: _MAX_LISTED - len(self.messages)]:
+            shown = "" if value is None and not column else f" (found {quote(value, limit=_MAX_CHARACTERS)})"
             self.messages.append(f"{place}: {column + ': ' if column else ''}{rule}{shown}")
 
     def __str__(self) -> str:
@@ -173,9 +173,9 @@ def _missing_columns(columns: Iterable[str], *, existing: Collection[str], where
 
     Without any existing column nothing is known: the split may be empty, or its first rows malformed.
     """
-    names = sorted(map(plain, existing))
-    more = f", … ({len(names)} columns)" if len(names) > _SHOWN_COLUMNS else ""
-    listed = f"; available columns: {', '.join(names[:_SHOWN_COLUMNS])}{more}"
+    names = sorted(map(escape_control_characters, existing))
+    more = f", … ({len(names)} columns)" if len(names) > _MAX_LISTED_COLUMNS else ""
+    listed = f"; available columns: {', '.join(names[:_MAX_LISTED_COLUMNS])}{more}"
     if (delimiter := find_delimiter(existing)) is not None:
         listed += f"; if these are several columns, write `data.delimiter = {dumps(delimiter)}`"
     missing: dict[str, MissingColumn] = {}

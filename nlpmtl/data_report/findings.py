@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nlpmtl.data import Ragged, TokenizedSplit
 from nlpmtl.data.near_duplicates import near_duplicates
 from nlpmtl.data_report.statistics import LabelFrequencies, SplitReport
-from nlpmtl.errors import list_some, plain_line
+from nlpmtl.errors import escape_line, list_some
 from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task
 
@@ -45,7 +45,7 @@ class Finding:
     def __str__(self) -> str:
         """Return the finding as one line."""
         places = f" ({'; '.join(self.places)})" if self.places else ""
-        return plain_line(f"{self.dataset}: {self.problem}{places}: {self.advice}")
+        return escape_line(f"{self.dataset}: {self.problem}{places}: {self.advice}")
 
 
 def find_truncated(splits: Sequence[SplitReport], *, max_length: int, max_positions: int) -> Iterator[Finding]:

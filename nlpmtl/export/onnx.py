@@ -42,7 +42,7 @@ def export_onnx(
     """Write a directory that `Predictor` runs with onnxruntime: graph, config, tokenizer and README.
 
     The graph takes ``input_ids``, ``attention_mask`` and, if the tokenizer makes them, ``token_type_ids``, each
-    ``[rows, time]`` (batch size and sequence length, of any size), and returns the logits of each task like
+    ``[batch_size, sequence_length]``, both of any size, and returns the logits of each task like
     `MultiTaskModel.forward`, in single precision.
 
     Args:
@@ -72,8 +72,9 @@ def export_onnx(
         for name, difference in differences.items():
             if not difference <= _TOLERANCE:  # false for NaN, too
                 raise ModelError(
-                    f"task {name!r}: the logits of the ONNX graph are not torch's: they differ by {difference:.1e} of "
-                    f"the largest, and {_TOLERANCE:.0e} is allowed. Nothing was written"
+                    f"task {name!r}: the logits of the ONNX graph differ from those of the torch model by "
+                    f"{difference:.1e} (relative to the largest logit, or to 1 if that is larger; maximum: "
+                    f"{_TOLERANCE:.0e}). Nothing was written"
                 )
         difference = max(differences.values())
         outputs = _output_shapes(exported, batches[0])
@@ -87,7 +88,7 @@ def _check(model: MultiTaskModel, tasks: Sequence[str] | None) -> list[str]:
     if not all(importlib.util.find_spec(package) for package in _PACKAGES):
         raise ConfigError("the export to ONNX needs more packages: pip install 'nlpmtl[onnx]'")
     if tasks is not None and not tasks:
-        raise ConfigError("tasks: the list is empty; name at least one")
+        raise ConfigError("tasks: the list is empty; specify at least one task")
     for name in tasks or ():
         if name not in model.tasks:
             raise ConfigError(f"this model has no task {name!r}; {did_you_mean(name, model.tasks)}")
@@ -117,7 +118,7 @@ def _copy(model: MultiTaskModel, tasks: Sequence[str]) -> MultiTaskModel:
 
 
 def _write_graph(model: MultiTaskModel, example: Batch, path: Path) -> None:
-    axes = {0: "rows", 1: "time"}
+    axes = {0: "batch_size", 1: "sequence_length"}
     try:
         with _silenced(), torch.no_grad():
             program = torch.onnx.export(
@@ -144,15 +145,15 @@ def _output_names(model: MultiTaskModel, example: Batch) -> list[str]:
 
 def _output_shapes(model: MultiTaskModel, example: Batch) -> dict[str, dict[str, str]]:
     """Return the shape of each output of each task, with the axes that have any size by name."""
-    time = example.input_ids.shape[1]
+    sequence_length = example.input_ids.shape[1]
     with torch.no_grad():
         outputs = model(**example.inputs)
 
     def shape(values: Tensor) -> str:
         sizes = [str(size) for size in values.shape[1:]]
-        if values.dim() > 2 and values.shape[1] == time:
-            sizes[0] = "time"
-        return f"[{', '.join(['rows', *sizes])}]"
+        if values.dim() > 2 and values.shape[1] == sequence_length:
+            sizes[0] = "sequence_length"
+        return f"[{', '.join(['batch_size', *sizes])}]"
 
     return {
         task: {output_name(task, name): shape(values) for name, values in named_outputs(outputs[task]).items()}

@@ -30,12 +30,14 @@ def random_batches(
     max_length, encoder = model.config.input_length, model.config.encoder_config
     token_ids, segments = min(len(tokenizer), encoder.vocab_size), min(2, getattr(encoder, "type_vocab_size", 1) or 1)
     for rows, length in shapes:
-        time = min(length or max_length, max_length)
-        lengths = torch.randint(1, time + 1, (rows, 1), generator=generator)
-        lengths[0] = time
-        mask = torch.arange(time) < lengths
-        ids = torch.randint(token_ids, (rows, time), generator=generator).masked_fill(~mask, tokenizer.pad_token_id)
-        types = torch.randint(segments, (rows, time), generator=generator) * mask
+        sequence_length = min(length or max_length, max_length)
+        lengths = torch.randint(1, sequence_length + 1, (rows, 1), generator=generator)
+        lengths[0] = sequence_length
+        mask = torch.arange(sequence_length) < lengths
+        ids = torch.randint(token_ids, (rows, sequence_length), generator=generator).masked_fill(
+            ~mask, tokenizer.pad_token_id
+        )
+        types = torch.randint(segments, (rows, sequence_length), generator=generator) * mask
         yield Batch(ids, mask.long(), types if "token_type_ids" in tokenizer.model_input_names else None, {})
 
 

@@ -67,7 +67,7 @@ class OnnxModel:
         return str(self.session.get_providers()[0])
 
     def compute(self, ids: Tensor) -> dict[str, dict[str, Tensor]]:
-        """Return the logits of all tasks for token ids without padding, ``[rows, time]``."""
+        """Return the logits of all tasks for token ids without padding, ``[rows, sequence_length]``."""
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
         rows = dict.fromkeys(self.tasks, torch.arange(len(ids)))
         return self._run(Batch(**inputs, tasks={}), rows)
@@ -136,7 +136,7 @@ def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrai
     for task in model.tasks.values():
         task.tokenizer = without_truncation(tokenizer)
     check_length(config, positions=None, error_prefix=error_prefix)
-    check_tokenizer(tokenizer, owner=f"{error_prefix}: it", rows=None)
+    check_tokenizer(tokenizer, owner=f"{error_prefix}: it", embedding_count=None)
     check_logits(model.compute, tokenizer, length=min(config.input_length, 16), error_prefix=error_prefix)
     return model, tokenizer
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from nlpmtl.config import check_output
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
-from nlpmtl.fs import apply_umask, write_json
+from nlpmtl.fs import set_default_permissions, write_json
 from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.model import Lora, MultiTaskModel
 
@@ -70,4 +70,4 @@ def _write(sharing: Lora, directory: Path, *, task: str, base: str) -> None:
     }
     write_json(directory / "adapter_config.json", config)
     save_file(weights, directory / "adapter_model.safetensors", metadata={"format": "pt"})
-    apply_umask(directory)
+    set_default_permissions(directory)

@@ -115,7 +115,7 @@ def onnx_readme(tasks: Mapping[str, Task], *, outputs: Mapping[str, Mapping[str,
         "# A multi-task text model in ONNX",
         "",
         f"`{GRAPH}` is one graph: an encoder and {len(tasks)} head{'s' if len(tasks) > 1 else ''}. "
-        "It takes tokens, `[rows, time]` of any size, and returns the logits of each task:",
+        "It takes tokens, `[batch_size, sequence_length]` of any size, and returns the logits of each task:",
         "",
         "| task | type | output | shape |",
         "|---|---|---|---|",

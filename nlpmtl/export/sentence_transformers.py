@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 from nlpmtl.errors import ModelError
 from nlpmtl.export.parts import check_task, transformers_encoder, with_max_length
 from nlpmtl.export.readme import sentence_transformers_readme
-from nlpmtl.fs import apply_umask, write_json
+from nlpmtl.fs import set_default_permissions, write_json
 from nlpmtl.heads import EmbeddingHead, HeadInputs
 from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.model import MultiTaskModel
@@ -64,7 +64,7 @@ def export_sentence_transformer(
     tokenizer = with_max_length(tokenizer, model.config.input_length)
     with atomic_directory(directory) as part:
         encoder.save_pretrained(part)
-        apply_umask(part)
+        set_default_permissions(part)
         tokenizer.save_pretrained(part)
         _write_modules(
             part, width=encoder.config.hidden_size, mode=_MODES[head.mode], length=tokenizer.model_max_length

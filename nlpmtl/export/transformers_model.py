@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTr
 from nlpmtl.errors import ModelError
 from nlpmtl.export.parts import check_task, transformers_encoder, with_max_length
 from nlpmtl.export.readme import transformers_readme
-from nlpmtl.fs import apply_umask
+from nlpmtl.fs import set_default_permissions
 from nlpmtl.heads import Head, HeadInputs, choice_head_modules, encoder_name, sequence_head_config
 from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.model import MultiTaskModel
@@ -63,7 +63,7 @@ def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, ta
     tokenizer = with_max_length(tokenizer, model.config.input_length)
     with atomic_directory(directory) as part:
         exported.save_pretrained(part)
-        apply_umask(part)
+        set_default_permissions(part)
         tokenizer.save_pretrained(part)
         readme = transformers_readme(model.tasks[task], stock=stock, max_length=model.config.input_length)
         (part / "README.md").write_text(readme, encoding="utf-8")

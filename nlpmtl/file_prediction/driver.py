@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from nlpmtl.errors import DataError, NlpmtlError, RunError, plain
+from nlpmtl.errors import DataError, NlpmtlError, RunError, escape_control_characters
 from nlpmtl.file_prediction.inputs import RowParser
 from nlpmtl.file_prediction.output_formats import PredictedChunk
 from nlpmtl.file_prediction.parts import Parts, RowCounter
@@ -116,7 +116,7 @@ def _writing(output: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or plain(error)
+        reason = error.strerror or escape_control_characters(error)
         raise RunError(
             f"{output}: cannot be written: {reason}. Finished parts are kept: run the same command again to continue"
         ) from error
@@ -215,7 +215,7 @@ def _finish(request: Request, plan: Plan, work: Path) -> PredictedFiles:
         for index, file in enumerate(plan.files):
             is_complete = all(part.exists() for part in parts.of_file(index))
             if not is_complete or sha256_file(file.input) != plan.request["inputs"][file.input]:
-                raise RunError(f"{file.input}: it has changed while it was read: start again with --overwrite")
+                raise RunError(f"{file.input}: the file changed while it was read: start again with --overwrite")
             joined = work / _JOINED
             output_format(request, file, index, tasks).join(parts.of_file(index), joined)
             fsync(joined)

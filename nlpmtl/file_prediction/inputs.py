@@ -64,11 +64,11 @@ class RowParser:
         self._reader, self._file = reader, file
         self._renamed = dict(zip(text_columns, _KEYS, strict=False))
         self.columns = list(self._renamed) or list(dict.fromkeys([*_KEYS, *reader.trained_columns]))
-        self.columns += [column for column in reader.further_columns if column not in self.columns]
+        self.columns += [column for column in reader.extra_input_columns if column not in self.columns]
         # An empty cell is a missing value: a table can mix pairs and single texts, unless all tasks read pairs.
         only_pairs = all(reader.tasks[name].takes_pairs for name in reader.names)
         pair = set() if only_pairs else {"pair", *text_columns[1:]}
-        self._optional = {*pair, *reader.further_columns} if file.type == "table" else set()
+        self._optional = {*pair, *reader.extra_input_columns} if file.type == "table" else set()
         separators = _word_separators(reader.tasks.values()) if file.type == "table" else {}
         self._separators = {column: separators[column] for column in separators if column not in text_columns}
         check_columns(file, text_columns)

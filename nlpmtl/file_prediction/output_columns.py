@@ -91,10 +91,10 @@ def check_names(columns: Collection[str], new: Sequence[str], *, where: str) -> 
     for index, name in enumerate(new):
         if name in columns:
             raise ConfigError(
-                f"{where}: it has a column {name!r}, which is also the name of a column of predictions: rename it, or "
+                f"{where}: the column {name!r} has the name of a column of predictions: rename it, or "
                 f"write .jsonl, which has predictions in the field {PREDICTIONS!r}"
                 if name != PREDICTIONS
-                else f"{where}: it has a field {name!r}, which is also the name of the field of predictions: rename it"
+                else f"{where}: the field {name!r} has the name of the field of predictions: rename it"
             )
         if name in new[:index]:
             raise ConfigError(f"two columns of predictions have the name {name!r}: write .jsonl")

@@ -17,7 +17,7 @@ from nlpmtl.fs import write_json
 
 PLAN, DONE = "plan.json", "predicted"
 """Files in the work directory: the plan, and a marker that exists when all rows are predicted."""
-_SHOWN = 60
+_MAX_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -112,4 +112,4 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
         elif key == "model":
             yield "the model has changed"
         else:
-            yield f"{key} was {quote(earlier, limit=_SHOWN)}, and is now {quote(value, limit=_SHOWN)}"
+            yield f"{key} was {quote(earlier, limit=_MAX_CHARACTERS)}, and is now {quote(value, limit=_MAX_CHARACTERS)}"

@@ -81,7 +81,7 @@ def _plan_file(
         check_text_schema(file.schema, where=path)
     parser = RowParser(reader, file, text_columns=request.text_columns)
     scanned = scan(file, parser, skip=request.skip, typed=typed, on_rows=on_rows)
-    names = reader.in_order(dict.fromkeys(scanned.tasks or reader.names))
+    names = reader.in_task_order(dict.fromkeys(scanned.tasks or reader.names))
     plan = FilePlan.of(scanned, input=path, output=output, tasks=list(names), conll_columns=conll_columns)
     new = [PREDICTIONS]
     if not output.name.lower().removesuffix(".gz").endswith(".jsonl"):

@@ -51,7 +51,7 @@ def find_targets(input: str, output: Path) -> list[Target]:
     if len(paths) > 1 and not stars:
         example = output.with_name(f"{_STAR}{_ending(output.name, OUTPUT_ENDINGS)}")
         raise ConfigError(
-            f"--output {output}: {input} matches {len(paths)} files, and each has an output file of its own: write a * "
+            f"--output {output}: {input} matches {len(paths)} files, and each needs a separate output file: write a * "
             f"for the name of the input file, such as --output '{example}'"
         )
     targets = [Target(path, output.with_name(output.name.replace(_STAR, _stem(path)))) for path in paths]
@@ -102,7 +102,7 @@ def _check_outputs(targets: Sequence[Target]) -> None:
             raise ConfigError(f"--output: {other} and {path} have the same output {output}: rename a file")
         replaced = inputs.get(os.path.realpath(output))
         if replaced is not None:
-            raise ConfigError(f"--output {output}: it is the input {replaced}: choose another name")
+            raise ConfigError(f"--output {output}: this is the input file {replaced}: choose another name")
         check_writable(output, key="--output", file=True)
 
 

@@ -109,7 +109,7 @@ class ParserHead(nn.Module):
         Returns:
             "arcs": score of each head of each word, ``[sequences, words, 1 + words]``, where column 0 is the root and
             column ``i`` is word ``i`` counted from 1; −10⁹ for the word itself and for a word without a token. The
-            words after the last one with a token, such as those beyond the maximum input length, are left out.
+            words after the last one with a token, such as those beyond the maximum input length, are omitted.
             "relations": score of each relation of a word to its head, ``[sequences, words, relations]``.
             "heads", without targets: the heads of the best tree, ``[sequences, words]``, 0 for a word without a token.
         """

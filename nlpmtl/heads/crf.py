@@ -37,7 +37,7 @@ class CrfHead(nn.Module):
     """A token head, and transition scores.
 
     Args:
-        token_head: returns a score for each tag of each token, ``[sequences, time, tags]``.
+        token_head: returns a score for each tag of each token, ``[sequences, sequence_length, tags]``.
         tags: number of tags.
     """
 
@@ -49,9 +49,9 @@ class CrfHead(nn.Module):
     def forward(self, inputs: HeadInputs) -> Outputs:
         """Return the scores of tags and transitions.
 
-        "logits" is ``[sequences, time, tags]``. "transitions", ``[sequences, (tags + 1)²]``, has for each sequence the
-        same matrix, flattened: its entry ``[i, j]`` is for tag j after tag i, its last row for the first tag, and its
-        last column for the last tag.
+        "logits" is ``[sequences, sequence_length, tags]``. "transitions", ``[sequences, (tags + 1)²]``, has the same
+        matrix for each sequence, flattened: its entry ``[i, j]`` is for tag j after tag i, its last row for the first
+        tag, and its last column for the last tag.
         """
         logits = self.token_head(inputs)
         return {"logits": logits, "transitions": self.transitions.flatten().repeat(logits.shape[0], 1)}

@@ -72,9 +72,9 @@ class DecoderHead(nn.Module):
     def forward(self, inputs: HeadInputs) -> Outputs:
         """Return outputs by name.
 
-        With targets the values of each target token, 0 on padding, ``[sequences, time]``: ``"log_likelihood"``, and
-        ``"mean_log_probability"``, the mean log-probability of all tokens of the vocabulary, for label smoothing.
-        Without, ``"tokens"``: the ids of the generated tokens, ``[sequences, time]``.
+        With targets the values of each target token, 0 on padding, ``[sequences, sequence_length]``:
+        ``"log_likelihood"``, and ``"mean_log_probability"``, the mean log-probability of all tokens of the vocabulary,
+        for label smoothing. Without, ``"tokens"``: the ids of the generated tokens, ``[sequences, sequence_length]``.
         """
         if inputs.targets is None:
             return {"tokens": self.generate(inputs)}
@@ -87,11 +87,11 @@ class DecoderHead(nn.Module):
         return {name: value.where(present, 0.0) for name, value in values.items()}
 
     def logits(self, inputs: HeadInputs, labels: Tensor) -> Tensor:
-        """Return the logits of each target token given the ones before it, ``[sequences, time, vocabulary]``.
+        """Return the logits of each target token given those before, ``[sequences, sequence_length, vocabulary]``.
 
         Args:
             inputs: hidden states of the sequences.
-            labels: ids of the target tokens, -100 on padding, ``[sequences, time]``.
+            labels: ids of the target tokens, -100 on padding, ``[sequences, sequence_length]``.
         """
         before = torch.cat([labels.new_full((len(labels), 1), self.tokens.start), labels[:, :-1]], dim=1)
         before = before.masked_fill(before < 0, self.tokens.pad)
@@ -99,7 +99,7 @@ class DecoderHead(nn.Module):
         return logits
 
     def generate(self, inputs: HeadInputs) -> Tensor:
-        """Return the ids of the generated tokens without the start token, ``[sequences, time]``."""
+        """Return the ids of the generated tokens without the start token, ``[sequences, sequence_length]``."""
         generate: Any = self.model.generate
         tokens: Tensor = generate(**self._encoded(inputs), generation_config=self.generation_config())
         return tokens[:, 1:]

@@ -32,7 +32,7 @@ from nlpmtl.heads.pooling import AttentionPooling
 LoadStock = Callable[[str], tuple[PreTrainedModel, frozenset[str]]]
 """Name of a class of transformers -> the checkpoint as such a model, and the weights that it lacks."""
 Outputs = Mapping[str, Tensor]
-"""Outputs of a head by name: ``[sequences, ...]``, or ``[sequences, time, size]`` if there is one per token."""
+"""Outputs of a head by name: ``[sequences, ...]``, or ``[sequences, sequence_length, size]`` for outputs by token."""
 
 
 class HeadInputs:
@@ -41,9 +41,9 @@ class HeadInputs:
     Tasks that read the same sequences share one object, so that each property is computed once for all of them.
 
     Args:
-        hidden: last hidden states of the encoder, ``[sequences, time, width]``.
-        mask: attention mask: 1 or True on tokens, 0 or False on padding, ``[sequences, time]``.
-        input_ids: token ids, ``[sequences, time]``.
+        hidden: last hidden states of the encoder, ``[sequences, sequence_length, width]``.
+        mask: attention mask: 1 or True on tokens, 0 or False on padding, ``[sequences, sequence_length]``.
+        input_ids: token ids, ``[sequences, sequence_length]``.
         targets: targets of the loss by name; None in prediction and export.
         words: position of the first token of each word, -1 for a word without one, ``[sequences, words]``; None if no
             task of the batch reads words.
@@ -69,17 +69,17 @@ class HeadInputs:
 
     @cached_property
     def hidden(self) -> Tensor:
-        """Last hidden states of the encoder, ``[sequences, time, width]``."""
+        """Last hidden states of the encoder, ``[sequences, sequence_length, width]``."""
         return self._hidden.to(self._dtype)
 
     @cached_property
     def mask(self) -> Tensor:
-        """True on tokens, False on padding, ``[sequences, time]``."""
+        """True on tokens, False on padding, ``[sequences, sequence_length]``."""
         return self._cut(self._mask).bool()
 
     @cached_property
     def input_ids(self) -> Tensor:
-        """Token ids, ``[sequences, time]``."""
+        """Token ids, ``[sequences, sequence_length]``."""
         if self._input_ids is None:
             raise ValueError("this batch has no token ids: HeadInputs was created without `input_ids`")
         return self._cut(self._input_ids)
@@ -181,7 +181,7 @@ class Head(nn.Module):
                 return pooled
 
     def forward(self, inputs: HeadInputs) -> Tensor:
-        """Return logits, ``[sequences, outputs]``, or ``[sequences, time, outputs]`` for tokens."""
+        """Return logits, ``[sequences, outputs]``, or ``[sequences, sequence_length, outputs]`` for tokens."""
         x = self.pool(inputs)
         if self.config.dense:
             x = self.activation(self.dense(self.dropout_in(x)))

@@ -72,7 +72,7 @@ class MaskedLMHead(nn.Module):
         return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
     def stock_logits(self, inputs: HeadInputs) -> Tensor:
-        """Return the logits of the stock model at all tokens, ``[sequences, time, vocabulary]``."""
+        """Return the logits of the stock model at all tokens, ``[sequences, sequence_length, vocabulary]``."""
         logits: Tensor = self.model(inputs_embeds=inputs.hidden).logits
         return logits
 

@@ -42,8 +42,8 @@ class AttentionPooling(nn.Module):
         """Return the pooled hidden states, ``[sequences, width]``.
 
         Args:
-            hidden: hidden states, ``[sequences, time, width]``.
-            mask: True on tokens, False on padding, ``[sequences, time]``.
+            hidden: hidden states, ``[sequences, sequence_length, width]``.
+            mask: True on tokens, False on padding, ``[sequences, sequence_length]``.
         """
         scores = (self.dense(hidden).tanh() * self.query).sum(dim=-1)
         weights: Tensor = scores.masked_fill(~mask, float("-inf")).softmax(dim=1).to(hidden.dtype)

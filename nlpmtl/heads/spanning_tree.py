@@ -55,9 +55,9 @@ def maximum_spanning_tree(scores: NDArray[np.floating]) -> Nodes:
     graph = np.full((words + 1, words + 1), -np.inf)
     graph[1:] = scores
     np.fill_diagonal(graph, -np.inf)
-    used = np.isfinite(graph)
-    spread = float(np.ptp(graph[used])) if used.any() else 0.0
-    graph[1:, 0] -= (words + 1) * spread + 1.0
+    is_arc = np.isfinite(graph)
+    score_range = float(np.ptp(graph[is_arc])) if is_arc.any() else 0.0
+    graph[1:, 0] -= (words + 1) * score_range + 1.0
     return _best_tree(graph)[1:]
 
 
@@ -97,14 +97,14 @@ def _best_tree(graph: Scores) -> Nodes:
 
 def _find_cycle(heads: Sequence[int]) -> list[int] | None:
     """Return the nodes of a cycle; None if all nodes lead to node 0."""
-    visit = [0] * len(heads)  # the walk in which a node was reached; 0: none
-    visit[0] = -1
+    walks = [0] * len(heads)  # the walk in which a node was reached; 0: none
+    walks[0] = -1
     for start in range(1, len(heads)):
         node = start
-        while not visit[node]:
-            visit[node] = start
+        while not walks[node]:
+            walks[node] = start
             node = heads[node]
-        if visit[node] == start:
+        if walks[node] == start:
             cycle = [node]
             while heads[cycle[-1]] != node:
                 cycle.append(heads[cycle[-1]])
@@ -115,22 +115,25 @@ def _find_cycle(heads: Sequence[int]) -> list[int] | None:
 def _contract(graph: Scores, heads: Nodes, cycle: Nodes) -> tuple[Scores, _Contraction]:
     """Return the graph in which a cycle is one node, and what is needed to restore the cycle."""
     rest = np.setdiff1d(np.arange(len(graph)), cycle)
-    out = graph[np.ix_(rest, cycle)]
+    leaving_scores = graph[np.ix_(rest, cycle)]
     gains = graph[np.ix_(cycle, rest)] - graph[cycle, heads[cycle]][:, None]
-    smaller = np.full((len(rest) + 1, len(rest) + 1), -np.inf)
-    smaller[:-1, :-1] = graph[np.ix_(rest, rest)]
-    smaller[:-1, -1] = out.max(axis=1)
-    smaller[-1, :-1] = gains.max(axis=0)
-    return smaller, _Contraction(heads, cycle, rest, cycle[out.argmax(axis=1)], cycle[gains.argmax(axis=0)])
+    contracted = np.full((len(rest) + 1, len(rest) + 1), -np.inf)
+    contracted[:-1, :-1] = graph[np.ix_(rest, rest)]
+    contracted[:-1, -1] = leaving_scores.max(axis=1)
+    contracted[-1, :-1] = gains.max(axis=0)
+    leaving, entering = cycle[leaving_scores.argmax(axis=1)], cycle[gains.argmax(axis=0)]
+    return contracted, _Contraction(heads, cycle, rest, leaving, entering)
 
 
 def _expand(heads: Nodes, contraction: _Contraction) -> Nodes:
     """Return the heads before a contraction, from those after it."""
     cycle_node = len(contraction.rest)
-    before = contraction.heads.copy()
-    of_rest = heads[:cycle_node]
-    inside = of_rest == cycle_node
-    before[contraction.rest] = np.where(inside, contraction.leaving, contraction.rest[np.where(inside, 0, of_rest)])
+    restored = contraction.heads.copy()
+    rest_heads = heads[:cycle_node]
+    in_cycle = rest_heads == cycle_node
+    restored[contraction.rest] = np.where(
+        in_cycle, contraction.leaving, contraction.rest[np.where(in_cycle, 0, rest_heads)]
+    )
     head = heads[cycle_node]
-    before[contraction.entering[head]] = contraction.rest[head]
-    return before
+    restored[contraction.entering[head]] = contraction.rest[head]
+    return restored

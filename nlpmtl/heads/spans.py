@@ -75,10 +75,11 @@ class SpanHead(nn.Module):
     def forward(self, inputs: HeadInputs) -> Outputs:
         """Return the terms of each token.
 
-        "spans", ``[sequences, time, 2 · 64 + 2 · labels]``, has the rotated query, divided by √d, the rotated key, and
-        the scores of the labels at a first and at a last token. "relations", ``[sequences, time, 4 · relations · 33]``,
-        has the rotated queries of heads at first and last tokens and the keys of tails at first and last tokens, the
-        queries divided by √32, then the scores of the relations at these four places.
+        "spans", ``[sequences, sequence_length, 2 · 64 + 2 · labels]``, has the rotated query, divided by √d, the
+        rotated key, and the scores of the labels at a first and at a last token. "relations",
+        ``[sequences, sequence_length, 4 · relations · 33]``, has the rotated queries of heads at first and last tokens
+        and the keys of tails at first and last tokens, the queries divided by √32, then the scores of the relations at
+        these four places.
         """
         hidden = self.dropout(inputs.hidden)
         x = self.dense(hidden)
@@ -93,7 +94,7 @@ class SpanHead(nn.Module):
 
 
 def rotate(vectors: Tensor) -> Tensor:
-    """Rotate vectors by their positions (RoPE), ``[sequences, time, …, size]`` with an even size.
+    """Rotate vectors by their positions (RoPE), ``[sequences, sequence_length, …, size]`` with an even size.
 
     The product of two rotated vectors depends on the difference of their positions.
     """

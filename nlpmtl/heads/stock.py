@@ -30,7 +30,7 @@ class HiddenStates(nn.Module):
     def forward(
         self, *args: Any, inputs_embeds: Tensor, **options: Any
     ) -> BaseModelOutputWithPoolingAndCrossAttentions:
-        """Return the hidden states, ``[rows, time, width]``, as the output of an encoder."""
+        """Return the hidden states, ``[rows, sequence_length, width]``, as the output of an encoder."""
         return BaseModelOutputWithPoolingAndCrossAttentions(last_hidden_state=inputs_embeds)
 
 

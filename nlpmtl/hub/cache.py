@@ -21,7 +21,7 @@ from nlpmtl.saved_config import OWN_TYPE
 
 _PATTERNS: Any = {"allow_patterns": list(FILES), "ignore_patterns": ["*/*/*"]}
 """Files to download; in these patterns `*` also matches slashes."""
-_OFFLINE_HINT = "; with HF_HUB_OFFLINE=1 it is loaded from the cache, if it was loaded before"
+_OFFLINE_HINT = ", or set HF_HUB_OFFLINE=1 to load the model from the cache, if it was downloaded before"
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 
@@ -65,14 +65,16 @@ def cached(name: str, *, revision: str | None, error_prefix: str) -> Path:
         directory = Path(snapshot_download(name, revision=revision, local_files_only=True, **_PATTERNS))
     except LocalEntryNotFoundError as error:
         raise ModelError(
-            f"{offline} does not hold all of its files. Load it once online (unset HF_HUB_OFFLINE)"
+            f"{offline} does not contain all files of the model. Load the model once online (unset HF_HUB_OFFLINE)"
         ) from error
     try:
         check_inside_cache(directory)
     except UntrustedResponseError as error:
         raise ModelError(f"{error_prefix}: {error}") from error
     if corrupt := _corrupt_files(directory):
-        raise ModelError(f"{offline} holds a corrupt {corrupt[0].name}. Load it once online (unset HF_HUB_OFFLINE)")
+        raise ModelError(
+            f"{offline} contains a corrupt {corrupt[0].name}. Load the model once online (unset HF_HUB_OFFLINE)"
+        )
     return directory
 
 

@@ -17,7 +17,7 @@ from nlpmtl.card import CardData, eval_result_files, render_card
 from nlpmtl.config import check_new_directory
 from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
-from nlpmtl.fs import apply_umask, link_or_copy
+from nlpmtl.fs import link_or_copy, set_default_permissions
 from nlpmtl.hub.model_files import CARD, FILES, GRAPH
 from nlpmtl.hub.repository import fetch
 from nlpmtl.model import (
@@ -64,7 +64,7 @@ def save_model(
     with fs.atomic_directory(directory) as part:
         with without_progress_bars():
             model.save_pretrained(part)
-        apply_umask(part)
+        set_default_permissions(part)
         without_truncation(tokenizer).save_pretrained(part)  # without the truncation and padding of its last call
         for name, content in {**({} if card_data is None else _metadata_files(card_data)), **plots}.items():
             (part / name).parent.mkdir(exist_ok=True)
@@ -152,6 +152,6 @@ def load_model(
     if missing:  # transformers would continue with uninitialised weights
         raise ModelError(f"the model {name!r} is missing weights: {', '.join(sorted(missing)[:5])}")
     check_finite(model.state_dict(), error_prefix=error_prefix)
-    check_tokenizer(tokenizer, owner=f"{error_prefix}: it", rows=None)  # `check_loaded` tests the largest id
+    check_tokenizer(tokenizer, owner=f"{error_prefix}: it", embedding_count=None)  # `check_loaded` tests the largest id
     check_loaded(model, tokenizer, error_prefix=error_prefix)
     return model.eval(), tokenizer  # type: ignore[no-untyped-call]

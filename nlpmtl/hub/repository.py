@@ -25,7 +25,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from nlpmtl.card import with_repo_id
 from nlpmtl.config import check_flag, find_directory
-from nlpmtl.errors import ConfigError, ModelError, plain
+from nlpmtl.errors import ConfigError, ModelError, escape_control_characters
 from nlpmtl.hub import retry
 from nlpmtl.hub.cache import cached, download
 from nlpmtl.hub.model_files import CARD, FILES, GRAPH, check_complete, matches_digest
@@ -160,9 +160,10 @@ def _check_links(directory: Path, files: Mapping[str, Path]) -> None:
         root = root.parents[1]
     for name, path in files.items():
         if not path.resolve().is_relative_to(root):
+            link, target = escape_control_characters(name), escape_control_characters(path.resolve())
             raise ModelError(
-                f"{directory} cannot be pushed: {plain(name)} is a link to {plain(path.resolve())}, outside of the "
-                "directory. Replace the link with a copy of the file if it belongs to the model"
+                f"{directory} cannot be pushed: {link} is a link to {target}, outside of the directory. Replace the "
+                "link with a copy of the file if it belongs to the model"
             )
 
 

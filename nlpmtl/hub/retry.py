@@ -32,14 +32,14 @@ from nlpmtl.hub_response_checks import http_hook, validated_responses
 
 TIMEOUT = 60.0
 """Time-out of requests for which the client sets none: seconds without data after which a connection is lost."""
-PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds before each retry."""
+RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)
+"""Minimum waiting time before each retry, in seconds."""
 _MAX_WAIT = 300.0
 """Maximum waiting time in seconds. If the Hub requests a longer one, the call fails."""
-_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
-_BUSY = (408, 429)
+_LOGIN_ADVICE = "log in with `hf auth login`, or set HF_TOKEN"
+_RETRYABLE_STATUS = (408, 429)
 _SERVER_ERROR = (500, 502, 503, 504)
-_LOST = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
+_CONNECTION_ERRORS = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
 
 _logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -52,8 +52,8 @@ class CorruptDownloadError(OSError):
 def is_transient(error: Exception) -> bool:
     """Return whether a failed request may succeed if it is repeated."""
     if isinstance(error, HfHubHTTPError):
-        return error.response.status_code in (*_BUSY, *_SERVER_ERROR)
-    return isinstance(error, _LOST)
+        return error.response.status_code in (*_RETRYABLE_STATUS, *_SERVER_ERROR)
+    return isinstance(error, _CONNECTION_ERRORS)
 
 
 def is_interrupted_download(error: Exception) -> bool:
@@ -84,14 +84,14 @@ def call_with_retry(
     Raises:
         ModelError: the call failed; the message gives the reason and what to do.
     """
-    for pause in (*PAUSES, None):
+    for delay in (*RETRY_DELAYS, None):
         try:
             with _with_timeout():
                 return call()
         except NlpmtlError:
             raise
         except Exception as error:  # the errors of the client have no common base class
-            wait = None if pause is None else max(pause, _retry_after(error))
+            wait = None if delay is None else max(delay, _retry_after(error))
             if wait is None or wait > _MAX_WAIT or retry_on is None or not retry_on(error):
                 end = hint if is_transient(_root_cause(error)) else ""
                 raise ModelError(f"{error_prefix}: {describe_error(error)}{end}") from error
@@ -104,22 +104,22 @@ def describe_error(error: Exception) -> str:
     """Return why a call failed, and what to do about it."""
     error = _root_cause(error)
     if isinstance(error, GatedRepoError):
-        return f"it is gated. Request access on its page, then {_LOG_IN}"
+        return f"the repository is gated. Request access on its page, then {_LOGIN_ADVICE}"
     if isinstance(error, RevisionNotFoundError):
-        return "it has no such revision. Give an existing branch, tag or commit"
+        return "the repository has no such revision. Specify an existing branch, tag or commit"
     if isinstance(error, DisabledRepoError):
         return "the Hub has disabled this repository"
     if isinstance(error, RepositoryNotFoundError):
-        return f"the repository does not exist, or it is private. Check its name; for a private one {_LOG_IN}"
+        return f"the repository does not exist or is private. Check its name; if it is private, {_LOGIN_ADVICE}"
     if isinstance(error, HfHubHTTPError):
         return _explain_status(error)
     if isinstance(error, httpx2.TimeoutException):
         return f"{constants.ENDPOINT} does not respond. Try again later"
     if isinstance(error, httpx2.TransportError):
-        return f"the connection to {constants.ENDPOINT} fails ({error or type(error).__name__}). Try again later"
+        return f"the connection to {constants.ENDPOINT} failed ({error or type(error).__name__}). Try again later"
     if isinstance(error, OSError | ValueError) and not isinstance(error, JSONDecodeError):
         return str(error)
-    return f"its response cannot be parsed ({type(error).__name__}: {error})"
+    return f"the Hub's response cannot be parsed ({type(error).__name__}: {error})"
 
 
 def _root_cause(error: Exception) -> Exception:
@@ -133,10 +133,10 @@ def _explain_status(error: HfHubHTTPError) -> str:
     status = error.response.status_code
     reason = " ".join((error.server_message or error.response.reason_phrase).split()).rstrip(".")
     if status == 401:
-        return f"the Hub rejects the access token ({reason}). Create another one: {_LOG_IN}"
+        return f"the Hub rejects the access token ({reason}). Create a new token, then {_LOGIN_ADVICE}"
     if status == 403:
-        return f"the Hub denies access ({reason}). Use a token with this permission: {_LOG_IN}"
-    if status in (*_BUSY, *_SERVER_ERROR):
+        return f"the Hub denies access ({reason}). Use a token with this permission: {_LOGIN_ADVICE}"
+    if status in (*_RETRYABLE_STATUS, *_SERVER_ERROR):
         return f"the Hub responds with {status} ({reason}). Try again later"
     return f"the Hub responds with {status}: {reason}"
 

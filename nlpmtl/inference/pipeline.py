@@ -62,7 +62,7 @@ class InferencePipeline:
         for group in _groups(inputs, reader.read, self.model.tasks):
             with naming_failing_row(self.tokenizer, self._located_texts(group, first=done + 1)):
                 results = self._predict(group, options)
-            yield from (reader.in_order(predictions) for predictions in results)
+            yield from (reader.in_task_order(predictions) for predictions in results)
             done += len(group)
 
     def find_truncated(self, inputs: Iterator[Any], *, reader: InputReader) -> list[bool]:

@@ -175,7 +175,7 @@ class Predictor:
         """
         if not isinstance(task, str):
             raise ConfigError(
-                f"task: the name of a task was expected, found {describe_value(task)}; tasks: "
+                f"task: the task name must be a string, found {describe_value(task)}; tasks: "
                 f"{', '.join(self.tasks)}. To predict several, use predict_all(…, tasks=[…])"
             )
         results = self.predict_all(
@@ -289,7 +289,7 @@ class Predictor:
             known = ", ".join(f'"{name}"' for name in (*_SINGLE_TASK_EXPORTS, "onnx"))
             raise ConfigError(f"to: one of {known} was expected, found {to!r}")
         if len(tasks) != 1:
-            raise ConfigError(f"a {to} model has a single task: name one of {', '.join(tasks)}")
+            raise ConfigError(f"a {to} model has a single task: specify one of {', '.join(tasks)}")
         return _SINGLE_TASK_EXPORTS[to](self.model, self.tokenizer, task=tasks[0], directory=directory)
 
 

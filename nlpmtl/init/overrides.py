@@ -44,7 +44,7 @@ class Override:
 
 
 def parse_override(text: str, *, columns: Mapping[str, Collection[str]]) -> Override:
-    """Parse ``name=column:kind``; the name may be left out, and the column may be ``dataset.column``.
+    """Parse ``name=column:kind``; the name may be omitted, and the column may be ``dataset.column``.
 
     Args:
         text: the override.

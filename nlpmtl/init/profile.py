@@ -13,14 +13,14 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from nlpmtl.errors import plain_line
+from nlpmtl.errors import escape_line
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 """Characters of scripts that do not separate words: Thai, Lao, Burmese, Khmer, Chinese and Japanese."""
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _EXAMPLES = 3
-_SHOWN = 24
+_MAX_CHARACTERS = 24
 
 
 @dataclass(frozen=True)
@@ -188,5 +188,5 @@ def _from_json(cell: str) -> Any:
 
 def _shorten(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    text = plain_line(text)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    text = escape_line(text)
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[: _MAX_CHARACTERS - 1]}…"

@@ -60,7 +60,7 @@ def read_sample(source: Source) -> Sample:
         splits = find_hub_splits(parse_data({"hub": source.hub}, where=source.hub), columns=None, name=source.name)
         known = Source(source.name, dict.fromkeys(splits, ()), source.hub)
         if "train" not in splits:
-            raise DataError(f"{source.hub}: it has no train split; its splits are {', '.join(splits)}")
+            raise DataError(f"{source.hub}: the dataset has no train split; its splits are {', '.join(splits)}")
         return Sample(known, _read([splits["train"].open()]), "hub", TextFormat(), {})
     path = source.files["train"][0]
     members = data_members(path)

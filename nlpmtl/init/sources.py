@@ -171,14 +171,13 @@ def _splits(files: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
     for split, paths in splits.items():
         if len(paths) > 1 and not all(_SHARD.search(_stem(path)) for path in paths):
             raise ConfigError(
-                f"{paths[0]} and {paths[1]} are both the {split} split of one dataset: rename one of them, or leave it "
-                "out"
+                f"{paths[0]} and {paths[1]} are both the {split} split of one dataset: rename or remove one of them"
             )
     if "train" not in splits:
         split, paths = next(iter(splits.items()))
         raise ConfigError(
-            f"{paths[0]}: its name says that it is the {split} split of a dataset, which has no train split: name the "
-            f"file of the train split too, or rename this file"
+            f"{paths[0]}: by its name, this file is the {split} split of a dataset without a train split: add the "
+            f"file of the train split, or rename this file"
         )
     order = ("train", "validation", "test")
     return {split: sorted(splits[split]) for split in order if split in splits}

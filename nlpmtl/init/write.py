@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpmtl.config import flatten_columns
-from nlpmtl.errors import ConfigError, plain_line
+from nlpmtl.errors import ConfigError, escape_line
 from nlpmtl.init.encoder import choose_recipe, default_encoder
 from nlpmtl.init.finding import NOT_USED
 from nlpmtl.init.proposal import Proposal, TaskProposal
@@ -163,7 +163,7 @@ def run_text(proposals: Sequence[Proposal], *, name: str, encoder: str | None, r
     recipe = choose_recipe(encoder, rows=sum(proposal.sample.table.rows for proposal in proposals))
     tasks = list(dict.fromkeys(task for proposal in proposals for task in proposal.tasks))
     commands = _predict_commands(proposals[0], name=name)
-    shown = plain_line(shlex.quote(str(run_file)))
+    shown = escape_line(shlex.quote(str(run_file)))
     default = "" if encoder is not None else "small and English; another Hub id, or a directory, can be used"
     lines = [
         *_comment(f"Trains one encoder with {len(tasks)} task{'s' * (len(tasks) > 1)}: {', '.join(tasks)}."),
@@ -239,7 +239,7 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         if has_surrogate(value):
             raise ConfigError(
-                f"{plain_line(value)}: this name is not valid Unicode, so a config file cannot contain it: rename the "
+                f"{escape_line(value)}: this name is not valid Unicode, so a config file cannot contain it: rename the "
                 "file, directory or column"
             )
         return dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
@@ -256,8 +256,8 @@ def _number(value: float) -> str:
 
 def _comment(text: str) -> list[str]:
     """Return a comment on as many lines as it needs. TOML forbids control characters in comments."""
-    return textwrap.wrap(plain_line(text), _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+    return textwrap.wrap(escape_line(text), _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
 
 
 def _with_comment(line: str, comment: str) -> str:
-    return f"{line:<{_COMMENT_COLUMN}} # {plain_line(comment)}" if comment else line
+    return f"{line:<{_COMMENT_COLUMN}} # {escape_line(comment)}" if comment else line

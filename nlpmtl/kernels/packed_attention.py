@@ -258,9 +258,10 @@ class _Attention(torch.autograd.Function):
 
 
 def _mask_scores(scores: Tensor, bucket: LengthBucket, window: int | None) -> None:
-    """Mask padding, and keys outside the window, in attention scores, ``[rows · heads, time, time]``.
+    """Mask padding, and keys outside the window, in attention scores.
 
-    The mask value is finite: with −∞, a padded position whose keys are all masked would be NaN.
+    The scores are ``[rows · heads, sequence_length, sequence_length]``. The mask value is finite: with −∞, a padded
+    position whose keys are all masked would be NaN.
     """
     lowest = torch.finfo(scores.dtype).min
     if bucket.padding is not None:

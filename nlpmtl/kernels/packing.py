@@ -47,8 +47,8 @@ class TaskTokens(NamedTuple):
     Args:
         lengths: number of tokens of each row, in descending order, ``[task rows]``.
         token_index: position of each token among the packed tokens of the batch, ``[task tokens]``.
-        slots: position of each token among the ``task rows · time`` positions of the padded rows, where time is the
-            length of the longest row.
+        slots: position of each token among the ``task rows · sequence_length`` positions of the padded rows, where
+            ``sequence_length`` is that of the longest row.
     """
 
     lengths: Tensor
@@ -56,15 +56,19 @@ class TaskTokens(NamedTuple):
     slots: Tensor
 
     def unpack(self, tokens: Tensor, *, slots: Tensor) -> Tensor:
-        """Pad the task's tokens, ``[task tokens, width]``, with zeros to ``[task rows, time, width]``.
+        """Pad the task's tokens, ``[task tokens, width]``, with zeros to ``[task rows, sequence_length, width]``.
 
         Args:
             tokens: hidden states of the task's tokens.
             slots: `slots` on the device of the tokens.
         """
-        rows, time, width = self.lengths.shape[0], int(self.lengths[0]), tokens.shape[1]
+        rows, sequence_length, width = self.lengths.shape[0], int(self.lengths[0]), tokens.shape[1]
         # index_copy and not a gather: its gradient is a plain look-up.
-        return tokens.new_zeros(rows * time, width).index_copy(0, slots, tokens).view(rows, time, width)
+        return (
+            tokens.new_zeros(rows * sequence_length, width)
+            .index_copy(0, slots, tokens)
+            .view(rows, sequence_length, width)
+        )
 
 
 class PackedBatch(NamedTuple):
@@ -74,7 +78,8 @@ class PackedBatch(NamedTuple):
         lengths: number of tokens of each packed row, in descending order, ``[rows]``.
         starts: position of the first token of each packed row, ``[rows]``.
         packed_row: index of the packed row for each row of the batch, ``[rows]``.
-        token_index: position of each packed token among the ``rows · time`` positions of the batch, ``[tokens]``.
+        token_index: position of each packed token among the ``rows · sequence_length`` positions of the batch,
+            ``[tokens]``.
         position: position of each packed token in its row, ``[tokens]``.
         layout: lengths of the packed rows, for attention.
     """
@@ -94,29 +99,29 @@ class PackedBatch(NamedTuple):
         """
         packed_rows, order = self.packed_row[rows].sort()
         lengths = self.lengths[packed_rows]
-        time = int(lengths[0])
-        row, position = _rows_and_positions(lengths, time)
-        return TaskTokens(lengths, self.starts[packed_rows][row] + position, order[row] * time + position)
+        sequence_length = int(lengths[0])
+        row, position = _rows_and_positions(lengths, sequence_length)
+        return TaskTokens(lengths, self.starts[packed_rows][row] + position, order[row] * sequence_length + position)
 
 
 def pack(mask: Tensor) -> PackedBatch:
     """Return the packed positions of a batch.
 
     Args:
-        mask: attention mask, ``[rows, time]``: 1 on tokens, 0 on the padding after them.
+        mask: attention mask, ``[rows, sequence_length]``: 1 on tokens, 0 on the padding after them.
     """
     lengths, order = mask.sum(dim=1).cpu().sort(descending=True, stable=True)
-    time = mask.shape[1]
-    row, position = _rows_and_positions(lengths, time)
+    sequence_length = mask.shape[1]
+    row, position = _rows_and_positions(lengths, sequence_length)
     layout = SequenceLayout([lengths.tolist()], device=mask.device)
     return PackedBatch(
-        lengths, lengths.cumsum(0) - lengths, order.argsort(), order[row] * time + position, position, layout
+        lengths, lengths.cumsum(0) - lengths, order.argsort(), order[row] * sequence_length + position, position, layout
     )
 
 
-def _rows_and_positions(lengths: Tensor, time: int) -> tuple[Tensor, Tensor]:
+def _rows_and_positions(lengths: Tensor, sequence_length: int) -> tuple[Tensor, Tensor]:
     """Return the row of each packed token, and its position in that row."""
-    row, position = (torch.arange(time) < lengths[:, None]).nonzero(as_tuple=True)
+    row, position = (torch.arange(sequence_length) < lengths[:, None]).nonzero(as_tuple=True)
     return row, position
 
 
@@ -131,7 +136,7 @@ def encode_packed(
 
     Args:
         encoder: encoder for which `enable_packing` was called.
-        inputs: arguments of the encoder, each ``[rows, time]``.
+        inputs: arguments of the encoder, each ``[rows, sequence_length]``.
         packed: positions of the packed tokens.
         graphed: the encoder with CUDA graphs, for training.
 
@@ -163,13 +168,13 @@ def hidden_states(
 
     Args:
         encoder: the encoder.
-        inputs: arguments of the encoder, each ``[rows, time]``; ``attention_mask`` is 1 on tokens, 0 on padding.
+        inputs: arguments of the encoder, each ``[rows, sequence_length]``; ``attention_mask`` is 0 on padding.
         rows: indices of the rows of each task, ``[task rows]``, in any order.
         graphed: the encoder with CUDA graphs, for training; requires packing.
 
     Returns:
-        For each task ``[task rows, time, width]``. With packing, time is the length of the task's longest row, and
-        hidden states on padding are 0; without, they are arbitrary.
+        For each task ``[task rows, sequence_length, width]``. With packing, the sequence length is that of the task's
+        longest row, and hidden states on padding are 0; without, they are arbitrary.
     """
     if not is_packing(encoder):
         hidden: Tensor = encoder(**inputs).last_hidden_state

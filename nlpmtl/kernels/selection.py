@@ -36,7 +36,7 @@ def select_kernels(
     device: torch.device,
     all_reduce_max: Callable[[list[int]], list[int]] = list,
 ) -> KernelSelection:
-    """Check kernels, and leave out those that don't compute what plain PyTorch does on this or any other rank.
+    """Check kernels, and exclude those that don't compute what plain PyTorch does on this or any other rank.
 
     Args:
         candidates: kernels that suit the run; the same on all ranks. CUDA graphs need packed attention.

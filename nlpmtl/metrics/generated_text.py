@@ -123,7 +123,7 @@ def _add_counts(rows: Iterable[list[int]]) -> tuple[list[int], list[int], list[i
 
 
 def chrf(predictions: Sequence[str], references: Sequence[str], *, beta: float = 2.0) -> float:
-    """Return chrF. An n for which no prediction or no reference has n-grams is left out of the means.
+    """Return chrF. An n for which no prediction or no reference has n-grams is excluded from the means.
 
     As in sacrebleu, a prediction does not count for an n for which its reference has no n-grams.
 

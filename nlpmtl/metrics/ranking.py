@@ -71,7 +71,7 @@ class RankingMetric(Metric):
 class NDCG10(RankingMetric):
     """nDCG@10: discounted cumulative gain of the first 10 items, divided by that of the best order, from 0 to 1.
 
-    Rows without a relevance above 0 are left out. Undefined: all rows are left out.
+    Rows without a relevance above 0 are excluded. Undefined: all rows are excluded.
     """
 
     other_names = "ndcg ndcg@10 ndcg_at_10 ndcg_cut_10 eval_ndcg@10"
@@ -91,7 +91,7 @@ class NDCG10(RankingMetric):
 class MeanReciprocalRank(RankingMetric):
     """Mean reciprocal rank: 1 / rank of the first item with a relevance above 0, from 0 to 1.
 
-    Rows without such an item are left out. Undefined: all rows are left out.
+    Rows without such an item are excluded. Undefined: all rows are excluded.
     """
 
     other_names = "mean_reciprocal_rank reciprocal_rank mrr@10 recip_rank"

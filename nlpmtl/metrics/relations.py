@@ -46,7 +46,7 @@ class RelationF1(Metric):
     """Relation F1: F1 score over the relations of all rows, 2 · correct / (predicted + gold), from 0 to 1.
 
     A predicted relation is correct if its label is, and the start, the end and the label of its head and its tail.
-    Rows whose reference is None, because they were not annotated with relations, are left out. Undefined: neither gold
+    Rows whose reference is None, because they were not annotated with relations, are excluded. Undefined: neither gold
     nor predicted relations.
 
     References:

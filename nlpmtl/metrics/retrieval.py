@@ -9,7 +9,7 @@ Symbols:
 - [·]: 1 if the condition holds, otherwise 0
 
 The corpus of pairs has each second text of the split once. The corpus of texts with a class has all other texts of the
-split, so a text whose class no other has is left out. It is from 0 to 1, and undefined if no text has a correct one.
+split, so a text whose class no other has is excluded. It is from 0 to 1, and undefined if no text has a correct one.
 
 References:
     Musgrave, Belongie and Lim (2020), A Metric Learning Reality Check, section 3.1, https://arxiv.org/abs/2003.08505

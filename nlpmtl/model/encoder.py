@@ -206,7 +206,7 @@ def _loading_error(error: Exception, name: str, path: str, *, attention: str | N
     if attention is not None and _ABOUT_ATTENTION.search(str(error)):
         return ConfigError(
             f"encoder.attn_implementation: the encoder {name!r} cannot be loaded with {attention!r}: write "
-            f'"eager", which every architecture has, or leave it out ({explained})'
+            f'"eager", which every architecture has, or remove the key ({explained})'
         )
     is_directory = os.path.isdir(path)  # noqa: PTH112 (is_dir raises on a long id)
     unlikely = is_directory or ("/" in path and not is_offline_mode())
@@ -253,8 +253,8 @@ def _load_multitask(path: str, *, tokenizer: PreTrainedTokenizerBase, **options:
         raise ModelError(f"the model {path!r} has missing weights: {', '.join(sorted(info['missing_keys'])[:5])}")
     if model.config.sharing["kind"] != "hard":
         raise ModelError(
-            f"the model {path!r} has the sharing scheme {model.config.sharing['kind']!r}, so it has no encoder that "
-            "all tasks share. If a task can be exported (nlpmtl export … --to transformers), start from the export"
+            f"the model {path!r} has the sharing scheme {model.config.sharing['kind']!r}, so its tasks do not "
+            "share one encoder. If a task can be exported (nlpmtl export … --to transformers), start from the export"
         )
     check_finite(model.state_dict(), error_prefix=f"the model {path!r} cannot be used")
     heads = {name: model.head(name) for name in model.tasks}

@@ -178,17 +178,17 @@ class MultiTaskModel(PreTrainedModel):
         """Compute the outputs of all heads.
 
         Args:
-            input_ids: token ids of the sequences, ``[rows, time]``: batch size and sequence length.
-            attention_mask: 1 on tokens, 0 on padding, ``[rows, time]``; default: no padding.
-            token_type_ids: segment ids, ``[rows, time]``, for encoders that use them.
+            input_ids: token ids of the sequences, ``[rows, sequence_length]``: batch size and sequence length.
+            attention_mask: 1 on tokens, 0 on padding, ``[rows, sequence_length]``; default: no padding.
+            token_type_ids: segment ids, ``[rows, sequence_length]``, for encoders that use them.
             rows: indices of the sequences that each task reads, ``[task rows]``, in any order; default: all for all
                 tasks.
             words: first token of each word, -1 for none, ``[rows, words]``, for heads that read words.
             parts: the examples of each task, whose targets its head may read; default: none, as in prediction.
 
         Returns:
-            Outputs of the head of each task: logits, ``[task rows, outputs]`` or ``[task rows, time, outputs]``, or a
-            dict of named outputs.
+            Outputs of the head of each task: logits, ``[task rows, outputs]`` or
+            ``[task rows, sequence_length, outputs]``, or a dict of named outputs.
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         inputs = {"input_ids": input_ids, "attention_mask": mask}
@@ -203,7 +203,7 @@ class MultiTaskModel(PreTrainedModel):
         for task, task_rows in rows.items():
             states, part = hidden[task], None if parts is None else parts[task]
             # Outputs by token get the length of the targets by token, or of the batch.
-            length = mask.shape[1] if part is None or part.time is None else part.time
+            length = mask.shape[1] if part is None or part.sequence_length is None else part.sequence_length
             if part is not None and self.reads_words(task):  # the head may read the targets, too
                 states = _fit_length(states, states.shape[1], length)
                 head_words = None if words is None else words[:, : part.words]
@@ -218,18 +218,18 @@ class MultiTaskModel(PreTrainedModel):
             outputs[task] = self._run_head(task, head_inputs, states.shape[1], length)
         return outputs
 
-    def _run_head(self, task: str, inputs: HeadInputs, time: int, length: int) -> Tensor | dict[str, Tensor]:
-        """Return the outputs of a head; outputs by token, `time` long, are truncated or padded to `length`."""
+    def _run_head(self, task: str, inputs: HeadInputs, sequence_length: int, length: int) -> Tensor | dict[str, Tensor]:
+        """Return the outputs of a head; those by token are truncated or padded from `sequence_length` to `length`."""
         device, head = self.device.type, self.head(task)
         # Most heads are so small that casting their weights would take longer than it saves.
         in_full = torch.is_autocast_enabled(device) and not getattr(head, "autocast", False)
         with torch.autocast(device, enabled=False) if in_full else nullcontext():
             outputs: Tensor | dict[str, Tensor] = head(inputs)
-        if time == length:
+        if sequence_length == length:
             return outputs
         if isinstance(outputs, Tensor):
-            return _fit_length(outputs, time, length)
-        return {name: _fit_length(values, time, length) for name, values in outputs.items()}
+            return _fit_length(outputs, sequence_length, length)
+        return {name: _fit_length(values, sequence_length, length) for name, values in outputs.items()}
 
     def reads_words(self, task: str) -> bool:
         """Return whether the head of a task may read words and, in training, targets: all but the standard one may."""
@@ -315,11 +315,11 @@ def _build_head(
         return task.build_head(context)
 
 
-def _fit_length(values: Tensor, time: int, length: int) -> Tensor:
-    """Truncate or pad values by token, ``[sequences, time, …]``, to a length; return others unchanged."""
-    if time == length or values.dim() < 3 or values.shape[1] != time:
+def _fit_length(values: Tensor, sequence_length: int, length: int) -> Tensor:
+    """Truncate or pad values by token, ``[sequences, sequence_length, …]``, to a length; return others unchanged."""
+    if sequence_length == length or values.dim() < 3 or values.shape[1] != sequence_length:
         return values
-    return functional.pad(values, (0, 0) * (values.dim() - 2) + (0, length - time))
+    return functional.pad(values, (0, 0) * (values.dim() - 2) + (0, length - sequence_length))
 
 
 def _key(task: str) -> str:

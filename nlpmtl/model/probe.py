@@ -95,8 +95,8 @@ def relative_difference(hidden: Tensor, expected: Tensor) -> float:
     """Return the largest norm of a token's difference, relative to the root mean square norm of the expected tokens.
 
     Args:
-        hidden: hidden states, ``[time, width]``.
-        expected: expected hidden states, ``[time, width]``.
+        hidden: hidden states, ``[sequence_length, width]``.
+        expected: expected hidden states, ``[sequence_length, width]``.
     """
     scale = expected.double().norm(dim=-1).square().mean().sqrt()
     return float((hidden.double() - expected.double()).norm(dim=-1).max() / scale)
@@ -131,7 +131,7 @@ def _changes(
 
 
 def _ids(model: PreTrainedModel, *, special: Collection[int | None]) -> Tensor:
-    """Return ids of two rows that differ at every token except the first, which is the largest id; ``[2, time]``."""
+    """Return ids of two rows, ``[2, sequence_length]``, that differ except at the first token, the largest id."""
     size = _vocabulary_size(model)
     ordinary = [i for i in range(min(size, 4096)) if i not in special] or list(range(size))
     first, longest = max(ordinary), LENGTHS[-1]
@@ -155,14 +155,14 @@ def embedding_size(model: PreTrainedModel) -> int | None:
 
 
 def _replaced(ids: Tensor, part: slice) -> Tensor:
-    """Return the first row with a part replaced by that of the second, ``[1, time]``."""
+    """Return the first row with a part replaced by that of the second, ``[1, sequence_length]``."""
     row = ids[:1].clone()
     row[0, part] = ids[1, part]
     return row
 
 
 def _encode(model: PreTrainedModel, ids: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Return the last hidden states, ``[rows, time, width]``."""
+    """Return the last hidden states, ``[rows, sequence_length, width]``."""
     try:
         output: Any = model(input_ids=ids, attention_mask=torch.ones_like(ids) if mask is None else mask)
     except Exception as error:  # errors for missing inputs and unsupported lengths have no common base class

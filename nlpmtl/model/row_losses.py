@@ -52,7 +52,7 @@ class RowLosses:
         The loss is summed over the items of the row. It is not defined for coupled tasks.
 
         Args:
-            split: the rows; `Labels.counts` of a task is 0 for rows that are left out.
+            split: the rows; `Labels.counts` of a task is 0 for rows that are excluded.
             names: names of the tasks.
         """
         tasks = {name: _as_saved(self.tasks[name]) for name in names if name in split.labels}

@@ -76,33 +76,34 @@ def check_encoder(
         ModelError: a weight is not finite, its attention is causal, its tokenizer does not fit, or its hidden states
             depend on the batch.
     """
-    kind = model.config.model_type
+    model_type = model.config.model_type
     check_finite(model.state_dict(), error_prefix=f"the encoder {name!r} cannot be used")
     pad, special = tokenizer.pad_token_id, tokenizer.all_special_ids
     try:
-        measured = measure(model, pad=0 if pad is None else int(pad), special=special)
+        properties = measure(model, pad=0 if pad is None else int(pad), special=special)
     except ModelError as error:
-        raise ModelError(f"the encoder {name!r} ({kind}) cannot be used: {error}. {ADVICE}") from error
-    if measured.causal:
+        raise ModelError(f"the encoder {name!r} ({model_type}) cannot be used: {error}. {ADVICE}") from error
+    if properties.causal:
         if getattr(model.config, "is_causal", True):
             advice = f'{ADVICE}; or write direction = "both" in [encoder], for attention to all tokens of a text'
         else:
             advice = f'{ADVICE}: direction = "both" has no effect on this architecture'
         raise ModelError(
-            f"the encoder {name!r} ({kind}) has causal attention, as decoder-only language models do: no token attends "
-            f"to later tokens, so a head on the first token cannot learn. {advice}"
+            f"the encoder {name!r} ({model_type}) has causal attention, as decoder-only language models do: no token "
+            f"attends to later tokens, so a head on the first token cannot learn. {advice}"
         )
-    check_tokenizer(tokenizer, owner=f"the encoder {name!r}", rows=embedding_size(model))
-    return measured.positions, (*_check_batches(measured, name=name, kind=kind), *_report_changes(measured, name=name))
+    check_tokenizer(tokenizer, owner=f"the encoder {name!r}", embedding_count=embedding_size(model))
+    batch_notes = _check_batches(properties, name=name, model_type=model_type)
+    return properties.positions, (*batch_notes, *_report_changes(properties, name=name))
 
 
-def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, owner: str, rows: int | None) -> None:
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, owner: str, embedding_count: int | None) -> None:
     """Check that a tokenizer supports batches, and that all its ids have embeddings.
 
     Args:
         tokenizer: the tokenizer.
         owner: the checkpoint, for messages, such as ``"the encoder 'a/b'"``.
-        rows: number of token embeddings; None without an embedding table.
+        embedding_count: number of token embeddings; None without an embedding table.
 
     Raises:
         ModelError: the tokenizer is not fast, is empty, has no padding token, or gives ids without embeddings.
@@ -110,8 +111,8 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, owner: str, rows: int
     if not tokenizer.is_fast:
         raise ModelError(f"{owner} has no fast tokenizer (tokenizer.json), which is needed to align words with tokens")
     vocabulary = tokenizer.get_vocab()
-    known = vocabulary.keys() - set(tokenizer.all_special_tokens) - tokenizer.get_added_vocab().keys() - {"▁"}
-    if not known:
+    regular_tokens = vocabulary.keys() - set(tokenizer.all_special_tokens) - tokenizer.get_added_vocab().keys() - {"▁"}
+    if not regular_tokens:
         raise ModelError(
             f"{owner} has no tokenizer: without its files transformers builds one with {len(vocabulary)} "
             "special tokens, for which every word is unknown. Save the checkpoint's tokenizer next to its weights: "
@@ -123,39 +124,40 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, owner: str, rows: int
             "to tokenizer.eos_token, and save the tokenizer with the checkpoint (save_pretrained)"
         )
     largest = max(vocabulary, key=vocabulary.__getitem__)
-    if rows is not None and vocabulary[largest] >= rows:
-        beyond = sum(i >= rows for i in vocabulary.values())
+    if embedding_count is not None and vocabulary[largest] >= embedding_count:
+        without_embedding = sum(token_id >= embedding_count for token_id in vocabulary.values())
         raise ModelError(
-            f"the tokenizer of {owner} does not fit its embeddings: {beyond} of its tokens, such as "
-            f"{largest!r} with the id {vocabulary[largest]}, have no row in the table of {rows}. Save the tokenizer "
-            "that belongs to the checkpoint, or enlarge the table: model.resize_token_embeddings"
+            f"the tokenizer of {owner} does not fit its embeddings: {without_embedding} of its tokens, such "
+            f"as {largest!r} with the id {vocabulary[largest]}, have no row in the table of {embedding_count}. Save "
+            "the tokenizer that belongs to the checkpoint, or enlarge the table: model.resize_token_embeddings"
             f"({vocabulary[largest] + 1}), then save_pretrained"
         )
     (empty,) = encode_untruncated(tokenizer, [""], pairs=[""])
-    inserted, size = max(empty.ids, default=0), vocabulary[largest] + 1 if rows is None else rows
-    if inserted >= size:
+    largest_special_id = max(empty.ids, default=0)
+    table_size = vocabulary[largest] + 1 if embedding_count is None else embedding_count
+    if largest_special_id >= table_size:
         raise ModelError(
             f"the tokenizer of {owner} does not fit its embeddings: the post_processor of its tokenizer.json adds a "
-            f"special token with the id {inserted} to each text, and the table has {size} rows. Save the tokenizer "
-            "that belongs to the checkpoint"
+            f"special token with the id {largest_special_id} to each text, and the table has {table_size} rows. Save "
+            "the tokenizer that belongs to the checkpoint"
         )
 
 
-def _check_batches(measured: EncoderProperties, *, name: str, kind: str) -> tuple[str, ...]:
-    difference = measured.batch_difference
+def _check_batches(properties: EncoderProperties, *, name: str, model_type: str) -> tuple[str, ...]:
+    difference = properties.batch_difference
     message = (
-        f"the encoder {name!r} ({kind}): hidden states depend on the other rows of the batch. In a padded batch they "
-        f"differ from those of the row computed separately by a relative {difference:.1e}"
+        f"the encoder {name!r} ({model_type}): hidden states depend on the other rows of the batch. In a padded batch "
+        f"they differ from those of the row computed separately by a relative {difference:.1e}"
     )
     if not difference <= BATCH_LIMIT:
         raise ModelError(f"{message}, more than {BATCH_LIMIT:g}, so predictions would change with the batch. {ADVICE}")
     return (f"{message}: predictions may change with the batch",) if difference > BATCH_WARNING else ()
 
 
-def _report_changes(measured: EncoderProperties, *, name: str) -> tuple[str, ...]:
+def _report_changes(properties: EncoderProperties, *, name: str) -> tuple[str, ...]:
     return tuple(
         f"the encoder {name!r} changes its {key} from {before!r} to {after!r} when it computes short rows, and does "
         f"not change it back, so predictions for long rows depend on the rows before them. To avoid that, set {key} to "
         f"{after!r} in its config.json"
-        for key, before, after in measured.changes
+        for key, before, after in properties.changes
     )

@@ -51,7 +51,7 @@ class TaskSegments:
         index: row of the batch (token, if rows are packed) for each row of the segments; None if the only segment is
             the batch itself.
         size: number of rows in the batch, or of tokens if rows are packed.
-        mask: attention mask of the batch, ``[rows, time]``.
+        mask: attention mask of the batch, ``[rows, sequence_length]``.
         packed: positions of the packed tokens; None if rows are padded.
         layout: lengths of the rows of all segments; only if rows are packed.
     """
@@ -78,7 +78,7 @@ class TaskSegments:
         return x[segment.span] if self.dim == 0 else x[:, segment.span]
 
     def mask_of(self, segment: TaskSegment) -> Tensor:
-        """Return the attention mask of a segment, ``[rows, time]``; only if rows are padded."""
+        """Return the attention mask of a segment, ``[rows, sequence_length]``; only if rows are padded."""
         return self.part(self._expand_once(self.mask), segment)
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
@@ -170,11 +170,11 @@ class RoutingContext:
 
         Args:
             encoder: the encoder.
-            inputs: arguments of the encoder, each ``[rows, time]``.
+            inputs: arguments of the encoder, each ``[rows, sequence_length]``.
             rows: indices of the rows of each task, ``[task rows]``.
 
         Returns:
-            Hidden states of each task, ``[task rows, time, width]``.
+            Hidden states of each task, ``[task rows, sequence_length, width]``.
         """
         mask = inputs["attention_mask"]
         if all(indices.shape[0] == 0 for indices in rows.values()):
@@ -224,7 +224,7 @@ def _packed_segments(mask: Tensor, rows: Mapping[str, Tensor], packed: PackedBat
 
 
 def _split_by_task(segments: TaskSegments, hidden: Tensor, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Split hidden states of all segments into those of each task, ``[task rows, time, width]``."""
+    """Split hidden states of all segments into those of each task, ``[task rows, sequence_length, width]``."""
     by_task = {segment.task: hidden[segment.span] for segment in segments.segments}
     tokens = {segment.task: segment.tokens for segment in segments.segments if segment.tokens is not None}
     all_slots = to_device([selected.slots for selected in tokens.values()], hidden.device)

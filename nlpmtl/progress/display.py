@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from nlpmtl.environment import is_main_process
-from nlpmtl.errors import plain
+from nlpmtl.errors import escape_control_characters
 from nlpmtl.notebook import in_kernel, is_terminal
 from nlpmtl.progress.state import RunProgress
 from nlpmtl.progress.views import NotebookView, PlainView, TerminalView, View
@@ -77,7 +77,7 @@ def display_events(
 
 
 def _write_line(line: str) -> None:
-    sys.stderr.write(f"{plain(line)}\n")
+    sys.stderr.write(f"{escape_control_characters(line)}\n")
     sys.stderr.flush()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from nlpmtl.stages import StageProgress, StopRequested
 
-_SHOWN_SECONDS = 0.05
+_MIN_SHOWN_SECONDS = 0.05
 """Shorter stages are not listed at the end of a run."""
 
 
@@ -158,7 +158,7 @@ class RunProgress:
 
     def timings(self) -> str:
         """Return a line with the duration of each finished stage; empty without stages."""
-        shown = {stage: seconds for stage, seconds in self.seconds.items() if seconds >= _SHOWN_SECONDS}
+        shown = {stage: seconds for stage, seconds in self.seconds.items() if seconds >= _MIN_SHOWN_SECONDS}
         total = sum(self.seconds.values())
         parts = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in shown.items())
         return f"time: {duration(total)} ({parts})" if shown else ""

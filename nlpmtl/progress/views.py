@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from nlpmtl.errors import plain, plain_line
+from nlpmtl.errors import escape_control_characters, escape_line
 from nlpmtl.progress.state import RunProgress, duration
 from nlpmtl.tables import html_table
 
@@ -95,7 +95,7 @@ class TerminalView(View):
             yield
 
     def message(self, line: str) -> None:
-        self._console.print(plain(line))
+        self._console.print(escape_control_characters(line))
 
     def _render(self) -> RenderableType:
         from rich.console import Group
@@ -122,7 +122,7 @@ def _table(progress: RunProgress) -> RenderableType:
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "task" else "right", no_wrap=column != "task")
     for name, *numbers in list(progress.rows()):
-        table.add_row(Text(plain_line(name)), *numbers)
+        table.add_row(Text(escape_line(name)), *numbers)
     return table
 
 
@@ -136,8 +136,8 @@ def _bars(progress: RunProgress) -> RenderableType:
     for bar in list(progress.bars.values()):
         remaining = bar.remaining(now)
         left = "" if remaining is None else f"{duration(remaining)} left"
-        share = ProgressBar(total=bar.total or None, completed=bar.completed, width=30, pulse=not bar.total)
-        grid.add_row(Text(bar.label), share, Text(plain_line(bar.text)), left)
+        progress_bar = ProgressBar(total=bar.total or None, completed=bar.completed, width=30, pulse=not bar.total)
+        grid.add_row(Text(bar.label), progress_bar, Text(escape_line(bar.text)), left)
     return grid
 
 
@@ -180,13 +180,13 @@ class NotebookView(View):
 
 def to_html(progress: RunProgress, *, lines: Any = ()) -> str:
     """Return the state of a run as HTML: lines, the table of tasks, and a bar for each active stage."""
-    parts = [f"<pre>{escape(plain(chr(10).join(lines)))}</pre>"] if lines else []
+    parts = [f"<pre>{escape(escape_control_characters(chr(10).join(lines)))}</pre>"] if lines else []
     if progress.tasks:
         parts.append(html_table(COLUMNS, progress.rows()))
     for bar in progress.bars.values():
         value = f' value="{bar.completed}" max="{bar.total}"' if bar.total else ""
         parts.append(
-            f"<div>{escape(plain_line(bar.label))} <progress{value}></progress> {escape(plain_line(bar.text))}</div>"
+            f"<div>{escape(escape_line(bar.label))} <progress{value}></progress> {escape(escape_line(bar.text))}</div>"
         )
     if progress.stopping:
         parts.append(f"<div>{STOPPING_IN_NOTEBOOK}</div>")

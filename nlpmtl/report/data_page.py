@@ -29,16 +29,16 @@ class _LabelTable:
     rows: tuple[_LabelRow, ...]
 
     @classmethod
-    def from_frequencies(cls, counted: LabelFrequencies) -> _LabelTable:
-        by_split = list(counted.counts.values())
+    def from_frequencies(cls, frequencies: LabelFrequencies) -> _LabelTable:
+        by_split = list(frequencies.counts.values())
         totals = [max(1, sum(counts.values())) for counts in by_split]
         largest = max(1, *by_split[0].values()) if by_split[0] else 1
         rows = []
         for label in dict.fromkeys(label for counts in by_split for label in counts):
-            numbers = [counts.get(label, 0) for counts in by_split]
-            counts = tuple((number, 100 * number / total) for number, total in zip(numbers, totals, strict=True))
-            rows.append(_LabelRow(label, numbers[0] / largest, counts))
-        return cls(counted.task, counted.dataset, counted.unit, tuple(counted.counts), tuple(rows))
+            label_counts = [counts.get(label, 0) for counts in by_split]
+            counts = tuple((count, 100 * count / total) for count, total in zip(label_counts, totals, strict=True))
+            rows.append(_LabelRow(label, label_counts[0] / largest, counts))
+        return cls(frequencies.task, frequencies.dataset, frequencies.unit, tuple(frequencies.counts), tuple(rows))
 
 
 def render_data_page(name: str, data: DataReport, *, max_length: int, notes: Sequence[str]) -> bytes:
@@ -59,7 +59,7 @@ def render_data_page(name: str, data: DataReport, *, max_length: int, notes: Seq
         summary=summary,
         data=data,
         baseline_names=list(dict.fromkeys(name for baseline in data.baselines for name in baseline.values)),
-        frequencies=[_LabelTable.from_frequencies(counted) for counted in data.frequencies],
+        frequencies=[_LabelTable.from_frequencies(frequencies) for frequencies in data.frequencies],
         max_length=max_length,
         notes=notes,
     )

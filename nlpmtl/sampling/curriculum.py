@@ -81,7 +81,7 @@ class PhasesOptions(SamplingOptions):
         return self
 
     def restrict(self, datasets: Collection[str]) -> Self:
-        """Return the options without other datasets. A phase that has only these is left out."""
+        """Return the options without other datasets. A phase that has only these is excluded."""
         if self.phases is None:
             return self
         left = [(phase, tuple(name for name in phase.datasets if name in datasets)) for phase in self.phases]

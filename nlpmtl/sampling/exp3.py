@@ -91,8 +91,8 @@ class Exp3(AdaptiveSampler):
         log_weights = list(state["log_weights"])
         for i, gain in enumerate(gains):
             if gain is not None and feedback.rows_per_dataset[i]:
-                share = feedback.rows_per_dataset[i] / rows
-                log_weights[i] += self.gamma / len(self.sizes) * _reward(gain, history) / p[i] * share
+                fraction = feedback.rows_per_dataset[i] / rows
+                log_weights[i] += self.gamma / len(self.sizes) * _reward(gain, history) / p[i] * fraction
         highest = max(log_weights)  # subtracted, so that exponentials do not overflow
         shifted = [log_weight - highest for log_weight in log_weights]
         return {"log_weights": shifted, "losses": {**before, **losses}, "gains": history}

@@ -63,10 +63,10 @@ class UniMax(Sampler):
     max_epochs: float
 
     def probabilities(self, step: int) -> tuple[float, ...]:
-        shares = [0.0] * len(self.sizes)
+        row_counts = [0.0] * len(self.sizes)
         budget = float(self.total_steps * self.rows_per_step)
         ascending = sorted(range(len(self.sizes)), key=lambda index: self.sizes[index])
-        for done, index in enumerate(ascending):
-            shares[index] = min(budget / (len(ascending) - done), self.sizes[index] * self.max_epochs)
-            budget -= shares[index]
-        return normalize(shares)
+        for finished, index in enumerate(ascending):
+            row_counts[index] = min(budget / (len(ascending) - finished), self.sizes[index] * self.max_epochs)
+            budget -= row_counts[index]
+        return normalize(row_counts)

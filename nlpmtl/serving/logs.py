@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from nlpmtl.errors import plain
+from nlpmtl.errors import escape_control_characters
 
 _LOGGERS = ("asyncio", "nlpmtl", "uvicorn.error")
 
 
-class LimitedHandler(logging.StreamHandler[TextIO]):
+class RateLimitedHandler(logging.StreamHandler[TextIO]):
     """A log handler that limits how many records each logging call in the source code writes in a period.
 
     Records above the limit are omitted. After the period, the next record of the same logging call is preceded by the
@@ -32,28 +32,28 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or only count it if its logging call has reached the limit."""
-        place, now = (record.pathname, record.lineno), time.monotonic()
-        start, count = self._periods.get(place, (now, 0))
+        call_site, now = (record.pathname, record.lineno), time.monotonic()
+        start, count = self._periods.get(call_site, (now, 0))
         if now - start >= self._seconds:
             if count > self._max_records:
-                self._write(f"({count - self._max_records} similar messages were omitted)")
+                self._write_note(f"({count - self._max_records} similar messages were omitted)")
             start, count = now, 0
-        self._periods[place] = start, count + 1
+        self._periods[call_site] = start, count + 1
         if count < self._max_records:
             super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the message with control characters escaped."""
-        return plain(super().format(record))
+        return escape_control_characters(super().format(record))
 
-    def _write(self, text: str) -> None:
+    def _write_note(self, text: str) -> None:
         super().emit(logging.LogRecord("nlpmtl", logging.INFO, "", 0, text, None, None))
 
 
 @contextmanager
-def limited_logging() -> Iterator[None]:
-    """Write the log records of nlpmtl, uvicorn and asyncio with a `LimitedHandler` within the block."""
-    handler = LimitedHandler()
+def rate_limited_logging() -> Iterator[None]:
+    """Write the log records of nlpmtl, uvicorn and asyncio with a `RateLimitedHandler` within the block."""
+    handler = RateLimitedHandler()
     before = {name: logging.getLogger(name).propagate for name in _LOGGERS}
     for name in _LOGGERS:
         logging.getLogger(name).addHandler(handler)

@@ -14,12 +14,12 @@ import torch
 import uvicorn
 
 from nlpmtl.batched_inference import max_batch_tokens
-from nlpmtl.errors import ConfigError, plain
+from nlpmtl.errors import ConfigError, escape_control_characters
 from nlpmtl.inference.backend import Precision
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving.connections import LimitedConfig, fit_to_files
 from nlpmtl.serving.limits import Limits
-from nlpmtl.serving.logs import limited_logging
+from nlpmtl.serving.logs import rate_limited_logging
 from nlpmtl.serving.routes import create_app
 
 _THREAD_TOKENS = 256
@@ -90,7 +90,7 @@ def serve(
         ConfigError: the port cannot be bound, or the device is not available.
         ModelError: the model does not exist or is invalid.
     """
-    with bind_socket(host, port) as listener, limited_logging():  # the port first: loading a model takes longer
+    with bind_socket(host, port) as listener, rate_limited_logging():  # the port first: loading a model takes longer
         loaded = Predictor.from_pretrained(name, revision=revision, device=device, dtype=dtype, plugins=plugins)
         on_cpu = loaded.model.device.type == "cpu"
         tokens = _THREAD_TOKENS * torch.get_num_threads() if on_cpu else max_batch_tokens(loaded.model.device)
@@ -150,5 +150,5 @@ def bind_socket(host: str, port: int) -> socket.socket:
 
 def _print(text: str) -> None:
     with suppress(OSError):  # ignore a closed stderr
-        sys.stderr.write(f"{plain(text)}\n")
+        sys.stderr.write(f"{escape_control_characters(text)}\n")
         sys.stderr.flush()

@@ -70,7 +70,7 @@ class Task(ScoredTask, ABC):
     in_mean: ClassVar[bool] = True
     """Whether its score counts in the mean score of a run with tasks of other types."""
     only_by_name: ClassVar[bool] = False
-    """Whether `predict_all` leaves it out unless it is named."""
+    """Whether `predict_all` omits the task unless it is requested by name."""
     single_label: ClassVar[bool] = False
     """Whether it predicts exactly one of its labels for any input; the server then returns the scores of all labels."""
     windowed: ClassVar[bool] = False
@@ -147,7 +147,7 @@ class Task(ScoredTask, ABC):
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The encoder's tokenizer, which neither truncates nor pads. It is set before `sequences` is called."""
         if self._tokenizer is None:
-            raise RuntimeError(f"task {self.name!r} has no tokenizer yet: it is set where a model is built or loaded")
+            raise RuntimeError(f"task {self.name!r} has no tokenizer until its model is built or loaded")
         tokenizer: PreTrainedTokenizerBase = self._tokenizer
         return tokenizer
 

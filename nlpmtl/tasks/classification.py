@@ -71,8 +71,8 @@ class LabelTask(Task):
         kind = options.loss.kind
         if options.label_smoothing and not getattr(LOSSES.get(kind), "supports_label_smoothing", False):
             raise ValueError(
-                f"`label_smoothing`: the loss function {kind!r} does not support it: leave it out, found "
-                f"{options.label_smoothing}"
+                f"`label_smoothing`: the loss function {kind!r} does not support label smoothing: remove this key, "
+                f"found {options.label_smoothing}"
             )
         if getattr(options, "soft", None) is None:
             return

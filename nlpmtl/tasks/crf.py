@@ -7,7 +7,7 @@ Symbols:
 - Y: the sequences that agree with the gold tags: the gold sequence itself, or, where tags are missing, all sequences
   with the tags that are known
 
-Both sums are computed by the forward algorithm. Words without a token are left out of the loss.
+Both sums are computed by the forward algorithm. Words without a token are excluded from the loss.
 
 References:
     Lafferty, McCallum and Pereira (2001), Conditional Random Fields: Probabilistic Models for Segmenting and Labeling
@@ -49,9 +49,9 @@ def crf_loss(logits: Tensor, transitions: Tensor, tags: Tensor) -> Tensor:
     """Return the negative log-likelihood of the known tags of each row, ``[rows]``.
 
     Args:
-        logits: scores of tags, ``[rows, time, tags]``.
+        logits: scores of tags, ``[rows, sequence_length, tags]``.
         transitions: flattened matrix of transition scores of each row, ``[rows, (tags + 1)²]``, see `CrfHead`.
-        tags: id of the tag at the first token of each word, ``[rows, time]``; −1 for a missing one, −100 elsewhere.
+        tags: id of the tag at the first token of each word, ``[rows, sequence_length]``; −1: missing; −100 elsewhere.
     """
     import torch
 

@@ -36,7 +36,7 @@ class CrfFields(LabelTask):
         if options.crf and (
             options.loss.kind != "cross_entropy" or options.label_smoothing or options.class_weights is not None
         ):
-            raise ValueError("`crf` has a loss of its own: leave out `loss`, `label_smoothing` and `class_weights`")
+            raise ValueError("`crf` has its own loss: remove `loss`, `label_smoothing` and `class_weights`")
         if options.crf == "partial" and options.scheme not in ("bio", "plain"):
             raise ValueError(f'`crf = "partial"` needs tags of the scheme "bio" or "plain", found "{options.scheme}"')
 
@@ -60,7 +60,7 @@ class CrfFields(LabelTask):
         return CrfHead(head, tags=len(self.labels)) if self.crf else head
 
     def scored_items(self, values: Sequence[Any], gold: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
-        """Leave out the words whose gold tag is missing."""
+        """Exclude the words whose gold tag is missing."""
         if not self.is_partial:
             return values, gold
         known = [[i for i, tag in enumerate(row) if tag is not None] for row in gold]

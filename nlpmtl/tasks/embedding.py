@@ -136,7 +136,7 @@ class Embedding(PooledFields, Task):
                 "similar text, or `label`, the column of the class of the text"
             )
         if options.label is not None and "negatives" in dataset.input.extra:
-            raise ValueError("`negatives` belong to similar pairs: leave out `label`, or `negatives` in [input]")
+            raise ValueError("`negatives` belong to similar pairs: remove `label`, or `negatives` in [input]")
 
     @property
     def takes_pairs(self) -> bool:
@@ -198,7 +198,7 @@ class Embedding(PooledFields, Task):
         if self.objective == "positive" and options.label is not None:
             raise ConfigError(
                 f"task {self.name!r} of this model was trained on similar pairs, and the dataset has the label "
-                f"{options.label!r}: to score it on the pairs that are similar, keep only those, and leave out `label`"
+                f"{options.label!r}: to score it on the pairs that are similar, keep only those, and remove `label`"
             )
 
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
@@ -221,11 +221,11 @@ class Embedding(PooledFields, Task):
         low, high = self.label_range
         return Targets(example={"similarity": (label - low) / (high - low)})
 
-    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, left_out: int) -> list[str]:
-        if not left_out:
+    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, excluded_rows: int) -> list[str]:
+        if not excluded_rows:
             return []
-        hint = ": give similar pairs without a number a task of their own" if self.objective == "number" else ""
-        return [f"{left_out} rows have no {self.objective}, and are not trained on{hint}"]
+        hint = ": define another task for similar pairs without a number" if self.objective == "number" else ""
+        return [f"{excluded_rows} rows have no {self.objective}, and are not trained on{hint}"]
 
     def build_head(self, context: HeadContext) -> nn.Module:
         from nlpmtl.heads import EmbeddingHead

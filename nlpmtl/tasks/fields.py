@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from nlpmtl.config import NAME, ColumnNames, TaskOptions
 from nlpmtl.data import LabelType, SplittingMethod
-from nlpmtl.errors import ConfigError, ModelError, did_you_mean, plain_line, quote
+from nlpmtl.errors import ConfigError, ModelError, did_you_mean, escape_line, list_some, quote
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.saved_config import MAX_TEMPERATURE, MIN_TEMPERATURE
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nlpmtl.tasks.base import Task
 
 HOW_TO = "docs/howto/plugins.md"
-_SHOWN = 8
+_MAX_LISTED = 8
 """Maximum number of labels in the representation of a task."""
 Temperature = Annotated[float, Field(ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)]
 """A number by which logits or similarities are divided."""
@@ -142,9 +142,9 @@ class TaskFields(StrictModel):
 
     def __repr__(self) -> str:
         """Return its name, type, input shape and labels: ``topic: classification of text, 2 labels (no, yes)``."""
-        names = f"{', '.join(map(plain_line, self.labels[:_SHOWN]))}{', …' if len(self.labels) > _SHOWN else ''}"
+        names = list_some(map(escape_line, self.labels), limit=_MAX_LISTED)
         labels = f", {len(self.labels)} labels ({names})" if self.labels else ""
-        return f"{plain_line(self.name)}: {self.kind} of {self.input}{labels}"
+        return f"{escape_line(self.name)}: {self.kind} of {self.input}{labels}"
 
     @cached_property
     def _ids(self) -> dict[str, int]:

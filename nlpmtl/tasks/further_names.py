@@ -10,7 +10,7 @@ from nlpmtl.data.label_spelling import is_number
 from nlpmtl.errors import ConfigError
 from nlpmtl.tasks.fields import task_type
 
-_SHOWN = 6
+_MAX_LISTED = 6
 """Maximum number of labels of each column in a message."""
 
 
@@ -62,7 +62,7 @@ def check_indices(task: str, names: Set[str], soft: Set[str]) -> None:
     added = any(map(is_number, soft - names)) and not any(map(is_number, names))
     replaced = bool(soft) and all(map(is_number, names)) and not any(map(is_number, soft))
     if names and (added or replaced):
-        shown = [", ".join(map(repr, sort_names(group)[:_SHOWN])) for group in (names, soft)]
+        shown = [", ".join(map(repr, sort_names(group)[:_MAX_LISTED])) for group in (names, soft)]
         raise ConfigError(
             f"task {task!r}: `label` has the labels {shown[0]}, `soft` has {shown[1]}: write the names of the labels "
             f'in both; or, if the numbers are indices, list the labels in order, labels = ["…"] in [tasks.{task}]'

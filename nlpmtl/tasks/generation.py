@@ -77,7 +77,7 @@ class Text(ColumnType):
 class Generation(Task):
     """A text generated from a text, by the decoder of the checkpoint or by a new one.
 
-    It is predicted only if it is named, because generation takes longer than other predictions.
+    It is predicted only if it is requested by name, because generation takes longer than other predictions.
     """
 
     kind = "generation"
@@ -134,12 +134,12 @@ class Generation(Task):
         elif self.target_language is not None:
             raise ConfigError(f"task {self.name!r}: `target_language` is for the decoder of a checkpoint: remove it")
         elif self.vocabulary is None:
-            unknown = self._unknown_share(targets)
+            unknown = self._unknown_fraction(targets)
             self.vocabulary = "targets" if unknown > _MAX_UNKNOWN else "encoder"
             if self.vocabulary == "targets":
                 self._notes.append(
-                    f"{unknown:.0%} of the target tokens are unknown to the encoder's tokenizer: its decoder has a "
-                    'vocabulary of its own, as with vocabulary = "targets"'
+                    f"{unknown:.0%} of the target tokens are unknown to the encoder's tokenizer: the decoder uses a "
+                    'new vocabulary, as with vocabulary = "targets"'
                 )
         if self.vocabulary == "targets":
             self.target_vocabulary = learn_vocabulary(targets)
@@ -178,7 +178,7 @@ class Generation(Task):
                 f"{self.max_target}: write at most {positions}"
             )
 
-    def _unknown_share(self, targets: Sequence[str]) -> float:
+    def _unknown_fraction(self, targets: Sequence[str]) -> float:
         """Return the fraction of target tokens that are unknown to the encoder's tokenizer."""
         ids = [i for row in self._tokenize(list(targets)) for i in row]
         return ids.count(self.tokenizer.unk_token_id) / max(1, len(ids))

@@ -78,8 +78,8 @@ def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, LabelType]:
             if shapes.setdefault(column, shape) != shape:
                 raise ConfigError(
                     f"datasets.{name}: the column {column!r} is read in two ways, as {shapes[column]} and "
-                    f"as {shape} (task {task!r}): give one of them a column of its own, or the task another dataset "
-                    "that reads the same files"
+                    f"as {shape} (task {task!r}): use separate columns, or another dataset for the task that reads "
+                    "the same files"
                 )
     return shapes
 

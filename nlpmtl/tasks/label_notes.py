@@ -21,12 +21,12 @@ from nlpmtl.data import (
     sort_names,
     split_missing,
 )
-from nlpmtl.errors import list_some, plain
+from nlpmtl.errors import escape_control_characters, list_some
 
 if TYPE_CHECKING:
     from nlpmtl.tasks.label_columns import LabelColumns
 
-_SHOWN = 6
+_MAX_LISTED = 6
 """Maximum number of labels in a note."""
 
 
@@ -89,7 +89,7 @@ def _name_notes(raw: LabelColumns, *, soft: Mapping[str, Collection[str]]) -> It
                 yield f"task {task!r}: {listed} are different labels; write 0 and 1, or true and false, in all rows"
             codes = sorted({code for column_names in named for code in equal_codes(column_names)})
             if codes:
-                listed = ", ".join(map(repr, codes[:_SHOWN]))
+                listed = ", ".join(map(repr, codes[:_MAX_LISTED]))
                 yield f"task {task!r}: {listed} are equal as numbers, but different labels, because the data have both"
 
 
@@ -106,7 +106,8 @@ def _disjoint_notes(raw: LabelColumns, *, known: Mapping[str, Sequence[str] | No
         disjoint = next((pair for pair in pairs if set(pair[0][1]).isdisjoint(pair[1][1])), ())
         if disjoint:
             listed = " and ".join(
-                f"{name} ({list_some(map(plain, labels), limit=_SHOWN)})" for name, labels in disjoint
+                f"{name} ({list_some(map(escape_control_characters, labels), limit=_MAX_LISTED)})"
+                for name, labels in disjoint
             )
             yield f"task {task!r}: {listed} have no label in common; write labels that mean the same in one way"
 
@@ -158,7 +159,7 @@ def _missing_notes(
             for name in (*missing, *possible):
                 columns = [split.columns[options.label_columns["label"][0]] for split in splits.values()]
                 counts = [_count(column, name) for column in columns if name in column.names]
-                subject = f"{dataset}: task {task!r}: {plain(name)!r} in {sum(counts):,} rows"
+                subject = f"{dataset}: task {task!r}: {escape_control_characters(name)!r} in {sum(counts):,} rows"
                 yield (
                     f"{subject} is read as a missing label, because the others are numbers or booleans"
                     if missing

@@ -221,7 +221,7 @@ class MaskedLM(Task):
         """``[{"score": 0.9, "token": 7, "token_str": "turin", "sequence": "ada lives in turin."}, …]``, as `fill-mask`.
 
         These are the most probable tokens, the first one the most probable; a text with several mask tokens has such a
-        list for each of them. Mask tokens beyond the maximum input length are left out.
+        list for each of them. Mask tokens beyond the maximum input length are omitted.
         """
         ids, tokens, scores = prediction.extra
         masked = np.flatnonzero(ids == self.tokenizer.mask_token_id)

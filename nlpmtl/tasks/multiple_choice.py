@@ -169,7 +169,7 @@ class ChoiceTask(PooledFields, Task):
         is_alike = len(distinct) < len(set(example.extra["choices"]))
         return Targets(example={"distribution": distribution, "alike": is_alike})
 
-    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, left_out: int) -> list[str]:
+    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, excluded_rows: int) -> list[str]:
         count = int(targets["alike"].sum()) if "alike" in targets else 0
         hint = ", or write the longer text as `text`, as the choice is at the end of `pair`" * (self.input == "pair")
         if not count:

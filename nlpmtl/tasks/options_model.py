@@ -61,7 +61,7 @@ def _config_key(field: FieldInfo) -> tuple[Any, Any]:
 
 
 def _label_key(type_: str) -> tuple[Any, Any]:
-    """Return the annotation and the default of the key `label`, which may be left out."""
+    """Return the annotation and the default of the key `label`, which may be omitted."""
     if column_type(type_).flag_type is not None:
         label = LabelledOptions.model_fields["label"]
         return str | tuple[str, ...] | None, Field(None, description=label.description)

@@ -44,7 +44,7 @@ _NO_HEAD = -1e9
 """Score of what cannot be a head, as in `ParserHead`."""
 _NEVER = -1e4
 """Log-probability below which a word cannot be the head of another: its score is `_NO_HEAD`, or the smallest number."""
-_SHOWN = 5
+_MAX_LISTED = 5
 """Maximum number of words in a message."""
 
 
@@ -133,7 +133,7 @@ def check_tree(heads: Sequence[int]) -> None:
 
 
 def _join(words: Sequence[int]) -> str:
-    return list_some(words, limit=_SHOWN)
+    return list_some(words, limit=_MAX_LISTED)
 
 
 @TASKS.register("parsing")

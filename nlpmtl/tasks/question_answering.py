@@ -209,7 +209,7 @@ class QuestionAnswering(Task):
     def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
         """Return the first and last token of the first answer in each window, 0 and 0 where it is not complete.
 
-        A row whose answer is in no window is left out of the loss.
+        A row whose answer is in no window is excluded from the loss.
         """
         context, answers = example.pair or "", example.labels["label"]
         places, exact = [[0, 0] for _ in sequences], True
@@ -226,14 +226,14 @@ class QuestionAnswering(Task):
             sequence={"places": places, "length": [len(sequence.ids) for sequence in sequences]},
         )
 
-    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, left_out: int) -> list[str]:
+    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, excluded_rows: int) -> list[str]:
         notes = []
         if count := int(targets["inexact"].sum()) if "inexact" in targets else 0:
             notes.append(f"{count} answers begin or end inside a token: the task is trained on the tokens around them")
-        if left_out:
+        if excluded_rows:
             notes.append(
-                f"{left_out} rows have an answer that is in no window as a whole, and are not trained on: increase "
-                "encoder.max_length or `stride`"
+                f"{excluded_rows} rows have an answer that is in no window as a whole, and are not trained on: "
+                "increase encoder.max_length or `stride`"
             )
         return notes
 

@@ -111,9 +111,9 @@ class Ranking(ChoiceTask):
         distribution[clicks] = 1 / len(clicks)
         return self.distribution_targets(distribution, example, sequences)
 
-    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, left_out: int) -> list[str]:
-        notes = super().target_notes(targets, left_out=left_out)
-        return [*notes, f"{left_out} rows have no clicks, and are not trained on"] if left_out else notes
+    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, excluded_rows: int) -> list[str]:
+        notes = super().target_notes(targets, excluded_rows=excluded_rows)
+        return [*notes, f"{excluded_rows} rows have no clicks, and are not trained on"] if excluded_rows else notes
 
     def gold(self, example: Example) -> Any:
         """Return the relevance of each choice; 1 for those that were clicked, 0 for the others."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.tasks.span_decoding import Array, Candidates, Window, overlapping_windows, split_relation_terms
 
-_BLOCK = 2**22
+_MAX_SCORES_PER_BLOCK = 2**22
 """Maximum number of scores that are computed at once, unless a single head span has more."""
 
 
@@ -50,18 +50,18 @@ class RelationScores(NamedTuple):
         """
         head, tail, label = np.array([*known], dtype=np.int64).reshape(-1, 3).T
         count = 1 + max(self.tail.max(initial=0), tail.max(initial=0))
-        pairs, places = self.head * count + self.tail, head * count + tail
-        index = np.searchsorted(pairs, places)
-        scored = index < np.searchsorted(pairs, places, side="right")
+        scored_pairs, known_pairs = self.head * count + self.tail, head * count + tail
+        index = np.searchsorted(scored_pairs, known_pairs)
+        is_scored = index < np.searchsorted(scored_pairs, known_pairs, side="right")
         is_known = np.zeros(self.scores.shape, dtype=np.bool_)
-        is_known[index[scored], label[scored]] = True
+        is_known[index[is_scored], label[is_scored]] = True
         return is_known
 
 
-class _Inside(NamedTuple):
+class _WindowSpans(NamedTuple):
     """Indices of the spans in a window, in ascending order, and of their first and last tokens, ``[spans]``."""
 
-    spans: NDArray[np.int64]
+    indices: NDArray[np.int64]
     first: NDArray[np.int64]
     last: NDArray[np.int64]
 
@@ -71,59 +71,70 @@ def score_relations(windows: Sequence[Window], spans: Candidates, *, relations: 
 
     The scores are yielded in small parts, in no particular order, to limit the memory. Each pair is in one part.
     """
-    inside = _find_spans(windows, spans)
-    for number, near in enumerate(overlapping_windows(windows)):
-        here, first, last = inside[number]
-        vectors, terms = split_relation_terms(windows[number].outputs["relations"].astype(np.float64), relations)
+    window_spans = _find_spans(windows, spans)
+    for window_index, overlapping in enumerate(overlapping_windows(windows)):
+        indices, first, last = window_spans[window_index]
+        outputs = windows[window_index].outputs["relations"].astype(np.float64)
+        vectors, terms = split_relation_terms(outputs, relations)
         heads, tails = (vectors[i][first] + vectors[i + 1][last] for i in (0, 2))
         head_terms, tail_terms = (terms[i][first] + terms[i + 1][last] for i in (0, 2))
-        step = max(1, _BLOCK // max(1, len(here) * relations))
-        for start in range(0, len(here), step):
+        step = max(1, _MAX_SCORES_PER_BLOCK // max(1, len(indices) * relations))
+        for start in range(0, len(indices), step):
             rows = slice(start, start + step)
             scores = np.einsum("irs,jrs->ijr", heads[rows], tails) + head_terms[rows, None] + tail_terms
-            head, tail = np.nonzero(_are_farthest(number, near, windows, inside, spans=spans, rows=rows))
-            yield RelationScores(here[rows][head], here[tail], scores[head, tail])
+            is_best = _is_best_window(
+                window_index, overlapping, windows=windows, window_spans=window_spans, spans=spans, heads=rows
+            )
+            head, tail = np.nonzero(is_best)
+            yield RelationScores(indices[rows][head], indices[tail], scores[head, tail])
 
 
-def _find_spans(windows: Sequence[Window], spans: Candidates) -> list[_Inside]:
+def _find_spans(windows: Sequence[Window], spans: Candidates) -> list[_WindowSpans]:
     """Return, for each window, the spans that begin at the start of one of its units and end at the end of one."""
     order = np.argsort(spans.start)
-    bounds = np.searchsorted(spans.start[order], [(window.low, window.high) for window in windows])
-    inside = []
-    for window, (low, high) in zip(windows, bounds.tolist(), strict=True):
-        units, indices = window.units, np.sort(order[low:high])
+    bounds = np.searchsorted(spans.start[order], [(window.start, window.end) for window in windows])
+    window_spans = []
+    for window, (begin, stop) in zip(windows, bounds.tolist(), strict=True):
+        units, indices = window.units, np.sort(order[begin:stop])
         start, end = spans.start[indices], spans.end[indices]
         first = np.searchsorted(units.start, start).clip(max=len(units.start) - 1)
         last = np.searchsorted(units.end, end).clip(max=len(units.end) - 1)
         kept = (units.start[first] == start) & (units.end[last] == end)
-        inside.append(_Inside(indices[kept], units.first[first[kept]], units.last[last[kept]]))
-    return inside
+        window_spans.append(_WindowSpans(indices[kept], units.first[first[kept]], units.last[last[kept]]))
+    return window_spans
 
 
-def _are_farthest(
-    number: int, near: range, windows: Sequence[Window], inside: Sequence[_Inside], *, spans: Candidates, rows: slice
+def _is_best_window(
+    window_index: int,
+    overlapping: range,
+    *,
+    windows: Sequence[Window],
+    window_spans: Sequence[_WindowSpans],
+    spans: Candidates,
+    heads: slice,
 ) -> NDArray[np.bool_]:
     """Return a mask of the pairs of spans to score in a window: in no other window are they farther from the ends.
 
     Args:
-        number: index of the window.
-        near: indices of the windows that overlap it. If the distances in two windows are equal, the first is chosen.
+        window_index: index of the window.
+        overlapping: indices of the windows that overlap it, with itself. If the distances in two windows are equal, the
+            first of them is chosen.
         windows: all windows.
-        inside: the spans in each window.
+        window_spans: the spans in each window.
         spans: all spans.
-        rows: slice of the spans of the window that are the heads of the pairs.
+        heads: slice of the spans of the window that are the heads of the pairs.
 
     Returns:
         The mask, ``[heads, spans of the window]``; False for a span with itself.
     """
-    here = inside[number].spans
-    low = np.minimum.outer(spans.start[here[rows]], spans.start[here])
-    high = np.maximum.outer(spans.end[here[rows]], spans.end[here])
-    margins = windows[number].margins(low, high)
-    chosen: NDArray[np.bool_] = here[rows, None] != here
-    for other in near:
-        if other != number:
-            there = np.isin(here, inside[other].spans, assume_unique=True)
-            others = np.where(there[rows, None] & there, windows[other].margins(low, high), -1)
-            chosen &= margins > others if other < number else margins >= others
-    return chosen
+    indices = window_spans[window_index].indices
+    start = np.minimum.outer(spans.start[indices[heads]], spans.start[indices])
+    end = np.maximum.outer(spans.end[indices[heads]], spans.end[indices])
+    margins = windows[window_index].margins(start, end)
+    is_best: NDArray[np.bool_] = indices[heads, None] != indices
+    for other in overlapping:
+        if other != window_index:
+            in_other = np.isin(indices, window_spans[other].indices, assume_unique=True)
+            other_margins = np.where(in_other[heads, None] & in_other, windows[other].margins(start, end), -1)
+            is_best &= margins > other_margins if other < window_index else margins >= other_margins
+    return is_best

@@ -78,12 +78,12 @@ class ReportedTask(TaskFields):
         """
         return None
 
-    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, left_out: int) -> list[str]:
+    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, excluded_rows: int) -> list[str]:
         """Return messages for the user about the targets of a train split. Default: none.
 
         Args:
             targets: the numbers that `targets` returned per example, by name, ``[examples]``.
-            left_out: number of labelled rows for which it returned None.
+            excluded_rows: number of labelled rows for which it returned None.
         """
         return []
 

@@ -17,12 +17,13 @@ from nlpmtl.tasks.outputs import ExampleOutputs
 from nlpmtl.tasks.span_units import Units, find_units
 
 Array = NDArray[np.floating]
-_PER_UNIT, _AT_LEAST = 2, 32
+_MAX_SPANS_PER_UNIT, _MAX_SPANS_IN_SHORT_TEXT = 2, 32
 """Maximum number of predicted spans: per unit of a text; and in a text with few units."""
-_BLOCK = 2**22
+_MAX_SCORES_PER_BLOCK = 2**22
 """Maximum number of scores that are in memory at once, unless a single span has more."""
-_STEPS = 128
-"""Number of blocks of spans; in each, spans that overlap kept ones are first removed together, then one by one."""
+_BLOCK_COUNT, _MIN_BLOCK_SIZE = 128, 32
+"""Approximate number of blocks into which many spans are divided, and the minimum size of a block. In each, spans that
+overlap kept ones are first removed together, then one by one."""
 
 
 class Window(NamedTuple):
@@ -30,19 +31,19 @@ class Window(NamedTuple):
 
     Args:
         units: the units at which spans begin and end.
-        low: the start of its first unit, in characters.
-        high: the end of its last unit.
+        start: start of its first unit, in characters.
+        end: end of its last unit.
         outputs: name of the output -> ``[tokens, size]``.
     """
 
     units: Units
-    low: int
-    high: int
+    start: int
+    end: int
     outputs: dict[str, Array]
 
     def margins(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the distance of spans to the nearer end of the window, in characters; negative outside it."""
-        return np.minimum(start - self.low, self.high - end)
+        return np.minimum(start - self.start, self.end - end)
 
 
 class Candidates(NamedTuple):
@@ -113,7 +114,7 @@ def read_windows(item: ExampleOutputs, *, by_word: bool) -> list[Window]:
         if len(units.first):
             outputs = {name: arrays[i] for name, arrays in item.outputs.items()}
             windows.append(Window(units, int(units.start[0]), int(units.end[-1]), outputs))
-    return sorted(windows, key=lambda window: window.low)
+    return sorted(windows, key=lambda window: window.start)
 
 
 def find_candidates(windows: Sequence[Window], *, labels: int, flat: bool) -> Candidates:
@@ -124,8 +125,10 @@ def find_candidates(windows: Sequence[Window], *, labels: int, flat: bool) -> Ca
         labels: number of labels.
         flat: return all spans that do not overlap a returned span with a higher score, and no others.
     """
-    near = overlapping_windows(windows)
-    parts = [_best_spans(number, windows, near[number], labels=labels, flat=flat) for number in range(len(windows))]
+    parts = [
+        _best_spans(window_index, windows, overlapping, labels=labels, flat=flat)
+        for window_index, overlapping in enumerate(overlapping_windows(windows))
+    ]
     if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Candidates(none, none, none, np.zeros((0, labels)))
@@ -139,54 +142,55 @@ def find_candidates(windows: Sequence[Window], *, labels: int, flat: bool) -> Ca
 
 def _limit(units: int) -> int:
     """Return the maximum number of spans of a text, which includes equal spans with different labels."""
-    return max(_PER_UNIT * units, _AT_LEAST)
+    return max(_MAX_SPANS_PER_UNIT * units, _MAX_SPANS_IN_SHORT_TEXT)
 
 
 def overlapping_windows(windows: Sequence[Window]) -> list[range]:
     """Return, for each window, the range of the windows that overlap it, with itself. Windows are in text order."""
-    low, high = np.array([(window.low, window.high) for window in windows], dtype=np.int64).reshape(-1, 2).T
-    first, end = np.searchsorted(high, low, side="right"), np.searchsorted(low, high, side="left")
-    return list(map(range, first.tolist(), end.tolist()))
+    start, end = np.array([(window.start, window.end) for window in windows], dtype=np.int64).reshape(-1, 2).T
+    first, stop = np.searchsorted(end, start, side="right"), np.searchsorted(start, end, side="left")
+    return list(map(range, first.tolist(), stop.tolist()))
 
 
-def _best_spans(number: int, windows: Sequence[Window], near: range, *, labels: int, flat: bool) -> Candidates:
+def _best_spans(
+    window_index: int, windows: Sequence[Window], overlapping: range, *, labels: int, flat: bool
+) -> Candidates:
     """Return the best spans of a window, among the spans that are farther from the ends there than in other windows.
 
     With `flat`, they include the best spans that do not overlap, even if many overlapping spans have higher scores.
     """
-    window = windows[number]
-    units = window.units
-    query, key, first, last = split_span_terms(window.outputs["spans"].astype(np.float64), labels)
+    units, outputs = windows[window_index].units, windows[window_index].outputs["spans"].astype(np.float64)
+    query, key, first, last = split_span_terms(outputs, labels)
     pairs = np.triu_indices(len(units.first))
     start, end = units.start[pairs[0]], units.end[pairs[1]]
-    if len(near) > 1:
-        margins = np.stack([windows[i].margins(start, end) for i in near])
-        here = margins.argmax(axis=0) == near.index(number)
-        pairs, start, end = (pairs[0][here], pairs[1][here]), start[here], end[here]
-    begins, ends = units.first[pairs[0]], units.last[pairs[1]]
+    if len(overlapping) > 1:
+        margins = np.stack([windows[i].margins(start, end) for i in overlapping])
+        is_best = margins.argmax(axis=0) == overlapping.index(window_index)
+        pairs, start, end = (pairs[0][is_best], pairs[1][is_best]), start[is_best], end[is_best]
+    first_tokens, last_tokens = units.first[pairs[0]], units.last[pairs[1]]
     products = (query[units.first] @ key[units.last].T)[pairs]
 
     def score(spans: slice | NDArray[np.int64]) -> Array:
         """Return the scores of some of the spans, ``[spans, labels]``."""
-        scores: Array = products[spans, None] + first[begins[spans]] + last[ends[spans]]
+        scores: Array = products[spans, None] + first[first_tokens[spans]] + last[last_tokens[spans]]
         return scores
 
-    count, step = _limit(len(units.first)), max(1, _BLOCK // labels)
-    highest = np.zeros(len(products))  # score of each span with its best label
-    best: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
-    values: list[Array] = [np.zeros(0)]
-    for low in range(0, len(products), step):
-        scores = score(slice(low, low + step))
-        highest[low : low + step] = scores.max(axis=1)
+    count, block_size = _limit(len(units.first)), max(1, _MAX_SCORES_PER_BLOCK // labels)
+    best_scores = np.zeros(len(products))  # score of each span with its best label
+    top_indices: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
+    top_scores: list[Array] = [np.zeros(0)]
+    for block_start in range(0, len(products), block_size):
+        scores = score(slice(block_start, block_start + block_size))
+        best_scores[block_start : block_start + block_size] = scores.max(axis=1)
         top = _top(scores.ravel(), count)
-        best.append(low * labels + top)
-        values.append(scores.ravel()[top])
-    chosen = np.concatenate(best)[_top(np.concatenate(values), count)]
+        top_indices.append(block_start * labels + top)
+        top_scores.append(scores.ravel()[top])
+    selected = np.concatenate(top_indices)[_top(np.concatenate(top_scores), count)]
     if flat:
-        order = np.argsort(-highest, kind="stable")
+        order = np.argsort(-best_scores, kind="stable")
         kept = order[_without_overlaps(start[order], end[order])]
-        chosen = np.union1d(chosen, kept * labels + score(kept).argmax(axis=1))
-    span, label = np.divmod(chosen, labels)
+        selected = np.union1d(selected, kept * labels + score(kept).argmax(axis=1))
+    span, label = np.divmod(selected, labels)
     return Candidates(start[span], end[span], label, score(span))
 
 
@@ -207,16 +211,16 @@ def _without_overlaps(start: NDArray[np.int64], end: NDArray[np.int64]) -> list[
     kept: list[int] = []
     if not len(start):
         return kept
-    low = start.min()
-    start, end = start - low, end - low
-    taken = bytearray(int(end.max()))  # whether a kept span has each character
-    step = max(_AT_LEAST, len(start) // _STEPS)
-    for done in range(0, len(start), step):
-        part = slice(done, done + step)
-        before = np.append(0, np.cumsum(np.frombuffer(taken, dtype=np.uint8), dtype=np.int64))
-        free = np.flatnonzero(before[start[part]] == before[end[part]]) + done
-        for i, first, last in zip(free.tolist(), start[free].tolist(), end[free].tolist(), strict=True):
-            if taken.find(1, first, last) < 0:
-                taken[first:last] = b"\1" * (last - first)
+    offset = start.min()
+    start, end = start - offset, end - offset
+    is_covered = bytearray(int(end.max()))  # whether a kept span has each character
+    block_size = max(_MIN_BLOCK_SIZE, len(start) // _BLOCK_COUNT)
+    for block_start in range(0, len(start), block_size):
+        block = slice(block_start, block_start + block_size)
+        covered_before = np.append(0, np.cumsum(np.frombuffer(is_covered, dtype=np.uint8), dtype=np.int64))
+        free = np.flatnonzero(covered_before[start[block]] == covered_before[end[block]]) + block_start
+        for i, first, stop in zip(free.tolist(), start[free].tolist(), end[free].tolist(), strict=True):
+            if is_covered.find(1, first, stop) < 0:
+                is_covered[first:stop] = b"\1" * (stop - first)
                 kept.append(i)
     return kept

@@ -53,7 +53,7 @@ def span_loss(terms: Tensor, first: Tensor, last: Tensor, spans: Tensor, *, labe
     """Return the loss of the spans of each row, summed over labels, ``[rows]``.
 
     Args:
-        terms: the output "spans" of `SpanHead`, ``[rows, time, …]``.
+        terms: the output "spans" of `SpanHead`, ``[rows, sequence_length, …]``.
         first: the first token of each unit, negative for padding, ``[rows, units]``.
         last: its last token, ``[rows, units]``.
         spans: first unit, last unit and label of each gold span, negative for padding, ``[rows, spans, 3]``.
@@ -76,7 +76,7 @@ def relation_loss(terms: Tensor, places: tuple[Tensor, Tensor], relations: Tenso
     """Return the loss of the relations between the gold spans of each row, summed over labels, ``[rows]``.
 
     Args:
-        terms: the output "relations" of `SpanHead`, ``[rows, time, …]``.
+        terms: the output "relations" of `SpanHead`, ``[rows, sequence_length, …]``.
         places: first and last token of each gold span, negative for padding, ``[rows, spans]`` each.
         relations: head, tail and label of each gold relation, negative for padding, ``[rows, relations, 3]``.
         labels: number of labels.

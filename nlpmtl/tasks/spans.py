@@ -166,7 +166,7 @@ class SpanExtraction(Task):
             },
         )
 
-    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, left_out: int) -> list[str]:
+    def target_notes(self, targets: Mapping[str, NDArray[Any]], *, excluded_rows: int) -> list[str]:
         """Count the spans that cannot be predicted exactly, or are not trained on."""
         inexact, cut, spans = (f"{int(targets[name].sum()):,}" for name in ("inexact", "cut", "gold_spans"))
         unit = "a word" if self._by_word else "a token"

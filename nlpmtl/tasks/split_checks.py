@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from nlpmtl.data import ColumnType, ComputedLabels, TokenizedSplit, column_type
-from nlpmtl.errors import ConfigError, DataError, did_you_mean, list_some, plain
+from nlpmtl.errors import ConfigError, DataError, did_you_mean, escape_control_characters, list_some
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.scoring import loss_metrics, needs_predictions
 from nlpmtl.tasks.split_labels import Splits
 
 TRUNCATED = "rows are longer than max_length and were truncated"
 """The end of the note about truncated rows."""
-_SHOWN = 10
+_MAX_LISTED = 10
 """Maximum number of unknown labels in an error."""
 
 
@@ -39,7 +39,7 @@ def row_notes(
             for task in dataset.labels:
                 extra = unknown_labels(tasks[task], dataset)
                 if extra:
-                    shown = list_some(map(plain, extra), limit=5)
+                    shown = list_some(map(escape_control_characters, extra), limit=5)
                     yield f"{name}, {split}: labels unknown to task {task!r}, scored as errors: {shown}"
 
 
@@ -61,8 +61,8 @@ def check_validation(tasks: Mapping[str, Task], validation: Mapping[str, Tokeniz
 
 def _describe_unknown(task: Task, key: str, places: Mapping[str, str]) -> str:
     """Return the error about a label column of validation without known names, given those names and their rows."""
-    listed = ", ".join(repr(plain(name)) for name in list(places)[:_SHOWN])
-    more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+    listed = ", ".join(repr(escape_control_characters(name)) for name in list(places)[:_MAX_LISTED])
+    more = f" and {len(places) - _MAX_LISTED} more" if len(places) > _MAX_LISTED else ""
     first, place = next(iter(places.items()))
     if key != "label" and "label" in task.columns:
         return (
@@ -106,13 +106,13 @@ def target_notes(tasks: Mapping[str, Task], train: Mapping[str, TokenizedSplit])
 
 
 def _target_notes(task: Task, rows: TokenizedSplit) -> list[str]:
-    """Return the messages of a task about its targets of a split. Rows of weight 0 do not count as left out."""
+    """Return the messages of a task about its targets of a split. Rows of weight 0 do not count as excluded."""
     labels = rows.labels[task.name]
     if not isinstance(labels, ComputedLabels) or type(task).target_notes is Task.target_notes:
         return []
     weighted = rows.weights[task.name] > 0 if task.name in rows.weights else True
-    left_out = int(np.count_nonzero(labels.labelled & (labels.counts == 0) & weighted))
-    return task.target_notes(labels.numbers(), left_out=left_out)
+    excluded_rows = int(np.count_nonzero(labels.labelled & (labels.counts == 0) & weighted))
+    return task.target_notes(labels.numbers(), excluded_rows=excluded_rows)
 
 
 def unscored_notes(tasks: Mapping[str, Task], validation: Mapping[str, TokenizedSplit]) -> Iterator[str]:
@@ -142,5 +142,5 @@ def check_targets(tasks: Mapping[str, Task], train: Mapping[str, TokenizedSplit]
         if any(rows.labels[name].counts.any() for rows in splits):
             continue
         places, reasons = ", ".join(rows.where for rows in splits), [_target_notes(task, rows) for rows in splits]
-        reason = "; ".join(note for notes in reasons for note in notes) or "targets() left out every row"
+        reason = "; ".join(note for notes in reasons for note in notes) or "targets() excluded every row"
         raise ConfigError(f"task {name!r}: no labelled train row in {places} is trained on: {reason}")

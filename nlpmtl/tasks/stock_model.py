@@ -27,7 +27,8 @@ class StockModel:
         usage: Python code for the README; default: a call of the pipeline.
         pipeline: name of the pipeline, where it is not the `pipeline_tag` of the task type.
         pairs: whether the model reads pairs of texts although the input of the task may be a text.
-        by_choice: whether its inputs are ``[rows, choices, time]`` and its logits ``[rows, choices]``; it reads pairs.
+        by_choice: whether its inputs are ``[rows, choices, sequence_length]`` and its logits ``[rows, choices]``; it
+            reads pairs.
     """
 
     problem_type: str | None

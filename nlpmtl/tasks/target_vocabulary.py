@@ -23,7 +23,7 @@ PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 MAX_SIZE = 8000
 """Maximum number of subwords; all characters of the targets are subwords, even if there are more."""
 
-_CHECKED, _MAX_CHANGED, _SHOWN = 1000, 0.05, 60
+_CHECKED, _MAX_CHANGED, _MAX_CHARACTERS = 1000, 0.05, 60
 """Targets that `changes_of_targets` reads, the fraction up to which it says nothing, and characters that it shows."""
 
 
@@ -50,7 +50,7 @@ def changes_of_targets(
     if len(changed) <= _MAX_CHANGED * len(checked):
         return
     example = next(filter(is_changed, changed[0].split()), changed[0])
-    before, after = (quote(text, limit=_SHOWN) for text in (example, decode(encode(example))))
+    before, after = (quote(text, limit=_MAX_CHARACTERS) for text in (example, decode(encode(example))))
     hint = ': vocabulary = "targets" keeps them as they are' if new else ""
     yield (
         f"the encoder's tokenizer changes {len(changed) / len(checked):.0%} of the train targets, such as {before} to "

@@ -27,13 +27,13 @@ from torch.optim import Optimizer
 from nlpmtl.errors import RunError
 from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION, check_format_version
 from nlpmtl.fs import (
-    GONE,
-    apply_umask,
+    REMOVED,
     atomic_directory,
     clear_leftovers,
     hidden_sibling,
     link_or_copy,
     remove_path,
+    set_default_permissions,
     sha256_file,
 )
 from nlpmtl.model import with_shared, without_shared
@@ -67,7 +67,7 @@ def save_atomic(
     with _replacing(directory) as part:
         for name, values in tensors.items():
             save_file({key: value.detach().contiguous().cpu() for key, value in values.items()}, part / name)
-        apply_umask(part)
+        set_default_permissions(part)
         _complete(part, state=state, copies=copies, digests={})
 
 
@@ -182,10 +182,10 @@ def quarantine_corrupt(directory: Path) -> None:
 def _remove(path: Path) -> None:
     """Rename, then remove: a checkpoint half removed by a killed process must not look like a damaged one."""
     if os.path.lexists(path):
-        gone = hidden_sibling(path, GONE)
-        remove_path(gone)
-        path.rename(gone)
-        remove_path(gone)
+        removed = hidden_sibling(path, REMOVED)
+        remove_path(removed)
+        path.rename(removed)
+        remove_path(removed)
 
 
 def _by_step(directory: Path) -> list[Path]:
@@ -242,7 +242,7 @@ def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[
         name, _, key = path.rpartition("/")
         parameter = parameters.get(name)
         if parameter is None:
-            raise RunError(f"{directory} is a checkpoint of another model: this one has no parameter {name!r}")
+            raise RunError(f"{directory} is a checkpoint of another model: the current model has no parameter {name!r}")
         # The fused kernel reads the step count on the parameter's device, in fp32 whatever the parameter's dtype.
         restored = value.to(parameter.device) if key == "step" else shard_like(value, parameter)
         optimizer.state[parameter][key] = restored

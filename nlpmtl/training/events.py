@@ -63,7 +63,7 @@ class StepReport:
         step: number of the step, counted from 1.
         loss_sums: summed loss of each task on this rank, ``[tasks]``, in the order of the run's tasks.
         counts: number of items in each task's loss, over all ranks.
-        loss_factors: factor of each task's mean loss in the loss of the step: its share of the labels times its weight.
+        loss_factors: factor of each task's mean loss in the loss of the step: fraction of the labels times weight.
         weights: weight of each task that has labels in the step.
         probabilities: probability of each dataset.
         tokens: number of tokens over all ranks, padding excluded.

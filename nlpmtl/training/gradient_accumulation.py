@@ -165,7 +165,7 @@ class GradientAccumulator:
         losses: Mapping[str, CoupledLoss] = {}
         if coupled:  # their gradients need the outputs of all micro-batches
             if first is None or first.micro_tokens != self.micro_tokens:
-                # The ranks of a sharded model run the same number of micro-batches, so none is left out.
+                # The ranks of a sharded model run the same number of micro-batches, so none is excluded.
                 only_coupled = Pass(names, coupled, cache=cache, only_coupled=not self.is_sharded)
                 first = self._run_pass(rows, microbatches, only_coupled)
             losses = first.coupled

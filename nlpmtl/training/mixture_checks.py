@@ -25,7 +25,7 @@ def check_trained(model: MultiTaskModel, *, tasks: Collection[str]) -> None:
     for task in tasks:
         if not _specific(model, task):
             raise ConfigError(
-                f"task {task!r}: it has no parameter to train: its head has none, and the encoder is frozen. Remove "
+                f"task {task!r} has no parameter to train: its head has none, and the encoder is frozen. Remove "
                 'encoder.freeze, or train parameters inside the encoder, as with sharing.kind = "lora"'
             )
 

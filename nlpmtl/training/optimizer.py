@@ -107,23 +107,23 @@ def build_optimizer(
         TypeError: the registered class is not a `torch.optim.Optimizer`.
         ConfigError: `layer_decay` is below 1, and the architecture of the encoder is not supported.
     """
-    encoder_rate = layer_learning_rates(model, lr=lr, decay=layer_decay)
-    head_rates = {id(p): lr for head in _pretrained_heads(model) for p in head.parameters()}
-    head_rates |= {id(p): rate for task, rate in task_lrs.items() for p in model.head(task).parameters()}  # type: ignore[operator]
+    encoder_lr = layer_learning_rates(model, lr=lr, decay=layer_decay)
+    head_lrs = {id(p): lr for head in _pretrained_heads(model) for p in head.parameters()}
+    head_lrs |= {id(p): task_lr for task, task_lr in task_lrs.items() for p in model.head(task).parameters()}  # type: ignore[operator]
     groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            head = name.startswith("heads.")
-            rate = head_rates.get(id(parameter), head_lr) if head else encoder_rate(name)
-            groups.setdefault((head, -rate, parameter.dim() > 1), []).append(parameter)
+            in_head = name.startswith("heads.")
+            parameter_lr = head_lrs.get(id(parameter), head_lr) if in_head else encoder_lr(name)
+            groups.setdefault((in_head, -parameter_lr, parameter.dim() > 1), []).append(parameter)
     params = [
         {
             "params": parameters,
-            "lr": -negative_rate,
-            "initial_lr": -negative_rate,
-            "weight_decay": weight_decay if matrix else 0.0,
+            "lr": -negative_lr,
+            "initial_lr": -negative_lr,
+            "weight_decay": weight_decay if is_matrix else 0.0,
         }
-        for (_, negative_rate, matrix), parameters in sorted(groups.items(), key=lambda item: item[0])
+        for (_, negative_lr, is_matrix), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
     return OPTIMIZERS.build(options, optim.Optimizer, params=params)
 
@@ -166,10 +166,10 @@ def layer_learning_rates(model: nn.Module, *, lr: float, decay: float) -> Callab
     Raises:
         ConfigError: the architecture of the encoder is not supported.
     """
-    rates: dict[str, float] = {}
+    lrs: dict[str, float] = {}
     if decay < 1:
         assert isinstance(model, MultiTaskModel)
         depths = parameter_depths(model.sharing.encoder, key="train.layer_decay")
         last = max(depths.values())
-        rates = {f"sharing.encoder.{name}": lr * decay ** (last - depth) for name, depth in depths.items()}
-    return lambda name: rates.get(name, lr)
+        lrs = {f"sharing.encoder.{name}": lr * decay ** (last - depth) for name, depth in depths.items()}
+    return lambda name: lrs.get(name, lr)

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from nlpmtl.config import check_output, flatten, parse_run, replace_old_keys, replace_old_overrides
-from nlpmtl.errors import ConfigError, RunError, list_some, plain
+from nlpmtl.errors import ConfigError, RunError, escape_control_characters, list_some
 from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION, check_format_version
-from nlpmtl.fs import GONE, PART, clear_leftovers, hidden_sibling, write_json
+from nlpmtl.fs import PART, REMOVED, clear_leftovers, hidden_sibling, write_json
 from nlpmtl.strict_json import dumps
 from nlpmtl.training.checkpoint import CHECKPOINT_NAME, latest_valid, quarantine_corrupt, read_state
 from nlpmtl.training.lock import HOLDER, LOCK
@@ -39,7 +39,7 @@ _REPLACED = ("run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "r
 FILES_BEFORE_A_RUN = (LOCK, HOLDER, "relate.json", "relate-affinity.png", "relate-tree.png")
 """Files that the directory of a new run may contain: its lock, and the output of `nlpmtl relate`."""
 _LEFTOVERS = [
-    hidden_sibling(Path(name), ending).name for name in (*_REPLACED, *FILES_BEFORE_A_RUN) for ending in (PART, GONE)
+    hidden_sibling(Path(name), ending).name for name in (*_REPLACED, *FILES_BEFORE_A_RUN) for ending in (PART, REMOVED)
 ]
 """Files that a process leaves behind if it is killed while it replaces a file or a directory."""
 _RESULTS = ("answers.json", "best", "model", "report.html", "scores.json")
@@ -131,7 +131,7 @@ def _check_empty(directory: Path, *, resume: bool) -> None:
             "would replace them. Choose another output, or move them"
         )
     if names and not is_run:
-        listed = list_some(map(plain, names), limit=_MAX_LISTED)
+        listed = list_some(map(escape_control_characters, names), limit=_MAX_LISTED)
         raise RunError(f"{directory} is not empty and does not contain a run; found: {listed}. Choose another output")
 
 

@@ -14,7 +14,7 @@
 reduces the gradients; all else is in this file. Only some weightings need the losses or the gradient of each task:
 without them, the weights are known before the first forward pass, and each row is computed once.
 
-The gradient is that of Σ_t w_t · s_t · L_t + P. Symbols: w_t is the weight of task t, s_t its share of the step's
+The gradient is that of Σ_t w_t · s_t · L_t + P. Symbols: w_t is the weight of task t, s_t the fraction of the step's
 labels, L_t its mean loss over them, P the penalty of the sharing scheme. L_t is a sum divided by a count that is known
 before the first forward pass, so the result depends neither on the size of micro-batches nor on the number of ranks.
 """
@@ -97,13 +97,14 @@ class TrainStep:
             self.optimizer.step()
             accumulator.model.post_step()
             accumulator.zero_grad()
-            if observation.shares:
+            if observation.label_fractions:
                 feedback, note = self._update(plan, rows, stats, observation=observation, result=result)
+        fractions = observation.label_fractions
         return StepReport(
             step=plan.step + 1,
             loss_sums=result.loss_sums,
             counts=[stats.items.get(task, 0) for task in accumulator.tasks],
-            loss_factors=[weights.get(task, 0.0) * observation.shares.get(task, 0.0) for task in accumulator.tasks],
+            loss_factors=[weights.get(task, 0.0) * fractions.get(task, 0.0) for task in accumulator.tasks],
             weights=weights,
             probabilities=plan.probabilities,
             tokens=sum(rows.lengths),
@@ -128,9 +129,9 @@ class TrainStep:
         """Compute the task weights and leave the gradient of the step's loss in `Parameter.grad`."""
         accumulator = self.accumulator
         label_count = sum(stats.rows.values())
-        shares = {task: stats.rows[task] / label_count for task in accumulator.tasks if task in stats.rows}
-        observation = StepObservation(plan.step, shares)
-        if self.weighting.requires == "gradients" and shares:
+        fractions = {task: stats.rows[task] / label_count for task in accumulator.tasks if task in stats.rows}
+        observation = StepObservation(plan.step, fractions)
+        if self.weighting.requires == "gradients" and fractions:
             observation, weights, result = self._compute_task_gradients(plan, observation, stats)
         else:
             first = None
@@ -139,7 +140,7 @@ class TrainStep:
                 observation = replace(observation, losses=self._mean_losses(first.loss_sums, stats))
             weights = self._compute_weights(observation)
             result = accumulator.run(rows, loss_scales=_loss_scales(observation, weights, stats), first=first)
-        penalty = accumulator.model.penalty() if shares else None
+        penalty = accumulator.model.penalty() if fractions else None
         if penalty is not None:  # the same on all ranks, so its gradient is added after they are reduced
             accumulator.accelerator.backward(penalty)
         return observation, weights, result
@@ -153,7 +154,7 @@ class TrainStep:
         """
         accumulator = self.accumulator
         gradients, results = TaskGradients(accumulator.parameters), []
-        for task, scale in _loss_scales(observation, dict.fromkeys(observation.shares, 1.0), stats).items():
+        for task, scale in _loss_scales(observation, dict.fromkeys(observation.label_fractions, 1.0), stats).items():
             rows = _rows_where(accumulator.collate.has_label(plan.rows, task=task), plan, stats)
             results.append(accumulator.run(rows, loss_scales={task: scale}))
             gradients.take()
@@ -166,7 +167,7 @@ class TrainStep:
         losses = self._mean_losses(result.loss_sums, stats)
         observation = replace(observation, losses=losses, gramian=gradients.gramian())
         weights = self._compute_weights(observation)
-        gradients.set_weighted_sum([weights[task] for task in observation.shares])
+        gradients.set_weighted_sum([weights[task] for task in observation.label_fractions])
         return observation, weights, result
 
     def _compute_weights(self, observation: StepObservation) -> dict[str, float]:
@@ -177,11 +178,11 @@ class TrainStep:
         """
         weights: Any = self.weighting.compute_weights(observation)
         try:
-            return {task: float(weights[task]) for task in observation.shares}
+            return {task: float(weights[task]) for task in observation.label_fractions}
         except (LookupError, TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several numbers
             raise RunError(
                 f"weighting: {type(self.weighting).__name__}.compute_weights() must return a number for each of the "
-                f"tasks {', '.join(observation.shares)}; found {quote(weights, limit=_MAX_CHARACTERS)}"
+                f"tasks {', '.join(observation.label_fractions)}; found {quote(weights, limit=_MAX_CHARACTERS)}"
             ) from None
 
     def _update(
@@ -238,4 +239,5 @@ def _rows_where(mask: NDArray[bool_], plan: StepPlan, stats: BatchStats) -> Step
 
 def _loss_scales(observation: StepObservation, weights: Mapping[str, float], stats: BatchStats) -> dict[str, float]:
     """Return the factor w_t · s_t / count_t of each task's summed loss."""
-    return {task: weights[task] * share / stats.items[task] for task, share in observation.shares.items()}
+    fractions = observation.label_fractions
+    return {task: weights[task] * fraction / stats.items[task] for task, fraction in fractions.items()}

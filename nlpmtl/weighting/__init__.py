@@ -7,7 +7,7 @@ file names it by `kind`:
 >>> from nlpmtl.weighting import StepObservation, Weighting
 >>> options = WEIGHTINGS.parse({"kind": "constant", "weights": {"topic": 0.5}})
 >>> weighting = WEIGHTINGS.build(options, Weighting, tasks=["topic", "sentiment"], epoch_steps=100, seed=0)
->>> weighting.compute_weights(StepObservation(step=0, shares={"topic": 0.75, "sentiment": 0.25}))
+>>> weighting.compute_weights(StepObservation(step=0, label_fractions={"topic": 0.75, "sentiment": 0.25}))
 {'topic': 0.5, 'sentiment': 1.0}
 """
 

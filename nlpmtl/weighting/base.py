@@ -16,9 +16,9 @@ Example:
     >>> from nlpmtl.weighting import StepObservation, Weighting
     >>> class Halved(Weighting):
     ...     def compute_weights(self, observation):
-    ...         return dict.fromkeys(observation.shares, 0.5)
+    ...         return dict.fromkeys(observation.label_fractions, 0.5)
     >>> weighting = Halved(tasks=["topic", "sentiment"], epoch_steps=100, seed=0)
-    >>> weighting.compute_weights(StepObservation(step=0, shares={"topic": 0.75, "sentiment": 0.25}))
+    >>> weighting.compute_weights(StepObservation(step=0, label_fractions={"topic": 0.75, "sentiment": 0.25}))
     {'topic': 0.5, 'sentiment': 0.5}
 """
 
@@ -33,6 +33,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nlpmtl.deprecation import RenamedAttribute
+
 Requirement = Literal["nothing", "losses", "gradients"]
 """Requirement of a weighting: values that must be computed before the weights of a step."""
 
@@ -43,18 +45,20 @@ class StepObservation:
 
     Args:
         step: number of the optimizer step, counted from 0.
-        shares: fraction of the step's labels that belong to each task, from 0 to 1. Tasks without labels in the step
-            are absent. The order of the tasks is that of `losses` and of the rows of `gramian`.
-        losses: mean loss of each task in `shares`. Empty if the weighting's `requires` is "nothing".
+        label_fractions: fraction of the step's labels that belong to each task, from 0 to 1. Tasks without labels in
+            the step are absent. The order of the tasks is that of `losses` and of the rows of `gramian`.
+        losses: mean loss of each task in `label_fractions`. Empty if the weighting's `requires` is "nothing".
         gramian: inner products of the task gradients, ``[tasks, tasks]`` in double precision. The gradient of task t is
             that of s_t · L_t with respect to the parameters that several tasks share. None unless `requires` is
             "gradients".
     """
 
     step: int
-    shares: Mapping[str, float]
+    label_fractions: Mapping[str, float]
     losses: Mapping[str, float] = field(default_factory=dict)
     gramian: NDArray[np.float64] | None = None
+
+    shares = RenamedAttribute("label_fractions")
 
 
 @dataclass(kw_only=True)
@@ -92,7 +96,7 @@ class Weighting(ABC):
             observation: measurements of the step; `requires` declares which of them are needed.
 
         Returns:
-            The weight w_t of each task in `observation.shares`, in the same order.
+            The weight w_t of each task in `observation.label_fractions`, in the same order.
         """
 
     def update(  # noqa: B027

@@ -23,7 +23,7 @@ References:
 Example:
     >>> from nlpmtl.weighting import Constant, StepObservation
     >>> weighting = Constant(tasks=["topic", "sentiment"], epoch_steps=100, seed=0, weights={"topic": 0.5})
-    >>> weighting.compute_weights(StepObservation(step=0, shares={"topic": 0.75, "sentiment": 0.25}))
+    >>> weighting.compute_weights(StepObservation(step=0, label_fractions={"topic": 0.75, "sentiment": 0.25}))
     {'topic': 0.5, 'sentiment': 1.0}
 """
 
@@ -73,4 +73,4 @@ class Constant(Weighting):
                 raise ConfigError(f"weighting.weights.{name}: no such task; {did_you_mean(name, self.tasks)}")
 
     def compute_weights(self, observation: StepObservation) -> dict[str, float]:
-        return {task: self.weights.get(task, 1.0) for task in observation.shares}
+        return {task: self.weights.get(task, 1.0) for task in observation.label_fractions}

@@ -15,7 +15,7 @@ Departures from the paper:
 - In epochs 0 and 1 all weights are 1.
 - r_t(e) = 1 for a task that has no labels in one of the two preceding epochs, or whose mean loss in the older one is
   not above 1e-200.
-- A loss that is not finite is left out of the means.
+- A loss that is not finite is excluded from the means.
 
 References:
     Liu, Johns and Davison (2019), End-to-End Multi-Task Learning with Attention, CVPR, equation 7,
@@ -24,8 +24,8 @@ References:
 Example:
     >>> from nlpmtl.weighting import Dwa, StepObservation
     >>> weighting = Dwa(tasks=["topic", "sentiment"], epoch_steps=1, seed=0, temperature=2.0)
-    >>> shares = {"topic": 0.5, "sentiment": 0.5}
-    >>> steps = [StepObservation(step=number, shares=shares) for number in range(3)]
+    >>> fractions = {"topic": 0.5, "sentiment": 0.5}
+    >>> steps = [StepObservation(step=number, label_fractions=fractions) for number in range(3)]
     >>> weighting.update(steps[0], losses={"topic": 1.0, "sentiment": 1.0}, post_step_losses={})
     >>> weighting.update(steps[1], losses={"topic": 0.9, "sentiment": 0.5}, post_step_losses={})
     >>> {task: round(weight, 3) for task, weight in weighting.compute_weights(steps[2]).items()}
@@ -77,12 +77,12 @@ class Dwa(Weighting):
     def compute_weights(self, observation: StepObservation) -> dict[str, float]:
         older, newer = self._mean_losses(observation.step // self.epoch_steps)
         if older is None or newer is None:
-            return dict.fromkeys(observation.shares, 1.0)
+            return dict.fromkeys(observation.label_fractions, 1.0)
         rates = {t: newer[t] / older[t] if t in newer and older.get(t, 0.0) > _MIN_LOSS else 1.0 for t in self.tasks}
         highest = max(rates.values())
         exponentials = {task: math.exp((rate - highest) / self.temperature) for task, rate in rates.items()}
         total = math.fsum(exponentials.values())
-        return {task: len(self.tasks) * exponentials[task] / total for task in observation.shares}
+        return {task: len(self.tasks) * exponentials[task] / total for task in observation.label_fractions}
 
     def update(
         self, observation: StepObservation, *, losses: Mapping[str, float], post_step_losses: Mapping[str, float]

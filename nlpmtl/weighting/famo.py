@@ -32,7 +32,8 @@ References:
 Example:
     >>> from nlpmtl.weighting import Famo, StepObservation
     >>> weighting = Famo(tasks=["topic", "sentiment"], epoch_steps=100, seed=0, lr=0.025, decay=0.001)
-    >>> step = StepObservation(step=0, shares={"topic": 0.5, "sentiment": 0.5}, losses={"topic": 2.0, "sentiment": 0.5})
+    >>> fractions, losses = {"topic": 0.5, "sentiment": 0.5}, {"topic": 2.0, "sentiment": 0.5}
+    >>> step = StepObservation(step=0, label_fractions=fractions, losses=losses)
     >>> {task: round(weight, 3) for task, weight in weighting.compute_weights(step).items()}
     {'topic': 0.4, 'sentiment': 1.6}
     >>> weighting.update(step, losses=step.losses, post_step_losses={"topic": 1.9, "sentiment": 0.3})
@@ -90,7 +91,7 @@ class Famo(Weighting):
 
     def compute_weights(self, observation: StepObservation) -> dict[str, float]:
         if not _are_valid(observation.losses):
-            return dict.fromkeys(observation.shares, 1.0)
+            return dict.fromkeys(observation.label_fractions, 1.0)
         ratios = {task: z / (observation.losses[task] + _EPSILON) for task, z in self._softmax(observation).items()}
         total = math.fsum(ratios.values())
         return {task: len(ratios) * ratio / total for task, ratio in ratios.items()}
@@ -115,7 +116,7 @@ class Famo(Weighting):
 
     def _softmax(self, observation: StepObservation) -> dict[str, float]:
         """Return z of each task that has labels in the step."""
-        logits = {task: self.state[task][0] if task in self.state else 0.0 for task in observation.shares}
+        logits = {task: self.state[task][0] if task in self.state else 0.0 for task in observation.label_fractions}
         exponentials = {task: math.exp(logit - max(logits.values())) for task, logit in logits.items()}
         total = math.fsum(exponentials.values())
         return {task: exponential / total for task, exponential in exponentials.items()}

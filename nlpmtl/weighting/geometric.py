@@ -24,7 +24,8 @@ References:
 Example:
     >>> from nlpmtl.weighting import Geometric, StepObservation
     >>> weighting = Geometric(tasks=["topic", "sentiment"], epoch_steps=100, seed=0)
-    >>> step = StepObservation(step=0, shares={"topic": 0.5, "sentiment": 0.5}, losses={"topic": 2.0, "sentiment": 0.5})
+    >>> fractions, losses = {"topic": 0.5, "sentiment": 0.5}, {"topic": 2.0, "sentiment": 0.5}
+    >>> step = StepObservation(step=0, label_fractions=fractions, losses=losses)
     >>> {task: round(weight, 3) for task, weight in weighting.compute_weights(step).items()}
     {'topic': 0.5, 'sentiment': 2.0}
 """
@@ -53,7 +54,8 @@ class Geometric(Weighting):
 
     def compute_weights(self, observation: StepObservation) -> dict[str, float]:
         if not all_finite(observation.losses.values()) or any(loss < 0 for loss in observation.losses.values()):
-            return dict.fromkeys(observation.shares, 1.0)
+            return dict.fromkeys(observation.label_fractions, 1.0)
         losses = {task: max(loss, _MIN_LOSS) for task, loss in observation.losses.items()}
-        total = math.exp(math.fsum(share * math.log(losses[task]) for task, share in observation.shares.items()))
-        return {task: total / losses[task] for task in observation.shares}
+        fractions = observation.label_fractions
+        total = math.exp(math.fsum(fraction * math.log(losses[task]) for task, fraction in fractions.items()))
+        return {task: total / losses[task] for task in observation.label_fractions}

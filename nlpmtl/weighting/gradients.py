@@ -32,8 +32,8 @@ Example:
     >>> from nlpmtl.registry import WEIGHTINGS
     >>> from nlpmtl.weighting import StepObservation, Weighting
     >>> gradients = np.array([[1.0, 0.0], [-2.0, 1.0]])
-    >>> shares, losses = {"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 1.0}
-    >>> step = StepObservation(step=0, shares=shares, losses=losses, gramian=gradients @ gradients.T)
+    >>> fractions, losses = {"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 1.0}
+    >>> step = StepObservation(step=0, label_fractions=fractions, losses=losses, gramian=gradients @ gradients.T)
     >>> for kind in ("imtl_g", "mgda", "upgrad"):
     ...     options = WEIGHTINGS.parse({"kind": kind})
     ...     weighting = WEIGHTINGS.build(options, Weighting, tasks=["a", "b"], epoch_steps=100, seed=0)
@@ -94,21 +94,21 @@ class GradientMethod(Weighting):
             observation: the step, with its Gramian.
 
         Returns:
-            The weight of each task in `observation.shares`.
+            The weight of each task in `observation.label_fractions`.
 
         Raises:
             RunError: the solver fails, or a weight is not finite.
         """
         import torch  # here, so that a config is validated without it
 
-        tasks = sorted(observation.shares)
+        tasks = sorted(observation.label_fractions)
         if len(tasks) < 2:
             return dict.fromkeys(tasks, 1.0)
         assert observation.gramian is not None, "gradient methods require gradients"
         mean_square = float(observation.gramian.trace()) / len(tasks)
         if not 0 < mean_square < math.inf:  # the training step reports gradients that are not finite, with their rows
-            return dict.fromkeys(observation.shares, 1.0)
-        indices = [list(observation.shares).index(task) for task in tasks]
+            return dict.fromkeys(observation.label_fractions, 1.0)
+        indices = [list(observation.label_fractions).index(task) for task in tasks]
         gramian = observation.gramian[np.ix_(indices, indices)] / mean_square
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_seed(self.seed, observation.step))
@@ -121,7 +121,7 @@ class GradientMethod(Weighting):
         if not np.isfinite(weights).all():
             raise RunError(f"step {observation.step + 1}: weighting: the weights of {tasks} are not finite: {weights}")
         by_task: dict[str, float] = dict(zip(tasks, weights.tolist(), strict=True))
-        return {task: by_task[task] for task in observation.shares}
+        return {task: by_task[task] for task in observation.label_fractions}
 
     def solve(self, gramian: Tensor, *, tasks: list[str]) -> Tensor:
         """Compute the weights of the paper.

@@ -33,8 +33,8 @@ Example:
     >>> import numpy as np
     >>> from nlpmtl.weighting import GradNorm, StepObservation
     >>> weighting = GradNorm(tasks=["topic", "sentiment"], epoch_steps=100, seed=0, alpha=1.5, lr=0.1)
-    >>> shares, losses = {"topic": 0.5, "sentiment": 0.5}, {"topic": 2.0, "sentiment": 0.5}
-    >>> step = StepObservation(step=0, shares=shares, losses=losses, gramian=np.diag([1.0, 0.25]))
+    >>> fractions, losses = {"topic": 0.5, "sentiment": 0.5}, {"topic": 2.0, "sentiment": 0.5}
+    >>> step = StepObservation(step=0, label_fractions=fractions, losses=losses, gramian=np.diag([1.0, 0.25]))
     >>> weighting.update(step, losses=losses, post_step_losses={})
     >>> {task: round(weight, 3) for task, weight in weighting.compute_weights(step).items()}
     {'topic': 0.842, 'sentiment': 1.158}
@@ -89,7 +89,7 @@ class GradNorm(Weighting):
     lr: float
 
     def compute_weights(self, observation: StepObservation) -> dict[str, float]:
-        return {task: self._weights[task] for task in observation.shares}
+        return {task: self._weights[task] for task in observation.label_fractions}
 
     def update(
         self, observation: StepObservation, *, losses: Mapping[str, float], post_step_losses: Mapping[str, float]
@@ -97,14 +97,17 @@ class GradNorm(Weighting):
         assert observation.gramian is not None, "GradNorm requires gradients"
         if not all_finite([*losses.values(), *observation.gramian.ravel()]):
             return
-        first = {**losses, **self.state.get("first", {})}
+        initial_losses = {**losses, **self.state.get("first", {})}
         weights = self._weights
         norms = {
-            task: math.sqrt(max(float(observation.gramian[i, i]), 0.0)) / share
-            for i, (task, share) in enumerate(observation.shares.items())
+            task: math.sqrt(max(float(observation.gramian[i, i]), 0.0)) / fraction
+            for i, (task, fraction) in enumerate(observation.label_fractions.items())
         }
         mean_norm = math.fsum(weights[task] * norm for task, norm in norms.items()) / len(norms)
-        ratios = {task: max(losses[task], 0.0) / first[task] if first[task] > _MIN_LOSS else 1.0 for task in norms}
+        ratios = {
+            task: max(losses[task], 0.0) / initial_losses[task] if initial_losses[task] > _MIN_LOSS else 1.0
+            for task in norms
+        }
         mean_ratio = math.fsum(ratios.values()) / len(ratios)
         for task, norm in norms.items():
             target = mean_norm * (ratios[task] / mean_ratio) ** self.alpha if mean_ratio > 0 else mean_norm
@@ -113,7 +116,7 @@ class GradNorm(Weighting):
             weights[task] = max(weights[task] - self.lr * norm * sign, _MIN_WEIGHT)
         total = math.fsum(weights.values())
         normalized = {task: len(weights) * weight / total for task, weight in weights.items()}
-        self.state = {"first": first, "weights": normalized}
+        self.state = {"first": initial_losses, "weights": normalized}
 
     @property
     def _weights(self) -> dict[str, float]:

@@ -22,8 +22,8 @@ Example:
     >>> import numpy as np
     >>> from nlpmtl.weighting import PcGrad, StepObservation
     >>> gradients = np.array([[1.0, 0.0], [-2.0, 1.0]])
-    >>> shares, losses = {"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 1.0}
-    >>> step = StepObservation(step=0, shares=shares, losses=losses, gramian=gradients @ gradients.T)
+    >>> fractions, losses = {"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 1.0}
+    >>> step = StepObservation(step=0, label_fractions=fractions, losses=losses, gramian=gradients @ gradients.T)
     >>> weighting = PcGrad(tasks=["a", "b"], epoch_steps=100, seed=0)
     >>> {task: round(weight, 3) for task, weight in weighting.compute_weights(step).items()}
     {'a': 3.0, 'b': 1.4}

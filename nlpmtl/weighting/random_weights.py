@@ -19,7 +19,7 @@ References:
 Example:
     >>> from nlpmtl.weighting import RandomWeights, StepObservation
     >>> weighting = RandomWeights(tasks=["topic", "sentiment"], epoch_steps=100, seed=0)
-    >>> weights = weighting.compute_weights(StepObservation(step=0, shares={"topic": 0.5, "sentiment": 0.5}))
+    >>> weights = weighting.compute_weights(StepObservation(step=0, label_fractions={"topic": 0.5, "sentiment": 0.5}))
     >>> {task: round(weight, 3) for task, weight in weights.items()}
     {'topic': 0.872, 'sentiment': 1.128}
 """
@@ -45,4 +45,4 @@ class RandomWeights(Weighting):
         exponentials = np.exp(np.random.default_rng([self.seed, observation.step]).standard_normal(len(self.tasks)))
         values = (len(self.tasks) * exponentials / exponentials.sum()).tolist()
         weights = dict(zip(sorted(self.tasks), values, strict=True))
-        return {task: weights[task] for task in observation.shares}
+        return {task: weights[task] for task in observation.label_fractions}

@@ -17,12 +17,12 @@ that belong to task t. The method is not from a paper.
 Limits:
 - A loss counts as at most 100 times the average, so that a single outlier does not decide the weights for long.
 - M_t is taken as at least 0.001 times the first loss, so that the weight of a solved task stays bounded.
-- A negative loss counts as 0, and a loss that is not finite is left out.
+- A negative loss counts as 0, and a loss that is not finite is excluded.
 
 Example:
     >>> from nlpmtl.weighting import Scale, StepObservation
     >>> weighting = Scale(tasks=["price", "topic"], epoch_steps=100, seed=0, ema_decay=0.99)
-    >>> step = StepObservation(step=0, shares={"price": 0.5, "topic": 0.5})
+    >>> step = StepObservation(step=0, label_fractions={"price": 0.5, "topic": 0.5})
     >>> weighting.update(step, losses={"price": 1000.0, "topic": 0.5}, post_step_losses={})
     >>> weighting.compute_weights(step)
     {'price': 0.001, 'topic': 2.0}
@@ -77,7 +77,7 @@ class Scale(Weighting):
     ema_decay: float
 
     def compute_weights(self, observation: StepObservation) -> dict[str, float]:
-        return {task: self._weight(task) for task in observation.shares}
+        return {task: self._weight(task) for task in observation.label_fractions}
 
     def _weight(self, task: str) -> float:
         if task not in self.state:

@@ -27,7 +27,7 @@ References:
 Example:
     >>> from nlpmtl.weighting import StepObservation, Uncertainty
     >>> weighting = Uncertainty(tasks=["topic", "sentiment"], epoch_steps=100, seed=0, lr=0.02)
-    >>> step = StepObservation(step=0, shares={"topic": 0.5, "sentiment": 0.5})
+    >>> step = StepObservation(step=0, label_fractions={"topic": 0.5, "sentiment": 0.5})
     >>> weighting.update(step, losses={"topic": 5.0, "sentiment": 0.5}, post_step_losses={})
     >>> {task: round(weight, 3) for task, weight in weighting.compute_weights(step).items()}
     {'topic': 0.961, 'sentiment': 1.005}
@@ -76,7 +76,7 @@ class Uncertainty(Weighting):
     lr: float
 
     def compute_weights(self, observation: StepObservation) -> dict[str, float]:
-        return {task: math.exp(-self.state.get(task, 0.0)) for task in observation.shares}
+        return {task: math.exp(-self.state.get(task, 0.0)) for task in observation.label_fractions}
 
     def update(
         self, observation: StepObservation, *, losses: Mapping[str, float], post_step_losses: Mapping[str, float]
@@ -84,6 +84,6 @@ class Uncertainty(Weighting):
         for task, weight in self.compute_weights(observation).items():
             if not math.isfinite(losses[task]):
                 continue
-            change = -self.lr * observation.shares[task] * (1 - weight * losses[task])
+            change = -self.lr * observation.label_fractions[task] * (1 - weight * losses[task])
             log_variance = self.state.get(task, 0.0) + min(max(change, -1.0), 1.0)
             self.state[task] = min(max(log_variance, -_MAX_LOG_VARIANCE), _MAX_LOG_VARIANCE)

@@ -33,6 +33,6 @@ def test_the_cosine_of_a_zero_vector_is_undefined() -> None:
 
 def test_a_step_lowers_the_losses_by_the_given_share() -> None:
     losses, squares = np.array([1.0, 3.0]), np.array([2.0, 6.0])
-    rate = step_size(losses, squares=squares, share=0.02)
+    rate = step_size(losses, squares=squares, decrease=0.02)
     assert (rate * squares).sum() == pytest.approx(0.02 * losses.sum())
-    assert step_size(losses, squares=np.zeros(2), share=0.02) == 0.0
+    assert step_size(losses, squares=np.zeros(2), decrease=0.02) == 0.0

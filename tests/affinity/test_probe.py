@@ -126,8 +126,8 @@ ROWS = [(d, r) for d in range(3) for r in range(7)]
 
 
 def test_small_steps_follow_the_first_order_expansion(fit: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To first order Z_ij L_j = η g_i · g_j, and η is such that Σ Z_ii L_i is the share of Σ L_i."""
-    monkeypatch.setattr(probe, "SHARE", 1e-6)
+    """To first order Z_ij L_j = η g_i · g_j, and η is such that Σ Z_ii L_i is the given fraction of Σ L_i."""
+    monkeypatch.setattr(probe, "LOSS_DECREASE", 1e-6)
     affinity_probe = make_probe(fit)
     result = affinity_probe(ROWS)
     losses = affinity_probe._losses(affinity_probe._microbatches(ROWS))
@@ -139,7 +139,7 @@ def test_small_steps_follow_the_first_order_expansion(fit: Trainer, monkeypatch:
 
 def test_the_effect_of_a_step_on_held_out_rows(fit: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the same rows in both halves, the effect on held-out rows equals that on the rows of the step."""
-    monkeypatch.setattr(probe, "SHARE", 1e-6)
+    monkeypatch.setattr(probe, "LOSS_DECREASE", 1e-6)
     affinity_probe = make_probe(fit)
     twice = [row for row in ROWS for _ in range(2)]
     result = affinity_probe(twice)

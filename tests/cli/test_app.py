@@ -168,11 +168,11 @@ def test_version(run_cli: RunCli) -> None:
         (["train", "quickstart", "--seed", "3"], "write --set seed=…"),
         (["check", "quickstart", "--train.lr", "3e-5"], "write --set train.lr=…"),
         (["check", "quickstart", "train.lr=3e-5"], "train.lr=3e-5: write --set train.lr=3e-5"),
-        (["compare", "quickstart", "--device", "cuda"], "training uses the GPU if there is one; leave it out"),
+        (["compare", "quickstart", "--device", "cuda"], "training uses the GPU if there is one; remove it"),
         (["evaluate", "somewhere"], "Missing option '--data'"),
         (
             ["train", "quickstat"],
-            "run file 'quickstat' does not exist, and no built-in run has this name; did you mean 'quickstart'?",
+            "run file 'quickstat' does not exist, and no built-in run file has this name; did you mean 'quickstart'?",
         ),
         (["train", "quickstart", "--set", "train.lr"], "--set train.lr: write KEY=VALUE"),
         (["compare", "x", "--seeds", "0"], "Error: Invalid value for '--seeds': must be at least 1, found '0'"),

@@ -29,7 +29,7 @@ def test_one_task_is_written(trained: Trained, run_cli: RunCli, tmp_path: Path) 
 
 def test_invalid_arguments_exit_with_2(trained: Trained, run_cli: RunCli, tmp_path: Path) -> None:
     for arguments, message in (
-        ([], "a transformers model has a single task: name one of topic, mood, places, grade, kinds"),
+        ([], "a transformers model has a single task: specify one of topic, mood, places, grade, kinds"),
         (["--task", "topics"], "no task 'topics'; did you mean 'topic'?"),
         (["--to", "tensorflow"], "--to tensorflow: unknown format; formats: transformers, onnx"),
     ):

@@ -83,7 +83,7 @@ def test_rows_as_in_training(trained: Trained, run_cli: RunCli, tmp_path: Path) 
     result = run_cli("predict", trained.model_dir, "--input", path, "--task", "grade", "--on-bad-row", "skip")
     printed = parse(result.stdout)
     assert [row["predictions"] is None for row in printed] == [True, False, True]
-    assert "t.jsonl:3: task 'grade' reads a pair (text, pair), and was given a single text" in printed[2]["error"]
+    assert "t.jsonl:3: task 'grade' expects a text pair (text, pair), found a single text" in printed[2]["error"]
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
@@ -162,7 +162,7 @@ def test_a_bad_line_is_named(
         (["a", "--overwrite"], "error: --overwrite needs --input with a file, and --output"),
         (["--input", "t.csv", "--output", "t.docx"], "error: t.csv: no such file"),
         (["a", "--task", "topik"], "error: this model has no task 'topik'; did you mean 'topic'?"),
-        (["a", "--task", "grade"], "error: task 'grade' reads a pair (text, pair), and was given a single text"),
+        (["a", "--task", "grade"], "error: task 'grade' expects a text pair (text, pair), found a single text"),
     ],
 )
 def test_invalid_arguments(arguments: list[str], message: str, trained: Trained, run_cli: RunCli) -> None:

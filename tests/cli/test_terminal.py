@@ -52,13 +52,13 @@ def control_characters(text: str) -> set[str]:
 
 
 def test_plain_keeps_letters_and_escapes_control_characters() -> None:
-    from nlpmtl.errors import plain, plain_line
+    from nlpmtl.errors import escape_control_characters, escape_line
 
-    assert plain(PLAIN_TEXT) == plain_line(PLAIN_TEXT) == PLAIN_TEXT
-    assert not control_characters(plain(ESCAPES))
-    assert "\n" not in plain_line(ESCAPES)
-    assert plain("a\udcffb") == "a\\udcffb"
-    assert plain("a\nb") == "a\nb"
+    assert escape_control_characters(PLAIN_TEXT) == escape_line(PLAIN_TEXT) == PLAIN_TEXT
+    assert not control_characters(escape_control_characters(ESCAPES))
+    assert "\n" not in escape_line(ESCAPES)
+    assert escape_control_characters("a\udcffb") == "a\\udcffb"
+    assert escape_control_characters("a\nb") == "a\nb"
 
 
 def test_json_for_a_terminal_round_trips() -> None:

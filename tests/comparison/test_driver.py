@@ -332,4 +332,5 @@ def test_tasks_outside_the_mean_score_are_left_out_of_delta(run: dict[str, Any],
     assert result.tasks["masked"].change is not None
     assert result.delta == result.tasks["mood"].change
     assert result.mean("multi_task").mean == result.tasks["mood"].multi_task.selected.mean
-    assert "task 'masked': its score is left out of the mean and of Δm, as of the mean score of a run" in result.notes
+    excluded = "task 'masked': its score is excluded from the mean and from Δm, as from the mean score of a run"
+    assert excluded in result.notes

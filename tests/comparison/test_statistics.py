@@ -16,8 +16,8 @@ from nlpmtl.comparison.statistics import (
     SeedScores,
     delta,
     delta_interval,
-    interval,
     paired_bootstrap,
+    percentile_interval,
     relative_change,
     to_verdict,
 )
@@ -46,7 +46,7 @@ def predictions(count: int, share: float, seed: int) -> NDArray[np.bool_]:
 class TestPairedBootstrap:
     def test_the_interval_equals_scipys(self) -> None:
         first, second = predictions(300, 0.8, 1), predictions(300, 0.7, 2)
-        actual = interval(differences([first], [second], resamples=4000))
+        actual = percentile_interval(differences([first], [second], resamples=4000))
         expected = stats.bootstrap(
             (first, second),
             lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
@@ -62,28 +62,30 @@ class TestPairedBootstrap:
         first, second = predictions(400, 0.9, 3), predictions(400, 0.6, 4)
         each = first.astype(float) - second
         half = NormalDist().inv_cdf(0.975) * each.std() / np.sqrt(len(each))
-        low, high = interval(differences([first], [second], resamples=4000))
+        low, high = percentile_interval(differences([first], [second], resamples=4000))
         assert (low, high) == pytest.approx((each.mean() - half, each.mean() + half), abs=0.008)
 
     def test_the_interval_has_its_nominal_coverage(self) -> None:
         """Two equally good systems on 60 rows, 100 times."""
         covered = 0
         for trial in range(100):
-            low, high = interval(differences([predictions(60, 0.7, 2 * trial)], [predictions(60, 0.7, 2 * trial + 1)]))
+            low, high = percentile_interval(
+                differences([predictions(60, 0.7, 2 * trial)], [predictions(60, 0.7, 2 * trial + 1)])
+            )
             covered += low <= 0 <= high
         assert 89 <= covered <= 99
 
     @QUICK
     @given(CORRECT)
     def test_equal_predictions_have_no_difference(self, correct: list[bool]) -> None:
-        assert interval(differences([np.array(correct)], [np.array(correct)])) == (0.0, 0.0)
+        assert percentile_interval(differences([np.array(correct)], [np.array(correct)])) == (0.0, 0.0)
 
     @QUICK
     @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
     def test_swapping_the_systems_flips_the_sign(self, rows: list[tuple[bool, bool]]) -> None:
         first, second = (np.array(column) for column in zip(*rows, strict=True))
-        low, high = interval(differences([first], [second]))
-        assert interval(differences([second], [first])) == pytest.approx((-high, -low))
+        low, high = percentile_interval(differences([first], [second]))
+        assert percentile_interval(differences([second], [first])) == pytest.approx((-high, -low))
 
     @QUICK
     @given(CORRECT)
@@ -120,8 +122,8 @@ class TestPairedBootstrap:
 
 class TestInterval:
     def test_by_hand(self) -> None:
-        assert interval(np.arange(101.0), confidence=0.9) == pytest.approx((5.0, 95.0))
-        assert interval(np.arange(1001.0)) == pytest.approx((25.0, 975.0))
+        assert percentile_interval(np.arange(101.0), confidence=0.9) == pytest.approx((5.0, 95.0))
+        assert percentile_interval(np.arange(1001.0)) == pytest.approx((25.0, 975.0))
 
     @pytest.mark.parametrize(
         ("between", "verdict"),

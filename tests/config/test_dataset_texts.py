@@ -77,7 +77,7 @@ def test_a_single_task_run_needs_no_other_dataset(tmp_path: Path) -> None:
         ({"from": ["pair"]}, r"datasets\.texts\.from: no dataset 'pair'; did you mean 'pairs'"),
         ({"from": []}, "a list of names of datasets of this run was expected"),
         ({"from": "pairs"}, "a list of names of datasets of this run was expected"),
-        ({"from": ["texts"]}, "'texts' has no texts of its own"),
+        ({"from": ["texts"]}, "'texts' takes its texts from other datasets"),
         ({"from": ["pairs", "pairs"]}, "each dataset must be named once"),
         ({"input": {"text": "text"}}, "the texts are those of other datasets: remove `input` or `from`"),
         ({"tasks": CLASSIFICATION}, "`from` gives texts without labels, and task 'topic'"),

@@ -112,7 +112,7 @@ def test_rows_instead_of_a_run_file(tmp_path: Path, name: str, content: bytes) -
         read_run(path)
     assert str(caught.value) == (
         f"{path}: a file of rows was found, and a run file or a dataset file (TOML) was expected: write both with "
-        f"`nlpmtl init {shlex.quote(str(path))}`, or name the rows as `data.files` in one of them"
+        f"`nlpmtl init {shlex.quote(str(path))}`, or specify this file as `data.files` in a dataset file"
     )
 
 

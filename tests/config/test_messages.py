@@ -379,7 +379,7 @@ TASK = "datasets.news.tasks.topic"
         ],
         ({"encoder.attn_implementation": "flex"}, '"flex_attention" ('),
         ({"encoder.attn_implementation": "paged|eager"}, '"eager" ('),
-        ({"encoder.attn_implementation": "auto"}, "nothing: leave it out for the default ("),
+        ({"encoder.attn_implementation": "auto"}, "nothing: omit the key for the default ("),
         ({"sampling.kind": "uniform", "sampling.batches": "homogeneous"}, '"single" ('),
         ({"sharing.kind": "adapters", "sharing.form": "houlsby"}, '"bottleneck" ('),
         ({"train.warmup": 500, "train.steps": 8000}, "0.0625 ("),
@@ -419,7 +419,7 @@ def test_dataset_tables_at_the_top_level_of_a_run(table: str) -> None:
 
 @pytest.mark.parametrize("key", ["encoder.token", "encoder.use_auth_token", "train.hub_token"])
 def test_access_tokens_in_a_config_are_refused(key: str) -> None:
-    assert f"{key}: unknown key; log in with `hf auth login`, or set HF_TOKEN; leave it out" in problem({key: "a"})
+    assert f"{key}: unknown key; log in with `hf auth login`, or set HF_TOKEN; remove it" in problem({key: "a"})
 
 
 @pytest.mark.parametrize(

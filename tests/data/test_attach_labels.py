@@ -119,7 +119,7 @@ class TestLabels:
         rows = [{"tokens": words, "tags": ["O"] * len(words)}]
         split = encoded(rows, {"tags": TAGS}, max_length=max_length, tokenizer=TOKENIZERS[name]())
         tags = split.labels["tags"]
-        target = tags.tensor([0], first_tokens=all_tokens(split).first_tokens, time=split.tokens.lengths[0])
+        target = tags.tensor([0], first_tokens=all_tokens(split).first_tokens, sequence_length=split.tokens.lengths[0])
         assert int((target != IGNORED).sum()) == tags.counts[0]
 
 

@@ -89,7 +89,7 @@ def test_an_archive_with_one_data_file_is_that_file(tmp_path: Path) -> None:
 
 def test_an_archive_with_several_data_files_lists_them(tmp_path: Path) -> None:
     archive = write_zip(tmp_path / "RTE.zip", {"RTE/train.jsonl": ROWS, "RTE/val.jsonl": ROWS})
-    with pytest.raises(ConfigError, match=r"2 data files; name one of them: .*RTE\.zip/RTE/train\.jsonl"):
+    with pytest.raises(ConfigError, match=r"2 data files; specify one of them: .*RTE\.zip/RTE/train\.jsonl"):
         open_file(archive)
     with pytest.raises(ConfigError, match="2 data files"):
         open_file(f"{archive}/RTE")
@@ -103,7 +103,7 @@ def test_an_archive_with_several_data_files_lists_them(tmp_path: Path) -> None:
     [
         ("train.jsonl", "did you mean 'RTE/train.jsonl'"),
         ("RTE/trian.jsonl", "did you mean 'RTE/train.jsonl'"),
-        ("x.csv", "it has RTE/train.jsonl, other.jsonl"),
+        ("x.csv", "it contains RTE/train.jsonl, other.jsonl"),
         ("../RTE/train.jsonl", "did you mean"),
         ("/etc/x.jsonl", "did you mean"),
     ],

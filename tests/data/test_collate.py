@@ -185,19 +185,21 @@ class TestRowByRow:
     def test_a_batch(self, rows: list[tuple[int, int]], types: bool) -> None:
         collate = collator(types=types)
         batch = collate(rows)
-        time = max(len(ids_of(collate.datasets[d], r)) for d, r in rows)
+        sequence_length = max(len(ids_of(collate.datasets[d], r)) for d, r in rows)
         ids, mask, segments = [], [], []
         parts: dict[str, list[tuple[int, torch.Tensor]]] = {}
         for i, (d, r) in enumerate(rows):
             source = collate.datasets[d]
             length = len(ids_of(source, r))
-            rest = time - length
+            rest = sequence_length - length
             ids.append([*ids_of(source, r), *[PAD] * rest])
             mask.append([1] * length + [0] * rest)
             segments.append([*types_of(source, r), *[0] * rest])
             for task, labels in source.labels.items():
                 if labels.counts[r]:
-                    label = labels.tensor([r], first_tokens=source.tokens.take([r]).first_tokens, time=time)
+                    label = labels.tensor(
+                        [r], first_tokens=source.tokens.take([r]).first_tokens, sequence_length=sequence_length
+                    )
                     parts.setdefault(task, []).append((i, label))
         assert torch.equal(batch.input_ids, torch.tensor(ids))
         assert torch.equal(batch.attention_mask, torch.tensor(mask))

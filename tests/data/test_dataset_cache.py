@@ -254,12 +254,13 @@ class TestExpiry:
 
     def test_incomplete_entries_are_removed_after_three_days(self, root: Path) -> None:
         root.mkdir(parents=True)
-        for name, days in ((".half-made-old", 3.1), (".half-made-young", 2.9)):
+        names = ("incomplete-old", 3.1), ("half-made-old", 3.1), ("incomplete-new", 2.9), ("half-made-new", 2.9)
+        for name, days in ((f".{name}", days) for name, days in names):
             (root / name / "deep").mkdir(parents=True)
             (root / name / "deep" / "a.npy").touch()
             set_age(root / name, days)
         entry = write_entry(Cache(root))
-        assert {path.name for path in root.iterdir()} == {".half-made-young", entry.name}
+        assert {path.name for path in root.iterdir()} == {".incomplete-new", ".half-made-new", entry.name}
 
     def test_old_locks_and_entries_without_a_manifest_are_removed(self, root: Path) -> None:
         root.mkdir(parents=True)
@@ -286,7 +287,7 @@ class TestExpiry:
         root.mkdir(parents=True)
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "file").touch()
-        for name in (KEY, ".half-made-link"):
+        for name in (KEY, ".incomplete-link"):
             (root / name).symlink_to(tmp_path / "mine")
             set_age(root / name, 31)
         set_age(tmp_path / "mine", 31)

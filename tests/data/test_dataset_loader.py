@@ -218,7 +218,7 @@ class TestCacheKeys:
             "another column": lambda: ask(train, columns={"mood": "class"}),
             "another shape": lambda: ask(train, columns={"kinds": "set"}),
             "and another": lambda: ask(train, columns={"kinds": "tags"}, input=InputConfig(text="text")),
-            "bad rows left out": lambda: ask(train, on_bad_row="skip"),
+            "bad rows excluded": lambda: ask(train, on_bad_row="skip"),
             "a share": lambda: ask(train, validation=0.2, splits=["train"]),
             "another share": lambda: ask(train, validation=0.3, splits=["train"]),
         }
@@ -408,7 +408,7 @@ class TestErrors:
             tensors = []
             for split in (loaded, direct):
                 words = split.tokens.take(labelled).first_tokens
-                tensors.append(split.labels[task].tensor(labelled, first_tokens=words, time=9))
+                tensors.append(split.labels[task].tensor(labelled, first_tokens=words, sequence_length=9))
             assert tensors[0].equal(tensors[1])
 
 

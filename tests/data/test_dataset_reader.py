@@ -1,4 +1,4 @@
-"""Rows of every kind of source: locations, skipped rows, held-out shares and limits."""
+"""Rows of every kind of source: locations, skipped rows, held-out fractions and limits."""
 
 from __future__ import annotations
 

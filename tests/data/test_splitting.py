@@ -1,4 +1,4 @@
-"""Held-out shares and limits of rows."""
+"""Held-out fractions and limits of rows."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from nlpmtl.data.splitting import hold_out, subsample
 
 
 @pytest.mark.parametrize(
-    ("rows", "share", "held_count"),
+    ("rows", "fraction", "held_count"),
     [(100, 0.07, 7), (10, 0.1, 1), (11, 0.1, 2), (30, 0.1, 3), (1, 0.5, 1), (3, 0.99, 3)],
 )
-def test_hold_out_rounds_the_share_up(rows: int, share: float, held_count: int) -> None:
-    kept, held_out = hold_out(rows, share=share)
+def test_hold_out_rounds_the_fraction_up(rows: int, fraction: float, held_count: int) -> None:
+    kept, held_out = hold_out(rows, fraction=fraction)
     assert len(held_out) == held_count
     assert sorted([*kept, *held_out]) == list(range(rows))
     assert (np.diff(kept) > 0).all()
 
 
 def test_hold_out_is_deterministic() -> None:
-    assert hold_out(20, share=0.25)[1].tolist() == [1, 6, 13, 15, 16]
+    assert hold_out(20, fraction=0.25)[1].tolist() == [1, 6, 13, 15, 16]
 
 
 def test_rows_of_a_smaller_limit_are_a_subset() -> None:

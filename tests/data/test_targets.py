@@ -31,15 +31,15 @@ THREE: dict[str, Any] = {
 def test_classes() -> None:
     labels = ClassLabels(**THREE, ids=np.array([1, -1, 2]))
     assert labels.values([2, 0]) == ["c", "b"]
-    assert labels.tensor([0], first_tokens=None, time=9).tolist() == [1]
-    assert labels.tensor([0, 2], first_tokens=None, time=9).dtype == torch.int64
+    assert labels.tensor([0], first_tokens=None, sequence_length=9).tolist() == [1]
+    assert labels.tensor([0, 2], first_tokens=None, sequence_length=9).dtype == torch.int64
 
 
 def test_numbers() -> None:
     labels = NumberLabels(**{**THREE, "names": (), "known": 0}, numbers=np.array([0.1, np.nan, -2.0]))
     assert labels.values([2, 0]) == [-2.0, 0.1]
     assert all(type(value) is float for value in labels.values([0, 2]))
-    tensor = labels.tensor([2, 0], first_tokens=None, time=9)
+    tensor = labels.tensor([2, 0], first_tokens=None, sequence_length=9)
     assert tensor.dtype == torch.float64
     assert tensor.tolist() == [-2.0, 0.1]
 
@@ -47,7 +47,7 @@ def test_numbers() -> None:
 def test_sets() -> None:
     labels = SetLabels(**{**THREE, "known": 3}, ids=Ragged.pack([[2, 0], [], []]))
     assert labels.values([0, 2]) == [["c", "a"], []]
-    assert labels.tensor([2, 0], first_tokens=None, time=9).tolist() == [[0, 0, 0], [1, 0, 1]]
+    assert labels.tensor([2, 0], first_tokens=None, sequence_length=9).tolist() == [[0, 0, 0], [1, 0, 1]]
 
 
 def test_tags_are_on_first_tokens() -> None:
@@ -55,18 +55,21 @@ def test_tags_are_on_first_tokens() -> None:
     first_tokens = Ragged.pack([[1, -1, 4], [2]])
     assert labels.values([2, 0]) == [["a"], ["b", "a", "b"]]
     i = IGNORED
-    assert labels.tensor([0, 2], first_tokens=first_tokens, time=6).tolist() == [[i, 1, i, i, 1, i], [i, i, 0, i, i, i]]
+    assert labels.tensor([0, 2], first_tokens=first_tokens, sequence_length=6).tolist() == [
+        [i, 1, i, i, 1, i],
+        [i, i, 0, i, i, i],
+    ]
 
 
 def test_tags_need_words() -> None:
     with pytest.raises(AssertionError, match="words"):
-        TagLabels(**THREE, ids=Ragged.pack([[1], [], [0]])).tensor([0], first_tokens=None, time=3)
+        TagLabels(**THREE, ids=Ragged.pack([[1], [], [0]])).tensor([0], first_tokens=None, sequence_length=3)
 
 
 @pytest.mark.parametrize("first_tokens", [[1, 2, 3], [1, -1, -1], [-1, -1, -1], [1, 1, 2]])
 def test_padding_targets_are_the_ignore_index_of_torch(first_tokens: list[int]) -> None:
     labels = TagLabels(**THREE, ids=Ragged.pack([[1, 0, 1], [], [0]]))
-    row = labels.tensor([0], first_tokens=Ragged.pack([first_tokens]), time=5)
+    row = labels.tensor([0], first_tokens=Ragged.pack([first_tokens]), sequence_length=5)
     assert torch.nn.CrossEntropyLoss().ignore_index == IGNORED
     assert int((row != IGNORED).sum()) == len(set(first_tokens) - {-1})
 

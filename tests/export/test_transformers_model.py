@@ -300,9 +300,9 @@ def nothing_left(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_the_task_is_required_if_there_are_several(bert: Predictor, nothing_left: Path) -> None:
-    with pytest.raises(ConfigError, match="has a single task: name one of topic, mood, grade"):
+    with pytest.raises(ConfigError, match="has a single task: specify one of topic, mood, grade"):
         bert.export(nothing_left)
-    with pytest.raises(ConfigError, match=r"has a single task: name one of topic, mood$"):
+    with pytest.raises(ConfigError, match=r"has a single task: specify one of topic, mood$"):
         bert.export(nothing_left, task=["topic", "mood"])
     with pytest.raises(ConfigError, match="no task 'topics'; did you mean 'topic'"):
         bert.export(nothing_left, task="topics")
@@ -399,7 +399,7 @@ def test_an_architecture_without_a_classifier_in_transformers_is_refused(tmp_pat
 
 def test_the_docs_name_the_sharing_schemes_that_can_be_exported() -> None:
     page = (Path(__file__).parents[2] / "docs" / "howto" / "exporting.md").read_text(encoding="utf-8")
-    refused, accepted = page.partition("- the sharing scheme has")[2].partition("\n- ")[0].split(". With ")
+    refused, accepted = page.partition("- the sharing scheme is")[2].partition("\n- ")[0].split(". With ")
     for name in SHARINGS.names():
         if SHARINGS.get(name).__module__.startswith("nlpmtl."):
             has_encoder = SHARINGS.get(name).standalone_encoder is not Sharing.standalone_encoder  # type: ignore[attr-defined]

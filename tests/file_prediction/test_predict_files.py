@@ -332,10 +332,10 @@ def test_no_rows(model: Path, tmp_path: Path) -> None:
         (
             "text,topic",
             "out.csv",
-            r"new\.csv: it has a column 'topic', which is also the name of a column of predictions",
+            r"new\.csv: the column 'topic' has the name of a column of predictions",
         ),
-        ("text,topic_score", "out.parquet", r"a column 'topic_score'.* write \.jsonl"),
-        ("text,predictions", "out.jsonl", r"new\.csv: it has a field 'predictions'"),
+        ("text,topic_score", "out.parquet", r"the column 'topic_score'.* write \.jsonl"),
+        ("text,predictions", "out.jsonl", r"new\.csv: the field 'predictions'"),
     ],
 )
 def test_equal_names_are_refused(header: str, output: str, message: str, model: Path, tmp_path: Path) -> None:
@@ -353,5 +353,5 @@ def test_unknown_options(model: Path, tmp_path: Path) -> None:
         predict_files(*arguments, on_bad_row="drop")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"this model has no task 'topik'; did you mean 'topic'\?"):
         predict_files(*arguments, tasks=["topik"])
-    with pytest.raises(ConfigError, match="tasks: a list of names was expected"):
+    with pytest.raises(ConfigError, match="tasks: a list of task names was expected"):
         predict_files(*arguments, tasks="topic")

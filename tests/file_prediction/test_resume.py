@@ -119,7 +119,7 @@ def test_an_input_that_changes_while_it_is_read(model: Path, input_file: Path, t
         if progress == FileProgress("checking", ROWS, None):
             input_file.write_text("text,id\n")
 
-    with pytest.raises(RunError, match=r"new\.csv: it has changed while it was read"):
+    with pytest.raises(RunError, match=r"new\.csv: the file changed while it was read"):
         predict_files(model, input_file, tmp_path / "out.csv", on_progress=shorten)
     assert not (tmp_path / "out.csv").exists()
 
@@ -170,7 +170,7 @@ assert "torch" not in sys.modules
     assert [line.partition(": ")[2].partition(";")[0] for line in result.stdout.splitlines()] == [
         "no such file",
         "the name must end in .csv, .csv.gz, .tsv, .tsv.gz, .jsonl, .jsonl.gz, .parquet",
-        "it is the input new.csv: choose another name",
+        "this is the input file new.csv: choose another name",
         "it already exists",
         "",
         "no column 'txt', which --text-column names",

@@ -43,7 +43,7 @@ def test_each_input_has_an_output() -> None:
         ("in/b.csv", "*-*.csv", ConfigError, r"at most one \*"),
         ("in/b.csv", "*/o.csv", ConfigError, r"at most one \*"),
         ("*/b.*", "*.csv", ConfigError, r"in/b\.csv and more/b\.jsonl have the same output b\.csv: rename a file"),
-        ("in/*.csv", "in/*.csv", ConfigError, r"--output in/b\.csv: it is the input in/b\.csv"),
+        ("in/*.csv", "in/*.csv", ConfigError, r"--output in/b\.csv: this is the input file in/b\.csv"),
         ("in/b.csv", "file/o.csv", ConfigError, "cannot be written: Not a directory: file"),
     ],
 )

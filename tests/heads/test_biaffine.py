@@ -20,11 +20,11 @@ def head() -> ParserHead:
     return head.eval()
 
 
-def inputs(*, targets: dict[str, Tensor] | None = None, time: int = 7) -> HeadInputs:
+def inputs(*, targets: dict[str, Tensor] | None = None, sequence_length: int = 7) -> HeadInputs:
     """Return two sentences: of three words, and of two, of which the first has no token."""
     words = torch.tensor([[1, 3, 4], [-1, 2, -1]])
-    hidden = torch.randn(2, time, WIDTH, generator=torch.Generator().manual_seed(1))
-    return HeadInputs(hidden, torch.ones(2, time), words=words, targets=targets)
+    hidden = torch.randn(2, sequence_length, WIDTH, generator=torch.Generator().manual_seed(1))
+    return HeadInputs(hidden, torch.ones(2, sequence_length), words=words, targets=targets)
 
 
 def test_the_formula() -> None:

@@ -160,7 +160,7 @@ def test_bad_arguments_are_refused_before_any_request(
 def test_private(client: Client, anonymous: Client, hub: Hub, model_dir: Path, name: str) -> None:
     client("push", directory=model_dir, repo_id=name, private=True)
     assert hub.models[name].private
-    assert "or it is private" in anonymous.error("fetch", name=name)
+    assert "does not exist or is private" in anonymous.error("fetch", name=name)
     assert model_files.read(Path(client("fetch", name=name))) == model_files.files()
     assert model_files.read(Path(anonymous("fetch", name=name, token=READER))) == model_files.files()
 
@@ -232,8 +232,8 @@ def test_fetch_errors_state_the_cause(client: Client, anonymous: Client, hub: Hu
     )
     expected = {
         model_dir / "absent": "there is no such directory, and it is not a Hub id such as",
-        f"{name}.missing": "the repository does not exist, or it is private. Check its name; for a private one log in",
-        f"{name}.gated": "it is gated. Request access on its page, then log in with `hf auth login`, or set HF_TOKEN",
+        f"{name}.missing": "the repository does not exist or is private. Check its name; if it is private, log in",
+        f"{name}.gated": "the repository is gated. Request access on its page, then log in with `hf auth login`, or",
         f"{name}.bert": "its config.json is not that of an nlpmtl model: model_type is 'bert'",
         f"{name}.half": "it has no file model.safetensors",
     }
@@ -261,7 +261,7 @@ def test_offline_mode_returns_only_complete_downloads(hub: Hub, model_dir: Path,
         assert "HF_HUB_OFFLINE is set, and" in client.error("fetch", name="me/other")
         blob = directory / (directory / "model.safetensors").readlink()
         blob.write_bytes(model_files.weights(1))
-        assert "holds a corrupt model.safetensors" in client.error("fetch", name=name)
+        assert "contains a corrupt model.safetensors" in client.error("fetch", name=name)
         (directory / "model.safetensors").unlink()
-        assert "does not hold all of its files" in client.error("fetch", name=name)
+        assert "does not contain all files of the model" in client.error("fetch", name=name)
     assert len(hub.requests) == before

@@ -60,7 +60,7 @@ def test_transient_errors_are_retried(
     ("call", "kind", "message"),
     [
         slow("info", 401, "the Hub rejects the access token"),
-        slow("info", 404, "the repository does not exist, or it is private"),
+        slow("info", 404, "the repository does not exist or is private"),
         ("put", 403, "the Hub denies access"),
         ("commit", 409, "the Hub responds with 409: There is a conflict"),
         slow("commit", 412, "the Hub responds with 412"),
@@ -168,7 +168,7 @@ def test_a_download_that_fails_gives_no_model(
     assert error.startswith(f"ModelError: the model '{name}' cannot be loaded: ")
     assert message in error
     with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
-        assert "does not hold all of its files" in client.error("fetch", name=name)
+        assert "does not contain all files of the model" in client.error("fetch", name=name)
     hub.faults.clear()
     with open_client(hub, home) as client:
         assert model_files.read(Path(client("fetch", name=name))) == model_files.files(1)
@@ -182,6 +182,6 @@ def test_a_killed_fetch_gives_no_model(hub: Hub, repo: Repo, name: str, tmp_path
         assert fault.triggered.wait(30)
         client.kill()
     with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
-        assert "does not hold all of its files" in client.error("fetch", name=name)
+        assert "does not contain all files of the model" in client.error("fetch", name=name)
     with open_client(hub, home) as client:
         assert model_files.read(Path(client("fetch", name=name))) == model_files.files(1)

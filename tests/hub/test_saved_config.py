@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nlpmtl import ModelError
-from nlpmtl.errors import plain
+from nlpmtl.errors import escape_control_characters
 from nlpmtl.hub import load_model, push
 from nlpmtl.model import check_files
 from tests.hub.test_broken_directories import change
@@ -126,7 +126,7 @@ def test_strings_of_tasks_that_cannot_be_encoded_are_refused(model: Path, key: s
     config = read_json(model / "config.json")
     config["tasks"]["topic"][key] = value
     (model / "config.json").write_text(json.dumps(config))
-    shown = plain(key).replace("\\", ".")
+    shown = escape_control_characters(key).replace("\\", ".")
     with pytest.raises(
         ModelError, match=f"config.json: tasks.topic: `{shown}` must be valid Unicode, found '"
     ) as error:

@@ -19,7 +19,7 @@ import json, sys
 from nlpmtl.hub import repository as hub, retry
 from nlpmtl.errors import NlpmtlError
 
-retry.PAUSES, retry.TIMEOUT = (0.2, 0.2), 1.0
+retry.RETRY_DELAYS, retry.TIMEOUT = (0.2, 0.2), 1.0
 for line in sys.stdin:
     name, arguments = json.loads(line)
     try:

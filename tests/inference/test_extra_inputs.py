@@ -148,7 +148,7 @@ def test_columns_of_the_training_data(predictor: Predictor) -> None:
         ({"text": "a", "choices": None}, ConfigError, "task 'choice' needs `choices`"),
         ({**ROW, "choices": "a"}, DataError, "input 1: choices: a list of at least two texts was expected"),
         ({"question": "a", "options": []}, DataError, "input 1: options: a list of at least two texts was expected"),
-        (("a", "b"), ConfigError, "task 'choice' reads a single text, and was given a pair"),
+        (("a", "b"), ConfigError, "task 'choice' expects a single text, found a text pair"),
         ({"txt": "a", "choices": ["a", "b"]}, DataError, "expected columns: `text`"),
     ],
 )

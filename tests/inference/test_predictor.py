@@ -80,13 +80,13 @@ def test_all_tasks_share_one_forward_pass(predictor: Predictor) -> None:
 
 
 def test_a_pair_task_requires_a_pair(predictor: Predictor) -> None:
-    with pytest.raises(ConfigError, match=r"task 'grade' reads a pair \(text, pair\), and was given a single text"):
+    with pytest.raises(ConfigError, match=r"task 'grade' expects a text pair \(text, pair\), found a single text"):
         predictor.predict_all("a cat", tasks=["topic", "grade"])
-    with pytest.raises(ConfigError, match="task 'grade' reads a pair"):
+    with pytest.raises(ConfigError, match="task 'grade' expects a text pair"):
         predictor.predict("a cat", task="grade")
-    with pytest.raises(ConfigError, match="task 'topic' reads a single text, and was given a pair"):
+    with pytest.raises(ConfigError, match="task 'topic' expects a single text, found a text pair"):
         predictor.predict(("a cat", "a dog"), task="topic")
-    with pytest.raises(ConfigError, match="task 'grade' reads a pair"):
+    with pytest.raises(ConfigError, match="task 'grade' expects a text pair"):
         predictor.predict([("a cat", "a dog"), "a cat"], task="grade")
 
 

@@ -209,7 +209,7 @@ def test_a_table_without_rows_gives_no_prediction(predictor: Predictor) -> None:
         (pd.DataFrame({"tokens": [["a"], None]}), r"input 2: tokens: .* found (nan \(float\)|None)"),
         (pd.DataFrame({"tokens": ["a b"]}), r"input 1: tokens: a list of words was expected, found 'a b' \(str\)"),
         (pd.DataFrame({"tokens": [["a", 3]]}), "input 1: tokens: word 2 is not a string"),
-        (FRAME.iloc[0], "a Series is read as a column of texts, and this one is a row .* row.to_dict()"),
+        (FRAME.iloc[0], "a Series is read as a column of texts, found a row .* row.to_dict()"),
         (datasets.DatasetDict({"test": datasets.Dataset.from_dict({"text": ["a"]})}), "input 1: text: .* found: test"),
         ([{"Text": "a"}], "input 1: text: missing or null; .* found: Text; did you mean 'text'?"),
         ([{}], "input 1: text: missing or null; .* found: none"),
@@ -238,7 +238,7 @@ def test_the_task_whose_column_is_missing_is_named(predictor: Predictor) -> None
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        (None, r"task: the name of a task was expected, found None; tasks: topic, mood, places, grade, kinds"),
+        (None, r"task: the task name must be a string, found None; tasks: topic, mood, places, grade, kinds"),
         (["topic"], r"task: .* found \['topic'\] \(list\); .* use predict_all"),
         (0, r"task: .* found 0 \(int\)"),
         (b"topic", r"task: .* \(bytes\)"),
@@ -270,7 +270,7 @@ def test_a_model_without_recorded_columns_reads_the_usual_ones(
     old = Predictor.from_pretrained(older)
     assert old.predict(FRAME, task="topic") == predictor.predict(TEXTS, task="topic")
     with pytest.raises(
-        ConfigError, match=r"task 'grade' reads a pair \(text, pair\), and was given a single text \(input 1\)"
+        ConfigError, match=r"task 'grade' expects a text pair \(text, pair\), found a single text \(input 1\)"
     ):
         old.predict(FRAME, task="grade")
 

@@ -111,7 +111,7 @@ def test_hub_ids_and_saved_datasets(directory: Path) -> None:
         (["a.csv", "a.csv"], [], "a.csv: given more than once"),
         (["a.csv", "./a.csv"], [], "./a.csv: given more than once, also as a.csv"),
         (["dev.csv", "valid.csv", "train.csv"], [], "dev.csv and valid.csv are both the validation split of one"),
-        (["ab_test.csv"], [], "ab_test.csv: its name says that it is the test split of a dataset, which has no train"),
+        (["ab_test.csv"], [], "ab_test.csv: by its name, this file is the test split of a dataset without a train"),
     ],
 )
 def test_errors(directory: Path, names: list[str], missing: list[str], message: str) -> None:

@@ -6,6 +6,7 @@ import doctest
 import importlib
 import math
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def test_equal_scores_give_the_mean_over_all_orders(metric: type[Metric]) -> Non
         scores, relevances = rng.integers(0, 2, size=size).astype(float), rng.integers(0, 3, size=size).astype(float)
         relevances[0] += not relevances.any()
         orders = [scores + 1e-3 * np.array(order) for order in permutations(range(size))]
-        values = [metric().value([order.tolist()], [relevances.tolist()]) for order in orders]
+        values: list[Any] = [metric().value([order.tolist()], [relevances.tolist()]) for order in orders]
         assert metric().value([scores.tolist()], [relevances.tolist()]) == pytest.approx(np.mean(values))
 
 

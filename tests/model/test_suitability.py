@@ -202,7 +202,12 @@ def test_models_of_other_inputs_or_outputs_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("positions", [3, 15, 16])
 def test_an_encoder_must_read_16_tokens(positions: int, tmp_path: Path) -> None:
-    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+    }
     BertModel(BertConfig(vocab_size=120, max_position_embeddings=positions, **sizes)).save_pretrained(tmp_path)
     write_tokenizer(tmp_path)
     if positions == 16:

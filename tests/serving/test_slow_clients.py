@@ -235,10 +235,10 @@ def test_limits_fit_the_file_descriptors() -> None:
 
 
 def test_logging_is_limited_and_reports_omitted_lines(tmp_path: Path) -> None:
-    from nlpmtl.serving.logs import LimitedHandler
+    from nlpmtl.serving.logs import RateLimitedHandler
 
     with (tmp_path / "log").open("w+") as stream:
-        handler = LimitedHandler(records=2, seconds=0.2, stream=stream)
+        handler = RateLimitedHandler(records=2, seconds=0.2, stream=stream)
         logger = logging.Logger("test")
         logger.addHandler(handler)
         for number in range(50):

@@ -207,7 +207,7 @@ class TestWindows:
 
     def test_targets_are_padded(self, load: Load) -> None:
         split = load(WINDOWS, WINDOW_TABLES, max_length=8).splits["train"]["d"]
-        targets = split.labels["w"].targets([0, 2], first_tokens=None, time=8)
+        targets = split.labels["w"].targets([0, 2], first_tokens=None, sequence_length=8)
         assert targets["size"].tolist() == [2.0, 1.0]
         assert targets["pairs"].shape == (2, 3, 2)
         assert targets["pairs"][1, 2:].unique().tolist() == [-100]
@@ -262,7 +262,7 @@ class TestCache:
                 assert all(isinstance(computed, ComputedLabels) for computed in labels)
                 assert [plain(computed.counts) for computed in labels] == [plain(labels[0].counts)] * 3
                 for row in np.flatnonzero(labels[0].counts).tolist():
-                    made = [computed.targets([row], first_tokens=None, time=8) for computed in labels]
+                    made = [computed.targets([row], first_tokens=None, sequence_length=8) for computed in labels]
                     assert [{k: v.tolist() for k, v in targets.items()} for targets in made] == [
                         {k: v.tolist() for k, v in made[0].items()}
                     ] * 3
@@ -283,7 +283,7 @@ class TestCache:
         before = entries(tmp_path)
         plugin(SOURCE.read_text().replace('"length": len(sequences[0].ids)', '"length": 100 + len(sequences[0].ids)'))
         split = load(UNLABELLED_ROWS, UNLABELLED).splits["train"]["d"]
-        assert split.labels["t"].targets([0, 1], first_tokens=None, time=8)["length"].tolist() == [104, 103]
+        assert split.labels["t"].targets([0, 1], first_tokens=None, sequence_length=8)["length"].tolist() == [104, 103]
         assert len(entries(tmp_path) - before) == 1
 
     @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ class TestCache:
             importlib.invalidate_caches()
             importlib.import_module(module.removesuffix(".py").replace("/", "."))
             targets = load(UNLABELLED_ROWS, UNLABELLED).splits["train"]["d"].labels["t"]
-            lengths: list[int] = targets.targets([0, 1], first_tokens=None, time=8)["length"].tolist()
+            lengths: list[int] = targets.targets([0, 1], first_tokens=None, sequence_length=8)["length"].tolist()
             return lengths
 
         assert compute("len(ids)") == [4, 3]
@@ -349,7 +349,7 @@ class TestUnlabelled:
         split = load(UNLABELLED_ROWS, UNLABELLED).splits["train"]["d"]
         assert split.labels["t"].counts.tolist() == [1, 1]
         assert split.sequence_indices == {}
-        assert split.labels["t"].targets([0, 1], first_tokens=None, time=8)["length"].tolist() == [4, 3]
+        assert split.labels["t"].targets([0, 1], first_tokens=None, sequence_length=8)["length"].tolist() == [4, 3]
 
     @pytest.mark.parametrize(
         ("text", "reason"),
@@ -357,11 +357,11 @@ class TestUnlabelled:
             ("fail", "KeyError: 'a bug'"),
             ("empty", "the text is empty"),
             ("float", "'length' has numbers of type int64 in earlier rows, here float64"),
-            ("nothing", "earlier rows have the targets 'length' (per example); this one has no targets"),
+            ("nothing", "earlier rows have the targets 'length' (per example), this row has no targets"),
             (
                 "sequence",
-                "earlier rows have the targets 'length' (per example); "
-                "this one has the targets 'length' (per sequence)",
+                "earlier rows have the targets 'length' (per example), "
+                "this row has the targets 'length' (per sequence)",
             ),
         ],
     )
@@ -387,7 +387,7 @@ class TestUnlabelled:
         path = str(write_rows(tmp_path / "test.jsonl", [{"text": "a cat in rome"}]))
         dataset = parse_dataset({"data": {"files": {"test": path}}, **UNLABELLED}, where="d.toml")
         work = load_split({"d": dataset}, tasks=tasks, tokenizer=token(), max_length=16, split="test")
-        targets = work.splits["test"]["d"].labels["t"].targets([0], first_tokens=None, time=8)
+        targets = work.splits["test"]["d"].labels["t"].targets([0], first_tokens=None, sequence_length=8)
         assert targets["length"].tolist() == [6]
 
 

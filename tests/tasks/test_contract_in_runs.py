@@ -203,7 +203,7 @@ def test_row_weights_of_2_and_0_are_the_row_twice_and_left_out(
                 torch.tensor(weight),
                 example=part.example,
                 position=part.position,
-                time=part.time,
+                sequence_length=part.sequence_length,
                 words=part.words,
             )
         return float(batch_losses(model, batch, {kind: loaded.tasks[kind]})[kind].loss.detach())

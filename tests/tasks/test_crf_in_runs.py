@@ -117,9 +117,9 @@ def test_known_tags_that_contradict_the_scheme(tmp_path: Path, tags: list[str | 
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"crf": True, "label_smoothing": 0.1}, "`crf` has a loss of its own: leave out `loss`, `label_smoothing`"),
-        ({"crf": True, "class_weights": "balanced"}, "`crf` has a loss of its own"),
-        ({"crf": True, "loss": {"kind": "focal"}}, "`crf` has a loss of its own"),
+        ({"crf": True, "label_smoothing": 0.1}, "`crf` has its own loss: remove `loss`, `label_smoothing`"),
+        ({"crf": True, "class_weights": "balanced"}, "`crf` has its own loss"),
+        ({"crf": True, "loss": {"kind": "focal"}}, "`crf` has its own loss"),
         ({"crf": "partial", "scheme": "bioes"}, 'needs tags of the scheme "bio" or "plain", found "bioes"'),
         ({"crf": "no"}, "crf"),
     ],

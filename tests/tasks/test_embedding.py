@@ -272,7 +272,7 @@ def test_predictions_are_unit_vectors_of_single_texts(models: dict[str, tuple[Pa
         assert (len(vector), type(vector[0])) == (32, float)
         assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-6)
         assert predictor.predict_all("ada")["vector"] == pytest.approx(predictor.predict("ada", task="vector"))
-        with pytest.raises(ConfigError, match="task 'vector' reads a single text, and was given a pair"):
+        with pytest.raises(ConfigError, match="task 'vector' expects a single text, found a text pair"):
             predictor.predict(("ada", "turin"), task="vector")
 
 
@@ -399,7 +399,7 @@ def test_pairs_without_a_number_are_reported(tmp_path: Path) -> None:
     parsed = parse_run({"encoder": {"name": "x"}, "datasets": datasets}, where="run").datasets
     loaded = load_task_datasets(parsed, tokenizer=encoder.tokenizer, max_length=24)
     (note,) = [note for note in loaded.notes if "vector" in note]
-    assert note.startswith("pairs, train: task 'vector': 5 rows have no number, and are not trained on: give similar")
+    assert note.startswith("pairs, train: task 'vector': 5 rows have no number, and are not trained on: define")
     assert loaded.splits["train"]["pairs"].labels["vector"].counts.tolist() == [0] * 5
 
 

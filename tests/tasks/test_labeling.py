@@ -128,13 +128,13 @@ def tagged(draw: st.DrawFn, words: int, *, free: set[int]) -> list[str]:
     return tags
 
 
-def one_hot(tags: list[str], *, first_tokens: list[int], time: int) -> NDArray[np.float32]:
+def one_hot(tags: list[str], *, first_tokens: list[int], sequence_length: int) -> NDArray[np.float32]:
     """Labels to targets of tokens, and back from logits of words to spans."""
     ids = Ragged.pack([[TAGS.index(tag) for tag in tags]])
     flags = np.ones(1, dtype=np.bool_)
     labels = TagLabels(TAGS, len(TAGS), flags, np.array([len(tags)]), ids)
-    target = labels.tensor([0], first_tokens=Ragged.pack([first_tokens]), time=time)[0]
-    pieces = torch.zeros(time, len(TAGS))
+    target = labels.tensor([0], first_tokens=Ragged.pack([first_tokens]), sequence_length=sequence_length)[0]
+    pieces = torch.zeros(sequence_length, len(TAGS))
     placed = target != IGNORED
     pieces[placed] = 12.0 * functional.one_hot(target[placed], len(TAGS)).float()
     logits: NDArray[np.float32] = pieces.numpy()[np.array(first_tokens, dtype=np.int64)]
@@ -163,7 +163,7 @@ class TestRoundTrip:
         expected = ["O" if word in unplaced else tag for word, tag in enumerate(gold)]
 
         task = Labeling(**TASK)
-        logits = one_hot(gold, first_tokens=first_tokens, time=len(pieces.ids[0]))
+        logits = one_hot(gold, first_tokens=first_tokens, sequence_length=len(pieces.ids[0]))
         assert [TAGS[i] for i in ids_of(task, logits)] == expected
         predicted = formatted(task, logits, text=text, words=offsets)
         assert [(span["entity_group"], span["start"], span["end"]) for span in predicted] == [

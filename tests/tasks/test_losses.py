@@ -98,7 +98,7 @@ def test_invalid_losses_are_refused(options: dict[str, Any], message: str) -> No
 
 def test_label_smoothing_is_refused_where_the_loss_does_not_define_it() -> None:
     for kind in ("classification", "multilabel", "labeling"):
-        with pytest.raises(ValidationError, match="`label_smoothing`: the loss function 'focal' does not support it"):
+        with pytest.raises(ValidationError, match="the loss function 'focal' does not support label smoothing: remove"):
             TASKS.parse({"kind": kind, "label": "y", "label_smoothing": 0.1, "loss": {"kind": "focal"}})
 
 

@@ -77,7 +77,7 @@ def test_predictions(trained: Trained) -> None:
         assert context[prediction["start"] : prediction["end"]] == prediction["answer"]
     assert predictor.predict(("cat", ""), task="qa") == {"answer": "", "score": 1.0, "start": 0, "end": 0}
     assert predictor.predict_all(("cat", "the cat")).keys() == {"qa"}
-    with pytest.raises(ConfigError, match="reads a pair"):
+    with pytest.raises(ConfigError, match="expects a text pair"):
         predictor.predict("cat", task="qa")
 
 

@@ -66,7 +66,10 @@ def test_clicks_are_indices_or_texts(tmp_path: Path) -> None:
     task, split = work.tasks["relevance"], work.splits["train"]["shop"]
     labels = split.labels["relevance"]
     assert labels.counts.tolist() == [1, 1, 0, 0]
-    assert labels.targets([0, 1], first_tokens=None, time=0)["distribution"].tolist() == [[0.5, 0.0, 0.5], [0, 1, 0]]
+    assert labels.targets([0, 1], first_tokens=None, sequence_length=0)["distribution"].tolist() == [
+        [0.5, 0.0, 0.5],
+        [0, 1, 0],
+    ]
     gold = [task.gold(split.example(index, "relevance")) for index in range(4)]
     assert gold == [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], None, None]
     assert "shop, train: task 'relevance': 1 rows have no clicks, and are not trained on" in work.notes

@@ -46,7 +46,7 @@ def row(label: Any = None, soft: Any = None) -> dict[str, Any]:
 def distributions(work: TaskDatasets, dataset: str = "d0") -> list[list[float]]:
     labels = work.splits["train"][dataset].labels["mood"]
     rows = np.flatnonzero(labels.counts).tolist()
-    return labels.targets(rows, first_tokens=None, time=0)["distribution"].tolist()
+    return labels.targets(rows, first_tokens=None, sequence_length=0)["distribution"].tolist()
 
 
 def test_the_examples_run() -> None:
@@ -212,7 +212,7 @@ def test_probabilities_of_sets_of_labels(tmp_path: Path) -> None:
     rows = [row(["a"], [["a", "b"], ["a"]]), row(["b"]), row(None, {"c": 0.4})]
     work = load(tmp_path, table_of(rows, kind="multilabel", label="mood", soft="votes"))
     task, labels = work.tasks["mood"], work.splits["train"]["d0"].labels["mood"]
-    targets = labels.targets([0, 1, 2], first_tokens=None, time=0)["label"]
+    targets = labels.targets([0, 1, 2], first_tokens=None, sequence_length=0)["label"]
     assert targets.tolist() == [pytest.approx(p) for p in ([1, 0.5, 0], [0, 1, 0], [0, 0, 0.4])]
     assert isinstance(task, Multilabel)
     logits = torch.randn(3, 3)

@@ -167,7 +167,7 @@ def test_windows_that_overlap(seed: int) -> None:
     source = np.random.default_rng(seed)
     windows = make_windows(source, int(source.integers(1, 60)), labels=1)
     near = [
-        [i for i, other in enumerate(windows) if other.low < window.high and window.low < other.high]
+        [i for i, other in enumerate(windows) if other.start < window.end and window.start < other.end]
         for window in windows
     ]
     assert list(map(list, overlapping_windows(windows))) == near
@@ -177,7 +177,7 @@ def test_windows_that_overlap(seed: int) -> None:
 def test_a_window_is_not_compared_with_all_other_windows() -> None:
     source = np.random.default_rng(0)
     windows = make_windows(source, 600, labels=2)
-    counted = [window._replace(low=CountedInt(window.low), high=CountedInt(window.high)) for window in windows]
+    counted = [window._replace(start=CountedInt(window.start), end=CountedInt(window.end)) for window in windows]
     CountedInt.comparisons = 0
     candidates = find_candidates(counted, labels=2, flat=False)
     assert len(candidates.start) == 1200
@@ -219,7 +219,7 @@ def test_candidates_are_those_of_a_matrix_of_all_scores(
     block: int | None, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if block is not None:
-        monkeypatch.setattr(span_decoding, "_BLOCK", block)
+        monkeypatch.setattr(span_decoding, "_MAX_SCORES_PER_BLOCK", block)
     source = np.random.default_rng(seed)
     text, labels = " ".join(random_words(source, int(source.integers(1, 30)))), int(source.integers(1, 6))
     item = make_item(source, random_tokens(source, text), text, size=int(source.integers(1, 40)), labels=labels)
@@ -290,7 +290,7 @@ def test_relations_are_those_of_a_matrix_of_all_pairs(
     block: int | None, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if block is not None:
-        monkeypatch.setattr(relation_decoding, "_BLOCK", block)
+        monkeypatch.setattr(relation_decoding, "_MAX_SCORES_PER_BLOCK", block)
     source = np.random.default_rng(seed)
     text, relations = " ".join(random_words(source, 30)), int(source.integers(1, 4))
     size = int(source.integers(1, 12))

@@ -267,11 +267,11 @@ def test_spans_inside_a_token_and_beyond_the_last_one_are_counted() -> None:
     assert targets.example["cut"] == 3
     assert targets.example["gold_spans"] == 5
     numbers = {name: np.array([value] * 2) for name, value in targets.example.items() if np.ndim(value) == 0}
-    first, second = make_task().target_notes(numbers, left_out=0)
+    first, second = make_task().target_notes(numbers, excluded_rows=0)
     assert first.startswith("4 of 10 spans begin or end inside a token or at a space")
     assert second.startswith("6 of 10 spans have no token, or are beyond max_length")
     none = {name: np.zeros(2) for name in numbers}
-    assert make_task().target_notes(none, left_out=0) == []
+    assert make_task().target_notes(none, excluded_rows=0) == []
 
 
 def test_relations_of_known_spans_only() -> None:

@@ -169,13 +169,13 @@ class Listed(Labels):
     def values(self, rows: Sequence[int]) -> list[Any]:
         return [0.0 for _ in rows]
 
-    def tensor(self, rows: Any, *, first_tokens: Ragged | None, time: int) -> Tensor:
+    def tensor(self, rows: Any, *, first_tokens: Ragged | None, sequence_length: int) -> Tensor:
         raise NotImplementedError
 
-    def targets(self, rows: Any, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
+    def targets(self, rows: Any, *, first_tokens: Ragged | None, sequence_length: int) -> dict[str, Tensor]:
         return stack_targets([self.all[row] for row in np.asarray(rows).tolist()])  # type: ignore[attr-defined]
 
-    def example_targets(self, row: int, *, first_tokens: Ragged | None, time: int) -> Targets:
+    def example_targets(self, row: int, *, first_tokens: Ragged | None, sequence_length: int) -> Targets:
         targets: Targets = self.all[row]  # type: ignore[attr-defined]
         return targets
 

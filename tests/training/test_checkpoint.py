@@ -84,7 +84,7 @@ def test_optimizer_state_of_an_unknown_layer_is_refused(tmp_path: Path) -> None:
     save_atomic(tmp_path / "c", tensors=state_tensors(model, optimizer), state={})
     moments = load_file(tmp_path / "c" / "optimizer.safetensors")
     save_file({**moments, "gone.weight/step": torch.ones(())}, tmp_path / "c" / "optimizer.safetensors")
-    with pytest.raises(RunError, match=r"another model: this one has no parameter 'gone\.weight'"):
+    with pytest.raises(RunError, match=r"another model: the current model has no parameter 'gone\.weight'"):
         restore(tmp_path / "c", model=model, optimizer=optimizer)
 
 

@@ -37,7 +37,7 @@ def notes_of(directory: Path, *, freeze: bool = False, **tables: Any) -> tuple[s
 @pytest.mark.parametrize("others", [{}, {"topics": dataset("topic")}], ids=["alone", "in a mixture"])
 def test_a_task_without_parameters_to_train_is_refused(others: dict[str, Any], tmp_path: Path) -> None:
     datasets = {**others, "pairs": dataset("similar", kind="embedding")}
-    with pytest.raises(ConfigError, match=r"task 'similar': it has no parameter to train: .* Remove encoder\.freeze"):
+    with pytest.raises(ConfigError, match=r"task 'similar' has no parameter to train: .* Remove encoder\.freeze"):
         notes_of(tmp_path, freeze=True, datasets=datasets)
     notes_of(tmp_path, freeze=True, datasets=datasets, sharing={"kind": "lora"})
 

@@ -122,9 +122,9 @@ def expected_loss(
             row_counts[task] = row_counts.get(task, 0) + 1
     total = sum(row_counts.values())
     means = {task: sums[task] / counts[task] for task in sums}
-    shares = {task: weights.get(task, 1.0) * row_counts[task] / total for task in sums}
-    loss = torch.stack([shares[task] * means[task] for task in sums]).sum()
-    return loss, {"sums": sums, "counts": counts, "shares": shares}
+    factors = {task: weights.get(task, 1.0) * row_counts[task] / total for task in sums}
+    loss = torch.stack([factors[task] * means[task] for task in sums]).sum()
+    return loss, {"sums": sums, "counts": counts, "factors": factors}
 
 
 @pytest.mark.parametrize("micro_tokens", [10_000, 40, 1])
@@ -143,7 +143,7 @@ def test_a_step_follows_the_gradient_of_sums_over_counts(bench: Bench, micro_tok
     assert report.step == 1
     assert report.lr == 1.0
     assert list(report.counts) == [parts["counts"][task] for task in tasks]
-    assert list(report.loss_factors) == pytest.approx([parts["shares"][task] for task in tasks])
+    assert list(report.loss_factors) == pytest.approx([parts["factors"][task] for task in tasks])
     assert report.loss_sums.tolist() == pytest.approx(
         [float(parts["sums"][task].detach()) for task in tasks], rel=1e-12
     )
@@ -158,7 +158,7 @@ def task_gradients(bench: Bench) -> tuple[dict[str, list[torch.Tensor | None]], 
     options: dict[str, Any] = {"allow_unused": True, "retain_graph": True}
     weights = list(bench.model.parameters())
     gradients: dict[str, list[torch.Tensor | None]] = {
-        task: [*torch.autograd.grad(parts["shares"][task] * mean, weights, **options)] for task, mean in means.items()
+        task: [*torch.autograd.grad(parts["factors"][task] * mean, weights, **options)] for task, mean in means.items()
     }
     return gradients, {task: float(mean.detach()) for task, mean in means.items()}
 
@@ -175,7 +175,7 @@ def test_a_gradient_method_weights_only_the_shared_parameters(bench: Bench, micr
     class Spy(type(build("upgrad", tasks=list(bench.work.tasks)))):  # type: ignore[misc]
         def compute_weights(self, observation: StepObservation) -> dict[str, float]:
             observations.append(observation)
-            return {task: 0.5 + i for i, task in enumerate(observation.shares)}
+            return {task: 0.5 + i for i, task in enumerate(observation.label_fractions)}
 
     names = [name for name, _ in bench.model.named_parameters()]
     before = bench.snapshot()
@@ -183,7 +183,7 @@ def test_a_gradient_method_weights_only_the_shared_parameters(bench: Bench, micr
     report = bench.train_step(micro_tokens=micro_tokens, weighting=spy)(StepPlan(step=0, rows=ROWS))
     after = bench.snapshot()
     (observation,) = observations
-    assert list(observation.shares) == tasks
+    assert list(observation.label_fractions) == tasks
     assert observation.losses == pytest.approx({task: means[task] for task in tasks}, rel=1e-12)
     assert observation.gramian == pytest.approx((jacobian @ jacobian.T).numpy(), rel=1e-9)
     assert report.weights == {task: 0.5 + i for i, task in enumerate(tasks)}

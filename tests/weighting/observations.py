@@ -24,12 +24,12 @@ def seen(
     *,
     step: int = 0,
     jacobian: NDArray[np.float64] | None = None,
-    shares: Mapping[str, float] | None = None,
+    label_fractions: Mapping[str, float] | None = None,
 ) -> StepObservation:
-    """Return the observation of a step; tasks have equal shares by default."""
+    """Return the observation of a step; tasks have equal fractions by default."""
     return StepObservation(
         step,
-        shares or dict.fromkeys(losses, 1 / len(losses)),
+        label_fractions or dict.fromkeys(losses, 1 / len(losses)),
         losses,
         None if jacobian is None else jacobian @ jacobian.T,
     )

@@ -32,8 +32,8 @@ def steps(count: int, tasks: list[str]) -> list[tuple[StepObservation, dict[str,
         after = {task: loss * 0.9 for task, loss in losses.items()}
         gradients = {task: source.standard_normal(6) for task in sorted(present)}
         matrix = np.stack([gradients[task] for task in present])
-        shares = {task: rows[task] / sum(rows.values()) for task in present}
-        observation = StepObservation(step, shares, {task: losses[task] for task in present}, matrix @ matrix.T)
+        fractions = {task: rows[task] / sum(rows.values()) for task in present}
+        observation = StepObservation(step, fractions, {task: losses[task] for task in present}, matrix @ matrix.T)
         history.append((observation, {task: after[task] for task in present}))
     return history
 
@@ -48,7 +48,7 @@ def play(weighting: Weighting, history: list[tuple[StepObservation, dict[str, fl
 
 def test_each_task_with_rows_has_a_weight(kind: str) -> None:
     for weights, (observation, _) in zip(play(build(kind, TASKS), history := steps(5, TASKS)), history, strict=True):
-        assert list(weights) == list(observation.shares)
+        assert list(weights) == list(observation.label_fractions)
         assert all(math.isfinite(weight) for weight in weights.values())
 
 

@@ -9,7 +9,7 @@ from torchjd.scalarization import GeometricMean
 from tests.weighting.observations import TASKS, build, random_losses, seen
 
 
-def test_equal_shares_give_torchjds_gradient() -> None:
+def test_equal_fractions_give_torchjds_gradient() -> None:
     for losses in random_losses(10):
         values = torch.tensor(list(losses.values()), dtype=torch.float64, requires_grad=True)
         GeometricMean()(values).backward()
@@ -19,13 +19,13 @@ def test_equal_shares_give_torchjds_gradient() -> None:
 
 
 def test_it_is_the_gradient_of_the_weighted_geometric_mean() -> None:
-    shares = {"a": 0.5, "b": 0.375, "c": 0.125}
+    fractions = {"a": 0.5, "b": 0.375, "c": 0.125}
     losses = {"a": 0.3, "b": 1000.0, "c": 2.0}
     values = torch.tensor(list(losses.values()), dtype=torch.float64, requires_grad=True)
-    (values ** torch.tensor(list(shares.values()), dtype=torch.float64)).prod().backward()
+    (values ** torch.tensor(list(fractions.values()), dtype=torch.float64)).prod().backward()
     assert values.grad is not None
-    weights = build("geometric").compute_weights(seen(losses, shares=shares))
-    assert [weights[task] * shares[task] for task in TASKS] == pytest.approx(values.grad.tolist(), rel=1e-9)
+    weights = build("geometric").compute_weights(seen(losses, label_fractions=fractions))
+    assert [weights[task] * fractions[task] for task in TASKS] == pytest.approx(values.grad.tolist(), rel=1e-9)
 
 
 def test_a_loss_of_0_has_a_finite_weight() -> None:

@@ -16,7 +16,7 @@ def test_weights_follow_the_papers_gradient() -> None:
     first: torch.Tensor | None = None
     for losses in random_losses(15):
         jacobian = source.standard_normal((3, 7))  # of the mean losses
-        observation = seen(losses, jacobian=jacobian / 3)  # of shares · mean losses
+        observation = seen(losses, jacobian=jacobian / 3)  # of fractions · mean losses
         assert list(ours.compute_weights(observation).values()) == pytest.approx(expected.tolist(), rel=1e-9)
         ours.update(observation, losses=losses, post_step_losses={})
         values = torch.tensor(list(losses.values()), dtype=torch.float64)

@@ -148,7 +148,7 @@ def test_degenerate_sets_have_finite_stable_weights(kind: str, name: str) -> Non
         tasks = [f"task-{i:02d}" for i in range(len(matrix))]
         single = (matrix.astype(np.float32) @ matrix.astype(np.float32).T).astype(np.float64)
         shown = seen(dict.fromkeys(tasks, 1.0), jacobian=matrix)
-        rounded = build(kind, tasks=tasks).compute_weights(type(shown)(0, shown.shares, shown.losses, single))
+        rounded = build(kind, tasks=tasks).compute_weights(type(shown)(0, shown.label_fractions, shown.losses, single))
         again = np.array([rounded[task] for task in tasks])
         assert np.abs((again - weights) @ matrix).max() <= 3e-3 * largest, "single precision"
 

@@ -10,7 +10,7 @@ from tests.weighting.observations import TASKS, build, random_losses, seen
 
 
 def test_updates_descend_torchjds_loss() -> None:
-    """Equal shares, half the rate and twice the loss give the same numbers."""
+    """Equal fractions, half the rate and twice the loss give the same numbers."""
     ours, theirs = build("uncertainty", lr=0.3), UW(len(TASKS)).double()
     optimizer = torch.optim.SGD(theirs.parameters(), lr=0.3 * 2 / len(TASKS))
     for losses in random_losses(20):

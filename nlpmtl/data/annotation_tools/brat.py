@@ -63,7 +63,7 @@ def open_brat(path: str, *, encoding: str, progress: Progress) -> RawRows:
     """Return the lines of the documents as rows with ``text``, and ``label``, the spans ``[start, end, name]`` in it.
 
     ``label`` is None without an .ann file. A line with a discontinuous span, with a span over two lines,
-    or with a span that does not fit the text is malformed. Empty lines are left out.
+    or with a span that does not fit the text is malformed. Empty lines are ignored.
 
     Args:
         path: a directory, a zip archive, a directory in one, or a .txt file, also in an archive.

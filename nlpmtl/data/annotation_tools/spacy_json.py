@@ -7,9 +7,9 @@ from typing import Any
 
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
 
-_MISSING = "-"
+_UNKNOWN_TAG = "-"
 """The tag of a token whose entity is unknown."""
-_YES = 0.5
+_MIN_CATEGORY_VALUE = 0.5
 """Minimum value of a category that a text has."""
 
 
@@ -65,7 +65,9 @@ def _categories(values: Any) -> list[str] | None:
         values = {item.get("label"): item.get("value") for item in values if isinstance(item, dict)}
     if not isinstance(values, dict):
         return None
-    return [str(name) for name, value in values.items() if isinstance(value, int | float) and value >= _YES]
+    return [
+        str(name) for name, value in values.items() if isinstance(value, int | float) and value >= _MIN_CATEGORY_VALUE
+    ]
 
 
 def _from_paragraph(paragraph: Any) -> RawRow:
@@ -79,19 +81,19 @@ def _from_paragraph(paragraph: Any) -> RawRow:
     row: dict[str, Any] = {"text": text}
     if paragraph.get("cats"):
         row["cats"] = _categories(paragraph["cats"])
-    if all(tag in (None, _MISSING) for _, tag, _ in words):
+    if all(tag in (None, _UNKNOWN_TAG) for _, tag, _ in words):
         return {**row, "label": paragraph.get("entities")}
     spans: list[list[Any]] = []
-    position, inside = 0, ""
+    position, open_label = 0, ""
     for word, tag, _ in words:
         start = text.find(word, position)
         if start < 0:
             return MalformedRow(word, "a token is not in the text of its paragraph")
         position = start + len(word)
-        letter, _, name = str(tag or "O").partition("-")
-        if name and letter in "IL" and name == inside:
+        prefix, _, name = str(tag or "O").partition("-")
+        if name and prefix in "IL" and name == open_label:
             spans[-1][1] = position
         elif name:
             spans.append([start, position, name])
-        inside = name if letter in "BI" else ""
+        open_label = name if prefix in "BI" else ""
     return {**row, "label": spans}

@@ -67,12 +67,12 @@ class Sharing(nn.Module, ABC):
         """Compute the hidden states of each task's rows.
 
         Args:
-            inputs: arguments of the encoder, each ``[rows, time]``.
+            inputs: arguments of the encoder, each ``[rows, sequence_length]``.
             rows: indices of the rows of each task, ``[task rows]``.
 
         Returns:
-            For each task the last hidden states, ``[task rows, time, width]``. The time may be that of the longest of
-            the task's rows.
+            For each task the last hidden states, ``[task rows, sequence_length, width]``. The sequence length
+            may be that of the longest of the task's rows.
         """
 
     def standalone_encoder(self, task: str) -> PreTrainedModel | None:

@@ -76,7 +76,7 @@ class SmallAttention(nn.Module):
         """Compute the attention.
 
         Args:
-            x: ``[rows, time, size]``, or ``[1, tokens, size]`` if rows are packed.
+            x: ``[rows, sequence_length, size]``, or ``[1, tokens, size]`` if rows are packed.
             now: rows of all tasks in the current batch.
             segment: rows of the task.
 

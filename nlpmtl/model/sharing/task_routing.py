@@ -48,7 +48,7 @@ class TaskRouted(nn.Module):
     """A module inside a layer that applies a task-specific module to the rows of each task.
 
     Args:
-        modules: module of each task, from ``[rows, time, width]`` to ``[rows, time, any width]``.
+        modules: module of each task, from ``[rows, sequence_length, width]`` to ``[rows, sequence_length, any width]``.
         route: routing context of the encoder.
     """
 
@@ -80,7 +80,7 @@ class RoutedLayer(nn.Module, ABC):
         """Compute the layer.
 
         Args:
-            hidden: hidden states, ``[rows, time, width]``.
+            hidden: hidden states, ``[rows, sequence_length, width]``.
             *args: further arguments of the layer.
             **kwargs: further keyword arguments of the layer.
 

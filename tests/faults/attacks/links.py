@@ -159,5 +159,5 @@ def _links_in_the_cache(runs: TrainedRuns, count: FaultCount, targets: LinkTarge
         (lock,) = root.glob("*.lock")
         for path in (entry, lock):
             targets.replace_by_link(path, name=f"an entry of {name} in the cache, and its lock", content=b"mine")
-        targets.replace_by_link(root / ".half-made-x", name="an incomplete entry in the cache")
+        targets.replace_by_link(root / ".incomplete-x", name="an incomplete entry in the cache")
         targets.check(count, problem=evaluate())

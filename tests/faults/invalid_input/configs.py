@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from nlpmtl.config import parse_dataset, parse_override, plain_config, read_dataset
-from nlpmtl.config.find import builtin_configs
+from nlpmtl.config.run_files import builtin_configs
 from nlpmtl.errors import NlpmtlError
 from nlpmtl.run import load_config
 from tests.faults.harness import FaultCount
