@@ -16,7 +16,7 @@ from nlpmtl.data import NO_TOKEN, Batch, Ragged, TokenizedSplit
 from nlpmtl.data.batch import pad_rows
 from nlpmtl.data.ragged import row_bounds
 from nlpmtl.errors import ModelError
-from nlpmtl.heads import named_outputs
+from nlpmtl.heads import check_outputs
 from nlpmtl.tasks import ExampleOutputs
 
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 4096
@@ -171,8 +171,9 @@ class Inference:
             rows = {task: torch.from_numpy(part.rows) for task, part in parts.items() if len(part.rows)}
             with torch.inference_mode():
                 logits = self.forward(batch, rows)
-            for task in rows:
-                task_reads, outputs = reads_by_task[task], named_outputs(logits[task])
+            for task, read_rows in rows.items():
+                task_reads = reads_by_task[task]
+                outputs = check_outputs(logits[task], task=task, sequences=len(read_rows))
                 if not task_reads.store(outputs, parts[task], length=batch.input_ids.shape[1], check=self.check_finite):
                     raise ModelError(
                         f"task {task!r}: the logits are not finite for this input: the weights are damaged, or too "

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class NlpmtlError(Exception):
@@ -111,6 +112,26 @@ def list_some(names: Iterable[object], *, limit: int) -> str:
     """
     shown = list(map(str, names))
     return ", ".join(shown[:limit]) + (", …" if len(shown) > limit else "")
+
+
+@contextmanager
+def noting(where: str) -> Iterator[None]:
+    """Note where it was raised on any exception within the block except those of nlpmtl, such as one of a plugin."""
+    try:
+        yield
+    except NlpmtlError:
+        raise
+    except Exception as error:
+        error.add_note(where)
+        raise
+
+
+def describe_exception(error: BaseException) -> str:
+    """Return the notes, the type and the message of an exception: ``task 'a': decode(): KeyError: 'logits'``."""
+    if isinstance(error, NlpmtlError):
+        return str(error)
+    notes = "".join(f"{note}: " for note in reversed(getattr(error, "__notes__", ())))
+    return f"{notes}{type(error).__name__}: {error}"
 
 
 def escape_control_characters(text: object) -> str:

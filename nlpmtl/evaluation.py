@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.batched_inference import NumpyOutputs, OutputsSource, to_items
 from nlpmtl.data import TokenizedSplit
-from nlpmtl.errors import DataError
+from nlpmtl.errors import DataError, noting
 from nlpmtl.metrics import scores as metric_values
 from nlpmtl.metrics import task_score
 from nlpmtl.metrics.base import LOSS, defined
@@ -215,7 +215,8 @@ def gold_labels(task: Task, split: TokenizedSplit) -> dict[int, Any]:
     if type(task).gold is Task.gold:
         gold = dict(zip(rows, labels.values(rows), strict=True))
     else:
-        gold = {row: task.gold(split.example(row, task.name)) for row in rows}
+        with noting(f"task {task.name!r}: gold()"):
+            gold = {row: task.gold(split.example(row, task.name)) for row in rows}
     return {row: label for row, label in gold.items() if label is not None}
 
 

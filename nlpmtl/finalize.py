@@ -23,7 +23,7 @@ from nlpmtl.card import (
     render_card,
 )
 from nlpmtl.data import TokenizedSplit
-from nlpmtl.errors import RunError
+from nlpmtl.errors import RunError, describe_exception
 from nlpmtl.evaluation import Predictions, Scores, predict_splits, score
 from nlpmtl.fs import write_atomic, write_json
 from nlpmtl.hub import save_model
@@ -90,7 +90,7 @@ class _Finalizer:
             with nullcontext() if stage is None else self.trainer.evaluator.stages.stage(stage):
                 yield
         except Exception as error:  # plugins and matplotlib may raise anything
-            self.trainer.failures.append(f"{what}: {type(error).__name__}: {error}")
+            self.trainer.failures.append(f"{what}: {describe_exception(error)}")
 
     def run(self) -> None:
         """Write scores.json, report.html and the model directory.
@@ -137,7 +137,7 @@ class _Finalizer:
 
     def _calibrate(self) -> None:
         def failed(task: str, error: Exception) -> None:
-            self.trainer.failures.append(f"task {task!r} is not calibrated: {type(error).__name__}: {error}")
+            self.trainer.failures.append(f"task {task!r} is not calibrated: {describe_exception(error)}")
 
         calibration = calibrate(
             self._validation_logits(),
@@ -208,7 +208,7 @@ class _Finalizer:
     def _report_page(self) -> RunPage:
         for name, error in self.analysis.failures.items():
             self.trainer.failures.append(
-                f"the wrong rows of task {name!r} are not in report.html: {type(error).__name__}: {error}"
+                f"the wrong rows of task {name!r} are not in report.html: {describe_exception(error)}"
             )
         step, best_step = self.trainer.state.step, self.trainer.best_step
         tasks = f"{len(self.trainer.tasks)} task{'s' * (len(self.trainer.tasks) > 1)}"

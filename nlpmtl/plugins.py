@@ -130,8 +130,12 @@ def _describe(error: BaseException) -> str:
     """Return the end of an error about a module that cannot be imported."""
     from pydantic import PydanticUserError  # imported here, since it is slow
 
+    from nlpmtl.registry import TASKS
+
     if isinstance(error, PydanticUserError) and error.code == "model-field-missing-annotation":
         name = error.message.partition(": ")[2].partition(". ")[0]
+        if new_name := TASKS.renamed.get(name.strip("`").partition(" ")[0]):
+            return f"{name} in a task type is written for nlpmtl 0.1: it is now called `{new_name}`"
         return (
             f"{name} in a task type has no annotation: write the type of a config key, such as `size: int = 16`, or "
             "`ClassVar[int]` for a constant"

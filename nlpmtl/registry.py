@@ -47,7 +47,7 @@ class Registry:
     """
 
     def __init__(self, noun: str, *, renamed: Mapping[str, str] | None = None) -> None:
-        self.noun, self._renamed = noun, renamed or {}
+        self.noun, self.renamed = noun, renamed or {}
         self._members: dict[str, tuple[type | str, type[KindOptions]]] = {}
 
     def register(self, name: str, options: type[KindOptions] | None = None) -> Callable[[type[T]], type[T]]:
@@ -55,17 +55,18 @@ class Registry:
 
         Args:
             name: the name.
-            options: the model of its options; default: what the method `options_model` of the class returns, or no
-                options for a class without that method.
+            options: the model of its options; default: what the method `options_model` of the class returns, or its
+                `default_options`, or no options.
 
         Raises:
             ValueError: the name is taken by another class.
             ConfigError: the class defines a method by the name that it had in nlpmtl 0.1, declares its options itself
-                and is given a model of them as well, or breaks the rules of task types.
+                and is given a model of them as well, or breaks the rules of task types; `options` does not derive from
+                its `default_options`.
         """
 
         def add(member: type[T]) -> type[T]:
-            reject_old_names(member, self._renamed)
+            reject_old_names(member, self.renamed)
             known = self._members[name][0] if name in self._members else member
             module = known if isinstance(known, str) else known.__module__
             is_other = isinstance(known, type) and known.__qualname__ != member.__qualname__
@@ -89,7 +90,10 @@ class Registry:
     def _options_of(self, name: str, member: type, options: type[KindOptions] | None) -> type[KindOptions]:
         make = getattr(member, "options_model", None)
         if make is None:
-            return options or KindOptions
+            base: type[KindOptions] = getattr(member, "default_options", KindOptions)
+            if options is not None and not issubclass(options, base):
+                raise ConfigError(f"the options of the {self.noun} {name!r} must derive from {base.__name__}")
+            return options or base
         if options is not None:
             raise ConfigError(
                 f"{member.__module__}.{member.__qualname__} is registered with {options.__name__}, as in nlpmtl 0.1: "
@@ -129,11 +133,14 @@ class Registry:
             context: further keyword arguments.
 
         Raises:
-            TypeError: the class does not derive from `base`.
+            ConfigError: the class does not derive from `base`, or lacks methods.
         """
         member = self.get(options.kind)
         if not issubclass(member, base):
-            raise TypeError(f"the {self.noun} {options.kind!r} is not a subclass of {base.__name__}")
+            raise ConfigError(f"the {self.noun} {options.kind!r} is not a subclass of {base.__name__}")
+        if missing := sorted(getattr(member, "__abstractmethods__", ())):
+            where = f"{member.__module__}.{member.__qualname__}"
+            raise ConfigError(f"the {self.noun} {options.kind!r}, {where}, must define {', '.join(missing)}")
         fields = {name: getattr(options, name) for name in type(options).model_fields if name not in {"kind", *exclude}}
         return member(**fields, **context)
 

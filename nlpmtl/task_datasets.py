@@ -11,7 +11,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig, Pooling, flatten_columns
 from nlpmtl.data import DatasetLoader, Spelling, TokenizedSplit, WordCounts, fingerprint
-from nlpmtl.errors import ConfigError
+from nlpmtl.errors import ConfigError, noting
 from nlpmtl.metrics.scores import FOREIGN
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import METRICS
@@ -239,7 +239,8 @@ def _fit(
             "trained on: all of them have the weight 0"
         )
     values = train_values(task.name, train)
-    task.fit(values)
+    with noting(f"task {task.name!r}: fit()"):
+        task.fit(values)
     if task.name in earlier:
         task.continue_from(earlier[task.name])
     check_values(task, values, datasets=datasets, train=train)

@@ -114,7 +114,7 @@ def assert_loads(model: Path) -> None:
 FAILURES: dict[str, tuple[Callable[[], None], str, set[str]]] = {
     "the last evaluation": (
         lambda: setattr(FailingMetric, "working_calls", 0),
-        "the evaluation at step 4 failed: ZeroDivisionError: no score today",
+        "the evaluation at step 4 failed: task 'topic': metric 'failing': ZeroDivisionError: no score today",
         {"scores.json", "images/answers-topic.png"},
     ),
     "calibration": (
@@ -184,7 +184,7 @@ def test_a_failed_final_evaluation(run: dict[str, Any], tmp_path: Path) -> None:
     train(run, tmp_path / "counted")
     FailingMetric.working_calls, FailingMetric.calls = FailingMetric.calls - 1 - (RESAMPLES + 1), 0
     result, notes = train(run, tmp_path / "out")
-    assert notes == ["the saved model is not scored: ZeroDivisionError: no score today"]
+    assert notes == ["the saved model is not scored: task 'topic': metric 'failing': ZeroDivisionError: no score today"]
     assert result.scores is None
     assert_loads(result.model_dir)
     assert not (tmp_path / "out" / "scores.json").exists()
@@ -196,7 +196,7 @@ def test_failed_intervals_leave_the_rest_of_the_report(run: dict[str, Any], tmp_
     FailingMetric.working_calls, FailingMetric.calls = FailingMetric.calls - (RESAMPLES + 1), 0
     result, notes = train(run, tmp_path / "out")
     assert notes == [
-        "the confidence intervals of task 'topic' are not computed: ZeroDivisionError: no score today",
+        "the confidence intervals of task 'topic' are not computed: task 'topic': metric 'failing': ZeroDivisionError: no score today",
     ]
     assert result.scores is not None
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
@@ -251,7 +251,8 @@ def test_a_failed_evaluation_saves_a_checkpoint(run: dict[str, Any], tmp_path: P
     FailingMetric.working_calls = 0
     run = {**run, "eval": {"every": 3}}
     with pytest.raises(
-        RunError, match=r"the evaluation at step 3 failed: ZeroDivisionError: no score today; .* --resume"
+        RunError,
+        match=r"the evaluation at step 3 failed: task 'topic': metric 'failing': ZeroDivisionError: no score today; .* --resume",
     ):
         train(run, tmp_path / "out")
     assert checkpoint(tmp_path / "out", 3).is_dir()

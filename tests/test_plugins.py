@@ -179,6 +179,7 @@ def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], plug
             ["constant_of_test"],
             r"cannot be imported: `size = 16` in a task type has no annotation: write .* for a constant$",
         ),
+        (["old_of_test"], r"`default_metrics = .*` in a task type is written for nlpmtl 0.1: .* now called `metrics`$"),
         (["script_of_test"], "plugins: 'script_of_test' cannot be imported: SystemExit: 3"),
         (["own_kinds_of_test.py"], r"cannot be imported.*write 'own_kinds_of_test', without the ending"),
         ("own_kinds_of_test", "plugins: a list of module names was expected"),
@@ -189,7 +190,7 @@ def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], plug
         (["../own"], "plugins: '../own' cannot be imported: it is not the name of a module"),
         (
             ["kinds/own.py"],
-            r"it is not the name of a module.*\(write 'kinds.own', without the ending; it is looked for in",
+            r"it is not the name of a module.*\(write 'kinds.own', without the ending; the module is searched for in",
         ),
         (["/a/own.py"], r"\(write 'own', and put its directory on PYTHONPATH: PYTHONPATH=/a; or run from /a\)$"),
         (["../own.py"], r"\(write 'own', and put its directory on PYTHONPATH: PYTHONPATH=\.\.; or run from \.\.\)$"),
@@ -205,6 +206,9 @@ def test_a_plugin_that_cannot_be_imported(
     (plugin_dir / "script_of_test.py").write_text("raise SystemExit(3)")
     (plugin_dir / "constant_of_test.py").write_text(
         "from nlpmtl.tasks import Regression\n\nclass Constant(Regression):\n    kind = 'constant'\n    size = 16\n"
+    )
+    (plugin_dir / "old_of_test.py").write_text(
+        "from nlpmtl.tasks import Regression\n\nclass Old(Regression):\n    default_metrics = ('mae',)\n"
     )
     before = list(sys.path)
     with pytest.raises(ConfigError, match=message):

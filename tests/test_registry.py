@@ -166,7 +166,7 @@ def test_options_objects_are_returned_unchanged(animals: Registry) -> None:
 
 
 def test_a_member_of_another_base_is_refused(animals: Registry) -> None:
-    with pytest.raises(TypeError, match="the animal 'stone' is not a subclass of Animal"):
+    with pytest.raises(ConfigError, match="the animal 'stone' is not a subclass of Animal"):
         animals.build(KindOptions(kind="stone"), Animal)
 
 

@@ -35,7 +35,7 @@ from nlpmtl.cli.streams import exit_on_closed_stdout, steady_streams
 from nlpmtl.cli.submit import submit
 from nlpmtl.cli.train import train
 from nlpmtl.environment import check_hub_environment
-from nlpmtl.errors import NlpmtlError, StoppedError
+from nlpmtl.errors import NlpmtlError, StoppedError, describe_exception
 
 _INTERRUPTED, _TERMINATED = 130, 143
 _PRINTING = ("check", "evaluate", "predict", "show")
@@ -135,8 +135,7 @@ def _format_error(error: BaseException, *, debug: bool) -> str:
         return f"error: {error}"
     if isinstance(error, OSError) and error.filename is not None:
         return f"error: {error.filename}: {error.strerror}  {_DEBUG_HINT}"
-    notes = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
-    return f"error: {notes}{type(error).__name__}: {error}  {_DEBUG_HINT}"
+    return f"error: {describe_exception(error)}  {_DEBUG_HINT}"
 
 
 def _print_version(requested: bool) -> None:

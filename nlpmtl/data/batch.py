@@ -77,6 +77,13 @@ class TaskBatch:
 
         return torch.zeros_like(self.sequences) if self._grouping is None else self._grouping[1]
 
+    @property
+    def examples(self) -> int:
+        """Number of examples."""
+        if self.weight is not None:
+            return len(self.weight)
+        return len(self.sequences) if self._grouping is None else len(self.sizes)
+
     @cached_property
     def sizes(self) -> Tensor:
         """Number of sequences of each example, ``[examples]``."""

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from nlpmtl.data.class_labels import UNLABELLED, replace_ids
 from nlpmtl.data.example import Example, is_missing
+from nlpmtl.errors import ConfigError
 from nlpmtl.registry import COLUMN_TYPES
 from nlpmtl.strict_json import dumps
 
@@ -69,7 +70,7 @@ class ColumnType:
         Raises:
             ValueError: the rule that the value breaks.
         """
-        raise NotImplementedError
+        raise NotImplementedError("it does not define `parse`")
 
     @staticmethod
     def names(value: Any) -> Iterable[str]:
@@ -195,5 +196,6 @@ def is_coded(name: str) -> bool:
 def column_type(name: str) -> type[ColumnType]:
     """Return a registered column type."""
     member = COLUMN_TYPES.get(name)
-    assert issubclass(member, ColumnType)
+    if not issubclass(member, ColumnType):
+        raise ConfigError(f"the column type {name!r}, {member.__qualname__}, is not a subclass of ColumnType")
     return member

@@ -9,7 +9,7 @@ from nlpmtl.heads.biaffine import Biaffine, ParserHead
 from nlpmtl.heads.crf import CrfHead
 from nlpmtl.heads.decoder import DecoderHead, TargetTokens, checkpoint_decoder, new_decoder
 from nlpmtl.heads.embedding import EmbeddingHead
-from nlpmtl.heads.head import Head, HeadContext, HeadInputs, LoadStock, Outputs, named_outputs
+from nlpmtl.heads.head import Head, HeadContext, HeadInputs, LoadStock, Outputs, check_outputs, named_outputs
 from nlpmtl.heads.head_config import (
     HeadConfig,
     choice_head_modules,
@@ -41,6 +41,7 @@ __all__ = [
     "SpanHead",
     "StockPart",
     "TargetTokens",
+    "check_outputs",
     "checkpoint_decoder",
     "choice_head_modules",
     "encoder_name",

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.activations import ACT2FN
 
 from nlpmtl.config import Pooling
+from nlpmtl.errors import RunError
 from nlpmtl.heads.head_config import (
     HeadConfig,
     question_answering_head_config,
@@ -128,6 +129,33 @@ class HeadInputs:
 def named_outputs(outputs: Tensor | Outputs) -> Outputs:
     """Return the outputs of a head by name: a single tensor is named "logits"."""
     return {"logits": outputs} if isinstance(outputs, Tensor) else outputs
+
+
+def check_outputs(outputs: Any, *, task: str, sequences: int) -> Outputs:
+    """Return the outputs of a task's head by name.
+
+    Args:
+        outputs: what the head returned.
+        task: name of the task.
+        sequences: number of sequences that the head read.
+
+    Raises:
+        RunError: they are not a tensor, or tensors by name, whose first axis is that of the sequences.
+    """
+    named = named_outputs(outputs)
+    if isinstance(named, Mapping) and all(isinstance(value, Tensor) for value in named.values()) and named:
+        wrong = [name for name, value in named.items() if not value.dim() or len(value) != sequences]
+        if not wrong:
+            return named
+        found = ", ".join(f"{name!r} has the shape {list(named[name].shape)}" for name in wrong)
+    else:
+        found = type(outputs).__name__
+        if isinstance(outputs, Mapping):
+            found = f"{{{', '.join(f'{name!r}: {type(value).__name__}' for name, value in outputs.items())}}}"
+    raise RunError(
+        f"task {task!r}: its head must return a tensor [sequences, ...], or tensors by name, for {sequences} "
+        f"sequences; found: {found}"
+    )
 
 
 class Head(nn.Module):

@@ -11,6 +11,8 @@ from nlpmtl.metrics.base import LOSS, Metric, PredictionType
 
 FEATURES: dict[PredictionType, Value | List | Json] = {
     "label": Value("int64"),
+    "answers": Value("string"),
+    "text": Value("string"),
     "label_set": List(Value("int64")),
     "number": Value("float64"),
     "tags": List(Value("string")),
@@ -21,6 +23,7 @@ FEATURES: dict[PredictionType, Value | List | Json] = {
     "relations": Json(),
     LOSS: Value("float64"),
 }
+"""Types of predictions; those of a plugin's column type are JSON."""
 _REFERENCES: dict[PredictionType, Value | List] = {"answers": List(Value("string")), "embedding": Value("string")}
 """Types of references, where they differ from those of predictions."""
 
@@ -43,7 +46,7 @@ class EvaluateMetric(evaluate.Metric):  # type: ignore[misc]  # `evaluate` has n
         return self._metric.name
 
     def _info(self) -> evaluate.MetricInfo:
-        value = FEATURES.get(self._metric.reads_as, Value("string"))
+        value = FEATURES.get(self._metric.reads_as, Json())
         return evaluate.MetricInfo(
             description=type(self._metric).__doc__ or self.name,
             citation="",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nlpmtl.data import Batch, TaskBatch
 from nlpmtl.errors import RunError
-from nlpmtl.heads import Outputs, named_outputs
+from nlpmtl.heads import Outputs, check_outputs
 from nlpmtl.tasks import Task
 
 
@@ -25,7 +25,7 @@ def task_outputs(model: nn.Module, batch: Batch, *, names: Collection[str] | Non
     parts = {name: part for name, part in batch.tasks.items() if names is None or name in names}
     sequences = {name: part.sequences for name, part in parts.items()}
     results = model(**batch.inputs, rows=sequences, words=batch.words, parts=parts)
-    return {name: named_outputs(values) for name, values in results.items()}
+    return {name: check_outputs(values, task=name, sequences=len(sequences[name])) for name, values in results.items()}
 
 
 def batch_losses(
@@ -67,13 +67,14 @@ def weighted_losses(task: Task, outputs: Outputs, part: TaskBatch) -> Tensor:
     """Return the loss of each example, times its weight, ``[examples]``.
 
     Raises:
-        RunError: `Task.loss` did not return a number per example.
+        RunError: `Task.loss` did not return a real number per example.
     """
     losses = task.loss(outputs, part)
-    if not isinstance(losses, Tensor) or losses.dim() != 1:
-        returned = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
+    if not isinstance(losses, Tensor) or losses.shape != (part.examples,) or not losses.is_floating_point():
+        is_tensor = isinstance(losses, Tensor)
+        returned = f"shape {tuple(losses.shape)} of {losses.dtype}" if is_tensor else type(losses).__name__
         raise RunError(
-            f"task {task.name!r}: loss() must return the loss of each example, a tensor [examples], never a mean over "
-            f"examples; found {returned}"
+            f"task {task.name!r}: loss() must return the loss of each example, a tensor of real numbers [examples], "
+            f"never a mean over examples; found {returned} for {part.examples} examples"
         )
     return losses if part.weight is None else losses * part.weight

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedToken
 from nlpmtl.config import Pooling
 from nlpmtl.data import Batch, TaskBatch
 from nlpmtl.deprecation import RenamedMethod
-from nlpmtl.errors import ModelError, did_you_mean
+from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.heads import Head, HeadContext, HeadInputs, LoadStock
 from nlpmtl.model.encoder import Encoder, init_encoder
 from nlpmtl.model.multitask_config import MultiTaskConfig
@@ -312,7 +312,10 @@ def _build_head(
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(context.seed)
-        return task.build_head(context)
+        head: object = task.build_head(context)
+    if not isinstance(head, nn.Module):
+        raise ConfigError(f"task {task.name!r}: build_head() must return an nn.Module, found {type(head).__name__}")
+    return head
 
 
 def _fit_length(values: Tensor, sequence_length: int, length: int) -> Tensor:

@@ -93,6 +93,9 @@ class Sampler(ABC):
         tasks: names of the tasks that each dataset has labels for.
     """
 
+    default_options: ClassVar[type[KindOptions]] = SamplingOptions
+    """Options of a sampler that is registered without a model of its own; such a model derives from them."""
+
     sizes: Sequence[int]
     total_steps: int
     epoch_steps: int

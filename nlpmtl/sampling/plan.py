@@ -18,6 +18,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
@@ -122,7 +123,9 @@ class Plan:
 
     def start(self) -> Cursor:
         """Return the cursor of a new run."""
-        state = self.sampler.initial_state() if isinstance(self.sampler, AdaptiveSampler) else {}
+        state: SamplerState = {}
+        if isinstance(self.sampler, AdaptiveSampler):
+            state = self._checked_state(self.sampler.initial_state(), "initial_state")
         return Cursor(step=0, rows_per_dataset=(0,) * len(self.names), sampler_state=state)
 
     def next(self, cursor: Cursor) -> tuple[StepPlan, Cursor]:
@@ -161,7 +164,8 @@ class Plan:
         """
         if not isinstance(self.sampler, AdaptiveSampler):
             return cursor
-        return replace(cursor, sampler_state=self.sampler.update(cursor.sampler_state, feedback))
+        state = self.sampler.update(cursor.sampler_state, feedback)
+        return replace(cursor, sampler_state=self._checked_state(state, "update"))
 
     def probabilities(self, step: int, state: SamplerState) -> tuple[float, ...]:
         """Return the probability of each dataset in a step.
@@ -173,11 +177,14 @@ class Plan:
         Raises:
             RunError: the sampler does not return a probability for each dataset.
         """
-        values = tuple(map(float, self.sampler.probabilities_after(step, state)))
+        found: Any = self.sampler.probabilities_after(step, state)
+        values: tuple[float, ...] = ()
+        with suppress(TypeError, ValueError):
+            found = values = tuple(map(float, found))
         if len(values) != len(self.names) or not all(0 <= p <= 1 for p in values) or abs(sum(values) - 1) > _TOLERANCE:
             raise RunError(
                 f"sampling: {type(self.sampler).__name__} must return a probability for each of the datasets "
-                f"{', '.join(self.names)}, which sum to 1; found {values} in step {step + 1}"
+                f"{', '.join(self.names)}, which sum to 1; found {found} in step {step + 1}"
             )
         return values
 
@@ -195,6 +202,12 @@ class Plan:
     def needs_uncertainties(self) -> bool:
         """Whether `update` requires the uncertainty of the predictions."""
         return isinstance(self.sampler, AdaptiveSampler) and self.sampler.needs_uncertainties
+
+    def _checked_state(self, state: SamplerState, method: str) -> SamplerState:
+        if not isinstance(state, Mapping):
+            name = type(self.sampler).__name__
+            raise RunError(f"sampling: {name}.{method}() must return a dict, found {type(state).__name__}")
+        return state
 
     def steps(self, cursor: Cursor, total: int) -> Iterator[tuple[StepPlan, Cursor]]:
         """Yield the steps from a cursor to the end of a run of `total` steps, each with the cursor after it."""
@@ -285,10 +298,8 @@ def build_plan(
 
     Raises:
         ConfigError: a dataset has no train rows.
-        TypeError: the sampler was registered with options that do not derive from `SamplingOptions`.
     """
-    if not isinstance(options, SamplingOptions):
-        raise TypeError(f"the options of the sampler {options.kind!r} must derive from SamplingOptions")
+    assert isinstance(options, SamplingOptions), "the registry has checked it"
     sampler = build_sampler(
         options,
         sizes=sizes,

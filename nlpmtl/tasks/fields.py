@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
@@ -241,6 +242,9 @@ class TaskFields(StrictModel):
             if words := getattr(self, key):
                 values[key] = list(words)
         fields = self.model_dump(mode="json", include=self._saved_fields())
+        for name in fields:
+            if isinstance(getattr(self, name), Set):
+                fields[name].sort(key=json.dumps)  # or their order would differ between processes
         unset = {
             name for name, value in fields.items() if value is None and type(self).model_fields[name].default is None
         }

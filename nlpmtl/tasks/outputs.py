@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.data import Example, TokenSequence
-from nlpmtl.errors import RunError
+from nlpmtl.errors import NlpmtlError, RunError
 
 if TYPE_CHECKING:
     from nlpmtl.tasks.base import Task
@@ -75,7 +75,13 @@ def decode_all(task: Task, items: Sequence[ExampleOutputs]) -> list[Prediction]:
     Raises:
         RunError: it did not return a `Prediction` for each example.
     """
-    predictions = list(task.decode(items))
+    try:
+        predictions = list(task.decode(items))
+    except NlpmtlError:
+        raise
+    except Exception as error:
+        error.add_note(f"task {task.name!r}: decode()")
+        raise
     if len(predictions) != len(items) or not all(isinstance(prediction, Prediction) for prediction in predictions):
         types = ", ".join(sorted({type(value).__name__ for value in predictions}))
         raise RunError(

@@ -47,6 +47,8 @@ def check_task_type(cls: type[TaskFields], *, base: type[TaskFields], keys: Set[
             f"`{attribute}` contains {key!r}, which is already {what}" for key in getattr(cls, attribute) if key in used
         ]
         problems += _unknown_types(attribute, getattr(cls, attribute).values())
+    if isinstance(cls.inputs, str) or not set(cls.inputs) <= _TEXT_KEYS or not cls.inputs:
+        problems.append(f"`inputs` must be a set of {', '.join(map(repr, sorted(_TEXT_KEYS)))}, found {cls.inputs!r}")
     problems += [
         f"`any_of` contains {key!r}, which is not in `columns`"
         for key in sorted(vars(cls).get("any_of", frozenset()) - cls.columns.keys())

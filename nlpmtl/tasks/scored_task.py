@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from nlpmtl.errors import ConfigError, RunError, quote
+from nlpmtl.errors import ConfigError, RunError, noting, quote
 from nlpmtl.metrics import PredictionType, check, reads_losses, scores, task_score
 from nlpmtl.registry import METRICS
 from nlpmtl.tasks.error_analysis import multi_hot
@@ -61,9 +61,10 @@ class ScoredTask(ReportedTask):
                     self._to_metric_inputs(reads, gold, names),
                 )
             predictions, references = converted[reads]
-            results |= scores(
-                [metric], predictions=predictions, references=references, reads=reads, pos_label=self._positive
-            )
+            with noting(f"task {self.name!r}: metric {metric!r}"):
+                results |= scores(
+                    [metric], predictions=predictions, references=references, reads=reads, pos_label=self._positive
+                )
         return {**results, "score": task_score(results) if results else None}
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from nlpmtl.errors import RunError, StoppedError
+from nlpmtl.errors import RunError, StoppedError, describe_exception
 from nlpmtl.sampling import Plan
 from nlpmtl.strict_json import find_unsupported
 from nlpmtl.tasks import Task
@@ -226,8 +226,8 @@ class Trainer:
         Raises:
             RunError: the run has further steps.
         """
-        step, cause = self.step, error.__cause__
-        failure = f"the evaluation at step {step} failed: {type(cause).__name__}: {cause}"
+        step, cause = self.step, error.__cause__ or error
+        failure = f"the evaluation at step {step} failed: {describe_exception(cause)}"
         if step == self.total_steps:
             self.failures.append(failure)
             return Message(failure)

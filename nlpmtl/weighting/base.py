@@ -28,12 +28,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.deprecation import RenamedAttribute
+from nlpmtl.errors import ConfigError
 
 Requirement = Literal["nothing", "losses", "gradients"]
 """Requirement of a weighting: values that must be computed before the weights of a step."""
@@ -82,6 +83,12 @@ class Weighting(ABC):
     """Whether the method has no effect in a step with labels of a single task."""
     needs_post_step_losses: ClassVar[bool] = False
     """Whether `update` requires the losses after the optimizer step on the same rows (one extra forward pass)."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.requires not in get_args(Requirement):
+            known = ", ".join(map(repr, get_args(Requirement)))
+            raise ConfigError(f"{cls.__module__}.{cls.__qualname__}: `requires` is {cls.requires!r}; known: {known}")
 
     tasks: Sequence[str]
     epoch_steps: int

@@ -129,7 +129,7 @@ class TestEveryMetric:
         assert metric.name == name
         assert "Undefined:" in metric.description
         assert "rom 0" in metric.description or "from −1" in metric.description
-        assert metric.features["predictions"] == FEATURES.get(shape, Value("string"))
+        assert metric.features["predictions"] == FEATURES[shape]
         assert metric.features["references"] == (List(Value("string")) if shape == "answers" else FEATURES[shape])
 
 

@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.registry import SAMPLERS, KindOptions
-from nlpmtl.sampling import Cursor, Plan, RowRef, Sampler, StepPlan, Temperature, build_plan, build_sampler
+from nlpmtl.sampling import (
+    AdaptiveSampler,
+    Cursor,
+    Feedback,
+    Plan,
+    RowRef,
+    Sampler,
+    SamplerState,
+    StepPlan,
+    Temperature,
+    build_plan,
+    build_sampler,
+)
 
 
 def plan_of(
@@ -128,16 +140,60 @@ def test_a_cursor_of_other_datasets_is_refused() -> None:
         plan_of("ab", (4, 7)).next(plan_of("abc", (4, 7, 9)).start())
 
 
-def test_options_without_batches_are_refused() -> None:
-    with pytest.raises(TypeError, match="'mine' must derive from SamplingOptions"):
-        build_plan(KindOptions(kind="mine"), names="a", sizes=(1,), total_steps=1, epoch_steps=1, batch_size=1, seed=0)
+class Equal(Sampler):
+    def probabilities(self, step: int) -> tuple[float, ...]:
+        return (1.0,)
 
 
-@pytest.mark.parametrize("found", [(1.0,), (0.5, 0.25, 0.25), (0.7, 0.7), (1.5, -0.5), (float("nan"), 1.0)], ids=str)
-def test_a_sampler_must_return_a_probability_for_each_dataset(found: tuple[float, ...]) -> None:
+def test_a_sampler_has_the_options_of_all_samplers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SAMPLERS, "_members", dict(SAMPLERS._members))
+    with pytest.raises(ConfigError, match="the options of the sampler 'mine' must derive from SamplingOptions"):
+        SAMPLERS.register("mine", KindOptions)(Equal)
+    SAMPLERS.register("mine")(Equal)
+    options = SAMPLERS.parse({"kind": "mine", "batches": "single"})
+    plan = build_plan(options, names="a", sizes=(1,), total_steps=1, epoch_steps=1, batch_size=2, seed=0)
+    assert len(plan.next(plan.start())[0].rows) == 2
+
+
+def test_an_incomplete_sampler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Incomplete(AdaptiveSampler):
+        def initial_state(self) -> SamplerState:
+            return {}
+
+    monkeypatch.setattr(SAMPLERS, "_members", dict(SAMPLERS._members))
+    SAMPLERS.register("incomplete")(Incomplete)
+    options = SAMPLERS.parse({"kind": "incomplete"})
+    with pytest.raises(
+        ConfigError, match=r"the sampler 'incomplete', .*Incomplete, must define probabilities_after, up"
+    ):
+        build_plan(options, names="a", sizes=(1,), total_steps=1, epoch_steps=1, batch_size=1, seed=0)
+
+
+@pytest.mark.parametrize("method", ["initial_state", "update"])
+def test_the_state_of_a_sampler_is_a_dict(method: str) -> None:
+    class Stateful(AdaptiveSampler):
+        def initial_state(self) -> SamplerState:
+            return None if method == "initial_state" else {}  # type: ignore[return-value]
+
+        def update(self, state: SamplerState, feedback: Feedback) -> SamplerState:
+            return None  # type: ignore[return-value]
+
+        def probabilities_after(self, step: int, state: SamplerState) -> tuple[float, ...]:
+            return (1.0,)
+
+    sampler = Stateful(sizes=(1,), total_steps=1, epoch_steps=1, rows_per_step=1, seed=0)
+    plan = Plan("a", sizes=(1,), sampler=sampler, batch_size=1, batches="mixed", seed=0)
+    with pytest.raises(RunError, match=rf"sampling: Stateful\.{method}\(\) must return a dict, found NoneType"):
+        plan.update(plan.start(), Feedback((1,), {}, {}))
+
+
+@pytest.mark.parametrize(
+    "found", [(1.0,), (0.5, 0.25, 0.25), (0.7, 0.7), (1.5, -0.5), (float("nan"), 1.0), None, ("a", 1)], ids=str
+)
+def test_a_sampler_must_return_a_probability_for_each_dataset(found: Any) -> None:
     class Wrong(Sampler):
         def probabilities(self, step: int) -> tuple[float, ...]:
-            return found
+            return found  # type: ignore[no-any-return]
 
     sampler = Wrong(sizes=(3, 5), total_steps=4, epoch_steps=2, rows_per_step=4, seed=0)
     plan = Plan(("a", "b"), sizes=(3, 5), sampler=sampler, batch_size=4, batches="mixed", seed=0)

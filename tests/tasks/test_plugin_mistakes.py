@@ -11,21 +11,22 @@ import pandas as pd
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from nlpmtl import ConfigError, DataError
 from nlpmtl.config import parse_dataset
 from nlpmtl.data import ColumnType, Example, Input, TaskBatch, TextInput, parse_value
-from nlpmtl.errors import RunError
-from nlpmtl.heads import Outputs
+from nlpmtl.errors import RunError, describe_exception
+from nlpmtl.heads import HeadContext, Outputs, check_outputs
 from nlpmtl.inference.input_batch import collect_texts
 from nlpmtl.inference.pipeline import check_format
 from nlpmtl.inference.task_inputs import InputReader
-from nlpmtl.model import weighted_losses
+from nlpmtl.model import MultiTaskModel, load_encoder, weighted_losses
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
 from nlpmtl.task_datasets import load_task_datasets
 from nlpmtl.tasks import Classification, ExampleOutputs, OutputOptions, Prediction, Task, decode_all
+from tests.tiny import write_encoder
 from tests.tiny_tokenizers import token
 
 
@@ -69,6 +70,8 @@ def make(task_type: type[Task] = Complete, **fields: Any) -> Task:
     [
         ({"columns": {"label": "klass"}}, "`columns`: unknown column type 'klass'; did you mean 'class'"),
         ({"extra_inputs": {"hint": "klass"}}, "`extra_inputs`: unknown column type 'klass'"),
+        ({"inputs": frozenset({"image"})}, "`inputs` must be a set of 'pair', 'text', 'words', found frozenset"),
+        ({"inputs": "text"}, "`inputs` must be a set of 'pair', 'text', 'words', found 'text'"),
         (
             {"columns": {"label": "class", "kind": "class"}},
             "`columns` contains 'kind', which is already a key of the task's config",
@@ -167,7 +170,9 @@ def test_decode_returns_a_prediction_per_example(count: int) -> None:
         decode_all(make(Other), items)
 
 
-@pytest.mark.parametrize("loss", [torch.tensor(0.5), torch.ones(2, 1), 0.5], ids=["mean", "column", "float"])
+@pytest.mark.parametrize(
+    "loss", [torch.tensor(0.5), torch.ones(2, 1), 0.5, torch.ones(1), torch.ones(3), torch.ones(2).long()]
+)
 def test_the_loss_is_a_number_per_example(loss: Any) -> None:
     class Other(Complete):
         """A type with another loss."""
@@ -181,6 +186,70 @@ def test_the_loss_is_a_number_per_example(loss: Any) -> None:
     assert float(weighted_losses(make(), {"logits": torch.zeros(2, 2)}, part).sum()) == pytest.approx(3 * np.log(2))
     with pytest.raises(RunError, match=r"task 't': loss\(\) must return the loss of each example.*found (shape|float)"):
         weighted_losses(make(Other), {}, part)
+
+
+@pytest.mark.parametrize("weight", [None, torch.tensor([1.0, 2.0])])
+def test_an_example_of_several_sequences_has_one_loss(weight: Tensor | None) -> None:
+    labels, example, position = (torch.tensor(values) for values in ([0, 1, 0], [0, 0, 1], [0, 1, 0]))
+    part = TaskBatch(torch.arange(3), {"label": labels}, weight, example=example, position=position)
+    assert part.examples == 2
+    with pytest.raises(RunError, match=r"found shape \(3,\) of torch.float32 for 2 examples"):
+        weighted_losses(make(), {"logits": torch.zeros(3, 2)}, part)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [torch.zeros(1, 2), torch.tensor(0.0), {"logits": torch.zeros(3, 2)}, {"logits": [0.0]}, {}, (1, 2), None],
+)
+def test_outputs_of_a_head_begin_with_the_sequences(outputs: Any) -> None:
+    assert check_outputs(torch.zeros(2, 5), task="t", sequences=2)["logits"].shape == (2, 5)
+    message = (
+        r"task 't': its head must return a tensor \[sequences, \.\.\.\], or tensors by name, for 2 sequences; found"
+    )
+    with pytest.raises(RunError, match=message):
+        check_outputs(outputs, task="t", sequences=2)
+
+
+@pytest.mark.parametrize("head", [None, len])
+def test_a_head_is_a_module(head: Any, tmp_path: Path) -> None:
+    class Other(Complete):
+        """A type with another head."""
+
+        kind = "other"
+
+        def build_head(self, context: HeadContext) -> nn.Module:
+            return head  # type: ignore[no-any-return]
+
+    TASKS.register("other")(Other)
+    encoder = load_encoder(str(write_encoder(tmp_path)))
+    with pytest.raises(ConfigError, match=r"task 't': build_head\(\) must return an nn\.Module, found"):
+        MultiTaskModel.from_encoder(encoder, tasks=[make(Other)], sharing={"kind": "hard"}, input_length=16, seed=0)
+
+
+def test_failures_of_a_method_name_it_and_the_task() -> None:
+    class Other(Complete):
+        """A type that reads an output that its head does not have."""
+
+        kind = "other"
+
+        def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
+            return [Prediction(item.outputs["logit"]) for item in items]
+
+    with pytest.raises(KeyError) as raised:
+        decode_all(make(Other), [ExampleOutputs(Example(), [], {})])
+    assert describe_exception(raised.value) == "task 't': decode(): KeyError: 'logit'"
+
+
+def test_saved_sets_are_sorted() -> None:
+    class Other(Complete):
+        """A type with a set as an option."""
+
+        kind = "other"
+        names: frozenset[str] = frozenset()
+        """Names."""
+
+    names = [f"n{i}" for i in range(50)]
+    assert make(Other, names=names).to_config()["names"] == sorted(names)
 
 
 @pytest.mark.parametrize(
