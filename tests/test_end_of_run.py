@@ -196,7 +196,8 @@ def test_failed_intervals_leave_the_rest_of_the_report(run: dict[str, Any], tmp_
     FailingMetric.working_calls, FailingMetric.calls = FailingMetric.calls - (RESAMPLES + 1), 0
     result, notes = train(run, tmp_path / "out")
     assert notes == [
-        "the confidence intervals of task 'topic' are not computed: task 'topic': metric 'failing': ZeroDivisionError: no score today",
+        "the confidence intervals of task 'topic' are not computed: task 'topic': metric 'failing': "
+        "ZeroDivisionError: no score today",
     ]
     assert result.scores is not None
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
@@ -252,7 +253,7 @@ def test_a_failed_evaluation_saves_a_checkpoint(run: dict[str, Any], tmp_path: P
     run = {**run, "eval": {"every": 3}}
     with pytest.raises(
         RunError,
-        match=r"the evaluation at step 3 failed: task 'topic': metric 'failing': ZeroDivisionError: no score today; .* --resume",
+        match=r"the evaluation at step 3 failed: task 'topic': metric 'failing': ZeroDivisionError: .* --resume",
     ):
         train(run, tmp_path / "out")
     assert checkpoint(tmp_path / "out", 3).is_dir()

@@ -68,6 +68,9 @@ class DecoderHead(nn.Module):
         super().__init__()
         self.model, self.pretrained = part
         self.tokens, self.max_steps, self.num_beams = tokens, max_length, num_beams
+        # Otherwise `generate` would take what this config does not set from the checkpoint's generation_config.json or
+        # the defaults of its architecture, which neither the saved model nor its export has.
+        self.model.generation_config = self.generation_config()
 
     def forward(self, inputs: HeadInputs) -> Outputs:
         """Return outputs by name.

@@ -138,6 +138,41 @@ def test_losses_logits_and_texts_are_those_of_transformers(kind: str, tmp_path: 
     assert head.pretrained
 
 
+SETTINGS = {"num_beams": 4, "min_length": 9, "no_repeat_ngram_size": 2, "length_penalty": 2.0, "forced_eos_token_id": 3}
+
+
+@pytest.mark.parametrize("kind", ["t5", pytest.param("bart", marks=pytest.mark.slow)])
+def test_texts_do_not_depend_on_settings_of_the_checkpoint(kind: str, tmp_path: Path) -> None:
+    """The run sets how texts are generated; a saved model does not have the `generation_config.json` of its encoder."""
+    generated = []
+    for settings in ({}, SETTINGS):
+        directory = write_seq2seq(kind, tmp_path / f"{len(settings)}")
+        GenerationConfig(decoder_start_token_id=3, eos_token_id=3, pad_token_id=0, **settings).save_pretrained(
+            directory
+        )
+        model, _, batch = load(directory, num_beams=2, max_target=12)
+        with torch.inference_mode():
+            hidden = model.sharing(batch.inputs, {"gen": torch.arange(len(ROWS))})["gen"]
+            generated.append(model.head("gen").generate(HeadInputs(hidden, batch.attention_mask)))
+    assert torch.equal(*generated)
+
+
+@pytest.mark.slow
+def test_an_export_generates_the_same_texts_whatever_the_defaults_of_its_architecture(tmp_path: Path) -> None:
+    encoder = write_seq2seq("mbart", tmp_path / "encoder")
+    config = read_json(encoder / "config.json")
+    (encoder / "config.json").write_text(json.dumps({**config, "forced_eos_token_id": 3}))
+    (encoder / "generation_config.json").unlink(missing_ok=True)
+    predictor = Predictor.from_pretrained(train_tiny(make_run(tmp_path, encoder)).model_dir)
+    predictor.export(tmp_path / "stock", task="reverse")
+    model: Any = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "stock")
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "stock")
+    texts = [row["text"] for row in make_rows(12, seed=3)]
+    tokens = model.generate(**tokenizer(texts, return_tensors="pt", padding=True))
+    expected = [row["translation_text"] for row in predictor.predict(texts, task="reverse")]
+    assert tokenizer.batch_decode(tokens, skip_special_tokens=True) == expected
+
+
 @pytest.mark.parametrize("kind", ["t5", "bart"])
 def test_label_smoothing_is_that_of_torch(kind: str, tmp_path: Path) -> None:
     model, loaded, batch = load(write_seq2seq(kind, tmp_path), label_smoothing=0.2)
