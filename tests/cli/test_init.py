@@ -290,10 +290,10 @@ def test_errors(directory: Path, run_cli: RunCli, arguments: list[str], message:
 SETTINGS = "datasets.reviews."
 WITHOUT_TORCH = [
     ["train", "run.toml", "--set", f'{SETTINGS}tasks.category.labels=["kitchen", "office"]'],
-    ["predict", "./no-such-model", "a text"],
-    ["evaluate", "./no-such-model", "--data", "run.toml", "--split", "train"],
 ]
 MORE_WITHOUT_TORCH = [
+    ["predict", "./no-such-model", "a text"],
+    ["evaluate", "./no-such-model", "--data", "run.toml", "--split", "train"],
     ["check", "run.toml", "--set", f"{SETTINGS}data.files.train=reviws.csv"],
     ["train", "run.toml", "--set", f"{SETTINGS}tasks.category.label=categry"],
     ["compare", "run.toml", "--set", f'{SETTINGS}tasks.category.metrics=["acuracy"]'],

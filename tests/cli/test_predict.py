@@ -185,16 +185,28 @@ def test_a_file_as_a_text(trained: Trained, run_cli: RunCli, tmp_path: Path) -> 
     ("name", "content", "flags", "expected"),
     [
         ("t.tsv", b'text\n"a\nb "c" d\ne"\n', (), ['"a', 'b "c" d', 'e"']),
-        ("t.tsv", "text\ta\r\na\u2028b\t1\r\nc\x0cd\x85e\t2".encode(), (), ["a\u2028b", "c\x0cd\x85e"]),
+        pytest.param(
+            "t.tsv",
+            "text\ta\r\na\u2028b\t1\r\nc\x0cd\x85e\t2".encode(),
+            (),
+            ["a\u2028b", "c\x0cd\x85e"],
+            marks=pytest.mark.slow,
+        ),
         ("t.tsv", b'text\n"a ""b"""\n', ("--quoting", "minimal"), ['a "b"']),
-        ("t.csv", b"text,,\na,,\nb\n", (), ["a", "b"]),
+        pytest.param("t.csv", b"text,,\na,,\nb\n", (), ["a", "b"], marks=pytest.mark.slow),
         ("t.csv", b'text;n\n"a;b";1\n', ("--delimiter", ";"), ["a;b"]),
         ("t.csv", "text,n\naé,1\n".encode("utf-16"), ("--encoding", "utf-16"), ["aé"]),
         ("t.csv", b"1,a\n2,b\n", ("--header", "n, text"), ["a", "b"]),
-        ("t.tsv", b"a|1\nb|2\n", ("--header", "text,n", "--delimiter", "|"), ["a", "b"]),
-        ("t.jsonl", '{"text": "aé"}\n'.encode("cp1252"), ("--encoding", "cp1252"), ["aé"]),
-        ("t.txt", "aé\r\n\r\nb".encode("utf-16"), ("--encoding", "utf-16"), ["aé", "", "b"]),
-        ("t.txt", b"\xef\xbb\xbfa\rb\r", (), ["a", "b"]),
+        pytest.param(
+            "t.tsv", b"a|1\nb|2\n", ("--header", "text,n", "--delimiter", "|"), ["a", "b"], marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "t.jsonl", '{"text": "aé"}\n'.encode("cp1252"), ("--encoding", "cp1252"), ["aé"], marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "t.txt", "aé\r\n\r\nb".encode("utf-16"), ("--encoding", "utf-16"), ["aé", "", "b"], marks=pytest.mark.slow
+        ),
+        pytest.param("t.txt", b"\xef\xbb\xbfa\rb\r", (), ["a", "b"], marks=pytest.mark.slow),
         ("t.txt", "a\u2028b\nc\x0cd\n".encode(), (), ["a\u2028b", "c\x0cd"]),
     ],
 )

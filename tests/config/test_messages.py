@@ -138,7 +138,7 @@ KEYS = some.sampled_from([prefix + key for prefix, keys in TABLES.items() for ke
 REGISTRIES = {"sampling": SAMPLERS, "weighting": WEIGHTINGS, "sharing": SHARINGS, "datasets.news.tasks.topic": TASKS}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(overrides=some.dictionaries(KEYS, VALUES, min_size=1, max_size=4), data=some.data())
 def test_no_message_contains_phrases_of_pydantic(overrides: dict[str, Any], data: some.DataObject) -> None:
     kinds = {

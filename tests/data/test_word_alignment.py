@@ -21,7 +21,7 @@ from nlpmtl.data.word_alignment import (
 )
 from tests.tiny_tokenizers import TOKENIZERS
 
-QUICK = settings(deadline=None, max_examples=100)
+QUICK = settings(deadline=None, max_examples=50)
 TEXT = st.text(
     st.characters(codec="utf-8") | st.sampled_from(" \t\n\u00a0\u3000.,;:!?…()[]{}<>\"'“”‘’«»¿¡$£"), max_size=30
 )
@@ -169,7 +169,7 @@ class TestSpans:
 
 
 class TestFirstTokensBatch:
-    @settings(QUICK, max_examples=150)
+    @settings(QUICK, max_examples=50)
     @given(st.lists(st.tuples(IN_ORDER, PIECES), max_size=5))
     @example([])
     @example([([], [])])

@@ -105,11 +105,12 @@ def test_an_incomplete_body_gives_408(port: int) -> None:
 @pytest.mark.parametrize(
     ("start", "part"),
     [
-        (b"", b"\r\n"),
+        pytest.param(b"", b"\r\n", marks=pytest.mark.slow),
         (HEADER, b"X-A: b\r\n"),
         pytest.param(HEADER + b"Content-Length: 9000\r\n\r\n", b" ", marks=pytest.mark.slow),
         pytest.param(HEADER + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", marks=pytest.mark.slow),
-        (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n"),  # a second header, after a request that was answered
+        # A second header, after a request that was answered.
+        pytest.param(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n", marks=pytest.mark.slow),
         (b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n", b" "),  # answered before its body ends
     ],
 )
