@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
-from tests.slow import slow_except
 from tests.tiny import write_encoder
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -29,7 +28,6 @@ PRINTED = {
 """Part of what each script prints."""
 LONG = ("predict_with_ray", "serve_and_call", "sharing_compared")
 """Scripts that start processes or train several models."""
-FAST = (EXAMPLES / "quickstart.py", EXAMPLES / "own_csv.py")
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +39,8 @@ def registries() -> Iterator[None]:
         registry._members = members
 
 
-@pytest.mark.parametrize(
-    "path", slow_except([path for path in SCRIPTS if path.stem not in LONG], *FAST), ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", [path for path in SCRIPTS if path.stem not in LONG], ids=lambda path: path.stem)
+@pytest.mark.slow
 def test_runs_with_a_tiny_encoder(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,7 +67,7 @@ def test_predictions_equal_those_of_0_1(name: str) -> None:
     assert predictor.predict_all(inputs, all_scores=True) == approximately(expected)
 
 
-@pytest.mark.parametrize("name", slow_except(NAMES, "hard", "lora", "related_tasks"))
+@pytest.mark.parametrize("name", slow_except(NAMES, "related_tasks"))
 def test_a_model_of_0_1_is_shown(name: str) -> None:
     result = CliRunner().invoke(app, ["show", str(MODELS / name)])
     assert (result.exit_code, result.stderr) == (0, "")

@@ -237,12 +237,13 @@ def test_each_row_has_one_prediction(
             {3: "1 field(s)", 4: "an empty", 5: "UTF-8", 6: "NUL"},
         ),
         ("t.csv", b'text,n\na,1\n"b,1\nc,1,2\n\n"d",1\ne,1', {3: "not valid csv", 4: "3 field(s)", 5: "an empty line"}),
-        (
+        pytest.param(
             "t.jsonl",
             b'{"text": "a"}\n{"text"\n\n{"text": null}\n[]\n{"text": "e"}',
             {2: "JSON", 3: "an empty", 4: "null", 5: "JSON object"},
+            marks=pytest.mark.slow,
         ),
-        ("t.txt", b"a\n\xff\ne\n", {2: "not valid UTF-8"}),
+        pytest.param("t.txt", b"a\n\xff\ne\n", {2: "not valid UTF-8"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_bad_row_stays_in_the_output_where_they_are_skipped(

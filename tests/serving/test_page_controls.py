@@ -19,6 +19,7 @@ from nlpmtl import MultiTaskModel
 from nlpmtl.inference.predictor import Predictor
 from tests.serving.browser import FOREIGN, Page, console, emulate
 from tests.serving.conftest import Running, running
+from tests.slow import slow_except
 from tests.tiny import favour_entities, make_run, train_tiny
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def lab(values: Any) -> Any:
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", slow_except(["light", "dark"], "light"))
 def test_labels_have_distinguishable_colours(page: Page, scheme: str) -> None:
     emulate(page.browser, width=1280, scheme=scheme)
     marks = colours(page)

@@ -398,7 +398,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("batches", "precision", "limit"),
     [
-        ("mixed", "fp64", 1e-10),
+        pytest.param("mixed", "fp64", 1e-10, marks=pytest.mark.slow),
         pytest.param("single", "fp64", 1e-10, marks=pytest.mark.slow),
         pytest.param("mixed", "fp32", 1e-5, marks=pytest.mark.slow),
     ],
