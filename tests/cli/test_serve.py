@@ -22,7 +22,7 @@ def test_a_model_is_served_until_the_server_stops(
     from nlpmtl.serving import server
 
     class StopsAtOnce(server.Server):
-        def __init__(self, config: server.LimitedConfig, *, ready: Callable[[], None], **options: Any) -> None:
+        def __init__(self, config: Any, *, ready: Callable[[], None], **options: Any) -> None:
             def stop() -> None:
                 ready()
                 self.should_exit = True

@@ -122,8 +122,17 @@ PLOTS: dict[str, Callable[[], bytes]] = {
 }
 
 
-LARGE = ("confusion of 150", "confusion of 24", "confusion without errors", "precision and recall of 150")
-LARGE += ("scatter of 20000", "affinity of 25", "dendrogram of 25", "differences of 40", "long curve")
+LARGE = (
+    "confusion of 150",
+    "confusion of 24",
+    "confusion without errors",
+    "precision and recall of 150",
+    "scatter of 20000",
+    "affinity of 25",
+    "dendrogram of 25",
+    "differences of 40",
+    "long curve",
+)
 
 
 @lru_cache
