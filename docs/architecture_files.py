@@ -72,6 +72,8 @@ def _lines() -> dict[str, dict[str, tuple[int, int]]]:
         while stack:
             prefix, parent = stack.pop()
             for node in ast.iter_child_nodes(parent):
+                if isinstance(node, ast.expr):  # has no functions with a name
+                    continue
                 inner = prefix
                 if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                     inner = f"{prefix}{node.name}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,27 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         os.environ["NLPMTL_CACHE"] = before
 
 
+@pytest.fixture(scope="session", autouse=True)
+def placeholder_plots() -> Iterator[None]:
+    """Draw plots of one pixel, except for the tests that use `drawn_plots`."""
+    if "torch" not in sys.modules:  # no collected file trains a run, and the import takes seconds
+        yield
+        return
+    from tests.placeholder_plots import PLACEHOLDERS, replaced
+
+    with replaced(PLACEHOLDERS):
+        yield
+
+
+@pytest.fixture(scope="module")
+def drawn_plots() -> Iterator[None]:
+    """Draw the plots of the runs in a file."""
+    from tests.placeholder_plots import DRAWN, replaced
+
+    with replaced(DRAWN):
+        yield
+
+
 @pytest.fixture(scope="session")
 def to_toml() -> Callable[[Mapping[str, Any]], str]:
     """Return a config as the text of a TOML file."""
@@ -52,28 +74,40 @@ def to_toml() -> Callable[[Mapping[str, Any]], str]:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A run of every task type, trained until it finds places and people."""
+    from tests.placeholder_plots import DRAWN, replaced
     from tests.tiny import make_run, train_tiny
 
     directory = tmp_path_factory.mktemp("trained")
     train = {"steps": 60, "batch_size": 16, "lr": 5e-3, "save_every": 20, "precision": "fp32"}
-    return train_tiny(make_run(directory, train=train, eval={"every": 20}))
+    with replaced(DRAWN):
+        return train_tiny(make_run(directory, train=train, eval={"every": 20}))
 
 
 @pytest.fixture(scope="session")
-def exported(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The small trained model as an ONNX graph, with a bias so that it predicts many entities."""
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Exported:
+    """The small trained model as an ONNX graph, with a bias so that it predicts many entities.
+
+    The first worker of pytest-xdist that needs it exports it, which takes ten seconds.
+    """
+    from filelock import FileLock
+
     from nlpmtl.export import export_onnx
     from nlpmtl.hub import load_model
     from tests.exported import Exported
     from tests.tiny import favour_entities
 
-    root = tmp_path_factory.mktemp("exported")
-    loaded, tokenizer = load_model(str(trained.model_dir))
-    favour_entities(loaded)
-    for part in (loaded, tokenizer):
-        part.save_pretrained(root / "source")
-    difference = export_onnx(loaded, tokenizer, directory=root / "onnx")
-    return Exported(root / "onnx", root / "source", difference)
+    own = tmp_path_factory.getbasetemp()
+    root = (own if worker_id == "master" else own.parent) / "exported"
+    written = root / "difference.json"
+    with FileLock(f"{root}.lock"):
+        if not written.exists():
+            loaded, tokenizer = load_model(str(request.getfixturevalue("trained").model_dir))
+            favour_entities(loaded)
+            for part in (loaded, tokenizer):
+                part.save_pretrained(root / "source")
+            difference = export_onnx(loaded, tokenizer, directory=root / "onnx")
+            written.write_text(json.dumps(difference), encoding="utf-8")
+    return Exported(root / "onnx", root / "source", json.loads(written.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="session")

@@ -95,6 +95,7 @@ def test_a_task_of_the_run_continues_with_its_head(run: dict[str, Any], trained:
     assert all(torch.allclose(before[name], after[name], rtol=0, atol=1e-6) for name in before)
 
 
+@pytest.mark.slow
 def test_the_scale_of_a_regression_is_kept(run: dict[str, Any], trained: Trained) -> None:
     run = with_datasets_of_model(run, trained, "pairs")
     run["datasets"]["pairs"] = copy.deepcopy(run["datasets"]["pairs"])
@@ -104,6 +105,7 @@ def test_the_scale_of_a_regression_is_kept(run: dict[str, Any], trained: Trained
     assert after == read_json(trained.model_dir / "config.json")["tasks"]["grade"]["target"]
 
 
+@pytest.mark.slow
 def test_labels_missing_in_the_new_rows_are_kept(run: dict[str, Any], trained: Trained) -> None:
     run = with_datasets_of_model(run, trained, "words")
     run["datasets"]["words"] = copy.deepcopy(run["datasets"]["words"])

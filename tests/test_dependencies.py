@@ -26,15 +26,24 @@ def imported_packages() -> Iterator[tuple[str, Path]]:
 def test_every_imported_package_is_declared() -> None:
     extras = [extra for extra in PROJECT["optional-dependencies"] if extra != "dev"]
     declared = {_normalize(re.split(r"[\[<>=]", requirement)[0]) for requirement in requirements(extras)}
-    distributions = metadata.packages_distributions()
+    provided = {package for name in declared for package in _packages(name)}
     undeclared = {
         f"{path.name}: {name}"
         for name, path in imported_packages()
         if name not in sys.stdlib_module_names
         and name not in ("nlpmtl", "IPython")  # a running Jupyter kernel has it
-        and not declared & {_normalize(distribution) for distribution in distributions.get(name, [name])}
+        and name not in provided
     }
     assert not undeclared
+
+
+def _packages(distribution: str) -> set[str]:
+    """Return the top-level packages and modules of a distribution; of one that is not installed, its name."""
+    try:
+        files = metadata.files(distribution) or ()
+    except metadata.PackageNotFoundError:
+        return {distribution}
+    return {file.parts[0].partition(".")[0] for file in files if file.suffix in (".py", ".so", ".pyd")}
 
 
 def _normalize(name: str) -> str:

@@ -205,6 +205,7 @@ def test_failed_intervals_leave_the_rest_of_the_report(run: dict[str, Any], tmp_
     assert 'alt="Reliability diagram of topic' in report
 
 
+@pytest.mark.slow
 def test_an_unwritable_file(run: dict[str, Any], tmp_path: Path) -> None:
     notes = []
     for event in iter_train(load_config(run), output=tmp_path / "out"):
@@ -327,7 +328,7 @@ def test_without_matplotlib_there_are_no_plots(tmp_path: Path, to_toml: Callable
     assert len(predictor.tasks) == 5
 
 
-@pytest.mark.parametrize(("score", "noted"), [(0.5, True), (1.0, False)])
+@pytest.mark.parametrize(("score", "noted"), [(0.5, True), pytest.param(1.0, False, marks=pytest.mark.slow)])
 def test_a_score_that_no_evaluation_changes_is_noted(
     run: dict[str, Any], tmp_path: Path, score: float, noted: bool
 ) -> None:

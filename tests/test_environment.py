@@ -125,7 +125,7 @@ def test_numbers_of_the_clients_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> N
     "arguments",
     [
         ["-m", "nlpmtl", "predict", "no/model", "a text"],
-        ["-m", "nlpmtl", "check", "quickstart"],
+        pytest.param(["-m", "nlpmtl", "check", "quickstart"], marks=pytest.mark.slow),
         ["-c", "import nlpmtl; nlpmtl.Predictor"],
     ],
 )

@@ -40,6 +40,7 @@ def registries() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("path", [path for path in SCRIPTS if path.stem not in LONG], ids=lambda path: path.stem)
+@pytest.mark.slow
 def test_runs_with_a_tiny_encoder(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,8 @@ import nlpmtl
 from nlpmtl.batched_inference import Inference
 from tests.tiny import Trained, make_run, read_json, train_tiny, weights
 
+pytestmark = pytest.mark.usefixtures("drawn_plots")
+
 TASKS = ("topic", "mood", "places", "grade", "kinds")
 SHORT = {"steps": 4, "batch_size": 6, "lr": 1e-3, "save_every": 4, "precision": "fp32"}
 

@@ -72,6 +72,7 @@ def test_a_saved_model_has_the_losses_of_the_run(trained: Trained) -> None:
         assert scores[task] == pytest.approx(values, rel=1e-5), task
 
 
+@pytest.mark.slow
 def test_the_batch_size_changes_nothing(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
     for tokens in (1, 50, 100_000):

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from nlpmtl import Predictor
 from nlpmtl.cli import app
+from tests.slow import slow_except
 
 MODELS = Path(__file__).parent / "fixtures" / "models-0.1"
 """Written by tests/fixtures/write_models.py."""
@@ -59,14 +60,14 @@ def test_there_is_a_model_of_every_scheme_with_predictions_for_every_kind() -> N
     assert labels > 50
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_except(NAMES, "hard", "lora", "related_tasks"))
 def test_predictions_equal_those_of_0_1(name: str) -> None:
     inputs, expected = read(name)
     predictor = Predictor.from_pretrained(MODELS / name, device="cpu")
     assert predictor.predict_all(inputs, all_scores=True) == approximately(expected)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_except(NAMES, "related_tasks"))
 def test_a_model_of_0_1_is_shown(name: str) -> None:
     result = CliRunner().invoke(app, ["show", str(MODELS / name)])
     assert (result.exit_code, result.stderr) == (0, "")

@@ -15,7 +15,9 @@ from tests.tiny import make_run, read_json, train_tiny
 EMPTY = ["", "\u200b", " ", "\t\n", "\x00\x01", "\ufeff", "\u200b \u200d"]
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["special tokens", "none"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(True, marks=pytest.mark.slow), False], ids=["special tokens", "none"]
+)
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """A run with empty texts among its rows, and its model; the tokenizer adds special tokens, or none."""
     directory = tmp_path_factory.mktemp("empty")

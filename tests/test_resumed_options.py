@@ -25,6 +25,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return run
 
 
+@pytest.fixture(scope="module")
+def finished(run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_tiny(run, tmp_path_factory.mktemp("finished") / "out").output
+
+
 def start(run: dict[str, Any], output: Path, overrides: dict[str, Any], *, resume: bool = False) -> None:
     nlpmtl.train(run, output=output, resume=resume, **overrides)
 
@@ -124,9 +129,8 @@ def test_lists_of_tables_are_recorded_except_rows() -> None:
     assert recordable_overrides(overrides, config=config) == {"sampling.phases": phases}
 
 
-def test_a_finished_run_is_extended(run: dict[str, Any], tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    train_tiny(run, out)
+def test_a_finished_run_is_extended(run: dict[str, Any], finished: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(finished, tmp_path / "out")
     first, last = resumed(run, out, **{"train.steps": 8})
     assert (first.step, first.total) == (4, 8)
     notes = [note for note in first.notes if "differs from that of a run with this length" in note]
@@ -156,12 +160,13 @@ def test_an_extended_run_continues_with_the_next_rows(run: dict[str, Any], tmp_p
     assert [line["losses"] for line in metrics(tmp_path / "out")] == [line["losses"] for line in metrics(long.output)]
 
 
-def test_fewer_steps_than_were_taken_are_refused(run: dict[str, Any], tmp_path: Path) -> None:
-    train_tiny(run, tmp_path / "out")
+def test_fewer_steps_than_were_taken_are_refused(run: dict[str, Any], finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "out")
     with pytest.raises(RunError, match="the checkpoint is at step 4, past the 3 steps of the config"):
         resumed(run, tmp_path / "out", **{"train.steps": 3})
 
 
+@pytest.mark.slow
 def test_extending_a_run_that_patience_stopped_is_reported(run: dict[str, Any], tmp_path: Path) -> None:
     patient = {**run, "train": {**run["train"], "lr": 1e-9}, "eval": {"every": 1, "patience": 1}}
     train_tiny(patient, tmp_path / "out")
@@ -181,8 +186,8 @@ def test_a_comparison_is_not_extended(run: dict[str, Any], tmp_path: Path) -> No
         nlpmtl.compare(run, seeds=1, output=tmp_path / "out", train={"steps": 6})
 
 
-def test_a_new_run_never_removes_files_of_an_earlier_one(run: dict[str, Any], tmp_path: Path) -> None:
-    out = train_tiny(run, tmp_path / "out").output
+def test_a_new_run_never_removes_files_of_an_earlier_one(run: dict[str, Any], finished: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(finished, tmp_path / "out")
     shutil.rmtree(out / "checkpoints")
     for name in ("run.json", "metrics.jsonl", "evaluations.jsonl"):
         (out / name).unlink()

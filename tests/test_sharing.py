@@ -18,17 +18,24 @@ from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.run import TrainingStarted, iter_train, load_config
 from tests.model.sharing.schemes import CASES
-from tests.tiny import checkpoint, make_run, max_weight_difference, numbers, train_tiny, weights
+from tests.slow import slow_except
+from tests.tiny import Trained, checkpoint, make_run, max_weight_difference, numbers, train_tiny, weights
 
 TRAIN: dict[str, Any] = {"steps": 4, "batch_size": 8, "lr": 1e-2, "save_every": 2}
 TEXTS = ["ada lives in turin", "a good film or a bad book", "red"]
 RELATED = {"relations": "covariance", "relations_strength": 0.01}
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case != "hard"])
-def test_a_scheme_is_trained_saved_loaded_and_predicts(case: str, tmp_path: Path) -> None:
-    run = make_run(tmp_path, sharing={**CASES[case], **RELATED}, train=TRAIN)
-    trained = train_tiny(run)
+@pytest.fixture(scope="module")
+def with_lora(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train_tiny(make_run(tmp_path_factory.mktemp("lora"), sharing={**CASES["lora"], **RELATED}, train=TRAIN))
+
+
+@pytest.mark.parametrize("case", slow_except([case for case in CASES if case != "hard"], "lora"))
+def test_a_scheme_is_trained_saved_loaded_and_predicts(case: str, with_lora: Trained, tmp_path: Path) -> None:
+    trained = with_lora
+    if case != "lora":
+        trained = train_tiny(make_run(tmp_path, sharing={**CASES[case], **RELATED}, train=TRAIN))
     before = weights(checkpoint(trained.output, 2))
     after = weights(trained.model_dir)
     assert before.keys() == after.keys()
@@ -47,15 +54,13 @@ def test_a_scheme_is_trained_saved_loaded_and_predicts(case: str, tmp_path: Path
         )
 
 
-def test_a_resumed_run_keeps_the_task_covariance(tmp_path: Path) -> None:
-    run = make_run(tmp_path, sharing={"kind": "lora", **RELATED}, train=TRAIN)
-    full = train_tiny(run, tmp_path / "whole")
-    shutil.copytree(full.output, tmp_path / "stopped")
+def test_a_resumed_run_keeps_the_task_covariance(with_lora: Trained, tmp_path: Path) -> None:
+    shutil.copytree(with_lora.output, tmp_path / "stopped")
     for name in ("model", "best"):
         shutil.rmtree(tmp_path / "stopped" / name)
     shutil.rmtree(checkpoint(tmp_path / "stopped", 4))
-    resumed = train_tiny(run, tmp_path / "stopped", resume=True)
-    assert max_weight_difference(full.model_dir, resumed.model_dir) == 0.0
+    resumed = train_tiny(with_lora.run, tmp_path / "stopped", resume=True)
+    assert max_weight_difference(with_lora.model_dir, resumed.model_dir) == 0.0
     assert any("covariance" in name for name in weights(resumed.model_dir))
 
 

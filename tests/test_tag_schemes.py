@@ -94,6 +94,7 @@ class TestTagSchemes:
         assert labels(load.evaluated(TAGS, model=model, test=tagged(["V"])), "test") == [["V"]]
 
 
+@pytest.mark.slow
 def test_a_run_with_columns_and_another_scheme_from_training_to_prediction(tmp_path: Path) -> None:
     rows = [
         {"w": ["ada", "lives", "in", "rome"], "tags": ["I-person", "O", "O", "I-place"], "x": 1, "z": 0},

@@ -33,7 +33,7 @@ def brute(affinity: np.ndarray, encoders: int) -> float:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=40)
 @given(AFFINITIES, st.integers(1, 4))
 def test_the_groups_are_optimal(affinity: np.ndarray, encoders: int) -> None:
     chosen = choose_groups(affinity, encoders=encoders)

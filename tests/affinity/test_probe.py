@@ -162,12 +162,14 @@ def test_a_task_and_its_copy(fit: Trainer) -> None:
     assert list(result.cosines) == ["embeddings", "layer 1", "layer 2", "all"]
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_microbatches(fit: Trainer) -> None:
     large, small = make_probe(fit, tokens=100_000)(ROWS), make_probe(fit, tokens=16)(ROWS)
     np.testing.assert_allclose(small.affinity, large.affinity, atol=1e-10)
     np.testing.assert_allclose(small.cosines["all"], large.cosines["all"], atol=1e-10)
 
 
+@pytest.mark.slow
 def test_tasks_in_another_order(fit: Trainer) -> None:
     names = sorted(fit.tasks)
     order = [list(fit.tasks).index(name) for name in names]

@@ -15,6 +15,8 @@ import nlpmtl
 from nlpmtl.errors import ConfigError, RunError
 from tests.tiny import make_run, read_json
 
+pytestmark = pytest.mark.usefixtures("drawn_plots")
+
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:

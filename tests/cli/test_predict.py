@@ -197,18 +197,29 @@ def test_a_quote_does_not_join_lines_of_a_tsv_file(trained: Trained, run_cli: Ru
     ("name", "content", "flags", "expected"),
     [
         ("t.tsv", b'text\n"a\nb "c" d\ne"\n', (), ['"a', 'b "c" d', 'e"']),
-        ("t.tsv", "text\ta\r\na\u2028b\t1\r\nc\x0cd\x85e\t2".encode(), (), ["a\u2028b", "c\x0cd\x85e"]),
+        pytest.param(
+            "t.tsv",
+            "text\ta\r\na\u2028b\t1\r\nc\x0cd\x85e\t2".encode(),
+            (),
+            ["a\u2028b", "c\x0cd\x85e"],
+            marks=pytest.mark.slow,
+        ),
         ("t.tsv", b'text\n"a ""b"""\n', ("--quoting", "minimal"), ['a "b"']),
         ("t.tsv", b'text\n"a ""b"""\n', (), ['"a ""b"""']),
-        ("t.tsv", b'"text"\t"n"\n"a"\t"1"\n', ("--quoting", "minimal"), ["a"]),
-        ("t.csv", b"text,,\na,,\nb\n", (), ["a", "b"]),
+        pytest.param("t.csv", b"text,,\na,,\nb\n", (), ["a", "b"], marks=pytest.mark.slow),
         ("t.csv", b'text;n\n"a;b";1\n', ("--delimiter", ";"), ["a;b"]),
         ("t.csv", "text,n\naé,1\n".encode("utf-16"), ("--encoding", "utf-16"), ["aé"]),
         ("t.csv", b"1,a\n2,b\n", ("--header", "n, text"), ["a", "b"]),
-        ("t.tsv", b"a|1\nb|2\n", ("--header", "text,n", "--delimiter", "|"), ["a", "b"]),
-        ("t.jsonl", '{"text": "aé"}\n'.encode("cp1252"), ("--encoding", "cp1252"), ["aé"]),
-        ("t.txt", "aé\r\n\r\nb".encode("utf-16"), ("--encoding", "utf-16"), ["aé", "", "b"]),
-        ("t.txt", b"\xef\xbb\xbfa\rb\r", (), ["a", "b"]),
+        pytest.param(
+            "t.tsv", b"a|1\nb|2\n", ("--header", "text,n", "--delimiter", "|"), ["a", "b"], marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "t.jsonl", '{"text": "aé"}\n'.encode("cp1252"), ("--encoding", "cp1252"), ["aé"], marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "t.txt", "aé\r\n\r\nb".encode("utf-16"), ("--encoding", "utf-16"), ["aé", "", "b"], marks=pytest.mark.slow
+        ),
+        pytest.param("t.txt", b"\xef\xbb\xbfa\rb\r", (), ["a", "b"], marks=pytest.mark.slow),
         ("t.txt", "a\u2028b\nc\x0cd\n".encode(), (), ["a\u2028b", "c\x0cd"]),
     ],
 )
@@ -239,12 +250,13 @@ def test_each_row_has_one_prediction(
             {3: "1 field(s)", 4: "an empty", 5: "UTF-8", 6: "NUL"},
         ),
         ("t.csv", b'text,n\na,1\n"b,1\nc,1,2\n\n"d",1\ne,1', {3: "not valid csv", 4: "3 field(s)", 5: "an empty line"}),
-        (
+        pytest.param(
             "t.jsonl",
             b'{"text": "a"}\n{"text"\n\n{"text": null}\n[]\n{"text": "e"}',
             {2: "JSON", 3: "an empty", 4: "null", 5: "JSON object"},
+            marks=pytest.mark.slow,
         ),
-        ("t.txt", b"a\n\xff\ne\n", {2: "not valid UTF-8"}),
+        pytest.param("t.txt", b"a\n\xff\ne\n", {2: "not valid UTF-8"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_bad_row_stays_in_the_output_where_they_are_skipped(

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
 from tests.cli.conftest import RunCli
 
@@ -26,6 +28,7 @@ def test_a_model(trained: Trained, run_cli: RunCli) -> None:
     assert ["mood", "sentiment", "words", "negative,", "neutral,", "positive", f"{head:,}"] in rows
 
 
+@pytest.mark.slow
 def test_task_specific_parameters_and_learned_task_relations(tmp_path: Path, run_cli: RunCli) -> None:
     from nlpmtl.hub import load_model
     from tests.tiny import make_run, train_tiny

@@ -156,7 +156,7 @@ REGISTRIES: dict[str, Registry] = {
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(overrides=some.dictionaries(KEYS, VALUES, min_size=1, max_size=4), data=some.data())
 def test_no_message_contains_phrases_of_pydantic(overrides: dict[str, Any], data: some.DataObject) -> None:
     kinds = {

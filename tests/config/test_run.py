@@ -268,7 +268,7 @@ def test_epochs_and_steps(train: dict[str, Any], rows: int, length: tuple[int, i
 @example({"encoder": {"name": "e"}, "datasets": {"\ud800": {}}})
 @example({"encoder": {"name": "~nobody-here"}})
 @example({"encoder": {"name": "e"}, "datasets": {"a": {"extends": "a\0b"}}})
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_random_runs_give_a_run_config_or_a_config_error(raw: dict[str, Any]) -> None:
     with suppress(ConfigError):
         assert isinstance(parse(read_run(raw)), RunConfig)

@@ -131,9 +131,12 @@ def test_use_is_only_allowed_in_datasets_of_a_run() -> None:
     assert both["dataset"]["required"] == ["data", "input", "tasks"]
 
 
+SCHEMAS = schemas()
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.toml")), ids=lambda path: path.stem)
 def test_every_key_of_a_shipped_file_is_allowed(path: Path) -> None:
-    schema = schemas()["run" if path.parent.name == "runs" else "dataset"]
+    schema = SCHEMAS["run" if path.parent.name == "runs" else "dataset"]
     assert unknown_keys(tomllib.loads(path.read_text(encoding="utf-8")), schema, root=schema) == []
 
 

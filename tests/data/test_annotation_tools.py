@@ -214,7 +214,7 @@ JSON = st.recursive(
 
 
 @given(value=JSON)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_random_values_give_rows_or_malformed_rows(value: Any) -> None:
     detect_tool(value)
     for convert in CONVERTERS.values():

@@ -24,6 +24,7 @@ from nlpmtl.data import (
 from nlpmtl.errors import DataError
 from tests.data.plain_values import all_tokens, plain
 from tests.data.uncached import encode, load_rows
+from tests.slow import slow_except
 from tests.tiny import make_rows
 from tests.tiny_tokenizers import TOKENIZERS, byte_level, token
 
@@ -104,7 +105,7 @@ class TestLabels:
         assert all(task_labels.known == 3 for task_labels in labels.values())
         assert all(task_labels.labelled.all() for task_labels in labels.values())
 
-    @pytest.mark.parametrize("name", sorted(TOKENIZERS))
+    @pytest.mark.parametrize("name", slow_except(sorted(TOKENIZERS), "token", "metaspace", "byte-level, spaces"))
     @settings(deadline=None, max_examples=40)
     @given(
         words=st.lists(

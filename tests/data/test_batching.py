@@ -17,7 +17,7 @@ def every_way(count: int) -> list[list[tuple[int, int]]]:
     return [list(zip((0, *ends), (*ends, count), strict=True)) for ends in inner]
 
 
-@settings(max_examples=300)
+@settings(max_examples=80)
 @given(
     LENGTHS,
     st.integers(0, 40),
@@ -63,7 +63,7 @@ def plain(lengths: list[int], *, overhead: int, limit: int | None) -> list[tuple
     return cuts[::-1]
 
 
-@settings(max_examples=400)
+@settings(max_examples=80)
 @given(
     st.lists(st.integers(1, 500), max_size=40).map(lambda some: sorted(some, reverse=True)),
     st.sampled_from([0, 1, 7, 64, 4096]),

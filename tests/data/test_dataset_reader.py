@@ -198,7 +198,7 @@ _LABELS = st.text().filter(lambda label: bool(label.strip()))
         min_size=1,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 def test_jsonl_round_trip(tmp_path: Path, rows: Any) -> None:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     columns: dict[str, LabelType] = {"c": "class", "n": "number", "s": "set"}
@@ -219,7 +219,7 @@ _PIECE = st.sampled_from(
     "name", ["a.jsonl", "a.jsonl.gz", "a.json", "a.csv", "a.tsv", "a.parquet", "a.conll", "a.conllu", "a.txt", "a.zip"]
 )
 @given(content=st.binary(max_size=60) | st.lists(_PIECE | st.binary(max_size=3), max_size=20).map(b"".join))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 def test_random_bytes_are_read_or_refused_with_a_plain_error(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     try:

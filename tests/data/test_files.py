@@ -156,7 +156,7 @@ class TestJsonl:
             )
         )
     )
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
     def test_random_rows_round_trip(self, tmp_path: Path, rows: Any) -> None:
         content = "".join(json.dumps(row, ensure_ascii=number % 2 == 0) + "\n" for number, row in enumerate(rows))
         path = write(tmp_path / "a.jsonl", content.encode())

@@ -36,7 +36,7 @@ def read(text: str, *, size: int = 7) -> list[Any]:
 
 
 @given(values=st.lists(VALUES, max_size=6), size=st.integers(1, 20), indent=st.sampled_from([None, 1]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_arrays_of_any_values_in_any_chunks(values: list[Any], size: int, indent: int | None) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_values, "_CHUNK", size)

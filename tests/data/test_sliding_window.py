@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from nlpmtl.data.sliding_window import Windows, tokenize_windows
 from nlpmtl.data.tokenization import tokenize, without_truncation
 from nlpmtl.data.word_alignment import NO_TOKEN, find_first_tokens, split_words
+from tests.slow import slow_except
 from tests.tiny_tokenizers import TOKENIZERS
 
 QUICK = settings(deadline=None, max_examples=25)
@@ -37,7 +38,9 @@ ALL_TOKENIZERS = {
     "no special tokens": without_special_tokens(),
     "no special tokens, byte-level": without_special_tokens(byte_level=True),
 }
-EVERY_TOKENIZER = pytest.mark.parametrize("name", sorted(ALL_TOKENIZERS))
+EVERY_TOKENIZER = pytest.mark.parametrize(
+    "name", slow_except(sorted(ALL_TOKENIZERS), "token", "metaspace", "byte-level, spaces", "no special tokens")
+)
 
 
 def with_truncation_side(name: str, side: str) -> PreTrainedTokenizerBase:

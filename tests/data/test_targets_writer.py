@@ -59,7 +59,7 @@ def tables(draw: st.DrawFn) -> list[Targets | None]:
     return [row() for _ in range(draw(st.integers(1, 7)))]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=50)
 @given(rows=tables(), size=st.integers(1, 9))
 def test_targets_of_any_form_are_read_again(rows: list[Targets | None], size: int) -> None:
     labels = written(rows, size=size)

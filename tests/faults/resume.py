@@ -44,13 +44,13 @@ def settings() -> list[Setting]:
 
 def covering_pairs(settings: Iterable[T]) -> list[T]:
     """Return a subset that has each pair of values of two factors at least once, chosen greedily."""
-    remaining = list(settings)
-    missing = {pair for setting in remaining for pair in _pairs(setting)}
+    remaining = [(setting, set(_pairs(setting))) for setting in settings]
+    missing = {pair for _, pairs in remaining for pair in pairs}
     chosen = []
     while missing:
-        best = max(remaining, key=lambda setting: len(missing & set(_pairs(setting))))
-        chosen.append(best)
-        missing -= set(_pairs(best))
+        setting, pairs = max(remaining, key=lambda candidate: len(missing & candidate[1]))
+        chosen.append(setting)
+        missing -= pairs
     return chosen
 
 

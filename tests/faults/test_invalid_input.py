@@ -30,12 +30,14 @@ def test_names_of_bad_rows_are_unique() -> None:
     }
 
 
+@pytest.mark.slow
 def test_random_rows_are_accepted_or_refused_with_their_location(tmp_path: Path) -> None:
     count = invalid_input.random_rows(tmp_path, repetitions=40)
     assert count.failures == []
     assert count.attempts >= 36
 
 
+@pytest.mark.slow
 def test_mutated_configs_are_accepted_or_refused_with_a_plain_message(tmp_path: Path) -> None:
     count = invalid_input.configs(tmp_path, repetitions=80)
     assert count.failures == []

@@ -143,6 +143,7 @@ def test_a_full_disk(model: Path, input_file: Path, tmp_path: Path) -> None:
     assert steps[0] == FileProgress("predicting", 8, ROWS)
 
 
+@pytest.mark.slow
 def test_errors_are_found_without_torch(model: Path, input_file: Path, tmp_path: Path) -> None:
     """Paths, columns, tasks and rows are checked before torch is imported."""
     (tmp_path / "exists.csv").touch()

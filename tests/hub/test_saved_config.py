@@ -25,7 +25,7 @@ def model(trained: Trained, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("encoder_config.num_hidden_layers", 900, "weights are missing: "),
+        pytest.param("encoder_config.num_hidden_layers", 900, "weights are missing: ", marks=pytest.mark.slow),
         ("encoder_config.num_hidden_layers", 1, "there are weights that config.json does not describe: "),
         (
             "encoder_config.vocab_size",

@@ -302,7 +302,7 @@ ODD = st.sampled_from(
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(
         st.lists(st.one_of(ODD, st.text(max_size=6), st.sampled_from(["ada", " ", ". ", "(Rome)"]))),

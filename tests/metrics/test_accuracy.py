@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score
 
 from nlpmtl.metrics import Accuracy
 
-QUICK = settings(deadline=None, max_examples=50)
+QUICK = settings(deadline=None, max_examples=25)
 LABELS = st.integers(0, 3)
 SETS = st.lists(st.integers(0, 1), min_size=2, max_size=2)
 

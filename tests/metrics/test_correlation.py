@@ -11,7 +11,7 @@ from scipy import stats
 
 from nlpmtl.metrics import EmbeddingSpearman, Metric, Pearson, Spearman
 
-QUICK = settings(deadline=None, max_examples=50)
+QUICK = settings(deadline=None, max_examples=25)
 NUMBERS = st.floats(-100, 100, width=16)
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 BOTH = pytest.mark.parametrize("metric", [Pearson(), Spearman()], ids=lambda metric: metric.name)

@@ -11,7 +11,7 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error
 
 from nlpmtl.metrics import MeanAbsoluteError, MeanSquaredError
 
-QUICK = settings(deadline=None, max_examples=50)
+QUICK = settings(deadline=None, max_examples=25)
 NUMBERS = st.floats(-1e6, 1e6)
 
 

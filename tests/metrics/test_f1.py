@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score
 
 from nlpmtl.metrics import F1, MacroF1, MicroF1
 
-QUICK = settings(deadline=None, max_examples=50)
+QUICK = settings(deadline=None, max_examples=25)
 LABELS = st.tuples(st.integers(0, 3), st.integers(0, 3))
 SETS = st.tuples(*[st.lists(st.integers(0, 1), min_size=3, max_size=3)] * 2)
 PREDICTIONS, REFERENCES = [0, 1, 1, 2, 2, 2], [0, 1, 2, 2, 2, 0]  # F1: 2/3 each

@@ -11,7 +11,7 @@ from sklearn.metrics import matthews_corrcoef
 
 from nlpmtl.metrics import MatthewsCorrelation
 
-QUICK = settings(deadline=None, max_examples=50)
+QUICK = settings(deadline=None, max_examples=25)
 LABELS = st.tuples(st.integers(0, 2), st.integers(0, 2))
 
 

@@ -36,7 +36,7 @@ def official_normalize(text: str) -> str:
     return " ".join(re.sub(re.compile(r"\b(a|an|the)\b", re.UNICODE), " ", text).split())
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(ANSWERS, st.lists(ANSWERS, max_size=3))
 def test_official_script(predicted: str, answers: list[str]) -> None:
     gold = [answer for answer in answers if official_normalize(answer)] or [""]

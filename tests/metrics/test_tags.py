@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score
 
 from nlpmtl.metrics import Metric, SpanF1, TokenAccuracy, spans
 
-QUICK = settings(deadline=None, max_examples=50)
+QUICK = settings(deadline=None, max_examples=25)
 TAGS = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-a-b", "I-a-b"])
 ROWS = st.lists(st.lists(st.tuples(TAGS, TAGS), max_size=8), min_size=1, max_size=4)
 BOTH = pytest.mark.parametrize("metric", [SpanF1(), TokenAccuracy()], ids=lambda metric: metric.name)

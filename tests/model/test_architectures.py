@@ -19,6 +19,8 @@ CONVOLUTION: dict[str, Any] = {"conv_kernel_size": 3, "conv_act": "gelu"}
 WITHOUT_EFFECT = ("key.bias", "k_lin.bias", "attn.k.bias", "key_proj.bias", "embeddings.token_type_embeddings.weight")
 """Parameters that change no hidden state, or only by rounding: the softmax removes a bias of the keys."""
 
+FAST = ("bert", "distilbert", "modernbert")
+
 
 def make_encoder(kind: str, directory: Path, **config: Any) -> PreTrainedModel:
     layers = {"n_layers": 3} if kind == "distilbert" else {"num_hidden_layers": 3}
@@ -35,7 +37,14 @@ def hidden_states(encoder: PreTrainedModel) -> list[torch.Tensor]:
     return [*result.hidden_states, result.last_hidden_state]
 
 
-@pytest.mark.parametrize(("kind", "config"), [*((kind, {}) for kind in KNOWN), ("deberta-v2", CONVOLUTION)], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        *(pytest.param(kind, {}, marks=[] if kind in FAST else [pytest.mark.slow]) for kind in KNOWN),
+        ("deberta-v2", CONVOLUTION),
+    ],
+    ids=str,
+)
 def test_a_parameter_changes_no_hidden_states_below_its_depth(
     kind: str, config: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -13,15 +13,22 @@ from accelerate.state import AcceleratorState
 from nlpmtl.data import Collator
 from nlpmtl.model import RowLosses, batch_losses
 from nlpmtl.registry import TASKS
+from tests.slow import slow_except
 from tests.training.many_sequences import ROWS, Toys, make_toys
 
 NAMES = ("choice", "mean", "words", "masked")
 
 
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the encoder."""
+    return tmp_path_factory.mktemp("toys")
+
+
 @pytest.fixture
-def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toys:
+def toys(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Toys:
     monkeypatch.setattr(TASKS, "_members", dict(TASKS._members))
-    toys = make_toys(tmp_path, Accelerator(cpu=True))
+    toys = make_toys(directory, Accelerator(cpu=True))
     AcceleratorState._reset_state()
     toys.model.train(False)
     return toys
@@ -32,7 +39,7 @@ def compute(toys: Toys, dataset: str, *, tokens: int, rank: int = 0, world: int 
     return {(row, name): loss for row, name, loss in losses.run(toys.splits[dataset], NAMES)}
 
 
-@pytest.mark.parametrize("tokens", [1, 60, 10_000])
+@pytest.mark.parametrize("tokens", slow_except([1, 60, 10_000], 1, 60))
 @pytest.mark.parametrize("dataset", ["many", "plain"])
 def test_a_row_has_the_loss_of_a_batch_of_its_own(toys: Toys, dataset: str, tokens: int) -> None:
     """Times its weight, and with the copies of the first pass over the rows, whatever the seed of the run."""

@@ -13,12 +13,13 @@ from nlpmtl import ModelError, Predictor
 from nlpmtl.model import load_encoder
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.every_architecture import write_any_architecture
+from tests.slow import slow_except
 from tests.tiny import Trained, make_run, train_tiny
 
 TEXTS = ["Ada lives in Turin.", "No!", " a  b", ""]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", slow_except(ARCHITECTURES, "bert", "roberta", "modernbert"))
 def test_a_tokenizer_json_suffices(architecture: str, tmp_path: Path) -> None:
     """Equal ids and encoder inputs, and special tokens for padding and unknown words."""
     write_architecture(architecture, tmp_path)
@@ -51,7 +52,7 @@ def test_a_saved_tokenizer_needs_no_encoder(tmp_path: Path) -> None:
     assert set(AutoTokenizer.from_pretrained(tmp_path)("a", "b")) == {"input_ids", "attention_mask"}
 
 
-@pytest.mark.parametrize("architecture", ["bert", "roberta", "big_bird"])
+@pytest.mark.parametrize("architecture", slow_except(["bert", "roberta", "big_bird"], "roberta"))
 def test_an_encoder_with_one_token_type_reads_pairs(architecture: str, tmp_path: Path) -> None:
     """The generic tokenizer class gives the second text of a pair the type 1."""
     run = make_run(tmp_path, rows=20, train={"steps": 1, "batch_size": 8, "precision": "fp32"})

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from io import BytesIO
 from typing import Any
 
@@ -122,9 +122,27 @@ PLOTS: dict[str, Callable[[], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("name", PLOTS)
+LARGE = (
+    "confusion of 150",
+    "confusion of 24",
+    "confusion without errors",
+    "precision and recall of 150",
+    "scatter of 20000",
+    "affinity of 25",
+    "dendrogram of 25",
+    "differences of 40",
+    "long curve",
+)
+
+
+@lru_cache
+def draw(name: str) -> bytes:
+    return PLOTS[name]()
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LARGE)) for n in PLOTS])
 def test_a_plot_is_a_small_png_and_not_empty(name: str) -> None:
-    png = PLOTS[name]()
+    png = draw(name)
     assert png.startswith(b"\x89PNG")
     assert len(png) < 150_000
     pixels = matplotlib.image.imread(BytesIO(png))
@@ -139,8 +157,8 @@ def test_a_plot_is_a_small_png_and_not_empty(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "confusion of 77",
-        "precision and recall of 28",
+        pytest.param("confusion of 77", marks=pytest.mark.slow),
+        pytest.param("precision and recall of 28", marks=pytest.mark.slow),
         "scatter of 2",
         "short curve",
         "differences of 2",
@@ -149,7 +167,7 @@ def test_a_plot_is_a_small_png_and_not_empty(name: str) -> None:
     ],
 )
 def test_plots_are_deterministic_whatever_the_users_settings(name: str) -> None:
-    first = PLOTS[name]()
+    first = draw(name)
     with matplotlib.rc_context({"font.size": 20, "axes.grid": True, "savefig.dpi": 30, "axes.facecolor": "black"}):
         second = PLOTS[name]()
         assert matplotlib.rcParams["font.size"] == 20, "the user's settings are restored"
@@ -163,7 +181,7 @@ def test_plots_can_be_drawn_in_another_thread() -> None:
     thread = threading.Thread(target=lambda: drawn.append(PLOTS["confusion of 3"]()))
     thread.start()
     thread.join()
-    assert drawn == [PLOTS["confusion of 3"]()]
+    assert drawn == [draw("confusion of 3")]
 
 
 @pytest.mark.slow  # a process that imports everything

@@ -12,6 +12,7 @@ from selenium.webdriver.common.by import By
 from nlpmtl.report import render_data_page, render_run_page
 from tests.report.test_pages import HOSTILE, data_report, run_page, wrong_row
 from tests.serving.browser import console, emulate, started_browser
+from tests.slow import slow_except
 
 pytestmark = pytest.mark.browser
 
@@ -52,8 +53,8 @@ def test_a_click_on_a_heading_sorts_and_a_second_reverses(browser: Chrome, tmp_p
     assert column(browser, 4)[-2:] == ["0.100", "0.900"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", slow_except(["light", "dark"], "light"))
+@pytest.mark.parametrize("width", slow_except([390, 1280], 390))
 @pytest.mark.parametrize("name", ["run", "data"])
 def test_hostile_texts_do_nothing_and_the_page_fits(
     browser: Chrome, tmp_path: Path, name: str, width: int, scheme: str

@@ -14,7 +14,14 @@ GLUE = (8_551, 67_349, 3_668, 363_846, 5_749, 392_702, 104_743, 2_490, 635)
 
 
 @pytest.fixture(
-    params=[(7,), (1, 1_000_000), (30, 20, 20), GLUE, tuple(range(1, 65))], ids=lambda sizes: f"{len(sizes)}"
+    params=[
+        pytest.param((7,), marks=pytest.mark.slow),
+        (1, 1_000_000),
+        pytest.param((30, 20, 20), marks=pytest.mark.slow),
+        GLUE,
+        tuple(range(1, 65)),
+    ],
+    ids=lambda sizes: f"{len(sizes)}",
 )
 def sizes(request: pytest.FixtureRequest) -> tuple[int, ...]:
     return tuple(request.param)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving import Limits
 from nlpmtl.serving.schemas import EmbedRequest, PredictRequest, TaskRequest
-from tests.serving.conftest import running
+from tests.serving.conftest import Running, running
 
 if TYPE_CHECKING:
     from tests.tiny import Trained
@@ -42,6 +43,13 @@ def test_one_of_many_unknown_keys_is_reported(request_type: type[BaseModel]) -> 
     assert [error["loc"] for error in raised.value.errors()] == [("key0",)]
 
 
+@pytest.fixture(scope="module")
+def default_server(predictor: Predictor) -> Iterator[Running]:
+    """A server with the default limits."""
+    with running(predictor, Limits()) as server:
+        yield server
+
+
 @pytest.mark.parametrize(
     ("body", "status", "message"),
     [
@@ -60,9 +68,9 @@ def test_one_of_many_unknown_keys_is_reported(request_type: type[BaseModel]) -> 
     ],
 )
 def test_responses_to_large_and_invalid_requests_are_short(
-    body: str, status: int, message: str, predictor: Predictor
+    body: str, status: int, message: str, default_server: Running
 ) -> None:
-    with running(predictor, Limits()) as server, server.client() as client:
+    with default_server.client() as client:
         reply = client.send("POST", "/predict", body.encode())
         assert reply.status == status, reply.body[:300]
         if status != 200:

@@ -40,6 +40,7 @@ def test_spans_are_highlighted_at_their_offsets(page: Page, predictor: Predictor
     assert page.read() == with_labels(TEXT, predictor)
 
 
+@pytest.mark.slow
 def test_scores_are_percentages_with_bars(page: Page, predictor: Predictor) -> None:
     prediction = predictor.predict("a small cat", task="topic", all_scores=True)
     page.predict("a small cat")
@@ -65,6 +66,7 @@ def test_input_is_never_executed(page: Page, predictor: Predictor) -> None:
     assert page.all("#predictions script, #predictions img, #predictions b") == []
 
 
+@pytest.mark.slow
 def test_a_second_text_is_used_by_pair_tasks(page: Page, predictor: Predictor) -> None:
     page.predict("a cat")
     assert page.all("[data-task=grade]") == []
@@ -74,6 +76,7 @@ def test_a_second_text_is_used_by_pair_tasks(page: Page, predictor: Predictor) -
     assert len(page.all("section")) == 5
 
 
+@pytest.mark.slow
 def test_the_page_works_with_the_keyboard(page: Page) -> None:
     assert page.browser.switch_to.active_element == page.find("#text")
     page.find("#text").send_keys("Ada in Turin", Keys.CONTROL, Keys.ENTER)

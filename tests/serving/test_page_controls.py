@@ -19,6 +19,7 @@ from nlpmtl import MultiTaskModel
 from nlpmtl.inference.predictor import Predictor
 from tests.serving.browser import FOREIGN, Page, console, emulate
 from tests.serving.conftest import Running, running
+from tests.slow import slow_except
 from tests.tiny import favour_entities, make_run, train_tiny
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def test_the_copied_command_runs_in_bash(page: Page, predictor: Predictor) -> No
     assert [QUOTES[span["start"] : span["end"]] for span in spans] == [span["word"] for span in spans]
 
 
+@pytest.mark.slow
 def test_the_command_is_copied_without_the_clipboard_api(browser: Chrome, server: Running) -> None:
     page = Page(browser, server, host=FOREIGN)
     assert page.script("return navigator.clipboard") is None, "this test needs a page without HTTPS"
@@ -128,6 +130,7 @@ def test_the_command_is_copied_without_the_clipboard_api(browser: Chrome, server
     assert page.command().startswith(f"curl 'http://{FOREIGN}:{server.port}/predict' --json '")
 
 
+@pytest.mark.slow
 def test_controls_have_names_and_work_with_the_keyboard(page: Page) -> None:
     page.predict("a cat")
     for element in page.all("button, input, textarea, summary, a"):
@@ -229,7 +232,7 @@ def lab(values: Any) -> Any:
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", slow_except(["light", "dark"], "light"))
 def test_labels_have_distinguishable_colours(page: Page, scheme: str) -> None:
     emulate(page.browser, width=1280, scheme=scheme)
     marks = colours(page)
@@ -260,8 +263,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield server
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
 def test_hostile_names_do_nothing_and_the_pages_fit(browser: Chrome, hostile: Running, width: int, scheme: str) -> None:
     emulate(browser, width=width, scheme=scheme)
     page = Page(browser, hostile, model=HOSTILE)

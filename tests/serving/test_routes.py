@@ -194,7 +194,7 @@ JSON = some.recursive(
 KEYS = some.sampled_from(["inputs", "tasks", "truncate", "all_scores", "raw_scores", "truncation_direction", "x"])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=some.dictionaries(KEYS, JSON) | JSON, path=some.sampled_from(["/predict", "/predict/topic", "/predict/grade"])
 )
@@ -202,7 +202,7 @@ def test_random_json_bodies_never_give_500(body: Any, path: str, client: Client)
     assert client.post(path, body).status in (200, 404, 413, 422)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=some.binary(max_size=60), path=some.sampled_from(["/predict", "/predict/topic"]))
 def test_random_bytes_give_422(body: bytes, path: str, client: Client) -> None:
     assert client.send("POST", path, body).status == 422

@@ -1,4 +1,4 @@
-"""Clients that send slowly or not at all, or do not read responses, with a real process and sockets."""
+"""Clients that send slowly or not at all, or do not read responses."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.serving.conftest import Client
+from tests.serving.conftest import Client, running
 
 if TYPE_CHECKING:
+    from nlpmtl.inference.predictor import Predictor
     from tests.tiny import Trained
 
 HEADER = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -28,7 +29,16 @@ FILES = 300
 
 
 @pytest.fixture(scope="module")
-def port(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def port(predictor: Predictor) -> Iterator[int]:
+    """Yield the port of a server with timeouts of a second."""
+    from nlpmtl.serving import Limits
+
+    with running(predictor, Limits(header_seconds=1, body_seconds=1)) as server:
+        yield server.port
+
+
+@pytest.fixture(scope="module")
+def process_port(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Yield the port of a server process with few file descriptors and timeouts of a second."""
     code = (
         f"import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, ({FILES}, {FILES})); "
@@ -73,16 +83,16 @@ def health(port: int) -> int:
 
 @pytest.mark.parametrize("content", [HEADER, HEADER + b"Content-Length: 100\r\n\r\n{"])
 @pytest.mark.slow
-def test_more_slow_connections_than_file_descriptors_do_not_block_requests(content: bytes, port: int) -> None:
+def test_more_slow_connections_than_file_descriptors_do_not_block_requests(content: bytes, process_port: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
     try:
         with ExitStack() as connections:
             for number in range(1100):
-                connections.enter_context(connect(port, content))
+                connections.enter_context(connect(process_port, content))
                 if number % 275 == 0:
-                    assert health(port) == 200
-            assert health(port) == 200
+                    assert health(process_port) == 200
+            assert health(process_port) == 200
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -105,11 +115,12 @@ def test_an_incomplete_body_gives_408(port: int) -> None:
 @pytest.mark.parametrize(
     ("start", "part"),
     [
-        (b"", b"\r\n"),
+        pytest.param(b"", b"\r\n", marks=pytest.mark.slow),
         (HEADER, b"X-A: b\r\n"),
         pytest.param(HEADER + b"Content-Length: 9000\r\n\r\n", b" ", marks=pytest.mark.slow),
         pytest.param(HEADER + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", marks=pytest.mark.slow),
-        (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n"),  # a second header, after a request that was answered
+        # A second header, after a request that was answered.
+        pytest.param(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n", marks=pytest.mark.slow),
         (b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n", b" "),  # answered before its body ends
     ],
 )

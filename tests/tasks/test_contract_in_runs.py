@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -88,50 +87,55 @@ def without_validation(run: Mapping[str, Any]) -> dict[str, Any]:
     return {**changed, "eval": {}}
 
 
-@dataclass(frozen=True)
-class Runs:
-    """Model directories of the same run: in one go, row by row, by two processes; with dropout, and resumed.
-
-    The runs row by row and by two processes have no validation split.
-    """
-
-    whole: Path
-    by_row: Path
-    two_processes: Path
-    with_dropout: Path
-    resumed: Path
-    config: Mapping[str, Any]
+@pytest.fixture(scope="module")
+def directory(plugin: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("contract")
 
 
 @pytest.fixture(scope="module")
-def runs(plugin: None, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    directory = tmp_path_factory.mktemp("contract")
-    run = run_of(directory, dropout=0.0, every=STEPS)
-    trained_only = without_validation(run)
-    by_row = {**trained_only, "train": {**run["train"], "micro_tokens": 1}}
-    two_processes = {**trained_only, "output": str(directory / "two")}
+def config(directory: Path) -> dict[str, Any]:
+    return run_of(directory, dropout=0.0, every=STEPS)
+
+
+@pytest.fixture(scope="module")
+def whole(directory: Path, config: dict[str, Any]) -> Path:
+    """The model of the run."""
+    return train_tiny(config, directory / "whole").model_dir
+
+
+@pytest.fixture(scope="module")
+def by_row(directory: Path, config: dict[str, Any]) -> Path:
+    """The model of the run row by row, without a validation split."""
+    run = {**without_validation(config), "train": {**config["train"], "micro_tokens": 1}}
+    return train_tiny(run, directory / "by-row").model_dir
+
+
+@pytest.fixture(scope="module")
+def two_processes(directory: Path, config: dict[str, Any]) -> Path:
+    """The model of the run by two processes, without a validation split."""
+    run = {**without_validation(config), "output": str(directory / "two")}
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = directory / "launch.py"
     script.write_text(LAUNCH, encoding="utf-8")
     path = os.pathsep.join([str(EXAMPLES), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [*start, str(script), json.dumps(two_processes)],
+        [*start, str(script), json.dumps(run)],
         capture_output=True,
         text=True,
         timeout=300,
         env={**os.environ, "PYTHONPATH": path},
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    noisy = run_of(directory / "noisy", dropout=0.1, every=2, precision="fp32")
-    interrupt(noisy, directory / "resumed", step=2)
-    return Runs(
-        whole=train_tiny(run, directory / "whole").model_dir,
-        by_row=train_tiny(by_row, directory / "by-row").model_dir,
-        two_processes=directory / "two" / "model",
-        with_dropout=train_tiny(noisy, directory / "with-dropout").model_dir,
-        resumed=train_tiny(noisy, directory / "resumed", resume=True).model_dir,
-        config=run,
-    )
+    return directory / "two" / "model"
+
+
+@pytest.fixture(scope="module")
+def with_dropout(directory: Path) -> tuple[Path, Path]:
+    """The models of a run with dropout, and of the same run after it was interrupted and resumed."""
+    run = run_of(directory / "noisy", dropout=0.1, every=2, precision="fp32")
+    interrupt(run, directory / "resumed", step=2)
+    resumed = train_tiny(run, directory / "resumed", resume=True)
+    return train_tiny(run, directory / "with-dropout").model_dir, resumed.model_dir
 
 
 read_weights = lru_cache(weights)
@@ -147,38 +151,41 @@ def difference(kind: str, first: Path, second: Path) -> float:
 
 
 @pytest.fixture(scope="module")
-def predictor(runs: Runs) -> Predictor:
-    return Predictor.from_pretrained(runs.whole)
+def predictor(whole: Path) -> Predictor:
+    return Predictor.from_pretrained(whole)
 
 
-def test_micro_batches_change_nothing(kind: str, runs: Runs) -> None:
-    assert difference(kind, runs.whole, runs.by_row) < 1e-10
+def test_micro_batches_change_nothing(kind: str, whole: Path, by_row: Path) -> None:
+    assert difference(kind, whole, by_row) < 1e-10
 
 
-def test_two_processes_change_nothing(kind: str, runs: Runs) -> None:
-    assert difference(kind, runs.whole, runs.two_processes) < 1e-10
+@pytest.mark.slow
+def test_two_processes_change_nothing(kind: str, whole: Path, two_processes: Path) -> None:
+    assert difference(kind, whole, two_processes) < 1e-10
 
 
-def test_a_resumed_run_is_equal_bit_for_bit(kind: str, runs: Runs) -> None:
-    assert difference(kind, runs.with_dropout, runs.resumed) == 0.0
-    assert difference(kind, runs.whole, runs.with_dropout) > 1e-6
+@pytest.mark.slow
+def test_a_resumed_run_is_equal_bit_for_bit(kind: str, whole: Path, with_dropout: tuple[Path, Path]) -> None:
+    uninterrupted, resumed = with_dropout
+    assert difference(kind, uninterrupted, resumed) == 0.0
+    assert difference(kind, whole, uninterrupted) > 1e-6
 
 
-def test_the_config_of_a_task_goes_through_json(kind: str, runs: Runs) -> None:
-    saved = read_json(runs.whole / "config.json")["tasks"][kind]
+def test_the_config_of_a_task_goes_through_json(kind: str, whole: Path) -> None:
+    saved = read_json(whole / "config.json")["tasks"][kind]
     task = task_from_config(kind, saved)
     assert task.to_config() == saved
     assert task_from_config(kind, json.loads(json.dumps(task.to_config()))).to_config() == saved
 
 
 @pytest.fixture(scope="module")
-def double(runs: Runs) -> tuple[MultiTaskModel, TaskDatasets]:
+def double(whole: Path, config: dict[str, Any]) -> tuple[MultiTaskModel, TaskDatasets]:
     """The model in double precision, and its rows."""
-    config = parse_run(runs.config, where="run")
-    predictor = Predictor.from_pretrained(runs.whole, dtype=torch.float64)
+    parsed = parse_run(config, where="run")
+    predictor = Predictor.from_pretrained(whole, dtype=torch.float64)
     assert isinstance(predictor.model, MultiTaskModel)
-    length = config.encoder.max_length
-    return predictor.model, load_task_datasets(config.datasets, tokenizer=predictor.tokenizer, max_length=length)
+    length = parsed.encoder.max_length
+    return predictor.model, load_task_datasets(parsed.datasets, tokenizer=predictor.tokenizer, max_length=length)
 
 
 def test_row_weights_of_2_and_0_are_the_row_twice_and_left_out(
@@ -258,6 +265,7 @@ def exported(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> 
     return Predictor.from_pretrained(directory)
 
 
+@pytest.mark.slow
 def test_an_export_to_onnx_predicts_the_same_or_is_refused(
     kind: str, predictor: Predictor, exported: Predictor, tmp_path: Path
 ) -> None:
@@ -280,21 +288,24 @@ def test_an_export_to_transformers_predicts_the_same_or_is_refused(
             predictor.export(tmp_path / "stock", task=kind)
 
 
-def test_a_plugin_task_is_in_scores_card_and_plots(kind: str, runs: Runs, predictor: Predictor) -> None:
+def test_a_plugin_task_is_in_scores_card_and_plots(kind: str, whole: Path, predictor: Predictor) -> None:
     task = predictor.tasks[kind]
-    scores = read_json(runs.whole / "scores.json")
+    scores = read_json(whole / "scores.json")
     assert {*task.metrics, "score", "rows"} <= scores["tasks"][kind].keys()
-    card = (runs.whole / "README.md").read_text(encoding="utf-8")
+    card = (whole / "README.md").read_text(encoding="utf-8")
     assert f"| `{kind}` | `{VARIANTS.get(kind, {'kind': kind})['kind']}` |" in card
-    assert (runs.whole / "images" / f"answers-{kind}.png").is_file() == bool(task.plots)
+    assert (whole / "images" / f"answers-{kind}.png").is_file() == bool(task.plots)
 
 
 @pytest.fixture(scope="module")
-def validation(runs: Runs, predictor: Predictor) -> Callable[[str], tuple[Task, Predictions]]:
+def validation(config: dict[str, Any], predictor: Predictor) -> Callable[[str], tuple[Task, Predictions]]:
     """The predictions of a task for its validation split."""
-    config = parse_run(runs.config, where="run")
     loaded = load_split(
-        config.datasets, tasks=predictor.tasks, tokenizer=predictor.tokenizer, max_length=48, split="validation"
+        parse_run(config, where="run").datasets,
+        tasks=predictor.tasks,
+        tokenizer=predictor.tokenizer,
+        max_length=48,
+        split="validation",
     )
     pad = predictor.tokenizer.pad_token_id
     inference = Inference(predictor.model.predict_logits, pad=pad, types=True, tokens=200)
@@ -305,7 +316,7 @@ def validation(runs: Runs, predictor: Predictor) -> Callable[[str], tuple[Task, 
 
 
 def test_predictions_of_a_split_go_through_json(
-    kind: str, runs: Runs, validation: Callable[[str], tuple[Task, Predictions]]
+    kind: str, whole: Path, validation: Callable[[str], tuple[Task, Predictions]]
 ) -> None:
     """As `answers.json` of a comparison keeps them; they give the same scores."""
     task, predictions = validation(kind)
@@ -313,5 +324,5 @@ def test_predictions_of_a_split_go_through_json(
     again = Predictions.from_json(plain)
     assert (again.predicted, again.gold) == (predictions.predicted, predictions.gold)
     scores = score_task(task, again)
-    saved = read_json(runs.whole / "scores.json")["tasks"][kind]
+    saved = read_json(whole / "scores.json")["tasks"][kind]
     assert scores == pytest.approx({name: saved[name] for name in scores}, abs=1e-4)

@@ -223,25 +223,33 @@ def run_of(directory: Path, objective: str, **options: Any) -> dict[str, Any]:
     return {"output": str(directory / objective), "encoder": encoder, "datasets": {"rows": dataset}, "train": train}
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Return the model and the scores of a run of each kind of data."""
-    trained = {}
-    for objective in INPUTS:
-        directory = tmp_path_factory.mktemp(objective)
-        result = nlpmtl.train(run_of(directory, objective, dimensions=[8]))
+class Models(dict[str, tuple[Path, dict[str, Any]]]):
+    """The model and the scores of a run of each kind of data, which is trained when it is first read."""
+
+    def __init__(self, factory: pytest.TempPathFactory) -> None:
+        self.factory = factory
+
+    def __missing__(self, objective: str) -> tuple[Path, dict[str, Any]]:
+        result = nlpmtl.train(run_of(self.factory.mktemp(objective), objective, dimensions=[8]))
         assert result.scores is not None
-        trained[objective] = (result.model_dir, dict(result.scores["vector"]))
-    return trained
+        self[objective] = (result.model_dir, dict(result.scores["vector"]))
+        return self[objective]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    return Models(tmp_path_factory)
 
 
 @pytest.mark.parametrize(
     ("objective", "metric", "least"),
-    [("positive", "recall_10", 0.8), ("number", "spearman", 0.5), ("class", "recall_10", 0.6)],
+    [
+        ("positive", "recall_10", 0.8),
+        pytest.param("number", "spearman", 0.5, marks=pytest.mark.slow),
+        pytest.param("class", "recall_10", 0.6, marks=pytest.mark.slow),
+    ],
 )
-def test_each_kind_of_data_is_learned(
-    objective: str, metric: str, least: float, models: dict[str, tuple[Path, dict[str, Any]]]
-) -> None:
+def test_each_kind_of_data_is_learned(objective: str, metric: str, least: float, models: Models) -> None:
     directory, scores = models[objective]
     assert scores[metric] > least
     assert scores["rows"] == 30
@@ -251,9 +259,7 @@ def test_each_kind_of_data_is_learned(
     assert again["vector"][metric] == pytest.approx(scores[metric], abs=1e-6)
 
 
-def test_pairs_with_a_number_are_not_scored_as_similar_pairs(
-    models: dict[str, tuple[Path, dict[str, Any]]], tmp_path: Path
-) -> None:
+def test_pairs_with_a_number_are_not_scored_as_similar_pairs(models: Models, tmp_path: Path) -> None:
     directory, _ = models["positive"]
     dataset = run_of(tmp_path, "number")["datasets"]["rows"]
     with pytest.raises(ConfigError, match=r"task 'vector' of this model was trained on similar pairs, and .* 'grade'"):
@@ -265,7 +271,7 @@ def test_a_prediction_reads_neither_negatives_nor_their_length() -> None:
     assert [text.text for text in task_of().sequences(example, predict=True)] == ["ada"]
 
 
-def test_predictions_are_unit_vectors_of_single_texts(models: dict[str, tuple[Path, dict[str, Any]]]) -> None:
+def test_predictions_are_unit_vectors_of_single_texts(models: Models) -> None:
     for directory, _ in models.values():
         predictor = Predictor.from_pretrained(directory)
         vector = predictor.predict("ada lives in turin", task="vector")
@@ -276,16 +282,14 @@ def test_predictions_are_unit_vectors_of_single_texts(models: dict[str, tuple[Pa
             predictor.predict(("ada", "turin"), task="vector")
 
 
-def test_a_row_of_the_training_data_is_read_as_its_text(models: dict[str, tuple[Path, dict[str, Any]]]) -> None:
+def test_a_row_of_the_training_data_is_read_as_its_text(models: Models) -> None:
     for objective, (directory, _) in models.items():
         predictor, row = Predictor.from_pretrained(directory), rows_of(objective)[0]
         assert predictor.tasks["vector"].input_columns == ({"text": "text"},), "neither its pair nor its negatives"
         assert predictor.predict(row, task="vector") == pytest.approx(predictor.predict(row["text"], task="vector"))
 
 
-def test_the_export_for_sentence_transformers(
-    models: dict[str, tuple[Path, dict[str, Any]]], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_export_for_sentence_transformers(models: Models, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Its documented files, read as sentence-transformers reads them: the library is not needed."""
     predictor = Predictor.from_pretrained(models["positive"][0])
     transformers_logging.enable_propagation()
@@ -311,9 +315,7 @@ def test_the_export_for_sentence_transformers(
     assert np.allclose(predictor.predict(texts, task="vector"), expected.numpy(), atol=1e-5)
 
 
-def test_exports_that_are_refused(
-    models: dict[str, tuple[Path, dict[str, Any]]], trained: Trained, tmp_path: Path
-) -> None:
+def test_exports_that_are_refused(models: Models, trained: Trained, tmp_path: Path) -> None:
     predictor = Predictor.from_pretrained(models["class"][0])
     with pytest.raises(ModelError, match="has no equivalent in transformers"):
         predictor.export(tmp_path / "a", to="transformers", task="vector")

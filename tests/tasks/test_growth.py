@@ -74,6 +74,7 @@ def test_thousands_of_rows_and_labels_are_scored() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn_plots")
 def test_a_class_of_20000_labels_is_scored_and_analysed_in_little_memory() -> None:
     """A confusion matrix with its zeros would take 3.2 GB."""
     labels = [f"label {i}" for i in range(20_000)]

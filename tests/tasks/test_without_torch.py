@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 NO_TORCH = """
 import importlib, importlib.util, pkgutil, sys
 
@@ -80,6 +82,7 @@ def printed(code: str) -> list[str]:
     return run.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_the_config_of_a_run_is_checked_without_torch() -> None:
     *kinds, misspelled, invalid = printed(RUNS)
     assert {"sampling exp3", "weighting gradvac", "weighting uncertainty", "sharing hard", "sharing lora"} <= {*kinds}

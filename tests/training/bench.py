@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,13 +71,20 @@ class Bench:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
 
-def make_bench(run: dict[str, Any], accelerator: Accelerator) -> Bench:
+def load_parts(run: dict[str, Any]) -> tuple[MultiTaskModel, TaskDatasets]:
+    """Return a model in double precision, and the datasets of its run."""
     config = load_config(run)
     encoder = load_encoder(config.encoder.name)
     work = load_task_datasets(config.datasets, tokenizer=encoder.tokenizer, max_length=48)
     model = MultiTaskModel.from_encoder(
         encoder, tasks=work.tasks.values(), sharing={"kind": "hard"}, input_length=48, seed=1
     ).double()
+    return model, work
+
+
+def make_bench(parts: tuple[MultiTaskModel, TaskDatasets], accelerator: Accelerator) -> Bench:
+    """Return a bench with a copy of the model."""
+    model, work = copy.deepcopy(parts[0]), parts[1]
     groups = [{"params": list(model.parameters()), "lr": 1.0, "initial_lr": 1.0}]
     return Bench(accelerator, model, torch.optim.SGD(groups), work)
 

@@ -6,9 +6,11 @@ of the parameters: ``torchrun -m tests.training.many_sequences DIRECTORY``.
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from nlpmtl.data import (
     stack_targets,
 )
 from nlpmtl.heads import HeadContext, HeadInputs, Outputs
-from nlpmtl.model import MultiTaskModel, load_encoder
+from nlpmtl.model import Encoder, MultiTaskModel, load_encoder
 from nlpmtl.registry import TASKS, WEIGHTINGS
 from nlpmtl.sampling import RowRef, StepPlan
 from nlpmtl.tasks import ExampleOutputs, OutputOptions, Prediction, Task
@@ -273,11 +275,17 @@ TYPES: dict[str, type[Toy]] = {"choice": Choice, "mean": Mean, "words": Words, "
 SCHEMES: dict[str, dict[str, Any]] = {"hard": {"kind": "hard"}, "layers": {"kind": "layers", "shared": 1}}
 
 
+@lru_cache
+def loaded(path: Path) -> Encoder:
+    return load_encoder(str(path))
+
+
 def make_toys(directory: Path, accelerator: Accelerator, *, scheme: str = "hard", dropout: float = 0.0) -> Toys:
     """Return a new model and its rows."""
     path = directory / f"encoder-{dropout}"
     TASKS._members |= {task.kind: (task, TaskOptions) for task in TYPES.values()}  # a fixture removes them
-    encoder = load_encoder(str(path if path.exists() else write_encoder(path, dropout=dropout)))
+    encoder = loaded(path if path.exists() else write_encoder(path, dropout=dropout))
+    encoder = replace(encoder, model=copy.deepcopy(encoder.model))
     tasks = {name: task(name=name, labels=(), metrics=None, input="text") for name, task in TYPES.items()}
     model = MultiTaskModel.from_encoder(
         encoder, tasks=tasks.values(), sharing=SCHEMES[scheme], input_length=48, seed=1

@@ -19,7 +19,8 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 import nlpmtl
 from nlpmtl.run import iter_train, load_config
 from nlpmtl.training import global_state_restored, with_own_global_state
-from tests.tiny import digest, make_run, read_json
+from tests.slow import slow_except
+from tests.tiny import Trained, digest, make_run, read_json
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,9 @@ def no_state() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return make_run(tmp_path_factory.mktemp("run"), rows=40, train={"steps": 3, "batch_size": 4}, eval={"every": 3})
+    run = make_run(tmp_path_factory.mktemp("run"), rows=20, train={"steps": 3, "batch_size": 4}, eval={"every": 3})
+    run["datasets"] = {name: run["datasets"][name] for name in ("pairs", "texts")}
+    return run
 
 
 def drawn() -> list[Any]:
@@ -69,7 +72,7 @@ def relate(run: dict[str, Any], output: Path) -> None:
 WAYS: list[Callable[[dict[str, Any], Path], None]] = [finish, close_early, fail_early, relate]
 
 
-@pytest.mark.parametrize("exit_run", WAYS)
+@pytest.mark.parametrize("exit_run", slow_except(WAYS, finish, close_early, fail_early))
 def test_a_run_restores_the_random_generators(
     run: dict[str, Any], tmp_path: Path, exit_run: Callable[[dict[str, Any], Path], None]
 ) -> None:
@@ -89,8 +92,7 @@ def test_a_comparison_restores_the_random_generators(run: dict[str, Any], tmp_pa
     start()
     expected = drawn()
     start()
-    small = {name: run["datasets"][name] for name in ("pairs", "texts")}
-    nlpmtl.compare({**run, "datasets": small}, output=tmp_path / "out", seeds=1)
+    nlpmtl.compare(run, output=tmp_path / "out", seeds=1)
     assert drawn() == expected
 
 
@@ -106,7 +108,7 @@ def test_the_users_default_dtype_does_not_change_the_run(run: dict[str, Any], tm
     assert read_json(tmp_path / "one/scores.json") == read_json(tmp_path / "two/scores.json")
 
 
-@pytest.mark.parametrize("without_gradients", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("without_gradients", slow_except([torch.no_grad, torch.inference_mode], torch.inference_mode))
 def test_a_run_trains_also_where_gradients_are_disabled(
     run: dict[str, Any], tmp_path: Path, without_gradients: Callable[[], AbstractContextManager[None]]
 ) -> None:
@@ -150,12 +152,11 @@ def test_the_users_accelerator_does_not_change_the_run(run: dict[str, Any], tmp_
     assert read_json(tmp_path / "one/scores.json") == read_json(tmp_path / "two/scores.json")
 
 
-def test_evaluate_does_not_use_the_global_random_state(run: dict[str, Any], tmp_path: Path) -> None:
-    nlpmtl.train(run, output=tmp_path / "out")
+def test_evaluate_does_not_use_the_global_random_state(trained: Trained) -> None:
     start()
     expected = drawn()
     start()
-    nlpmtl.evaluate(tmp_path / "out/model", run)
+    nlpmtl.evaluate(trained.model_dir, trained.run)
     assert drawn() == expected
 
 

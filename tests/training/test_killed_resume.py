@@ -51,6 +51,7 @@ def test_logs_are_rebuilt_from_the_checkpoint(run: dict[str, Any], reference: Tr
     assert steps(copied, "evaluations.jsonl") == [2, 4, 6]
 
 
+@pytest.mark.slow
 def test_an_evaluation_after_the_checkpoint_is_not_logged_twice(run: dict[str, Any], tmp_path: Path) -> None:
     """The run was killed after it wrote the line of a step whose checkpoint existed."""
     for resume in (False, True, True):
@@ -65,6 +66,7 @@ def test_an_evaluation_after_the_checkpoint_is_not_logged_twice(run: dict[str, A
     assert read_json(checkpoint(tmp_path / "out", 6) / "state.json")["evaluated"] == 6
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_logs_truncates_the_logs(run: dict[str, Any], reference: Trained, copied: Path) -> None:
     """nlpmtl 0.1 wrote such checkpoints."""
     for path in copied.glob("checkpoints/step-*"):

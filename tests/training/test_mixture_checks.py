@@ -10,6 +10,7 @@ import pytest
 from nlpmtl import ConfigError
 from nlpmtl.run import build_run, load_config
 from nlpmtl.training import accelerator_context
+from tests.slow import slow_except
 from tests.tiny import make_rows, write_encoder
 
 ROWS = make_rows(12)
@@ -52,7 +53,9 @@ def test_a_dataset_that_is_never_drawn_is_noted(tmp_path: Path) -> None:
     assert not is_noted([{"datasets": ["topics"], "until": 0.5}, {}])
 
 
-@pytest.mark.parametrize("kind", ["geometric", "famo", "gradnorm", "constant", "scale"])
+@pytest.mark.parametrize(
+    "kind", slow_except(["geometric", "famo", "gradnorm", "constant", "scale"], "famo", "constant")
+)
 def test_a_weighting_without_effect_in_steps_of_one_task_is_noted(kind: str, tmp_path: Path) -> None:
     single = {"kind": "uniform", "batches": "single"}
     notes = notes_of(tmp_path, weighting={"kind": kind}, sampling=single)

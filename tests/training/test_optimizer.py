@@ -18,6 +18,7 @@ from nlpmtl.run import load_config, load_inputs
 from nlpmtl.tasks import task_from_config
 from nlpmtl.training import build_optimizer
 from tests.model.sharing.schemes import CASES
+from tests.slow import slow_except
 from tests.tiny import checkpoint, digest, interrupt, make_run, train_tiny, write_encoder
 
 ADAMW = OPTIMIZERS.parse({"kind": "adamw"})
@@ -50,7 +51,7 @@ def test_biases_and_norms_are_not_decayed_and_heads_have_their_own_rate(tmp_path
     assert {name.split(".")[1] for name in optimized if name.startswith("heads.")} == {"one_head", "two_head"}
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", slow_except(CASES, "hard", "lora", "layers"))
 def test_layer_decay_and_the_learning_rates_of_tasks(case: str, tmp_path: Path) -> None:
     model = make_model(tmp_path, sharing=CASES[case], layers=3)
     optimizer = build_optimizer(
@@ -89,7 +90,7 @@ def test_frozen_layers_do_not_change(count: int, frozen: str, tmp_path: Path) ->
         assert torch.equal(parameter, before[name]) == is_frozen, name
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", slow_except(CASES, "hard", "lora", "layers"))
 def test_only_layers_that_all_tasks_share_can_be_frozen(case: str, tmp_path: Path) -> None:
     sharing = make_model(tmp_path, sharing=CASES[case], layers=3).sharing
     most = {"hard": 2, "layers": 1, "cross_stitch": 1}.get(case, 0)  # the schemes with copies share one layer here

@@ -22,13 +22,17 @@ from torch.nn import functional
 from nlpmtl.data import TaskBatch, split_into_microbatches
 from nlpmtl.errors import RunError
 from nlpmtl.heads import Outputs
+from nlpmtl.model import MultiTaskModel
 from nlpmtl.sampling import RowRef, StepPlan
+from nlpmtl.task_datasets import TaskDatasets
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.training import dropout_seed
 from nlpmtl.weighting import StepObservation, Weighting
 from tests.tiny import checkpoint, make_run, max_weight_difference, metrics, train_tiny, weights
-from tests.training.bench import Bench, assert_heads_without_rows_unchanged, make_bench
+from tests.training.bench import Bench, assert_heads_without_rows_unchanged, load_parts, make_bench
 from tests.weighting.observations import build
+
+STEPS = 8
 
 lengths_of_rows = st.lists(st.integers(1, 60), max_size=30)
 
@@ -46,7 +50,7 @@ def split_lengths(lengths: list[int], **options: Any) -> list[list[list[int]]]:
     return [[[lengths[row.row] for row in micro] for micro in micros] for micros in ranks]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(lengths_of_rows, st.integers(1, 5), st.integers(1, 200), st.integers(0, 64))
 def test_every_row_is_in_one_microbatch_and_ranks_have_equal_shares(
     lengths: list[int], world: int, limit: int, overhead: int
@@ -60,7 +64,7 @@ def test_every_row_is_in_one_microbatch_and_ranks_have_equal_shares(
         assert all(len(micro) == 1 or len(micro) * max(micro) <= limit for micro in micros)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=30), st.integers(1, 2000), st.integers(0, 64))
 def test_microbatches_cost_no_more_than_single_rows_or_one_batch(lengths: list[int], limit: int, overhead: int) -> None:
     (micros,) = split_lengths(lengths, world_size=1, limit=limit, overhead=overhead)
@@ -95,9 +99,14 @@ def test_every_microbatch_has_its_own_dropout_seed() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> tuple[MultiTaskModel, TaskDatasets]:
+    return load_parts(make_run(tmp_path_factory.mktemp("bench"), dropout=0.0, rows=20))
+
+
 @pytest.fixture
-def bench(tmp_path: Path, accelerator: Accelerator) -> Bench:
-    return make_bench(make_run(tmp_path, dropout=0.0, rows=20), accelerator)
+def bench(parts: tuple[MultiTaskModel, TaskDatasets], accelerator: Accelerator) -> Bench:
+    return make_bench(parts, accelerator)
 
 
 PLACES = ((0, 1), (0, 2), (1, 3), (0, 5), (2, 4), (1, 1), (2, 0), (0, 7), (0, 0))
@@ -357,7 +366,7 @@ def test_class_weights_and_label_smoothing_reach_the_loss(tmp_path: Path, accele
     run = make_run(tmp_path, dropout=0.0, rows=20)
     run["datasets"]["words"]["tasks"]["topic"] |= {"class_weights": {"animals": 3.0}, "label_smoothing": 0.2}
     run["datasets"]["words"]["tasks"]["places"] |= {"class_weights": "balanced"}
-    bench = make_bench(run, accelerator)
+    bench = make_bench(load_parts(run), accelerator)
     task, labels = bench.work.tasks["topic"], bench.datasets[0].labels["topic"]
     rows = tuple(RowRef(0, int(r)) for r in range(10) if labels.counts[r])
     with torch.no_grad():
@@ -381,15 +390,15 @@ def test_class_weights_and_label_smoothing_reach_the_loss(tmp_path: Path, accele
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Twenty steps without dropout, over all kinds of task, some labels missing."""
-    train = {"steps": 20, "batch_size": 8, "lr": 1e-4, "save_every": 20, "precision": "fp64"}
-    return make_run(tmp_path_factory.mktemp("plain"), rows=40, dropout=0.0, train=train, eval={"every": 20})
+    """Steps without dropout, over all kinds of task, some labels missing."""
+    train = {"steps": STEPS, "batch_size": 8, "lr": 1e-4, "save_every": STEPS, "precision": "fp64"}
+    return make_run(tmp_path_factory.mktemp("plain"), rows=40, dropout=0.0, train=train, eval={"every": STEPS})
 
 
 @pytest.mark.parametrize(
     ("batches", "precision", "limit"),
     [
-        ("mixed", "fp64", 1e-10),
+        pytest.param("mixed", "fp64", 1e-10, marks=pytest.mark.slow),
         pytest.param("single", "fp64", 1e-10, marks=pytest.mark.slow),
         pytest.param("mixed", "fp32", 1e-5, marks=pytest.mark.slow),
     ],
@@ -407,7 +416,7 @@ def test_micro_batches_of_any_size_give_the_same_weights(
         for tokens in (100_000, 60, 1)
     ]
     for other in runs[1:]:
-        assert max_weight_difference(checkpoint(runs[0].output, 20), checkpoint(other.output, 20)) < limit
+        assert max_weight_difference(checkpoint(runs[0].output, STEPS), checkpoint(other.output, STEPS)) < limit
         for item, other_item in zip(metrics(runs[0].output), metrics(other.output), strict=True):
             assert (item["step"], item["tokens"], item["lr"]) == (
                 other_item["step"],
@@ -415,7 +424,7 @@ def test_micro_batches_of_any_size_give_the_same_weights(
                 other_item["lr"],
             )
             assert item["losses"] == pytest.approx(other_item["losses"], abs=limit)
-    start, end = weights(checkpoint(runs[0].output, 0)), weights(checkpoint(runs[0].output, 20))
+    start, end = weights(checkpoint(runs[0].output, 0)), weights(checkpoint(runs[0].output, STEPS))
     assert all(not torch.equal(start[name], end[name]) for name in start if "out.weight" in name), (
         "all heads are trained"
     )

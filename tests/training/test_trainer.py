@@ -34,7 +34,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A run with dropout and mixed batches."""
     train = {"steps": STEPS, "batch_size": 6, "lr": 1e-3, "save_every": 4, "precision": "fp32"}
     sampling = {"kind": "temperature", "temperature": 2.0}
-    return make_run(tmp_path_factory.mktemp("fit"), rows=30, train=train, sampling=sampling, eval={"every": 4})
+    return make_run(tmp_path_factory.mktemp("fit"), rows=24, train=train, sampling=sampling, eval={"every": 4})
+
+
+pytestmark = pytest.mark.usefixtures("drawn_plots")
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +114,7 @@ def test_a_run_interrupted_twice_is_the_uninterrupted_one(
     assert_same(uninterrupted.output, output)
 
 
+@pytest.mark.slow
 def test_resuming_without_a_checkpoint_starts_from_scratch(
     run: dict[str, Any], uninterrupted: Trained, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ from tests.model.sharing.schemes import (
     masked,
     parts,
 )
+from tests.slow import slow_except
 
 EXACT: dict[str, Any] = {"rtol": 0.0, "atol": 1e-9}
 WITH_TASK_PARAMETERS = [case for case in CASES if case != "hard"]
@@ -35,13 +36,18 @@ def test_every_registered_scheme_is_tested() -> None:
     assert builtin == {case["kind"] for case in CASES.values()}
 
 
-QUICK = ("bert", "modernbert", "deberta-v2")
-"""Absolute positions, rotary positions with windows, and relative positions."""
-ALL_ARCHITECTURES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES]
+FAST = {*((case, "bert") for case in CASES), ("lora", "modernbert"), ("layers", "deberta-v2")}
+"""Every scheme with absolute positions, one with rotary positions and windows, and one with relative positions."""
 
 
-@pytest.mark.parametrize("name", ALL_ARCHITECTURES)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [
+        pytest.param(case, name, marks=[] if (case, name) in FAST else [pytest.mark.slow])
+        for name in ARCHITECTURES
+        for case in CASES
+    ],
+)
 def test_a_mixed_batch_equals_single_rows_on_every_architecture(
     case: str, name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -134,7 +140,7 @@ def test_the_order_of_tasks_changes_nothing(case: str, encoder: PreTrainedModel)
         torch.testing.assert_close(hidden[task], other[task], **EXACT)
 
 
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", slow_except([False, True], True))
 @pytest.mark.parametrize("case", CASES)
 def test_recomputed_activations_give_the_same_gradient(case: str, packed: bool, encoder: PreTrainedModel) -> None:
     sharing, inputs, rows = make_sharing(encoder, CASES[case]), make_inputs(encoder), parts()
