@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nlpmtl.cli.console import echo, print_table
-from nlpmtl.errors import ConfigError, DataError, escape_line
+from nlpmtl.errors import ConfigError, DataError, escape_line, list_some
 from nlpmtl.notebook import is_terminal
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def init(
 
     sources = find_sources(files)
     check_targets(sources, directory=output, force=force)
+    for unused in (list_some(map(escape_line, source.unused), limit=5) for source in sources if source.unused):
+        echo(f"not used, because no train split belongs to them: {unused}", err=True)
     samples = [read_sample(source) for source in sources]
     overrides = _parse(task or (), samples)
     refuse_repeated(overrides)

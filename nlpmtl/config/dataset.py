@@ -174,7 +174,8 @@ class DataConfig(StrictModel):
     validation: float | None = Field(None, gt=0, lt=1)
     """Fraction of train that is held out as validation split, if there is none; the same rows for every seed."""
     delimiter: str | None = None
-    """Field delimiter of .csv and .tsv files; default: a comma in .csv files, a tab in .tsv files."""
+    """Field delimiter of .csv and .tsv files; default: a comma in .csv files, a tab in .tsv files. A .txt file with a
+    delimiter is a table."""
     quoting: Literal["minimal", "none"] | None = None
     """"minimal": fields may be in double quotes. "none": quotes are ordinary characters and each line is a row.
 

@@ -26,9 +26,10 @@ class TextFormat:
     """The format of text files, and of the exports of annotation tools.
 
     Args:
-        delimiter: field separator; default: a comma in .csv files, a tab in .tsv files.
-        quoting: "minimal": a field may be in double quotes; "none": quotes are ordinary characters; default: "minimal"
-            for .csv files, "none" for .tsv files.
+        delimiter: field separator; default: a comma in .csv files, a tab in .tsv files. A .txt file is a table if it is
+            given.
+        quoting: "minimal": a field may be in double quotes; "none": quotes are ordinary characters; default: "none" for
+            .tsv files, and for .txt files with tabs; otherwise "minimal".
         encoding: name of a codec.
         header: True: the first line has the column names. A list: the names. False: columns are named "0", "1", …
         columns: CoNLL files: index of each column; None: see `nlpmtl.data.conll.Layout`.
@@ -51,7 +52,8 @@ class TextFormat:
 
     def for_file(self, path: str) -> TextFormat:
         """Return this format with the defaults for a file's extension."""
-        tabs = path.lower().removesuffix(".gz").endswith(".tsv")
+        name = path.lower().removesuffix(".gz")
+        tabs = name.endswith(".tsv") or (name.endswith(".txt") and self.delimiter == "\t")
         delimiter = self.delimiter or ("\t" if tabs else ",")
         return replace(self, delimiter=delimiter, quoting=self.quoting or ("none" if tabs else "minimal"))
 

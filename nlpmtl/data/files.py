@@ -37,7 +37,7 @@ from nlpmtl.data.conll import HEAD_LINES, find_layout, looks_like_conll, read_co
 from nlpmtl.data.delimited import TextFormat, read_table
 from nlpmtl.data.json_files import find_tool, has_json_lines, open_json, read_values
 from nlpmtl.data.labels import LabelType
-from nlpmtl.data.lines import read_file_lines, strip_line_end, undecodable
+from nlpmtl.data.lines import UTF_8, read_file_lines, strip_line_end, undecodable
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRows
 from nlpmtl.errors import ConfigError, DataError, list_some
 from nlpmtl.fs import sha256_file
@@ -269,6 +269,8 @@ def _find_type(path: str, format: TextFormat) -> tuple[str, str]:
     check_extension(path)
     if type_ == "json" and has_json_lines(path, encoding=format.encoding):
         return path, "jsonl"
+    if type_ == _TEXT and format.delimiter is not None:
+        return path, "csv"
     if type_ == _TEXT:
         return path, "conll" if looks_like_conll(_head(path, encoding=format.encoding)) else _TEXT
     assert type_ is not None
@@ -286,10 +288,14 @@ def _only_member(path: str) -> str:
     raise ConfigError(f"{path}: no data file in the archive; {_SUPPORTED}")
 
 
-def data_members(path: str) -> list[str]:
+def data_members(path: str, *, conll_texts: bool = False) -> list[str]:
     """Return the sorted paths of the data files in an archive, or in a directory of it; none for another path.
 
     Empty files are skipped: doccano writes one for texts without an annotator.
+
+    Args:
+        path: path of an archive, or of a directory in it.
+        conll_texts: also return .txt files that have CoNLL columns; other ones are rather a licence or a description.
 
     Raises:
         DataError: the archive cannot be read.
@@ -300,11 +306,19 @@ def data_members(path: str) -> list[str]:
     with open_zip(inside.archive) as archive:
         names = [name for name in member_names(archive) if archive.getinfo(name).file_size]
     directory = f"{inside.member}/" if inside.member else ""
+    types = {f"{inside.archive}/{name}": _type_of_name(name) for name in names if name.startswith(directory)}
     return [
-        f"{inside.archive}/{name}"
-        for name in names
-        if name.startswith(directory) and _type_of_name(name) not in (None, _TEXT)
+        name
+        for name, type_ in types.items()
+        if type_ not in (None, _TEXT) or (conll_texts and type_ == _TEXT and _has_conll_columns(name))
     ]
+
+
+def _has_conll_columns(path: str) -> bool:
+    try:
+        return looks_like_conll(_head(path, encoding=UTF_8))
+    except DataError:  # another encoding
+        return False
 
 
 def _head(path: str, *, encoding: str) -> list[str]:

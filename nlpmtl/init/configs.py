@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import nlpmtl.run_config  # noqa: F401 - imports every registered kind
@@ -59,9 +60,9 @@ def write_configs(
     notes: list[str] = []
     for proposal in proposals:
         source = proposal.sample.source
-        verdict = verify(dataset_tables(proposal, directory=Path()), name=source.name)
-        notes += _notes(verdict, source)
-        texts[directory / f"{source.name}.toml"] = dataset_text(proposal, verdict, directory=directory)
+        readable, verdict, note = _verify(proposal)
+        notes += [*note, *_notes(verdict, source)]
+        texts[directory / f"{source.name}.toml"] = dataset_text(readable, verdict, directory=directory)
     run_file = directory / f"{RUN}.toml"
     name = run_name([proposal.sample.source for proposal in proposals])
     texts[run_file] = run_text(proposals, name=name, encoder=encoder, run_file=run_file)
@@ -69,6 +70,24 @@ def write_configs(
     for path, text in texts.items():
         write_atomic(path, text.encode())
     return list(texts), notes
+
+
+def _verify(proposal: Proposal) -> tuple[Proposal, Verdict, list[str]]:
+    """Return a proposal without a test split that has other columns, as those of GLUE, its verdict, and a note."""
+    source = proposal.sample.source
+    try:
+        return proposal, verify(dataset_tables(proposal, directory=Path()), name=source.name), []
+    except (ConfigError, DataError) as error:
+        files = {split: paths for split, paths in source.files.items() if split != "test"}
+        if "test" not in source.files:
+            raise
+        sample = replace(proposal.sample, source=replace(source, files=files))
+        shorter = replace(proposal, sample=sample)
+        try:
+            verdict = verify(dataset_tables(shorter, directory=Path()), name=source.name)
+        except (ConfigError, DataError):
+            raise error from None
+        return shorter, verdict, [f"{source.name}: the test split is not used: {error}"]
 
 
 def _notes(verdict: Verdict, source: Source) -> list[str]:

@@ -15,6 +15,7 @@ _PAIRS = (
     ("question", "sentence"),
     ("question", "context"),
     ("question", "passage"),
+    ("article", "question"),
     *SIMILAR_PAIRS,
     ("context", "response"),
 )

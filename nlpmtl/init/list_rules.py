@@ -143,12 +143,12 @@ def spaced_tags(column: Profile, table: Table) -> Finding | None:
 
 
 def choices(column: Profile, table: Table) -> Finding | None:
-    """Lists of texts of which another column has the index of the right one, or the relevances."""
+    """Lists of texts of which another column says which one is right, or has the relevances."""
     index = next((name for name, lists in table.choices.items() if lists == column.name), None)
     if index is None:
         ranked = next((name for name, lists in table.ranked.items() if lists == column.name), None)
         return None if ranked is None else Finding("choices", f"texts that {ranked!r} ranks")
-    evidence = f"choices, of which {index!r} is the index"
+    evidence = f"choices, of which {index!r} says which one is right"
     return (
         not_used(f"{evidence}{_FROM_ONE}") if _counts_from_one(table.columns[index]) else Finding("choices", evidence)
     )
@@ -165,11 +165,11 @@ def relevances(column: Profile, table: Table) -> Finding | None:
 
 
 def choice_index(column: Profile, table: Table) -> Finding | None:
-    """Whole numbers that are indices into the lists of another column."""
+    """Indices into the lists of another column, or the letters or the texts of their items."""
     lists = table.choices.get(column.name)
     if lists is None:
         return None
-    evidence = f"an index into {lists!r}"
+    evidence = f"{'the right one of' if column.whole_numbers is None else 'an index into'} {lists!r}"
     return not_used(f"{evidence}{_FROM_ONE}") if _counts_from_one(column) else Finding("multiple_choice", evidence)
 
 

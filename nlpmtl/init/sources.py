@@ -7,7 +7,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,18 +40,21 @@ class Source:
         name: name of the dataset: letters, digits, ``_`` and ``-``.
         files: split = its files, as written on the command line; empty for a dataset on the Hub.
         hub: id of the dataset on the Hub.
+        unused: files that are a split of no dataset with a train split, such as a second validation file.
     """
 
     name: str
     files: Mapping[str, Sequence[str]] = field(default_factory=dict)
     hub: str | None = None
+    unused: Sequence[str] = ()
 
 
 def find_sources(arguments: Sequence[str]) -> list[Source]:
     """Return the datasets of the arguments of a command, in their order.
 
     Files of one directory whose names are equal without a split word (train, validation, valid, val, dev, test) are
-    splits of one dataset. A split word is a whole word: there is none in "latest" or "device".
+    splits of one dataset. A split word is a whole word: there is none in "latest" or "device". A file such as
+    ``dev_matched.tsv`` is a split of ``train.tsv`` if no other file is.
 
     Args:
         arguments: files, patterns, archives, directories saved by `datasets`, or ids of datasets on the Hub.
@@ -82,16 +85,43 @@ def find_sources(arguments: Sequence[str]) -> list[Source]:
             continue
         base, split = _without_split(_stem(path))
         groups.setdefault((str(Path(path).parent), base), []).append((split, path))
+    unused = _adopt_splits(groups, given={*arguments})
     names: dict[str, None] = {}
-    sources = []
+    sources: list[Source] = []
     for (directory, base), files in groups.items():
         hub = hubs.get((directory, base))
         splits = {} if hub else _splits(files)
         base_name = directory.rpartition("/")[2] if hub else base or Path(directory).resolve().name
         name = _unused_name(to_name(_stem(base_name) if base_name.lower().endswith(_ZIP) else base_name), names)
         names[name.casefold()] = None
-        sources.append(Source(name, splits, hub))
+        sources.append(Source(name, splits, hub, () if sources else unused))
     return sources
+
+
+def _adopt_splits(groups: dict[tuple[str, str], list[tuple[str, str]]], *, given: Set[str]) -> list[str]:
+    """Add groups of files without a train split to the dataset of ``train.*`` in their directory; remove the groups.
+
+    Args:
+        groups: directory and name without a split word = (split, file); it is changed.
+        given: the paths on the command line, unlike those of files in an archive or of a pattern.
+
+    Returns:
+        The files that are a further validation or test split, or whose directory has no such dataset; such a file on
+        the command line itself stays, and is an error.
+    """
+    unused: list[str] = []
+    with_train = {key for key, files in groups.items() if not files or {"", "train"} & {split for split, _ in files}}
+    for key in [key for key in groups if key not in with_train]:
+        adopting = groups.get((key[0], ""), []) if (key[0], "") in with_train else None
+        if adopting is None and (not with_train or given & {path for _, path in groups[key]}):
+            continue
+        known = {split for split, _ in adopting or ()}
+        for split, path in groups.pop(key):
+            if adopting is not None and split not in known:
+                adopting.append((split, path))
+            else:
+                unused.append(path)
+    return unused
 
 
 def _expand(arguments: Sequence[str]) -> list[str]:
@@ -107,7 +137,7 @@ def _expand(arguments: Sequence[str]) -> list[str]:
         elif not exists and not _is_hub_id(argument) and ".zip/" not in argument:
             raise DataError(_not_found(argument))
         elif argument.lower().endswith(_ZIP) and not is_brat(argument):
-            members = data_members(argument)
+            members = data_members(argument, conll_texts=True)
             matches = members if len(members) > 1 else [argument]
         paths += matches
     real: dict[str, str] = {}

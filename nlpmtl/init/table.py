@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class Table:
 
     @cached_property
     def choices(self) -> Mapping[str, str]:
-        """Column of indices = the column of lists of texts that it indexes."""
+        """Column of indices, letters or texts = the column of lists of texts of which they are the right one."""
         pairs: dict[str, str] = {}
         for lists in self._lists_of_choices:
             pairs |= {column.name: lists.name for column in self.columns.values() if self._indexes(column, lists)}
@@ -215,9 +216,13 @@ class Table:
         return first.name != second.name and _are_equal(counts, first, second)
 
     def _indexes(self, column: Profile, lists: Profile) -> bool:
-        """Return whether the whole numbers of a column are indices, from 0 or 1, into the lists of the same row."""
+        """Return whether each value of a column is an index, from 0 or 1, into the list of its row, or the letter or
+        the text of one of its items, and not always of the same one.
+        """
         if column.whole_numbers is None:
-            return False
+            values = list(self.rows_of(column.name, lists.name)) if column.type == "string" else []
+            picked = {_place_of(str(value).strip(), items) for value, items in values}
+            return None not in picked and len(picked) > 1
         pairs = [(int(float(index)), len(items)) for index, items in self.rows_of(column.name, lists.name)]
         start = 0 if any(index == 0 for index, _ in pairs) else 1
         return bool(pairs) and all(0 <= index - start < length for index, length in pairs)
@@ -229,6 +234,14 @@ def _are_equal(lengths: Collection[tuple[int, int]], first: Profile, second: Pro
     """
     named = bool((first.words_in_name | second.words_in_name) & _WORD_NAMES)
     return len(lengths) > (0 if named else 1) and all(left == right for left, right in lengths)
+
+
+def _place_of(value: str, items: Sequence[Any]) -> int | None:
+    """Return the index of the item that a text is, or whose letter it is; None if there is none."""
+    if value in items:
+        return items.index(value)
+    place = string.ascii_uppercase.find(value.upper()) if len(value) == 1 else -1
+    return place if 0 <= place < len(items) else None
 
 
 def _are_texts(column: Profile) -> bool:

@@ -284,6 +284,14 @@ def test_schemes(tags: str, scheme: str) -> None:
     assert find_scheme([tags.split()] * 3) == scheme
 
 
+@pytest.mark.parametrize("answers", [["B", "a"], ["c d", "e f"], [1, 0]])
+def test_the_right_one_of_a_list_of_choices(answers: list[Any]) -> None:
+    """RACE has the letters of its answers."""
+    table = Table.of({"article": ["a b c", "d e f"], "options": [["a b", "c d"], ["e f", "g h"]], "answer": answers})
+    kinds = {name: classify(column, table).kind for name, column in table.columns.items()}
+    assert (kinds["options"], kinds["answer"]) == ("choices", "multiple_choice")
+
+
 @pytest.mark.parametrize(
     ("columns", "index"),
     [

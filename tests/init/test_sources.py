@@ -49,6 +49,32 @@ def test_files_that_are_named_only_by_their_split(directory: Path) -> None:
     assert list(find("en/train.csv", "en/test.csv", "fr/train.csv")) == ["en", "fr"]
 
 
+def test_further_splits_of_an_archive(directory: Path) -> None:
+    """As in the archives of GLUE: several validation and test files, and files without labels in other directories."""
+    names = ("train", "dev_matched", "dev_mismatched", "test_matched", "original/raw/out_of_domain_dev")
+    with zipfile.ZipFile("MNLI.zip", "w") as archive:
+        for name in names:
+            archive.writestr(f"MNLI/{name}.tsv", "text\tlabel\n")
+    (source,) = find_sources(["MNLI.zip"])
+    assert source.files == {
+        "train": ["MNLI.zip/MNLI/train.tsv"],
+        "validation": ["MNLI.zip/MNLI/dev_matched.tsv"],
+        "test": ["MNLI.zip/MNLI/test_matched.tsv"],
+    }
+    assert [Path(path).stem for path in source.unused] == ["dev_mismatched", "out_of_domain_dev"]
+    with pytest.raises(ConfigError, match=r"ratings-dev\.csv: by its name, this file is the validation split"):
+        find("reviews-train.csv", "ratings-dev.csv")
+
+
+def test_texts_of_an_archive_with_columns(directory: Path) -> None:
+    with zipfile.ZipFile("conll.zip", "w") as archive:
+        for split in ("train", "valid"):
+            archive.writestr(f"{split}.txt", "EU NNP B-ORG\nrejects VBZ O\n. . O\n\nEU NNP B-ORG\n. . O\n")
+        archive.writestr("LICENSE.txt", "© the authors of these files\n".encode("latin-1"))
+    (source,) = find_sources(["conll.zip"])
+    assert source.files == {"train": ["conll.zip/train.txt"], "validation": ["conll.zip/valid.txt"]}
+
+
 def test_files_of_text_and_of_superglue(directory: Path) -> None:
     assert list(find("ner/train.txt", "ner/dev.txt")) == ["ner"]
     assert list(find("reviews.txt.gz")) == ["reviews"]
