@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -101,15 +104,24 @@ def check_files(config: RunConfig) -> None:
         find_directory(config.encoder.name, error_prefix=f"the encoder {config.encoder.name!r} cannot be loaded")
 
 
-def check_model(model: str) -> None:
-    """Check the path of a model before torch is imported; a name that can be a Hub id is not checked.
+def check_model(model: str, *, tasks: Sequence[str] | None = None) -> None:
+    """Check the path of a model, and names of its tasks, before torch is imported; a Hub id is not checked.
 
     Raises:
+        ConfigError: the model has no task with one of the names.
         ModelError: the directory does not exist, or has no model.
     """
     from nlpmtl.config import find_directory
 
-    find_directory(model, error_prefix=f"the model {model!r} cannot be loaded")
+    directory = find_directory(model, error_prefix=f"the model {model!r} cannot be loaded")
+    if tasks and directory is not None:
+        from nlpmtl.inference.task_inputs import check_task_names
+
+        with suppress(
+            OSError, ValueError, LookupError, TypeError
+        ):  # a damaged config.json is reported when it is loaded
+            known = json.loads((directory / "config.json").read_bytes())["tasks"]
+            check_task_names(tasks, [*known])
 
 
 def load_predictor(

@@ -120,7 +120,7 @@ def predict(
     _check_arguments(texts, input=input, output=output, overwrite=overwrite, text_column=text_column)
     if conllu and output is not None:
         raise ConfigError("--conllu prints to stdout: remove --output, and write > FILE.conllu after the command")
-    check_model(model)
+    check_model(model, tasks=task)
     names = None if header is None else [name.strip() for name in header.split(",")]
     options: dict[str, Any] = {
         **{"tasks": task or None, "text_column": text_column, "on_bad_row": on_bad_row, "all_scores": all_scores},

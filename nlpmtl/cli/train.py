@@ -56,14 +56,16 @@ def train(
 
 
 def _print_resume_command(run: str, *, output: Path | None, directory: Path | None) -> None:
-    """Print the command that resumes a stopped run, if it has a checkpoint; run.json holds the other overrides.
+    """Print the command that resumes a stopped run, if it has started; run.json holds the other overrides.
+
+    Without a checkpoint, the command starts from the first step.
 
     Args:
         run: the run file.
         output: the directory of the run, if that is not the one in the run file.
         directory: the directory of the run.
     """
-    if directory is None or not any((directory / "checkpoints").glob("step-*")):
+    if directory is None or not (directory / "run.json").exists():
         return
     arguments = ["nlpmtl", "train", run, *(["--output", str(output)] if output is not None else []), "--resume"]
     launched = " (with the same launcher)" if has_several_processes() else ""

@@ -39,8 +39,8 @@ _MAX_LISTED = 10
 T = TypeVar("T")
 
 
-def check_task_names(names: Sequence[str] | None, tasks: Mapping[str, Task]) -> None:
-    """Check the names of the requested tasks; None means all tasks.
+def check_task_names(names: Sequence[str] | None, tasks: Collection[str]) -> None:
+    """Check the names of the requested tasks against those of the model; None means all tasks.
 
     Raises:
         ConfigError: `names` is not a list of names, or the model has no task with one of the names.

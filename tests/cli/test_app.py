@@ -278,6 +278,9 @@ def test_mistakes_in_toml_are_reported_before_torch_is_imported(tmp_path: Path) 
     calls = [[part.format(name) for part in command] for name in names for command in commands]
     calls.append(["train", "bad.toml", "--set", "no sign"])
     calls.append(["train", "good.toml", "--set", "datasets.d.extends=none.toml"])
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"tasks": {"topic": {}}}')
+    calls.append(["predict", "model", "a text", "--task", "topc"])
     code = (
         "import sys; from typer.testing import CliRunner; from nlpmtl.cli import app\n"
         f"for call in {calls!r}:\n"
