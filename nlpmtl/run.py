@@ -90,6 +90,8 @@ def train(
         print(result.scores["topic"]["accuracy"], result.scores.mean)
         result.predictor.predict_all("Ada lives in Turin.")
     """
+    if on_event is not None and not callable(on_event):
+        raise ConfigError(f"on_event: a function was expected, found {on_event!r}")
     with display(None if check_flag(progress, name="progress") else View()) as show:
 
         def report(event: Any) -> None:

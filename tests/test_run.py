@@ -537,6 +537,12 @@ def test_the_history_of_a_run_that_is_not_found(tmp_path: Path, monkeypatch: pyt
             read()
 
 
+def test_a_function_for_events_is_callable(run: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="on_event: a function was expected, found 'x'"):
+        nlpmtl.train(run, output=tmp_path / "out", on_event="x")  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_function_that_raises_ends_the_run(run: dict[str, Any], tmp_path: Path) -> None:
     def stop(event: Any) -> None:
         if isinstance(event, StepLogged):

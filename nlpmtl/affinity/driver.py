@@ -104,9 +104,7 @@ def iter_relate(
 
     Args:
         config: config of the run.
-        output: as for `relate`.
-        steps: as for `relate`.
-        encoders: as for `relate`.
+        output, steps, encoders: as for `relate`.
         on_progress: as for `iter_train`.
     """
     directory = _check_directory(output, config)

@@ -38,9 +38,9 @@ SELECTION_BIAS = (
     "checkpoints were selected on the same validation rows that are scored, so all scores are slightly optimistic."
 )
 _READING = f"""\
-- A score is the first metric of the task on the validation split; higher is better (errors are negated). Scores are
-  those of the selected checkpoints: for the multi-task model, **one checkpoint for all tasks**. ± is the standard
-  deviation over seeds.
+- A score is the first metric of the task on the validation split; higher is better: errors are negated, and the
+  score of a perplexity is minus its natural logarithm. Scores are those of the selected checkpoints: for the multi-task
+  model, **one checkpoint for all tasks**. ± is the standard deviation over seeds.
 - *difference* is multi-task minus single-task. Its 95% confidence interval (CI) comes from {RESAMPLES:,} bootstrap
   resamples of the validation rows; in each, the predictions of all seeds and both conditions for the same rows are
   scored with the task's metrics (paired bootstrap: Koehn 2004; Berg-Kirkpatrick et al. 2012). If the interval contains

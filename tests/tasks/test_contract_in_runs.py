@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,23 @@ def test_the_size_of_a_batch_changes_no_prediction(kind: str, predictor: Predict
     assert_close(together, [predictor.predict(value, task=kind) for value in inputs])
     assert_close(together, Predictor(predictor.model, predictor.tokenizer, tokens=20).predict(inputs, task=kind))
     json.dumps(together, allow_nan=False)
+
+
+def test_threads_get_the_predictions_that_one_thread_gets(kind: str, predictor: Predictor) -> None:
+    """While other threads predict this task and another one, which has other tokenizer settings."""
+    inputs, other = inputs_of(predictor, kind), "labeling" if kind != "labeling" else "classification"
+    expected = [predictor.predict(value, task=kind) for value in inputs]
+    others = inputs_of(predictor, other)
+
+    def predict(number: int) -> tuple[int, Any]:
+        if number % 3 == 2:
+            predictor.predict(others, task=other)
+        index = number % len(inputs)
+        return index, predictor.predict(inputs[index], task=kind)
+
+    with ThreadPoolExecutor(8) as threads:
+        for index, prediction in threads.map(predict, range(4 * len(inputs))):
+            assert prediction == expected[index]
 
 
 @pytest.fixture(scope="module")
