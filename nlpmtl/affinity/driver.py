@@ -104,7 +104,9 @@ def iter_relate(
 
     Args:
         config: config of the run.
-        output, steps, encoders: as for `relate`.
+        output: as for `relate`.
+        steps: as for `relate`.
+        encoders: as for `relate`.
         on_progress: as for `iter_train`.
     """
     directory = _check_directory(output, config)
@@ -112,8 +114,7 @@ def iter_relate(
     steps = None if steps is None else check_count(steps, name="steps", least=MIN_STEPS)
     if len(config.tasks) < 2:
         raise ConfigError(f"nothing to relate: the run has only one task, {next(iter(config.tasks))!r}")
-    # Half precision would round away the small differences of losses.
-    precision = "fp64" if config.train.precision == "fp64" else "fp32"
+    precision = "fp64" if config.train.precision == "fp64" else "fp32"  # bf16 would lose small differences of losses
     config = _with_train(config, steps=steps, epochs=None if steps else 1, precision=precision, trackers=())
     with accelerator_context(directory=directory, precision=precision, trackers=()) as accelerator:
         if accelerator.num_processes > 1:

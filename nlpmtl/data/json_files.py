@@ -59,7 +59,7 @@ def open_json(
 def _explain_single_object(
     rows: NumberedRows, path: str, *, encoding: str, inputs: Collection[str] | None
 ) -> NumberedRows:
-    """Yield the rows; the only value of a file is malformed if it is an object that contains the rows instead of a row."""
+    """Yield the rows; the only value of a file is malformed if it is an object that contains the rows."""
     first = list(islice(rows, 2))
     if len(first) == 1 and isinstance(first[0][1], Mapping) and not _is_array(path, encoding=encoding):
         value = first[0][1]
