@@ -120,10 +120,10 @@ class StrictModel(BaseModel):
     @classmethod
     def _entries(cls, name: str) -> str | None:
         """Return the number of the entries of a field, and an example, if it is a tuple of fixed length."""
-        field = cls.model_fields[name]
-        entries = get_args(field.annotation)
-        if get_origin(field.annotation) is not tuple or Ellipsis in entries:
+        field = cls.model_fields.get(name)  # None for an alias
+        if field is None or get_origin(field.annotation) is not tuple or Ellipsis in get_args(field.annotation):
             return None
+        entries = get_args(field.annotation)
         example = f", such as {[*field.default]}," if isinstance(field.default, tuple) else ""
         return f"{len(entries)} entries{example}"
 

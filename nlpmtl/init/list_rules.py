@@ -233,7 +233,11 @@ def _are_answers(value: Any) -> bool:
     if isinstance(value, dict):
         return in_squad <= value.keys()
     items = value if isinstance(value, list) else [value]
-    return all(isinstance(item, dict) and (in_squad <= item.keys() or of_span <= item.keys()) for item in items)
+    return all(
+        isinstance(item, dict)
+        and (in_squad <= item.keys() or (of_span <= item.keys() and item.keys().isdisjoint({"label", "labels"})))
+        for item in items
+    )
 
 
 def _contains_answers(column: Profile, texts: Profile, table: Table) -> bool:
@@ -289,7 +293,9 @@ def _are_relations(column: Profile) -> bool:
 def _span_label(item: Any) -> str | None:
     """Return the label of a character span; None for another value."""
     if isinstance(item, dict):
-        item = [item.get("start"), item.get("end"), item.get("label")]
+        labels = item.get("labels")  # in the table of Label Studio
+        label = labels[0] if isinstance(labels, list) and len(labels) == 1 else item.get("label")
+        item = [item.get("start"), item.get("end"), label]
     if not isinstance(item, list) or len(item) != 3 or not isinstance(item[2], str):
         return None
     return item[2] if all(isinstance(part, int) and not isinstance(part, bool) for part in item[:2]) else None

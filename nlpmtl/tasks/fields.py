@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -20,6 +19,7 @@ from nlpmtl.errors import ConfigError, ModelError, did_you_mean, escape_line, li
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.saved_config import MAX_TEMPERATURE, MIN_TEMPERATURE
+from nlpmtl.strict_json import dumps
 from nlpmtl.strict_model import StrictModel, rename_keys
 from nlpmtl.tasks.options_model import make_options_model
 
@@ -244,7 +244,7 @@ class TaskFields(StrictModel):
         fields = self.model_dump(mode="json", include=self._saved_fields())
         for name in fields:
             if isinstance(getattr(self, name), Set):
-                fields[name].sort(key=json.dumps)  # or their order would differ between processes
+                fields[name].sort(key=dumps)  # or their order would differ between processes
         unset = {
             name for name, value in fields.items() if value is None and type(self).model_fields[name].default is None
         }

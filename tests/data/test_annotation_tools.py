@@ -121,6 +121,16 @@ EXPORTS: dict[str, tuple[str, Any]] = {
         },
     ),
     "spaCy example": ("spacy", [TEXT, {"entities": SPANS}]),
+    "spaCy spans": ("spacy", [TEXT, {"spans": {"sc": SPANS}}]),
+    "spaCy Doc.to_json": (
+        "spacy",
+        {
+            "text": TEXT,
+            "ents": [{"start": a, "end": b, "label": name} for a, b, name in SPANS],
+            "sents": [{"start": 0, "end": len(TEXT)}],
+            "tokens": [{"id": 0, "start": 0, "end": 3, "tag": "NNP", "head": 1}],
+        },
+    ),
     "spaCy document": ("spacy", {"id": 0, "paragraphs": [{"raw": TEXT, "sentences": tokens(*BILUO)}]}),
     "spaCy with entities": (
         "spacy",

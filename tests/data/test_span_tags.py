@@ -162,6 +162,9 @@ def test_offsets_of_another_text_are_refused() -> None:
 
 def test_a_span_as_a_list_or_an_object() -> None:
     assert parse_span([1, 2, "x"]) == parse_span({"start": 1, "end": 2, "label": "x"}) == (1, 2, "x")
+    assert parse_span({"start": 1, "end": 2, "text": "b", "labels": ["x"]}) == (1, 2, "x")
+    with pytest.raises(SpanError, match=r"a span with one label was expected, found \['x', 'y'\]"):
+        parse_span({"start": 1, "end": 2, "labels": ["x", "y"]})
 
 
 @pytest.mark.parametrize(

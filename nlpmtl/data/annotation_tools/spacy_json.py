@@ -1,4 +1,4 @@
-"""spaCy: examples ``[text, {"entities": [[start, end, name], …]}]``, and the JSON of spaCy 2 and `docs_to_json`."""
+"""spaCy: examples ``[text, {"entities": [[start, end, name], …]}]``, `Doc.to_json`, and the JSON of spaCy 2."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from nlpmtl.data.raw_rows import MalformedRow, RawRow
 
 _UNKNOWN_TAG = "-"
 """The tag of a token whose entity is unknown."""
+_SPAN_KEYS = ("start", "end", "label")
 _MIN_CATEGORY_VALUE = 0.5
 """Minimum value of a category that a text has."""
 
 
 def detect(value: Any) -> bool:
-    """Return whether a JSON value is an example, a document with paragraphs, or a file of examples."""
+    """Return whether a JSON value is an example, a document, a document with paragraphs, or a file of examples."""
     if isinstance(value, dict):
+        if _is_document(value):
+            return True
         examples = value.get("annotations")
         if isinstance(examples, list) and any(map(_is_example, examples[:2])):
             return True
@@ -26,7 +29,7 @@ def detect(value: Any) -> bool:
 
 
 def convert(value: Any) -> Iterator[RawRow]:
-    """Yield the rows of an example, of the paragraphs of a document, or of a file of examples.
+    """Yield the rows of an example, of a document or its paragraphs, or of a file of examples.
 
     ``label`` has the spans, and ``cats`` the names of the categories whose value is at least 0.5, if there are any.
     """
@@ -40,6 +43,9 @@ def convert(value: Any) -> Iterator[RawRow]:
             yield _from_example(example) if _is_example(example) else MalformedRow(example, _EXPECTED)
     elif isinstance(value, dict) and "text" in value and "entities" in value:
         yield {**value, "label": value["entities"]}
+    elif _is_document(value):
+        cats = {"cats": _categories(value["cats"])} if "cats" in value else {}
+        yield {**value, "label": _spans(value.get("ents"), value.get("spans")), **cats}
     else:
         yield MalformedRow(value, _EXPECTED)
 
@@ -50,12 +56,31 @@ _EXPECTED = 'an example was expected: [text, {"entities": [[start, end, label], 
 def _is_example(value: Any) -> bool:
     if not isinstance(value, list) or len(value) != 2 or not isinstance(value[0], str):
         return False
-    return isinstance(value[1], dict) and not value[1].keys().isdisjoint({"entities", "cats"})
+    return isinstance(value[1], dict) and not value[1].keys().isdisjoint({"entities", "spans", "cats"})
+
+
+def _is_document(value: Any) -> bool:
+    """Return whether a JSON value is what `Doc.to_json` returns: a text, and offsets of tokens, without their texts."""
+    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
+        return False
+    tokens = value.get("tokens")
+    if not isinstance(tokens, list) or not tokens or not all(isinstance(token, dict) for token in tokens[:2]):
+        return False
+    return all(token.keys() >= {"id", "start", "end"} and "text" not in token for token in tokens[:2])
+
+
+def _spans(entities: Any, groups: Any) -> Any:
+    """Return the entities as lists; without any, the spans of all groups of a span categorizer."""
+    if not entities and isinstance(groups, dict) and any(isinstance(spans, list) for spans in groups.values()):
+        entities = [span for spans in groups.values() if isinstance(spans, list) for span in spans]
+    if not isinstance(entities, list):
+        return entities
+    return [[span.get(key) for key in _SPAN_KEYS] if isinstance(span, dict) else span for span in entities]
 
 
 def _from_example(value: Any) -> RawRow:
     text, annotation = value
-    row: dict[str, Any] = {"text": text, "label": annotation.get("entities")}
+    row: dict[str, Any] = {"text": text, "label": _spans(annotation.get("entities"), annotation.get("spans"))}
     return row if "cats" not in annotation else {**row, "cats": _categories(annotation["cats"])}
 
 

@@ -17,10 +17,17 @@ class SpanError(ValueError):
 def parse_span(value: Any) -> tuple[int, int, str]:
     """Return start, end and name of a span: a list ``[start, end, label]``, or an object with these keys.
 
+    The table of Label Studio has ``labels``, a list of one label, instead of ``label``.
+
     Raises:
         SpanError: the value is not a span.
     """
     if isinstance(value, Mapping):
+        labels = value.get("labels")
+        if "label" not in value and isinstance(labels, list) and len(labels) > 1:
+            raise SpanError(f"a span with one label was expected, found {labels!r}: write a span for each label")
+        if "label" not in value and isinstance(labels, list) and labels:
+            value = {**value, "label": labels[0]}
         value = [value.get(key) for key in _KEYS]
     if not isinstance(value, list | tuple) or len(value) != len(_KEYS):
         raise SpanError("a span was expected: [start, end, label]")
