@@ -198,9 +198,10 @@ class DataConfig(StrictModel):
     `tags`, and the others "0", "1", …; in CoNLL-U `id`, `form`, `lemma`, `upos`, `xpos`, `feats`, `head`, `deprel`,
     `deps` and `misc`. With `columns`, a file of any name is a CoNLL file.
     """
-    format: Literal["auto", "doccano", "label_studio", "prodigy", "spacy", "squad", "brat"] = "auto"
+    format: Literal["auto", "doccano", "label_studio", "prodigy", "spacy", "squad", "superglue", "brat"] = "auto"
     """Annotation tool that exported the files, which are read as the columns `text` and `label`; or "squad", the JSON
-    of SQuAD, which is read as the columns `question`, `context` and `answers`.
+    of SQuAD, which is read as the columns `question`, `context` and `answers`; or "superglue", that of MultiRC and
+    ReCoRD.
 
     "auto" recognises it by the first row. Files without such a row are read as they are.
     """

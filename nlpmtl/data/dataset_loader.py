@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 T = TypeVar("T")
-_FORMAT = 15
+_FORMAT = 16
 """The version of the cache format; increase it when files or the processing of rows change."""
 _PACKAGES = ("nlpmtl", "tokenizers", "transformers")
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)

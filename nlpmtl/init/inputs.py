@@ -16,6 +16,7 @@ _PAIRS = (
     ("question", "context"),
     ("question", "passage"),
     ("article", "question"),
+    ("paragraph", "question_answer"),
     *SIMILAR_PAIRS,
     ("context", "response"),
 )

@@ -295,6 +295,42 @@ class TestSquad:
         assert [isinstance(row, MalformedRow) for row in rows] == [False, True, False, True, *[False] * 3]
 
 
+class TestSuperGlue:
+    def test_each_answer_of_multirc_is_a_row(self, tmp_path: Path) -> None:
+        answers = [{"text": "Turin", "label": 1, "idx": 0}, {"text": "Rome", "label": 0, "idx": 1}]
+        questions = [
+            {"question": "Where?", "answers": answers, "idx": 0},
+            {"question": "Who?", "answers": [], "idx": 1},
+        ]
+        value = {"idx": 0, "version": 1.1, "passage": {"text": "Ada is in Turin.", "questions": questions}}
+        rows = [row for _, row in open_file(str(write(tmp_path / "train.jsonl", value))).rows]
+        columns = {"paragraph": "Ada is in Turin.", "question": "Where?"}
+        assert rows == [
+            {**columns, "answer": "Turin", "question_answer": "Where? Turin", "label": 1},
+            {**columns, "answer": "Rome", "question_answer": "Where? Rome", "label": 0},
+        ]
+
+    def test_answers_of_record_have_positions(self, tmp_path: Path) -> None:
+        """The ends of the file are the index of the last character."""
+        passage = {"text": "Ada is in Turin.", "entities": [{"start": 0, "end": 2}, {"start": 10, "end": 14}]}
+        queries = [
+            {"idx": 0, "query": "@placeholder is warm.", "answers": [{"start": 10, "end": 14, "text": "Turin"}]},
+            {"idx": 1, "query": "@placeholder sings."},
+            {"idx": 2},
+        ]
+        path = write(tmp_path / "val.jsonl", {"source": "x", "passage": passage, "qas": queries, "idx": 0})
+        for tool in ("auto", "superglue"):
+            first, second, third = (row for _, row in open_file(str(path), format=TextFormat(tool=tool)).rows)
+            assert first == {
+                "passage": passage["text"],
+                "query": "@placeholder is warm.",
+                "entities": ["Ada", "Turin"],
+                "answers": [{"start": 10, "end": 15}],
+            }
+            assert second["answers"] is None  # type: ignore[call-overload]
+            assert isinstance(third, MalformedRow)
+
+
 def labels(path: Path, type_: str, *, column: str = "label", **keys: Any) -> list[Any]:
     data = DataConfig(files={"train": path}, **keys)
     rows = load_rows(data, input=InputConfig(text="text"), columns={column: type_})["train"]

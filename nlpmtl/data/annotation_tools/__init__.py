@@ -1,4 +1,4 @@
-"""Exports of annotation tools: doccano, Label Studio, Prodigy, spaCy and brat; and the JSON of SQuAD.
+"""Exports of annotation tools: doccano, Label Studio, Prodigy, spaCy and brat; and the JSON of SQuAD and SuperGLUE.
 
 Exports are read as rows with the columns ``text`` and ``label``. A label is a list of spans ``[start, end, name]``, in
 characters, or a list of label names; None for a text that is not annotated. Other columns keep their names.
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from nlpmtl.data.annotation_tools import doccano, label_studio, prodigy, spacy_json, squad
+from nlpmtl.data.annotation_tools import doccano, label_studio, prodigy, spacy_json, squad, superglue
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
 
 CONVERTERS: Mapping[str, Callable[[Any], Iterator[RawRow]]] = {
@@ -21,6 +21,7 @@ CONVERTERS: Mapping[str, Callable[[Any], Iterator[RawRow]]] = {
     "prodigy": prodigy.convert,
     "spacy": spacy_json.convert,
     "squad": squad.convert,
+    "superglue": superglue.convert,
 }
 """Tool -> function that yields the rows of a JSON value of its export. brat has files of its own."""
 
@@ -28,6 +29,7 @@ _DETECTORS: Mapping[str, Callable[[Any], bool]] = {
     "label_studio": label_studio.detect,
     "spacy": spacy_json.detect,
     "squad": squad.detect,
+    "superglue": superglue.detect,
     "prodigy": prodigy.detect,
     "doccano": doccano.detect,
 }
