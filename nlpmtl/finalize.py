@@ -28,16 +28,13 @@ from nlpmtl.evaluation import Predictions, Scores, predict_splits, score
 from nlpmtl.fs import write_atomic, write_json
 from nlpmtl.hub import save_model
 from nlpmtl.model import Encoder, MultiTaskModel
-from nlpmtl.prediction_analysis import PredictionAnalysis, score_intervals
+from nlpmtl.prediction_analysis import MIN_ROWS, PredictionAnalysis, score_intervals
 from nlpmtl.report import Plot, RunPage, Score, TaskSection, WrongRows, render_run_page
 from nlpmtl.strict_json import dumps
 from nlpmtl.task_datasets import TaskDatasets
 from nlpmtl.tasks import example_call
 from nlpmtl.tasks.split_labels import Splits
 from nlpmtl.training import Trainer, broadcast_object, read_lines, unchanged_score_notes
-
-_MIN_ROWS = 20
-"""Minimum number of rows for confidence intervals and a reliability diagram, which fewer rows do not support."""
 
 
 @dataclass
@@ -188,7 +185,7 @@ class _Finalizer:
                 png = plots.draw_predictions(name, analysis)
                 self.plots[_prediction_plot(name)] = alt_text, png
             with self.recording_failure(f"the reliability diagram of task {name!r} is not drawn"):
-                confidences = self.analysis.reliability(name) if len(scored) >= _MIN_ROWS else None
+                confidences = self.analysis.reliability(name) if len(scored) >= MIN_ROWS else None
                 if confidences is not None:
                     reliability = plots.Reliability.from_predictions(*confidences)
                     alt_text = plots.describe_reliability(name, reliability)
@@ -230,7 +227,7 @@ class _Finalizer:
         assert self.scores is not None, "the predictions are scored"
         intervals: dict[str, tuple[float, float]] = {}
         with self.recording_failure(f"the confidence intervals of task {name!r} are not computed"):
-            if len(predictions) >= _MIN_ROWS:
+            if len(predictions) >= MIN_ROWS:
                 intervals = score_intervals(task, predictions)
         wrong = None
         if name not in self.analysis.failures:

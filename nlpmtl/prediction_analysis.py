@@ -21,6 +21,8 @@ from nlpmtl.fs import open_atomic
 from nlpmtl.registry import METRICS
 from nlpmtl.tasks import ExampleOutputs, ItemProbabilities, Prediction, Task
 
+MIN_ROWS = 20
+"""Minimum number of rows for confidence intervals and a reliability diagram, which fewer rows do not support."""
 RESAMPLES, _RESAMPLED_ROWS = 200, 1000
 """Number of bootstrap resamples, and the maximum number of rows of a resample."""
 _MIN_ITEMS = 20

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nlpmtl.prediction_analysis import RESAMPLES, WrongRow
+from nlpmtl.prediction_analysis import MIN_ROWS, RESAMPLES, WrongRow
 from nlpmtl.report.template import render
 
 MAX_ROWS = 200
@@ -159,4 +159,4 @@ class RunPage:
 
 def render_run_page(page: RunPage) -> bytes:
     """Return report.html."""
-    return render("run.html", report=page, resamples=RESAMPLES)
+    return render("run.html", report=page, resamples=RESAMPLES, min_rows=MIN_ROWS)
