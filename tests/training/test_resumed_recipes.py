@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from nlpmtl.registry import SCHEDULES
+from nlpmtl.registry import LOSSES, SCHEDULES
 from tests.faults.harness import copy_until, small_run, train_all
 from tests.faults.resume import covering_pairs, difference
 from tests.tiny import checkpoint, weights
@@ -25,6 +25,8 @@ SHARINGS: dict[str, dict[str, Any]] = {
 }
 WITHOUT_SHARED_LAYERS = ("lora", "adapters", "pal")
 STEPS, RESUMED = 6, 3
+_STRIDE = 7
+"""Every so many settings are considered, which contain all pairs of values in a seventh of the time."""
 
 
 class Recipe(NamedTuple):
@@ -37,6 +39,8 @@ class Recipe(NamedTuple):
     task_lr: float | None
     sharing: str
     weighting: str
+    loss: str
+    pooling: str | None
 
     @property
     def is_accepted(self) -> bool:
@@ -50,14 +54,28 @@ class Recipe(NamedTuple):
         run |= {"optimizer": {"kind": self.optimizer}, "weighting": {"kind": self.weighting}}
         run["encoder"]["freeze_layers"] = self.freeze_layers
         run["datasets"]["texts"]["tasks"]["kinds"]["lr"] = self.task_lr
+        run["datasets"]["words"]["tasks"]["topic"] |= {"loss": {"kind": self.loss}, "pooling": self.pooling}
         return run
+
+
+def accepted() -> list[Recipe]:
+    """Return all combinations that are accepted."""
+    values = (("adamw", "sgd"), SCHEDULES.names(), (1.0, 0.8), (None, 0, 1), (None, 0.01), SHARINGS)
+    values += (("constant", "famo", "upgrad"), LOSSES.names(), (None, "mean", "attention"))
+    return [recipe for recipe in map(Recipe._make, product(*values)) if recipe.is_accepted]
 
 
 def recipes() -> list[Recipe]:
     """Return a subset of all combinations in which each pair of values occurs that is accepted."""
-    values = (("adamw", "sgd"), SCHEDULES.names(), (1.0, 0.8), (None, 0, 1), (None, 0.01), SHARINGS)
-    settings = [Recipe(*setting) for setting in product(*values, ("constant", "famo", "upgrad"))]
-    return covering_pairs([setting for setting in settings if setting.is_accepted])
+    return covering_pairs(accepted()[::_STRIDE])
+
+
+@pytest.mark.slow
+def test_each_pair_of_values_occurs() -> None:
+    def pairs(settings: list[Recipe]) -> set[Any]:
+        return {pair for recipe in settings for pair in combinations(enumerate(recipe), 2)}
+
+    assert pairs(recipes()) == pairs(accepted())
 
 
 @pytest.mark.slow
