@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
-
 from nlpmtl.comparison.aggregate import SeedRuns, compare_task, summarize
 from nlpmtl.comparison.experiment_plan import RunPlan, plan_runs
 from nlpmtl.comparison.report import write_report
@@ -32,6 +30,7 @@ from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
 from nlpmtl.training import (
     Message,
     TrainingStarted,
+    barrier,
     check_launch,
     check_run_dir,
     check_same_data,
@@ -115,10 +114,9 @@ def _iter_compare(
         yield Message(f"run {number} of {len(runs)}: {run.name}{'' if summary is None else ' (already finished)'}")
         if summary is None:
             yield from _train(run, reported=reported, on_progress=on_progress)
-        elif _is_main():
+        elif is_main_process():
             cleanup(run)
-    if dist.is_available() and dist.is_initialized():
-        dist.barrier()  # rank 0 writes the summaries, and all ranks read them
+    barrier()  # rank 0 writes the summaries, and all ranks read them
     finished = _read_summaries(runs)
     compared = {}
     for task in tasks:
@@ -132,7 +130,7 @@ def _iter_compare(
         config=plain_config(runs[0].config, output=directory),
         notes=[*datasets.notes, *_sparse_notes(datasets, tasks)],
     )
-    if _is_main():
+    if is_main_process():
         yield from map(Message, write_report(result))
     yield result
 
@@ -230,7 +228,7 @@ def _train(run: RunPlan, *, reported: set[str], on_progress: OnProgress | None) 
             elif event.predictions:  # rank 0
                 write_summary(run, predictions=event.predictions, step=event.step)
                 cleanup(run)
-            elif _is_main():
+            elif is_main_process():
                 raise RunError(f"{run.name}: the model could not be scored; see {run.directory / 'run.json'}")
     except StoppedError as stopped:
         signal = stopped.exit_code - 128
@@ -249,8 +247,3 @@ def _read_summaries(runs: Sequence[RunPlan]) -> list[SeedRuns]:
         else:
             by_seed[-1].single_task[run.task] = summary
     return by_seed
-
-
-def _is_main() -> bool:
-    """Return whether this is rank 0, which writes."""
-    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0

@@ -20,6 +20,7 @@ from nlpmtl.training.data_fingerprints import check_same_data
 from nlpmtl.training.distributed import (
     all_gather_lists,
     all_reduce_max,
+    barrier,
     broadcast_object,
     broadcast_parameters,
     is_distributed,
@@ -72,6 +73,7 @@ __all__ = [
     "accelerator_context",
     "all_gather_lists",
     "all_reduce_max",
+    "barrier",
     "broadcast_object",
     "broadcast_parameters",
     "build_optimizer",

@@ -57,6 +57,12 @@ def all_gather_lists(values: list[Any]) -> list[Any]:
     return gathered
 
 
+def barrier() -> None:
+    """Wait until all processes are here."""
+    if is_distributed():
+        dist.barrier()
+
+
 def broadcast_object(value: Any) -> Any:
     """Return the value of rank 0, which can be pickled."""
     values = [value]
