@@ -147,14 +147,14 @@ def check_outputs(outputs: Any, *, task: str, sequences: int) -> Outputs:
         wrong = [name for name, value in named.items() if not value.dim() or len(value) != sequences]
         if not wrong:
             return named
-        found = ", ".join(f"{name!r} has the shape {list(named[name].shape)}" for name in wrong)
+        description = ", ".join(f"{name!r} has the shape {list(named[name].shape)}" for name in wrong)
     else:
-        found = type(outputs).__name__
+        description = type(outputs).__name__
         if isinstance(outputs, Mapping):
-            found = f"{{{', '.join(f'{name!r}: {type(value).__name__}' for name, value in outputs.items())}}}"
+            description = f"{{{', '.join(f'{name!r}: {type(value).__name__}' for name, value in outputs.items())}}}"
     raise RunError(
         f"task {task!r}: its head must return a tensor [sequences, ...], or tensors by name, for {sequences} "
-        f"sequences; found: {found}"
+        f"sequences; found: {description}"
     )
 
 

@@ -177,14 +177,14 @@ class Plan:
         Raises:
             RunError: the sampler does not return a probability for each dataset.
         """
-        found: Any = self.sampler.probabilities_after(step, state)
+        returned: Any = self.sampler.probabilities_after(step, state)
         values: tuple[float, ...] = ()
         with suppress(TypeError, ValueError):
-            found = values = tuple(map(float, found))
+            returned = values = tuple(map(float, returned))
         if len(values) != len(self.names) or not all(0 <= p <= 1 for p in values) or abs(sum(values) - 1) > _TOLERANCE:
             raise RunError(
                 f"sampling: {type(self.sampler).__name__} must return a probability for each of the datasets "
-                f"{', '.join(self.names)}, which sum to 1; found {found} in step {step + 1}"
+                f"{', '.join(self.names)}, which sum to 1; found {returned} in step {step + 1}"
             )
         return values
 
