@@ -33,7 +33,7 @@ RULE, MISSING, UNKNOWN = "rule", "missing_key", "unknown_key"
 """Types of errors whose messages are final."""
 _TABLE = "a table"
 _LARGEST_INTEGER = 10**18 - 1
-"""Larger integers do not fit into the 64 bits of a TOML integer."""
+"""The largest integer of 18 digits; some of 19 digits do not fit into the 64 bits of a TOML integer."""
 Place = tuple[str, ...]
 """Keys from a table to a value in it."""
 _EXPECTED = {

@@ -117,9 +117,8 @@ def check_model(model: str, *, tasks: Sequence[str] | None = None) -> None:
     if tasks and directory is not None:
         from nlpmtl.inference.task_inputs import check_task_names
 
-        with suppress(
-            OSError, ValueError, LookupError, TypeError
-        ):  # a damaged config.json is reported when it is loaded
+        # A damaged config.json is reported when the model is loaded.
+        with suppress(OSError, ValueError, LookupError, TypeError):
             known = json.loads((directory / "config.json").read_bytes())["tasks"]
             check_task_names(tasks, [*known])
 
