@@ -1,6 +1,6 @@
 """The code blocks of the documentation run.
 
-CONTRIBUTING.md, "How the pages are tested", describes the kinds of blocks.
+docs/maintaining.md, "How the pages are tested", describes the kinds of blocks.
 """
 
 from __future__ import annotations
