@@ -153,7 +153,7 @@ class _Builder:
         if fsdp.is_requested() and self.accelerator.num_processes > 1:
             return model, fsdp.apply_fsdp(model, device=self.accelerator.device)
         if "cuda_graphs" in kernels:
-            model.sharing.capture_cuda_graphs(max_rows=config.train.batch_size, max_length=config.encoder.max_length)
+            model.sharing.capture_cuda_graphs(rows=config.train.batch_size, max_length=config.encoder.max_length)
         return model, model
 
     def optimizer(self, model: MultiTaskModel) -> Optimizer:
@@ -185,7 +185,9 @@ class _Builder:
             candidates.add("packed_attention")
             is_sharded = fsdp.is_requested() and self.accelerator.num_processes > 1
             is_frozen = config.freeze or config.freeze_layers is not None
-            if device.type == "cuda" and not (is_sharded or is_frozen or config.gradient_checkpointing):
+            # The first pass of a coupled loss has no gradients, so no graph: it would have other dropout masks.
+            is_coupled = any(task.coupled for task in self.datasets.tasks.values())
+            if device.type == "cuda" and not (is_sharded or is_frozen or is_coupled or config.gradient_checkpointing):
                 candidates.add("cuda_graphs")
         agree = partial(all_reduce_max, device=device)
         return select_kernels(candidates, encoder=encoder, device=device, all_reduce_max=agree)

@@ -4,7 +4,8 @@ The kernels of a small encoder take less time than their launches; a CUDA graph 
 graph has fixed sizes, so the rows of a batch are followed by padding tokens. Nothing reads their hidden states, so
 their gradient is 0.
 
-Last run on 2026-11-27 (commit 809f76f, torch 2.11 on an H100); since then, only names have changed.
+Last run on 2026-11-27 (commit 809f76f, torch 2.11 on an H100). Since then, names have changed, and batches of more rows
+than `GraphedEncoder` has room for get graphs of their own.
 """
 
 from __future__ import annotations
@@ -84,18 +85,18 @@ class GraphedEncoder:
 
     Args:
         encoder: encoder for which `nlpmtl.kernels.packing.enable_packing` was called; some parameters are trainable.
-        max_rows: maximum number of rows in a batch.
+        rows: number of rows that each graph has room for; a batch with more gets graphs of its own.
         max_length: maximum number of tokens in a row.
     """
 
-    def __init__(self, encoder: PreTrainedModel, *, max_rows: int, max_length: int) -> None:
-        self._encoder, self._max_rows, self._max_length = encoder, max_rows, max_length
+    def __init__(self, encoder: PreTrainedModel, *, rows: int, max_length: int) -> None:
+        self._encoder, self._rows, self._max_length = encoder, rows, max_length
         self._parameters = {
             name: parameter for name, parameter in encoder.named_parameters() if parameter.requires_grad
         }
         # Aliases of the parameters: capturing leaves no gradients and hooks at the parameters themselves.
         self._aliases = {name: parameter.detach().requires_grad_() for name, parameter in self._parameters.items()}
-        self._graphs: dict[tuple[int, tuple[str, ...]], _CapturedGraph] = {}
+        self._graphs: dict[tuple[int, int, tuple[str, ...]], _CapturedGraph] = {}
         self._pool, self._stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
 
     def __call__(self, inputs: Mapping[str, Tensor], lengths: Sequence[int]) -> Tensor:
@@ -105,18 +106,13 @@ class GraphedEncoder:
             inputs: arguments of the encoder, each ``[1, tokens]``.
             lengths: number of tokens of each row.
         """
-        token_count = sum(lengths)
-        size, step = size_for(token_count)
-        padding = size - token_count
-        tail = [min(self._max_length, padding - start) for start in range(0, padding, self._max_length)]
-        row_limit = self._max_rows + -(-step // self._max_length)
-        ends = torch.tensor([0, *lengths, *tail]).cumsum(0)
-        bounds = functional.pad(ends, (0, row_limit + 1 - len(ends)), value=size).to(torch.int32)
-        padded = [functional.pad(value, (0, padding)) for value in inputs.values()]
+        bounds = padded_bounds(lengths, rows=self._rows, max_length=self._max_length)
+        size = int(bounds[-1])
+        padded = [functional.pad(value, (0, size - value.shape[1])) for value in inputs.values()]
         arguments = [bounds.to(padded[0].device), *padded]
-        key = size, tuple(inputs)
+        key = size, len(bounds), tuple(inputs)
         if key not in self._graphs:
-            self._graphs[key] = self._capture(arguments, names=key[1])
+            self._graphs[key] = self._capture(arguments, names=key[-1])
         graph = self._graphs[key]
         torch._foreach_copy_(list(graph.arguments), arguments)
         output: Tensor = _GraphReplay.apply(graph, *self._parameters.values())  # type: ignore[no-untyped-call]
@@ -154,6 +150,27 @@ class GraphedEncoder:
             with torch.cuda.graph(backward, pool=self._pool, stream=self._stream):
                 gradients = differentiate(output, gradient)
         return _CapturedGraph(forward, backward, static, output.detach(), gradient, gradients)
+
+
+def padded_bounds(lengths: Sequence[int], *, rows: int, max_length: int) -> Tensor:
+    """Return the bounds of the rows of a batch, of the rows of padding tokens after them, and of empty rows.
+
+    Args:
+        lengths: number of tokens of each row.
+        rows: number of rows to have room for; if a batch has more, there is room for the next power of two.
+        max_length: maximum number of tokens in a row.
+
+    Returns:
+        The start of each row, and the end of the last, which is the captured size, ``[rows + 1]`` in int32. Batches of
+        one size have the same number of bounds, if none has more rows than there is room for.
+    """
+    size, step = size_for(sum(lengths))
+    padding = size - sum(lengths)
+    tail = [min(max_length, padding - start) for start in range(0, padding, max_length)]
+    room = rows if len(lengths) <= rows else 1 << (len(lengths) - 1).bit_length()
+    ends = torch.tensor([0, *lengths, *tail]).cumsum(0)
+    empty = room + -(-step // max_length) + 1 - len(ends)
+    return functional.pad(ends, (0, empty), value=size).to(torch.int32)
 
 
 def size_for(tokens: int) -> tuple[int, int]:

@@ -8,13 +8,15 @@ The step maximises the smallest decrease of a task's loss among all steps near t
 Symbols:
 - g_t: gradient of task t, scaled as in `nlpmtl.weighting.gradients`; G: Gramian of the K gradients, G_tk = ⟨g_t, g_k⟩
 - d: gradient of the optimizer step; g_0: mean gradient
-- c: option `c`, ≥ 0; the paper uses 0.4 and 0.5; with 0, d is the mean gradient
+- c: option `c`, ≥ 0; the paper uses 0.4 and 0.5; with 0, d is the mean gradient; with c ≥ 1, d may be 0
 - w_t: weight of task t
 
 Departures from the paper:
 - d is multiplied by K, as in all methods whose weights sum to 1 in the paper. For orthogonal gradients of equal norm
   the weights are 1 + c.
 - The dual problem is solved by TorchJD's `CAGradWeighting`, a cone program.
+- With c ≥ 1, all weights are 0 where a convex combination of the gradients is 0 (up to 1e-6 of their root mean square
+  norm): no step decreases all losses.
 
 References:
     Liu, Liu, Jin, Stone and Liu (2021), Conflict-Averse Gradient Descent for Multi-task Learning, NeurIPS,
@@ -68,4 +70,4 @@ class CaGrad(GradientMethod):
     def make_solver(self) -> Any:
         from torchjd.aggregation import CAGradWeighting
 
-        return CAGradWeighting(c=self.c, norm_eps=0.0)
+        return CAGradWeighting(c=self.c, norm_eps=1e-6 if self.c >= 1 else 0.0)

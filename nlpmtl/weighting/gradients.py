@@ -16,7 +16,9 @@ All methods share these conventions:
   size.
 - Weights that sum to 1 in a paper are multiplied by K. Orthogonal gradients of equal norm then have weights of 1, as
   with `constant` (1 + c for `cagrad`), and learning rates are comparable.
-- A step with a single task, or whose gradients are all 0, has weights of 1.
+- A task whose gradient is 0 is left out, as if the step had no row of it: the others have the weights that they have
+  without it, and its weight is 1.
+- A step with a single such task, or none, has weights of 1.
 - Tasks are ordered by name, so that a result does not depend on the order of the datasets.
 
 `pcgrad`, `gradvac` and `cagrad` call TorchJD (Quinton and Rey, 2024). `nlpmtl.weighting.solvers` computes the others:
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _REQUIRED_PACKAGES = ("torchjd", "cvxpy", "quadprog")
+_MIN_NORM = 1e-100
+"""Gradients up to this norm, relative to the largest, count as 0."""
 
 
 @dataclass(kw_only=True)
@@ -101,14 +105,18 @@ class GradientMethod(Weighting):
         """
         import torch  # here, so that a config is validated without it
 
-        tasks = sorted(observation.label_fractions)
-        if len(tasks) < 2:
-            return dict.fromkeys(tasks, 1.0)
+        names = list(observation.label_fractions)
+        if len(names) < 2:
+            return dict.fromkeys(names, 1.0)
         assert observation.gramian is not None, "gradient methods require gradients"
-        mean_square = float(observation.gramian.trace()) / len(tasks)
-        if not 0 < mean_square < math.inf:  # the training step reports gradients that are not finite, with their rows
-            return dict.fromkeys(observation.label_fractions, 1.0)
-        indices = [list(observation.label_fractions).index(task) for task in tasks]
+        squares = np.diag(observation.gramian)
+        nonzero = np.flatnonzero(squares > _MIN_NORM**2 * squares.max())
+        mean_square = float(squares[nonzero].sum()) / max(1, len(nonzero))
+        # Gradients that are not finite are reported by the training step, with their rows.
+        if len(nonzero) < 2 or not np.isfinite(squares).all() or not math.isfinite(mean_square):
+            return dict.fromkeys(names, 1.0)
+        indices = sorted(nonzero.tolist(), key=lambda index: names[index])
+        tasks = [names[index] for index in indices]
         gramian = observation.gramian[np.ix_(indices, indices)] / mean_square
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_seed(self.seed, observation.step))
@@ -120,8 +128,7 @@ class GradientMethod(Weighting):
         weights = solution.numpy() * (len(tasks) if self.averages else 1)
         if not np.isfinite(weights).all():
             raise RunError(f"step {observation.step + 1}: weighting: the weights of {tasks} are not finite: {weights}")
-        by_task: dict[str, float] = dict(zip(tasks, weights.tolist(), strict=True))
-        return {task: by_task[task] for task in observation.label_fractions}
+        return dict.fromkeys(names, 1.0) | dict(zip(tasks, weights.tolist(), strict=True))
 
     def solve(self, gramian: Tensor, *, tasks: list[str]) -> Tensor:
         """Compute the weights of the paper.

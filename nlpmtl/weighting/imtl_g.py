@@ -15,7 +15,8 @@ Departures from the paper:
 - The weights are multiplied by K, as in all methods whose weights sum to 1 in the paper.
 - Eigenvalues of the gradients' cosine matrix up to 5e-6 are treated as 0 in the pseudo-inverse, so that gradients
   which are parallel up to rounding count as parallel.
-- If no such d exists (for example, opposite gradients), all weights are 0.
+- If no such d exists, the pseudo-inverse gives the d whose projections are nearest to equal; for two opposite
+  gradients, all weights are 0.
 
 References:
     Liu, Li, Kuang, Xue, Chen, Yang, Liao and Zhang (2021), Towards Impartial Multi-task Learning, ICLR,

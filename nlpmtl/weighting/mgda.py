@@ -12,7 +12,7 @@ Departures from the papers:
 - The weights are multiplied by K, as in all methods whose weights sum to 1 in the paper.
 - The quadratic program is solved exactly, by an active-set method; the papers' Frank-Wolfe algorithm needs many
   iterations. Eigenvalues of the gradients' cosine matrix below 1e-6 are raised to 1e-6.
-- Gradients of 0 share all the weight equally.
+- A gradient of 0 is left out; with it, the shortest combination would be 0, and no task would be trained in the step.
 
 References:
     Désidéri (2012), Multiple-gradient descent algorithm (MGDA) for multiobjective optimization, Comptes Rendus

@@ -8,7 +8,7 @@ error of about 1e-7 in C, so small eigenvalues of C cannot be distinguished from
   share a weight equally.
 - The methods that invert C treat eigenvalues up to 5e-6 as 0. Two gradients at an angle below 0.0032 count as parallel.
 
-A gradient of 0 has no cosines; each function says which weight it gets.
+No gradient may be 0, because it has no cosines: `GradientMethod` leaves such tasks out.
 
 Example:
     >>> import numpy as np
@@ -37,8 +37,6 @@ _TARGET_RESIDUAL = 1e-8
 _MAX_RESIDUAL = 1e-4
 """… and the largest that it accepts where rounding prevents a smaller one."""
 _MAX_ITERATIONS = 500
-_MIN_NORM = 1e-100
-"""Gradients up to this norm, relative to the largest, count as 0."""
 
 
 def nash_bargaining(gramian: Matrix, *, power: float = 1.0) -> Vector:
@@ -52,12 +50,12 @@ def nash_bargaining(gramian: Matrix, *, power: float = 1.0) -> Vector:
         power: > 0; 1 for Nash-MTL, 1 / α for FairGrad.
 
     Returns:
-        The weights, ``[tasks]``, with a relative residual of 1e-8 in each equation; 1 for a gradient of 0.
+        The weights, ``[tasks]``, with a relative residual of 1e-8 in each equation.
 
     Raises:
         ArithmeticError: the relative residual is above 1e-4 because of rounding.
     """
-    nonzero, norms, values, vectors = _cosines(gramian)
+    norms, values, vectors = _cosines(gramian)
     cosines = (vectors * values.clip(_MIN_EIGENVALUE)) @ vectors.T
     scales = norms ** (power - 1)  # for x = norms · w: C x = scales · x^(−power)
 
@@ -86,8 +84,7 @@ def nash_bargaining(gramian: Matrix, *, power: float = 1.0) -> Vector:
         x = x + size * step
     if not residual(x) <= _MAX_RESIDUAL:
         raise ArithmeticError(f"the relative residual is {residual(x):.1e}")
-    weights = np.ones(len(gramian))
-    weights[nonzero] = x / norms
+    weights: Vector = x / norms
     return weights
 
 
@@ -98,14 +95,9 @@ def min_norm_combination(gramian: Matrix) -> Vector:
         gramian: G, ``[tasks, tasks]``.
 
     Returns:
-        The weights w ≥ 0 with Σ_t w_t = 1 and the smallest wᵀ G w, ``[tasks]``. If gradients are 0, they share all the
-        weight equally, because the smallest norm is 0 then.
+        The weights w ≥ 0 with Σ_t w_t = 1 and the smallest wᵀ G w, ``[tasks]``.
     """
-    nonzero, norms, values, vectors = _cosines(gramian)
-    weights = np.zeros(len(gramian))
-    if not nonzero.all():
-        weights[~nonzero] = 1 / (~nonzero).sum()
-        return weights
+    norms, values, vectors = _cosines(gramian)
     relative = norms.min() / norms  # for y = w / relative: the sum of relative · y is 1
     constraints = np.column_stack([relative, np.eye(len(relative))])
     bounds = np.array([1.0, *np.zeros(len(relative))])
@@ -126,39 +118,38 @@ def project_to_dual_cone(gramian: Matrix, combinations: Matrix) -> Matrix:
         combinations: weights u of each combination, ``[combinations, tasks]``.
 
     Returns:
-        The weights w of each projection, ``[combinations, tasks]``. A gradient of 0 keeps its weight.
+        The weights w of each projection, ``[combinations, tasks]``.
     """
-    nonzero, norms, values, vectors = _cosines(gramian)
+    norms, values, vectors = _cosines(gramian)
     weights = np.array(combinations, dtype=np.float64)
     constraints = np.eye(len(norms))
     for row in weights:
-        lower = row[nonzero]
-        scale = max(float(np.abs(norms * lower).max()), np.finfo(np.float64).tiny)  # unit of the solver
-        bounds = norms * lower / scale
+        scale = max(float(np.abs(norms * row).max()), np.finfo(np.float64).tiny)  # unit of the solver
+        bounds = norms * row / scale
         solution = scale * _solve_quadratic_program(values, vectors, constraints, bounds, equalities=0)
-        row[nonzero] = np.maximum(solution / norms, lower)
+        row[:] = np.maximum(solution / norms, row)
     return weights
 
 
 def equal_projections(gramian: Matrix) -> Vector:
     """Return the combination of the gradients that has projections of equal length onto all of them.
 
-    The weights are proportional to N⁻¹ C⁺ 1 for the norms N and the pseudo-inverse C⁺ of the cosine matrix.
+    The weights are proportional to N⁻¹ C⁺ 1 for the norms N and the pseudo-inverse C⁺ of the cosine matrix. If no
+    combination has equal projections, as for two opposite gradients and a third one, theirs are the nearest to equal.
 
     Args:
         gramian: G, ``[tasks, tasks]``.
 
     Returns:
-        The weights, ``[tasks]``, which sum to 1; all 0 if none exists, as for opposite gradients. The
-        weight of a gradient of 0 is 0.
+        The weights, ``[tasks]``, which sum to 1; all 0 if these are 0 or sum to 0, as for two opposite gradients.
     """
-    nonzero, norms, values, vectors = _cosines(gramian)
+    norms, values, vectors = _cosines(gramian)
     kept = values > _MIN_INVERTED
     scaled = (vectors[:, kept] / values[kept]) @ vectors[:, kept].sum(axis=0)
     solution = scaled / norms * norms.min()
     weights = np.zeros(len(gramian))
     if np.abs(scaled).max() > _MIN_EIGENVALUE and abs(solution.sum()) > _MIN_EIGENVALUE * np.abs(solution).sum():
-        weights[nonzero] = solution / solution.sum()
+        weights = solution / solution.sum()
     return weights
 
 
@@ -169,26 +160,22 @@ def align_components(gramian: Matrix) -> Vector:
         gramian: G, ``[tasks, tasks]``.
 
     Returns:
-        The weights, ``[tasks]``; 0 for a gradient of 0. As many components are used as the cosine matrix has
-        eigenvalues above 5e-6.
+        The weights, ``[tasks]``. As many components are used as the cosine matrix has eigenvalues above 5e-6.
     """
-    nonzero, _, values, _ = _cosines(gramian)
-    sizes, vectors = np.linalg.eigh(gramian[np.ix_(nonzero, nonzero)])
+    _, values, _ = _cosines(gramian)
+    sizes, vectors = np.linalg.eigh(gramian)
     resolved = sizes > sizes.max() * len(sizes) * np.finfo(np.float64).eps
     rank = min(int((values > _MIN_INVERTED).sum()), int(resolved.sum()))
     sizes, vectors = sizes[len(sizes) - rank :], vectors[:, len(sizes) - rank :]
-    weights = np.zeros(len(gramian))
-    weights[nonzero] = (vectors * np.sqrt(sizes[0] / sizes)) @ vectors.sum(axis=0) / len(gramian)
+    weights: Vector = (vectors * np.sqrt(sizes[0] / sizes)) @ vectors.sum(axis=0) / len(gramian)
     return weights
 
 
-def _cosines(gramian: Matrix) -> tuple[NDArray[np.bool_], Vector, Vector, Matrix]:
-    """Return a mask of nonzero gradients, their norms, and the eigenvalues and eigenvectors of their cosine matrix."""
-    squares = np.diag(gramian).clip(0)
-    nonzero = squares > _MIN_NORM**2 * squares.max()
-    norms = np.sqrt(squares[nonzero])
-    values, vectors = np.linalg.eigh(gramian[np.ix_(nonzero, nonzero)] / np.outer(norms, norms))
-    return nonzero, norms, values, vectors
+def _cosines(gramian: Matrix) -> tuple[Vector, Vector, Matrix]:
+    """Return the norms of the gradients, and the eigenvalues and eigenvectors of their cosine matrix."""
+    norms = np.sqrt(np.diag(gramian))
+    values, vectors = np.linalg.eigh(gramian / np.outer(norms, norms))
+    return norms, values, vectors
 
 
 def _solve_quadratic_program(

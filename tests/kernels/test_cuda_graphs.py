@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from nlpmtl.kernels.cuda_graphs import size_for
+import random
+from itertools import pairwise
+
+from nlpmtl.kernels.cuda_graphs import padded_bounds, size_for
 
 
 def test_graph_sizes_hold_the_tokens_and_are_not_much_larger() -> None:
@@ -16,3 +19,18 @@ def test_graph_sizes_hold_the_tokens_and_are_not_much_larger() -> None:
 def test_there_are_few_graph_sizes() -> None:
     assert len({size_for(tokens)[0] for tokens in range(300, 1200)}) == 14
     assert len({size_for(tokens)[0] for tokens in range(4096, 8192)}) == 9
+
+
+def test_bounds_hold_every_row_of_a_batch() -> None:
+    """A row of a batch may be several sequences, so a batch may have more sequences than the batch size."""
+    generator = random.Random(0)
+    bounds_by_size: dict[int, set[int]] = {}
+    for _ in range(300):
+        lengths = [generator.randint(1, 128) for _ in range(generator.randint(1, 200))]
+        bounds = padded_bounds(lengths, rows=32, max_length=128).tolist()
+        assert bounds[: len(lengths) + 1] == [sum(lengths[:i]) for i in range(len(lengths) + 1)]
+        assert bounds[-1] == size_for(sum(lengths))[0]
+        assert all(0 <= end - start <= 128 for start, end in pairwise(bounds))
+        if len(lengths) <= 32:
+            bounds_by_size.setdefault(bounds[-1], set()).add(len(bounds))
+    assert {len(counts) for counts in bounds_by_size.values()} == {1}, "one graph for each size"

@@ -107,6 +107,31 @@ def test_zero_and_non_finite_gradients_give_plain_weights(kind: str) -> None:
         assert build(kind).compute_weights(seen(LOSSES, jacobian=wrong)) == dict.fromkeys(TASKS, 1.0)
 
 
+@pytest.mark.parametrize("kind", METHODS)
+def test_a_task_with_a_zero_gradient_is_left_out(kind: str) -> None:
+    """The contrastive loss of an embedding task with one row in a step is 0, for example."""
+    names = ["a", "b", "c", "d"]
+    for nonzero in (["a"], ["a", "d"], ["b", "c", "d"]):
+        rows = dict(
+            zip(names, jacobian(conflict=False)[[0, 1, 2, 0]] * np.array([[1.0], [3.0], [0.2], [2.0]]), strict=True)
+        )
+        matrix = np.stack([rows[name] if name in nonzero else 0 * rows[name] for name in names])
+        weights = build(kind, tasks=names).compute_weights(seen(dict.fromkeys(names, 1.0), jacobian=matrix))
+        without = np.stack([rows[name] for name in nonzero])
+        expected = build(kind, tasks=nonzero).compute_weights(seen(dict.fromkeys(nonzero, 1.0), jacobian=without))
+        assert weights == dict.fromkeys(names, 1.0) | expected
+
+
+def test_cagrad_with_a_large_radius_stops_where_no_step_decreases_all_losses() -> None:
+    """The shortest convex combination of the gradients is 0 there, which has no direction."""
+    matrix = np.array([[1.0, 0.0], [-3.0, 0.0]])
+    losses = {"a": 1.0, "b": 1.0}
+    weighting = WEIGHTINGS.build(
+        WEIGHTINGS.parse({"kind": "cagrad", "c": 1.5}), GradientMethod, tasks=list(losses), epoch_steps=10, seed=0
+    )
+    assert weighting.compute_weights(seen(losses, jacobian=matrix)) == {"a": 0.0, "b": 0.0}
+
+
 def test_missing_packages_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torchjd" else find(name))

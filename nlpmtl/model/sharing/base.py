@@ -151,11 +151,11 @@ class Sharing(nn.Module, ABC):
     def post_step(self) -> None:
         """Update the scheme after an optimizer step. The default does nothing."""
 
-    def capture_cuda_graphs(self, *, max_rows: int, max_length: int) -> None:
+    def capture_cuda_graphs(self, *, rows: int, max_length: int) -> None:
         """Capture the forward and backward pass of packed batches as CUDA graphs, if the scheme supports it.
 
         Args:
-            max_rows: maximum number of rows in a batch.
+            rows: number of rows in most batches; batches with more get graphs of their own.
             max_length: maximum number of tokens in a row.
         """
 

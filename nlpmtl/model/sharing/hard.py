@@ -58,5 +58,5 @@ class Hard(Sharing):
     def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return hidden_states(self.encoder, inputs, rows, graphed=self.graphed)
 
-    def capture_cuda_graphs(self, *, max_rows: int, max_length: int) -> None:
-        self.graphed = GraphedEncoder(self.encoder, max_rows=max_rows, max_length=max_length)
+    def capture_cuda_graphs(self, *, rows: int, max_length: int) -> None:
+        self.graphed = GraphedEncoder(self.encoder, rows=rows, max_length=max_length)
