@@ -9,7 +9,7 @@ It knows nothing of process groups: the share of the batches to compute, and how
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -25,8 +25,8 @@ from nlpmtl.metrics.base import LOSS, defined
 from nlpmtl.tables import html_table, text_table
 from nlpmtl.tasks import ExampleOutputs, Prediction, Task, decode_all, loss_metrics, needs_predictions, tasks_in_mean
 
-Gather = Callable[[list[Any]], list[Any]]
-"""Concatenates the lists of all processes."""
+Gather = Callable[[Iterable[Any]], list[Any]]
+"""Reads the results of this process, and concatenates those of all processes."""
 LossesFn = Callable[[TokenizedSplit, Collection[str]], Iterator[tuple[int, str, float]]]
 """(split, tasks) -> row, task and loss, for this process's share of the rows; see `RowLosses.run`."""
 
@@ -255,7 +255,7 @@ def predict_splits(
         tasks: tasks by name.
         datasets: rows by dataset.
         losses: computes the losses of rows; needed for tasks with a metric `loss` or `perplexity`.
-        gather: concatenates the lists of all processes.
+        gather: reads the results of this process, and concatenates those of all processes.
         observe: called with the predictions.
     """
     results: dict[str, Predictions] = {}
@@ -310,8 +310,8 @@ def _predict(
             )
         return [prediction.value for prediction in predictions]
 
-    local_values = list(inference.run(split, rows_of=rows_of, consume=decode))
-    return {(row, task): value for row, task, value in gather(local_values)}, gold
+    values = gather(inference.run(split, rows_of=rows_of, consume=decode))
+    return {(row, task): value for row, task, value in values}, gold
 
 
 def _compute_losses(
@@ -323,7 +323,7 @@ def _compute_losses(
         return {}
     assert losses is not None, "a task has a metric that reads losses"
     results: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in labels}
-    for row, name, loss in gather(list(losses(replace(split, labels=labels), list(labels)))):
+    for row, name, loss in gather(losses(replace(split, labels=labels), list(labels))):
         results[name][row] = loss, float(labels[name].counts[row])
     return results
 

@@ -34,7 +34,7 @@ from nlpmtl.strict_json import dumps
 from nlpmtl.task_datasets import TaskDatasets
 from nlpmtl.tasks import example_call
 from nlpmtl.tasks.split_labels import Splits
-from nlpmtl.training import Trainer, broadcast_object, read_lines, unchanged_score_notes
+from nlpmtl.training import Trainer, broadcast_object, read_lines, unchanged_score_notes, work_of_one_rank
 
 
 @dataclass
@@ -308,12 +308,13 @@ def finalize_run(
     trainer.evaluator.gather_full_model()
     scores, predictions = None, {}
     notes: tuple[str, ...] = ()
-    if trainer.train_step.accumulator.accelerator.is_main_process:
-        model = trainer.load_best_model()
-        assert isinstance(model, MultiTaskModel)
-        finalizer = _Finalizer(trainer, datasets, encoder, metadata, model)
-        finalizer.run()
-        scores, predictions, notes = finalizer.scores, finalizer.predictions, finalizer.evaluation_notes
+    with work_of_one_rank():
+        if trainer.train_step.accumulator.accelerator.is_main_process:
+            model = trainer.load_best_model()
+            assert isinstance(model, MultiTaskModel)
+            finalizer = _Finalizer(trainer, datasets, encoder, metadata, model)
+            finalizer.run()
+            scores, predictions, notes = finalizer.scores, finalizer.predictions, finalizer.evaluation_notes
     scores, trainer.failures = broadcast_object((scores, trainer.failures))
     return None if scores is None else Scores(tasks=scores["tasks"], mean=scores["mean"]), predictions, notes
 

@@ -48,8 +48,9 @@ class TaskOptions(KindOptions):
     weight: str | None = None
     """Column of the weights of rows in training, numbers of at least 0; default: all weights are 1.
 
-    A row of weight 2 counts as the row twice, one of weight 0 is not trained on, and one without a weight has weight 1.
-    Metrics count all rows alike.
+    Within a step, a row of weight 2 counts as much as two rows of weight 1 of the same task; a row of weight 0 is not
+    trained on, and one without a weight has weight 1. The weights don't change how much the task counts beside others:
+    if all its rows in a step have the same weight, this weight has no effect. Metrics count all rows alike.
     """
 
     task_type: ClassVar[Any] = None

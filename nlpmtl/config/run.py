@@ -6,6 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -143,7 +144,8 @@ class TrainConfig(StrictModel):
     def length(self, rows: int) -> tuple[int, int]:
         """Return the optimizer steps of a run and of an epoch, for a number of train rows."""
         epoch = math.ceil(rows / self.batch_size)
-        return self.steps or math.ceil((self.epochs or 3) * epoch), epoch
+        # A decimal fraction: in binary, 1.1 · 100 is a little more than 110.
+        return self.steps or math.ceil(Fraction(str(self.epochs or 3)) * epoch), epoch
 
 
 class EvalConfig(StrictModel):

@@ -85,8 +85,8 @@ class TaskCovariance(nn.Module):
             group.start(parameters, fresh=fresh)
 
     def penalty(self, parameters: TaskParameters) -> Tensor | None:
-        """Return strength · tr(W Ω⁻¹ Wᵀ), a scalar; None if there is only one task."""
-        distances = [group.distance(parameters) for group in self._groups()]
+        """Return strength · tr(W Ω⁻¹ Wᵀ) over the sets of tasks with a trained parameter; None without one."""
+        distances = [group.distance(parameters) for group in self._groups() if group.is_trainable(parameters)]
         return self.strength * torch.stack(distances).sum() if distances else None
 
     def update(self, parameters: TaskParameters) -> None:
@@ -141,6 +141,10 @@ class _CovarianceGroup(nn.Module):
             means.append((first[name] + differences.mean(dim=0)).flatten())
         self.begin.copy_(torch.cat(means))
         self.covariance.copy_(torch.eye(len(self.tasks)) / len(self.tasks))
+
+    def is_trainable(self, parameters: TaskParameters) -> bool:
+        """Return whether one of the parameters is trained: the tasks of an earlier run may be frozen."""
+        return any(parameters[task][name].requires_grad for task in self.tasks for name in self.names)
 
     def distance(self, parameters: TaskParameters) -> Tensor:
         """Return tr(W Ω⁻¹ Wᵀ)."""

@@ -34,13 +34,14 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from nlpmtl.errors import ConfigError, did_you_mean
 from nlpmtl.registry import SAMPLERS
-from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize
+from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize_power
 from nlpmtl.strict_model import StrictModel
 
 
@@ -118,9 +119,12 @@ class Phases(Sampler):
                     )
 
     def probabilities(self, step: int) -> tuple[float, ...]:
-        largest = max(self.sizes)
-        weights = [(size / largest) ** (1 / self.temperature) for size in self.sizes]
-        return normalize([weight if drawn else 0.0 for weight, drawn in zip(weights, self._drawn(step), strict=True)])
+        sizes = [size if drawn else 0 for size, drawn in zip(self.sizes, self._drawn(step), strict=True)]
+        return normalize_power(sizes, exponent=1 / self.temperature)
+
+    def _end(self, phase: Phase) -> Fraction:
+        """Return the step at which a phase ends; its `until` is a decimal fraction, not the nearest binary one."""
+        return Fraction(str(phase.until)) * self.total_steps
 
     def _drawn(self, step: int) -> list[bool]:
         """Return whether each dataset belongs to the phase of a step."""
@@ -129,5 +133,5 @@ class Phases(Sampler):
                 return [True] * len(self.sizes)
             mean_log_size = math.fsum(sorted(map(math.log, self.sizes))) / len(self.sizes)
             return [math.log(size) >= mean_log_size - 1e-9 for size in self.sizes]  # equal sizes are all large
-        phase = next(phase for phase in self.phases if step < phase.until * self.total_steps or phase.until == 1.0)
+        phase = next(phase for phase in self.phases if step < self._end(phase) or phase.until == 1.0)
         return [not phase.datasets or name in phase.datasets for name in self.names]

@@ -149,7 +149,7 @@ class Plan:
         probabilities = self.probabilities(cursor.step, cursor.sampler_state)
         counts = list(cursor.rows_per_dataset)
         rows: list[RowRef] = []
-        for index in self._draw(cursor):
+        for index in self.draw_datasets(cursor.step, cursor.sampler_state):
             rows.append(self._row(index, counts[index]))
             counts[index] += 1
         after = replace(cursor, step=cursor.step + 1, rows_per_dataset=tuple(counts))
@@ -215,8 +215,8 @@ class Plan:
             plan, cursor = self.next(cursor)
             yield plan, cursor
 
-    def _draw(self, cursor: Cursor) -> list[int]:
-        step, state = cursor.step, cursor.sampler_state
+    def draw_datasets(self, step: int, state: SamplerState) -> list[int]:
+        """Return the index of the dataset of each row of a step. See `probabilities` for the arguments."""
         if self.batches == "single":
             return self.sampler.draw(step, 1, step=step, state=state) * self.batch_size
         return self.sampler.draw(step * self.batch_size, self.batch_size, step=step, state=state)

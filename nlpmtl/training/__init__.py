@@ -24,6 +24,7 @@ from nlpmtl.training.distributed import (
     broadcast_object,
     broadcast_parameters,
     is_distributed,
+    work_of_one_rank,
 )
 from nlpmtl.training.evaluator import Evaluator, unchanged_score_notes
 from nlpmtl.training.events import BestModel, EvaluationDone, Message, RunState, StepLogged, StepReport, TrainingStarted
@@ -116,6 +117,7 @@ __all__ = [
     "verify",
     "weighting_notes",
     "with_own_global_state",
+    "work_of_one_rank",
     "write_failures",
     "write_metadata",
 ]

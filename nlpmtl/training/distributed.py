@@ -6,7 +6,9 @@ DistributedDataParallel sums them inside the last backward pass, where a rank th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -16,8 +18,11 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from nlpmtl.errors import RunError, describe_exception
+
 _BUCKET_SIZE = 1 << 23
 """Number of gradient elements that are reduced at once."""
+_LONGEST_WAIT = timedelta(days=30)
 
 
 def is_distributed() -> bool:
@@ -55,6 +60,52 @@ def all_gather_lists(values: list[Any]) -> list[Any]:
     """Return the values of all ranks, which can be pickled, in one list."""
     gathered: list[Any] = gather_object(values)
     return gathered
+
+
+def gather_results(results: Iterable[Any]) -> list[Any]:
+    """Return the results of all ranks, which can be pickled, in one list.
+
+    If computing the results fails on one rank, all ranks raise, so that none waits for the others.
+
+    Args:
+        results: the results of this rank; they may be computed while they are read.
+
+    Raises:
+        RunError: another rank failed. This rank raises its own exception.
+    """
+    failure: Exception | None = None
+    computed: list[Any] = []
+    try:
+        computed.extend(results)
+    except Exception as error:
+        if not is_distributed():
+            raise
+        failure = error
+    message = None if failure is None else describe_exception(failure)
+    gathered: list[tuple[list[Any], str | None]] = all_gather_lists([(computed, message)])
+    if failure is not None:
+        raise failure
+    for _, problem in gathered:
+        if problem is not None:
+            raise RunError(f"another process failed: {problem}")
+    return [result for of_rank, _ in gathered for result in of_rank]
+
+
+@contextmanager
+def work_of_one_rank() -> Iterator[None]:
+    """Let the other ranks wait at the end of the block, for days if needed, until one rank has done its work there.
+
+    The default group has a time-out of minutes, and NCCL's waits occupy the GPU.
+    """
+    if not is_distributed():
+        yield
+        return
+    group = dist.new_group(backend="gloo", timeout=_LONGEST_WAIT)
+    try:
+        yield
+        dist.barrier(group=group)
+    finally:
+        dist.destroy_process_group(group)
 
 
 def barrier() -> None:

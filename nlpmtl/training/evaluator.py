@@ -17,7 +17,7 @@ from nlpmtl.model import RowLosses
 from nlpmtl.stages import Stages
 from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task
-from nlpmtl.training.distributed import all_gather_lists
+from nlpmtl.training.distributed import gather_results
 from nlpmtl.training.events import BestModel, EvaluationDone
 from nlpmtl.training.fsdp import gather_full_model
 from nlpmtl.training.signals import StopSignals
@@ -107,7 +107,7 @@ class Evaluator:
                 tasks=self.tasks,
                 datasets=self.validation,
                 losses=self._losses_unless_stopped,
-                gather=all_gather_lists,
+                gather=gather_results,
             )
             score = scores.of(self.select)
             dumps(scores.to_json())  # evaluations.jsonl and checkpoints hold the scores

@@ -135,7 +135,7 @@ class GradientAccumulator:
 
         Raises:
             RunError: memory is too small for a single row; on all ranks.
-            RankFailureError: memory ran out and the model is sharded.
+            RankFailureError: memory ran out and the model is sharded, or a task type failed on one of several ranks.
         """
         while True:
             microbatches = self._split(rows)
@@ -276,10 +276,15 @@ class GradientAccumulator:
                     self._run_microbatch(rows.rows[:1], pass_, number=None)
                     continue
                 batch_rows = [rows.rows[i] for i in microbatches[number]]
-                if pass_.only_coupled and pass_.cache is not None and not self._have_targets(batch_rows, pass_.coupled):
+                has_targets = any(self.collate.has_label(batch_rows, task=task).any() for task in pass_.coupled)
+                if pass_.only_coupled and pass_.cache is not None and not has_targets:
                     pass_.cache.add({})
                 else:
                     sums += self._run_microbatch(batch_rows, pass_, number=number)
+        except RunError as error:  # of a task type, for a row of this rank
+            if self.accelerator.num_processes == 1:
+                raise
+            raise RankFailureError(str(error)) from error
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -290,10 +295,6 @@ class GradientAccumulator:
                 ) from error
             return None
         return sums
-
-    def _have_targets(self, rows: Sequence[RowRef], tasks: Collection[str]) -> bool:
-        """Return whether a row has targets for one of the tasks."""
-        return any(self.collate.has_label(rows, task=task).any() for task in tasks)
 
     def _run_microbatch(self, rows: Sequence[RowRef], pass_: Pass, *, number: int | None) -> Tensor:
         """Forward pass, losses and backward pass; return summed losses and uncertainties, ``[2, tasks]``.
@@ -340,8 +341,7 @@ class GradientAccumulator:
                 f"step {rows.step + 1}: memory is too small for one row of {max(rows.lengths)} tokens: lower "
                 "encoder.max_length, or set encoder.gradient_checkpointing = true"
             )
-        whole_step = len(rows.rows) * max(rows.lengths)
-        self.micro_tokens = max(1, min(self.micro_tokens, whole_step) // 2)
+        self.micro_tokens = max(1, min(self.micro_tokens, len(rows.rows) * max(rows.lengths)) // 2)
 
 
 def dropout_seed(seed: int, *, step: int, rank: int, micro: int) -> int:

@@ -43,17 +43,20 @@ def sampling_notes(plan: Plan, *, total_steps: int, kind: str) -> Iterator[str]:
     """
     if plan.is_adaptive:  # the probabilities of later steps are not known
         return
-    missing = dict.fromkeys(plan.names)
+    missing, improbable = set(range(len(plan.names))), set[int]()
     for step in range(total_steps):
-        for name, probability in zip(plan.names, plan.probabilities(step, {}), strict=True):
-            if probability > 0:
-                missing.pop(name, None)
+        possible = {index for index in missing if plan.probabilities(step, {})[index] > 0}
+        if possible:
+            improbable |= possible
+            missing -= set(plan.draw_datasets(step, {}))
         if not missing:
             return
-    for name in missing:
+    draws = total_steps * (plan.batch_size if plan.batches == "mixed" else 1)
+    for index in sorted(missing):
+        reason = f"is too small for so few draws ({draws:,})" if index in improbable else "is 0 in all steps"
         yield (
-            f"no step draws rows from the dataset {name!r}: sampling.kind = {kind!r} gives it the probability 0 in all "
-            "steps, so its tasks are not trained on it"
+            f"no step draws rows from the dataset {plan.names[index]!r}, so its tasks are not trained on it: its "
+            f"probability with sampling.kind = {kind!r} {reason}"
         )
 
 

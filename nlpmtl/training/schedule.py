@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from fractions import Fraction
 
 from nlpmtl.config.schedule import (
     ConstantOptions,
@@ -150,7 +151,7 @@ def build_schedule(options: KindOptions, *, total: int, warmup: float) -> Callab
         TypeError: the registered class is not a `Schedule`.
     """
     schedule = SCHEDULES.build(options, Schedule)
-    warmup_steps = math.ceil(warmup * total)
+    warmup_steps = math.ceil(Fraction(str(warmup)) * total)  # a decimal fraction, not its nearest binary one
 
     def factor(step: int) -> float:
         if step < warmup_steps:

@@ -20,6 +20,8 @@ Each step takes one extra forward pass before the optimizer step and one after i
 
 Departures from the paper:
 - ξ is updated by Adam, as in the authors' code; the weights of the paper sum to 1.
+- The gradient of the step is Σ_t w_t · s_t · ∇L_t, as with all weightings: s_t is the fraction of the step's labels
+  that belong to task t. In the paper it is Σ_t w_t · ∇L_t.
 - 1e-8 is added to L_t in the weights and in both logarithms.
 - A task without labels in a step keeps its ξ.
 - If a loss of the step is negative or not finite, all weights are 1 and ξ is not updated. ξ is not updated either if a

@@ -255,6 +255,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
     [
         ({"epochs": 2, "batch_size": 10}, 95, (20, 10)),
         ({"epochs": 0.25, "batch_size": 10}, 95, (3, 10)),
+        ({"epochs": 1.1, "batch_size": 10}, 1000, (110, 100)),
         ({"batch_size": 10}, 100, (30, 10)),
         ({"steps": 7, "batch_size": 10}, 101, (7, 11)),
     ],

@@ -54,6 +54,21 @@ def reference(w: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return matrix
 
 
+def test_tasks_without_a_trainable_parameter_have_no_penalty() -> None:
+    """A run that continues from a model trains only some of its tasks."""
+    made = weights()
+    covariance = TaskCovariance(weights(1), strength=0.3).double()
+    for task in "abd":
+        for parameter in made[task].values():
+            parameter.requires_grad_(False)
+    penalty = covariance.penalty(made)
+    assert penalty is not None
+    penalty.backward()  # type: ignore[no-untyped-call]
+    assert made["c"]["u"].grad is not None
+    made["c"] = {name: parameter.detach() for name, parameter in made["c"].items()}
+    assert covariance.penalty(made) is None
+
+
 def test_penalty_and_covariance_equal_the_paper() -> None:
     start, made = weights(0), weights(1)
     covariance = TaskCovariance(start, strength=0.3).double()

@@ -35,6 +35,19 @@ def test_a_temperature_flattens(build: Callable[..., Sampler]) -> None:
     assert sampler.probabilities(2000) == pytest.approx((9 / 13, 3 / 13, 1 / 13))
 
 
+def test_a_low_temperature_draws_the_largest_dataset_of_the_phase(build: Callable[..., Sampler]) -> None:
+    sampler = build(
+        "phases", (10**6, 50, 40), names=NAMES, phases=[{"datasets": ["middle", "small"]}], temperature=0.01
+    )
+    assert sampler.probabilities(0) == pytest.approx((0, 1, 0), abs=1e-6)
+
+
+def test_the_end_of_a_phase_is_a_decimal_fraction(build: Callable[..., Sampler]) -> None:
+    """In binary, 0.07 · 3000 is a little more than 210."""
+    sampler = build("phases", (60, 30, 10), names=NAMES, phases=[{"datasets": ["small"], "until": 0.07}, {}])
+    assert [sampler.probabilities(step)[2] == 1 for step in (209, 210)] == [True, False]
+
+
 def test_an_unknown_dataset_suggests_the_nearest(build: Callable[..., Sampler]) -> None:
     with pytest.raises(ConfigError, match=r"sampling\.phases\.0\.datasets: no dataset 'midle'; did you mean 'middle'"):
         build("phases", (60, 30, 10), names=NAMES, phases=[{"datasets": ["midle"]}])

@@ -17,7 +17,7 @@ import pytest
 
 from nlpmtl.environment import MPI_RANKS
 from nlpmtl.training import read_lines
-from tests.tiny import checkpoint, make_run, max_weight_difference, metrics, read_json, train_tiny
+from tests.tiny import checkpoint, make_run, max_weight_difference, metrics, read_json, train_tiny, write_rows
 from tests.training.bench import assert_heads_without_rows_unchanged
 
 SCRIPT = """
@@ -35,6 +35,53 @@ atexit.register(lambda: pathlib.Path(sys.argv[2] + os.environ["RANK"]).write_tex
 assert os.environ["WORLD_SIZE"] == "2"
 for run in json.loads(pathlib.Path(sys.argv[1]).read_text()):
     nlpmtl.train(run)
+"""
+
+
+ONE_RANK_FAILS = """
+import sys
+import time
+from datetime import timedelta
+
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+
+from nlpmtl.training.distributed import gather_results, work_of_one_rank
+
+group = InitProcessGroupKwargs(backend="gloo", timeout=timedelta(seconds=20))
+rank = Accelerator(cpu=True, kwargs_handlers=[group]).process_index
+
+
+def results(broken_rank):
+    yield rank
+    if rank == broken_rank:
+        raise ValueError("no prediction")
+
+
+for broken_rank in (1, 0):
+    try:
+        gather_results(results(broken_rank))
+    except Exception as error:
+        sys.stdout.write(f"rank {rank}: {type(error).__name__}: {error}\\n")
+with work_of_one_rank():
+    if rank == 0:
+        time.sleep(25)  # longer than the time-out of the group
+sys.stdout.write(f"rank {rank}: {gather_results(results(None))}\\n")
+"""
+
+FAILING_PLUGIN = """
+from nlpmtl.registry import TASKS
+from nlpmtl.tasks import Classification
+
+
+@TASKS.register("failing_copies")
+class FailingCopies(Classification):
+    kind = "failing_copies"
+
+    def corrupt(self, sequences, targets, rng):
+        if len(sequences[0].ids) > 7:
+            raise ValueError("no copy of a long text")
+        return sequences, targets
 """
 
 
@@ -134,6 +181,49 @@ def test_two_processes_evaluate_the_losses_of_one(pair: tuple[str, Path, Path]) 
 @pytest.mark.slow
 def test_a_head_without_rows_is_unchanged_bit_for_bit_in_two_processes(outputs: Outputs) -> None:
     assert_heads_without_rows_unchanged(outputs["single"][1])
+
+
+def launch_two(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script or a module in two processes."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(cwd), os.environ.get("PYTHONPATH", "")])}
+    return subprocess.run(
+        [*start, *arguments], capture_output=True, text=True, timeout=200, cwd=cwd, env=environment, check=False
+    )
+
+
+@pytest.mark.slow
+def test_a_failure_on_one_rank_is_raised_on_all_and_a_rank_may_work_longer_than_the_time_out(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(ONE_RANK_FAILS, encoding="utf-8")
+    process = launch_two("script.py", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert sorted(process.stdout.splitlines()) == [
+        "rank 0: RunError: another process failed: ValueError: no prediction",
+        "rank 0: ValueError: no prediction",
+        "rank 0: [0, 1]",
+        "rank 1: RunError: another process failed: ValueError: no prediction",
+        "rank 1: ValueError: no prediction",
+        "rank 1: [0, 1]",
+    ]
+
+
+@pytest.mark.slow
+def test_a_task_type_that_fails_on_one_of_two_ranks_ends_the_run_with_its_message(tmp_path: Path) -> None:
+    (tmp_path / "failing_plugin.py").write_text(FAILING_PLUGIN, encoding="utf-8")
+    rows = [{"text": "a cat", "topic": "animals"}, {"text": "a lamp", "topic": "things"}] * 50
+    long = {"text": "a cat and a dog and a lamp and a kettle", "topic": "animals"}
+    tasks = {"topic": {"kind": "failing_copies", "label": "topic"}}
+    run = make_run(tmp_path, rows=8, train={**BASE, "steps": 20}, output=str(tmp_path / "out"))
+    files = {"train": str(write_rows(tmp_path / "train.jsonl", [*rows, long]))}
+    run["datasets"] = {
+        "notes": {"data": {"files": files, "validation": 0.2}, "input": {"text": "text"}, "tasks": tasks}
+    }
+    run["plugins"] = ["failing_plugin"]
+    script = "import json, sys, nlpmtl; nlpmtl.train(json.loads(sys.argv[1]), progress=False)"
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
+    process = launch_two("script.py", json.dumps(run), cwd=tmp_path)
+    assert process.returncode != 0
+    assert "task 'topic': corrupt() failed: ValueError: no copy of a long text" in process.stderr
 
 
 @pytest.mark.slow

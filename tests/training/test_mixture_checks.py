@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from nlpmtl import ConfigError
+from nlpmtl.registry import SAMPLERS
 from nlpmtl.run import build_run, load_config
-from nlpmtl.training import accelerator_context
+from nlpmtl.sampling import build_plan
+from nlpmtl.training import accelerator_context, sampling_notes
 from tests.slow import slow_except
 from tests.tiny import make_rows, write_encoder
 
@@ -51,6 +53,35 @@ def test_a_dataset_that_is_never_drawn_is_noted(tmp_path: Path) -> None:
     assert is_noted([{"datasets": ["topics"]}])
     assert is_noted([{"datasets": ["topics"], "until": 0.99}, {}])
     assert not is_noted([{"datasets": ["topics"], "until": 0.5}, {}])
+
+
+@pytest.mark.parametrize(
+    ("kind", "batches", "sizes", "steps", "missing"),
+    [
+        (
+            "proportional",
+            "mixed",
+            (1_000_000, 2),
+            100,
+            "its probability with sampling.kind = 'proportional' is too small",
+        ),
+        ("proportional", "single", (100_000, 20), 1000, "is too small for so few draws (1,000)"),
+        ("round_robin", "single", (10, 10), 1, "is too small for so few draws (1)"),
+        ("round_robin", "single", (10, 10), 2, None),
+        ("proportional", "mixed", (1000, 100), 10, None),
+    ],
+)
+def test_a_dataset_that_is_too_improbable_to_be_drawn_is_noted(
+    kind: str, batches: str, sizes: tuple[int, int], steps: int, missing: str | None
+) -> None:
+    options = SAMPLERS.parse({"kind": kind, "batches": batches})
+    plan = build_plan(
+        options, names=["large", "small"], sizes=sizes, total_steps=steps, epoch_steps=steps, batch_size=32, seed=0
+    )
+    drawn = {row.dataset for step, _ in plan.steps(plan.start(), steps) for row in step.rows}
+    notes = list(sampling_notes(plan, total_steps=steps, kind=kind))
+    assert len(notes) == 2 - len(drawn) == (missing is not None)
+    assert missing is None or missing in notes[0]
 
 
 @pytest.mark.parametrize(

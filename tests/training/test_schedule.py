@@ -40,6 +40,12 @@ def test_schedule_values(schedule: Any, warmup: float, factors: list[float]) -> 
     assert [factor(step) for step in range(4)] == pytest.approx(factors)
 
 
+def test_the_warm_up_is_a_decimal_fraction_of_the_steps() -> None:
+    """In binary, 0.07 · 100 is a little more than 7."""
+    factor = build_schedule(parse_schedule("constant"), total=100, warmup=0.07)
+    assert [factor(step) < 1 for step in (6, 7)] == [True, False]
+
+
 @pytest.mark.parametrize("kind", SCHEDULES.names())
 @pytest.mark.parametrize("total", [1, 2, 7, 1000])
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.999])
