@@ -110,7 +110,7 @@ def test_gathered_predictions_are_scored(work: TaskDatasets) -> None:
         inference(Watched(work), tokens=20, rank=0, world=2),
         tasks=work.tasks,
         datasets=texts,
-        gather=lambda local: local + shares,
+        gather=lambda local: [*local, *shares],
     )
     assert 0 < len(shares) < int(both["kinds"]["rows"] or 0)
     assert both == evaluate(inference(Watched(work)), tasks=work.tasks, datasets=texts)

@@ -63,7 +63,7 @@ def test_tasks_without_a_trainable_parameter_have_no_penalty() -> None:
             parameter.requires_grad_(False)
     penalty = covariance.penalty(made)
     assert penalty is not None
-    penalty.backward()  # type: ignore[no-untyped-call]
+    penalty.backward()
     assert made["c"]["u"].grad is not None
     made["c"] = {name: parameter.detach() for name, parameter in made["c"].items()}
     assert covariance.penalty(made) is None

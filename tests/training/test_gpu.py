@@ -65,8 +65,8 @@ def test_captured_graphs_equal_eager_passes(name: str, tmp_path: Path) -> None:
     model = AutoModel.from_pretrained(write_architecture(name, tmp_path)).cuda().eval()
     model.training = True  # without dropout inside
     enable_packing(model)
-    graphed = GraphedEncoder(model, max_rows=6, max_length=30)
-    lengths = [[30, 21, 21, 4, 1], [9] * 6, [30, 30, 9, 3, 2, 2], [28, 21, 21, 4, 1]]  # sizes repeat
+    graphed = GraphedEncoder(model, rows=6, max_length=30)
+    lengths = [[30, 21, 21, 4, 1], [9] * 6, [30, 30, 9, 3, 2, 2], [28, 21, 21, 4, 1], [3] * 9, [30] * 20]  # sizes repeat, and more rows
     for of_rows in lengths:
         results = []
         for with_graphs in (False, True):
