@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def test_gathered_predictions_are_scored(work: TaskDatasets) -> None:
     texts = {"texts": work.splits["validation"]["texts"]}
     shares: list[Any] = []
 
-    def keep(local: list[Any]) -> list[Any]:
+    def keep(local: Iterable[Any]) -> list[Any]:
         shares.extend(local)
         raise InterruptedError
 
