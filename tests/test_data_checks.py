@@ -87,6 +87,12 @@ def test_valid_data_passes(tmp_path: Path) -> None:
             "the metric 'evaluate:none/such' cannot be loaded",
         ),
         (lambda path: ROWS, topic(metrics=["f1"]), ConfigError, "'f1' needs the positive class"),
+        (
+            lambda path: ROWS,
+            {"price": {"kind": "regression", "label": "price", "metrics": ["soft_cross_entropy"]}},
+            ConfigError,
+            "'soft_cross_entropy' compares distributions over labels, and the task type 'regression' has no key `soft`",
+        ),
         (lambda path: ROWS, topic(labels=["x"]), ConfigError, r"at least 2 label\(s\) are needed"),
         (lambda path: ROWS, topic(labels=["x", "y"]), DataError, r"row 3: topic: 'z' is not in the list of labels"),
         (lambda path: ROWS, kinds(labels=["p"]), DataError, r"row 3: kinds: 'q' is not in the list of labels"),

@@ -20,9 +20,9 @@ Symbols:
 - lcs_i: number of words of the longest common subsequence; N: number of rows
 
 Words of BLEU are those of the tokenizer "13a" of mteval, with each Chinese and Japanese character as a word. Words of
-ROUGE-L are runs of letters and digits in lower case, again with each such character as a word. chrF and BLEU are 1/100
-of what sacrebleu calls chrF2 and BLEU (for Chinese with its tokenizer "zh"); ROUGE-L is that of the package
-`rouge-score` without stemming.
+ROUGE-L are runs of letters and digits in lower case, with the vowel signs and accents on them (Unicode form NFC), again
+with each such character as a word. chrF and BLEU are 1/100 of what sacrebleu calls chrF2 and BLEU (for Chinese with its
+tokenizer "zh"); for ASCII texts ROUGE-L is that of the package `rouge-score` without stemming.
 
 References:
     Popović (2015), chrF: character n-gram F-score for automatic MT evaluation, WMT, https://aclanthology.org/W15-3049
@@ -42,9 +42,10 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -62,7 +63,6 @@ _CJK = (
 )
 """Characters that are words by themselves: Chinese and Japanese, with their punctuation and full-width forms."""
 _EACH_CJK = re.compile(f"([{_CJK}])")
-_WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 _ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
 _SPLITS_13A = (
     (re.compile(r"([\{-\~\[-\` -\&\(-\+\:-\@\/])"), r" \1 "),
@@ -172,10 +172,27 @@ def bleu_of_counts(matches: Sequence[int], totals: Sequence[int], length: int, r
     return penalty * math.exp(logs / len(totals))
 
 
+@cache
+def _rouge_word() -> re.Pattern[str]:
+    """Return the pattern of a word of ROUGE-L. Letters and digits of `re` leave out marks, as the vowel signs of Hindi."""
+    # All combining marks but the variation selectors, which are not part of words, are below 0x1F000.
+    marks = "".join(chr(code) for code in range(0x300, 0x1F000) if unicodedata.category(chr(code)).startswith("M"))
+    return re.compile(rf"[{_CJK}]|(?:[^\W_{_CJK}][{marks}]*)+")
+
+
+def words_rouge(text: str) -> list[str]:
+    """Return the words of a text as ROUGE-L counts them.
+
+    >>> words_rouge("Testing, ONE! उसकी किताब")
+    ['testing', 'one', 'उसकी', 'किताब']
+    """
+    return _rouge_word().findall(unicodedata.normalize("NFC", text).lower())
+
+
 @lru_cache(maxsize=_CACHED)
 def rouge_l(prediction: str, reference: str) -> float:
     """Return ROUGE-L of one text: the F1 of its longest common subsequence with the reference."""
-    predicted, expected = (_WORD.findall(text.lower()) for text in (prediction, reference))
+    predicted, expected = words_rouge(prediction), words_rouge(reference)
     longest = longest_common_subsequence(predicted, expected)
     return 2 * longest / (len(predicted) + len(expected)) if longest else 0.0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -74,7 +73,8 @@ class Heads(ColumnType):
 
 def _to_head(value: Any, number: int) -> int:
     head = whole_number(value) if isinstance(value, str) else value
-    if isinstance(head, bool) or not isinstance(head, int | float) or not math.isfinite(head) or head != int(head):
+    is_whole = isinstance(head, int) or (isinstance(head, float) and head.is_integer())
+    if isinstance(head, bool) or not is_whole:
         raise ValueError(f"head {number}: a whole number was expected, 0 for the root, found {value!r:.40}")
     return int(head)
 

@@ -149,7 +149,9 @@ class Regression(LongTextFields, Task):
 
 
 def _standard_deviation(numbers: NDArray[np.float64]) -> float:
-    """Return the standard deviation, also of numbers that are so small that their squares are 0."""
+    """Return the standard deviation, also of numbers that are so small that their squares are 0; 0 of equal numbers."""
+    if numbers.min() == numbers.max():
+        return 0.0  # the mean of equal numbers may be rounded
     power = min(int(np.frexp(np.abs(numbers).max())[1]), 0)
     return float(np.ldexp(np.ldexp(numbers, -power).std(), power))
 

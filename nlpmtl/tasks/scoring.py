@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nlpmtl.errors import ConfigError
-from nlpmtl.metrics import reads_losses
+from nlpmtl.metrics import SoftCrossEntropy, reads_losses
 from nlpmtl.registry import METRICS
 from nlpmtl.tasks.base import Task
 
@@ -33,6 +33,11 @@ def check_scoring(
             raise ConfigError(
                 f"task {task!r}: the metric {name!r} is not defined for the task type {kind!r}, because its loss of a "
                 "row depends on the other rows of the batch: use other metrics"
+            )
+        if name == SoftCrossEntropy.name and "soft" not in task_type.columns:
+            raise ConfigError(
+                f"task {task!r}: the metric {name!r} compares distributions over labels, and the task type {kind!r} "
+                "has no key `soft`: use loss"
             )
         if not reads_losses(name) and not has_gold and name in METRICS.names():
             advice = "define `gold` in the type" if task_type.coupled else "use loss or perplexity"

@@ -167,14 +167,17 @@ class SpanExtraction(Task):
         )
 
     def target_notes(self, targets: Mapping[str, NDArray[Any]], *, excluded_rows: int) -> list[str]:
-        """Count the spans that cannot be predicted exactly, or are not trained on."""
+        """Count the spans that cannot be predicted exactly, and the spans and rows that are not trained on."""
+        excluded = [f"{excluded_rows:,} rows have no token, and are not trained on"] if excluded_rows else []
+        if not targets:  # no row has any
+            return excluded
         inexact, cut, spans = (f"{int(targets[name].sum()):,}" for name in ("inexact", "cut", "gold_spans"))
         unit = "a word" if self._by_word else "a token"
         notes = (
             (inexact, f"begin or end inside {unit} or at a space: they are trained as all of {unit}, without spaces"),
             (cut, "have no token, or are beyond max_length: they are not trained on"),
         )
-        return [f"{count} of {spans} spans {note}" for count, note in notes if count != "0"]
+        return [f"{count} of {spans} spans {note}" for count, note in notes if count != "0"] + excluded
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
         targets = {name: _whole(values) for name, values in batch.targets.items()}

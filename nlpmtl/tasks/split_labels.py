@@ -203,6 +203,14 @@ def fitted_rows(split: TokenizedSplit, task: str) -> NDArray[np.bool_]:
     return labelled & (split.weights[task] > 0) if task in split.weights else labelled
 
 
+def _rows_with_values(split: TokenizedSplit, task: str) -> list[int]:
+    """Return the rows of `fitted_rows` that have a value of the key `label`, which is optional for some task types."""
+    labels, rows = split.labels[task], fitted_rows(split, task)
+    if isinstance(labels, ComputedLabels) and "label" in labels.parsed.columns:
+        rows = rows & labels.parsed.columns["label"].labelled
+    return np.flatnonzero(rows).tolist()
+
+
 def train_values(task: str, train: Mapping[str, TokenizedSplit]) -> dict[str, list[Any]]:
     """Return the labels of `fitted_rows` of all train splits, by the key of the label column."""
     values: dict[str, list[Any]] = {}
@@ -231,10 +239,10 @@ def check_values(
     if problem is None:
         return
     places = [
-        (name, int(row))
+        (name, row)
         for name, rows in train.items()
         if task.name in rows.labels
-        for row in np.flatnonzero(fitted_rows(rows, task.name))
+        for row in _rows_with_values(rows, task.name)
     ]
     name, row = places[problem.index]
     columns = datasets[name].tasks[task.name].columns

@@ -108,6 +108,11 @@ def test_japanese_is_split_by_character() -> None:
         ("police killed the gunman", "police kill the gunman", 3 / 4),  # Lin (2004), section 3.1
         ("the gunman kill police", "police kill the gunman", 1 / 2),
         ("今天下雨", "今天不下雨", 8 / 9),
+        ("उसका घर", "उसकी घर", 1 / 2),
+        ("หนังสือ", "หนังสื", 0.0),
+        ("cafe\u0301", "caf\u00e9", 1.0),
+        ("cafe\u0301", "cafe\u0300", 0.0),
+        ("דָּבָר", "דְּבַר", 0.0),
     ],
 )
 def test_rouge_l_has_the_published_values(prediction: str, reference: str, expected: float) -> None:

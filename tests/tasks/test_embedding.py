@@ -412,6 +412,7 @@ def test_a_row_with_an_invalid_number_is_named(tmp_path: Path) -> None:
         (1.7e308, r"column 'grade': task 'vector' cannot be trained on numbers of this size, found 1\.7e\+308"),
     ):
         rows = [{**rows_of("number", 1)[0], "grade": -1e308}, *rows_of("number", 2), {**rows_of("number", 1)[0]}]
+        rows[1]["grade"] = None  # a pair without a number is not trained on
         rows[3]["grade"] = number
         files = {"train": str(write_rows(tmp_path / "bad.jsonl", rows)), "validation": str(tmp_path / "bad.jsonl")}
         run["datasets"]["rows"]["data"] = {"files": files}

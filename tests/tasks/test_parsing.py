@@ -104,6 +104,7 @@ def test_heads_as_sources_have_them(value: Any, expected: list[int]) -> None:
         ([float("inf"), 0], "head 1: a whole number was expected, 0 for the root, found inf"),
         (["1" * 5000, "0"], "head 1: a whole number was expected, 0 for the root, found '111"),
         ([True, 0], "head 1: a whole number was expected"),
+        ([10**400, 0], "word 1 has the head 1000"),
         ([0.5, 0], "head 1: a whole number was expected"),
         ([0], "one head per word was expected: 1 heads for 2 words"),
     ],

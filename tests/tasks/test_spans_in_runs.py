@@ -259,6 +259,20 @@ def test_rows_without_annotations_and_spans_inside_tokens(tmp_path: Path) -> Non
     assert trained.result.scores is not None
 
 
+@pytest.mark.parametrize(
+    "row", [{"entities": None}, {"text": "\u200b", "entities": []}], ids=["unlabelled", "no token"]
+)
+def test_a_dataset_without_a_row_to_train_on(tmp_path: Path, row: dict[str, Any]) -> None:
+    run = make_run(tmp_path)
+    dataset = run["datasets"]["sentences"]
+    path = write_rows(tmp_path / "other.jsonl", [{"text": "ada", **row}] * 4)
+    others = {**dataset, "data": {"files": {"train": str(path)}}}
+    notes = check({**run, "datasets": {"sentences": dataset, "others": others}}).notes
+    assert any("4 rows have no token, and are not trained on" in note for note in notes) == (row["entities"] == [])
+    with pytest.raises(ConfigError):
+        check({**run, "datasets": {"others": others}})
+
+
 def test_an_unknown_label_of_a_declared_list(tmp_path: Path) -> None:
     run = make_run(tmp_path, labels=["person", "place"])
     with pytest.raises(DataError, match=r"train\.jsonl:\d+: column 'entities': task 'spans' does not know the label"):
