@@ -174,7 +174,7 @@ def bleu_of_counts(matches: Sequence[int], totals: Sequence[int], length: int, r
 
 @cache
 def _rouge_word() -> re.Pattern[str]:
-    """Return the pattern of a word of ROUGE-L. Letters and digits of `re` leave out marks, as the vowel signs of Hindi."""
+    r"""Return the pattern of a word of ROUGE-L. `\w` has no marks, such as the vowel signs of Hindi."""
     # All combining marks but the variation selectors, which are not part of words, are below 0x1F000.
     marks = "".join(chr(code) for code in range(0x300, 0x1F000) if unicodedata.category(chr(code)).startswith("M"))
     return re.compile(rf"[{_CJK}]|(?:[^\W_{_CJK}][{marks}]*)+")

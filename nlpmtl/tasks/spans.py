@@ -169,9 +169,8 @@ class SpanExtraction(Task):
     def target_notes(self, targets: Mapping[str, NDArray[Any]], *, excluded_rows: int) -> list[str]:
         """Count the spans that cannot be predicted exactly, and the spans and rows that are not trained on."""
         excluded = [f"{excluded_rows:,} rows have no token, and are not trained on"] if excluded_rows else []
-        if not targets:  # no row has any
-            return excluded
-        inexact, cut, spans = (f"{int(targets[name].sum()):,}" for name in ("inexact", "cut", "gold_spans"))
+        none = np.zeros(0)  # no row has targets
+        inexact, cut, spans = (f"{targets.get(name, none).sum():,.0f}" for name in ("inexact", "cut", "gold_spans"))
         unit = "a word" if self._by_word else "a token"
         notes = (
             (inexact, f"begin or end inside {unit} or at a space: they are trained as all of {unit}, without spaces"),
