@@ -14,7 +14,7 @@ from nlpmtl.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from nlpmtl.data.delimited import TextFormat
-    from nlpmtl.inference.predictor import Text
+    from nlpmtl.file_prediction.inputs import RowInput
     from nlpmtl.inference.task_inputs import InputReader
 
 STDIN = "-"
@@ -25,11 +25,18 @@ def file_size(name: str) -> int | None:
     return None if name == STDIN else Path(name).stat().st_size
 
 
-class BadRow(NamedTuple):
-    """An invalid row: its texts, if any, and an error message with its location."""
+class PrintedInput(NamedTuple):
+    """An input to predict for, and what is printed of it.
 
-    row: Mapping[str, str | None]
-    error: str
+    Args:
+        value: what `Predictor.predict_all` takes; `SKIPPED` for an invalid row.
+        fields: the fields that are printed; of an invalid row its texts, if any.
+        error: why the row is invalid, with its place; None for a valid input.
+    """
+
+    value: Any
+    fields: Mapping[str, Any]
+    error: str | None = None
 
 
 def refuse_files(texts: Sequence[str]) -> None:
@@ -53,7 +60,7 @@ def read_texts(
     text_format: TextFormat,
     text_columns: tuple[str, ...] = (),
     skip: bool = False,
-) -> Iterator[Text | BadRow]:
+) -> Iterator[PrintedInput]:
     """Yield the inputs of a file or of stdin.
 
     Each line of a .txt file is a text, and so is each line of stdin unless its first line is a JSON object. A row of
@@ -66,13 +73,14 @@ def read_texts(
         on_bytes: called with the number of bytes of each read.
         text_format: format of a text file.
         text_columns: columns of the text and of its pair; empty: as above.
-        skip: yield a `BadRow` for an invalid line or row instead of raising.
+        skip: yield a `PrintedInput` with an error for an invalid line or row instead of raising.
 
     Raises:
         DataError: a line or row is invalid; the message has its location.
     """
     from nlpmtl.file_prediction.inputs import RowParser
     from nlpmtl.file_prediction.row_files import complete_format, open_row_file, open_stream, trained_columns
+    from nlpmtl.inference.task_inputs import SKIPPED
 
     if name == STDIN:
         file = open_stream("stdin", sys.stdin.buffer, encoding=text_format.encoding)
@@ -84,11 +92,20 @@ def read_texts(
     for chunk in file.chunks:
         for row in parser.parse(chunk):
             if row.error is None:
-                yield row.value
+                yield PrintedInput(row.value, _printed_fields(row))
             elif skip:
-                yield BadRow({"text": None, **_texts(row.value)}, row.error)
+                yield PrintedInput(SKIPPED, {"text": None, **_texts(row.value)}, row.error)
             else:
                 raise DataError(row.error)
+
+
+def _printed_fields(row: RowInput) -> dict[str, Any]:
+    """Return the fields of a valid row; words that a task reads as the text that offsets refer to."""
+    fields: Mapping[str, Any] = {"text": row.value} if isinstance(row.value, str) else row.value
+    present = {key: value for key, value in fields.items() if value is not None}
+    if row.joined_words is None or "text" in present:
+        return present
+    return {"text" if key == "words" else key: row.joined_words if key == "words" else present[key] for key in present}
 
 
 def _texts(fields: Mapping[str, Any]) -> dict[str, str]:

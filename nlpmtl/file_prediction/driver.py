@@ -193,12 +193,11 @@ class _PartPredictor:
             )
         except DataError as error:
             raise DataError(f"{chunk.place(0)} to {chunk.numbers[-1]}: {error}") from error
-        errors = [row.error for row in rows]
-        unexpected = next((error for error in errors if error is not None), None)
+        unexpected = next((row.error for row in rows if row.error is not None), None)
         if unexpected is not None and not self.request.skip:  # the file has changed since it was checked
             raise DataError(unexpected)
-        predictions = [None if error is not None else value for value, error in zip(predicted, errors, strict=True)]
-        return PredictedChunk(chunk, predictions, errors)
+        predictions = [None if row.error is not None else value for value, row in zip(predicted, rows, strict=True)]
+        return PredictedChunk(chunk, rows, predictions)
 
 
 def _finish(request: Request, plan: Plan, work: Path) -> PredictedFiles:
