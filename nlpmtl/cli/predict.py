@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -14,7 +13,7 @@ import typer
 
 from nlpmtl.cli.console import echo, quiet_libraries
 from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, check_model, load_predictor
-from nlpmtl.cli.predict_input import STDIN, PrintedInput, file_size, read_texts, refuse_files
+from nlpmtl.cli.predict_input import STDIN, PrintedInput, check_arguments, decode_argument, file_size, read_texts
 from nlpmtl.environment import is_main_process
 from nlpmtl.errors import ConfigError, escape_control_characters, escape_line
 from nlpmtl.strict_json import to_json
@@ -22,7 +21,6 @@ from nlpmtl.strict_json import to_json
 if TYPE_CHECKING:
     from nlpmtl.tasks import Task
 
-_ENDING = ".jsonl"
 _NULL = "their predictions are null"
 _MAX_LISTED = 4
 """Number of components of a vector that the readable output shows."""
@@ -105,7 +103,7 @@ def predict(
         bool, typer.Option("--conllu", help="Print the trees of a parsing task as the ten columns of CoNLL-U.")
     ] = False,
     output: OutputFile = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output of --input.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     revision: Revision = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
@@ -115,8 +113,8 @@ def predict(
 
     Predictions for TEXT arguments are printed in a readable form on a terminal.
     """
-    texts = [_decode(text) for text in texts or ()]
-    _check_arguments(texts, input=input, output=output, overwrite=overwrite, text_column=text_column)
+    texts = [decode_argument(text) for text in texts or ()]
+    check_arguments(texts, input=input, output=output, overwrite=overwrite, text_column=text_column)
     if conllu and output is not None:
         raise ConfigError("--conllu prints to stdout: remove --output, and write > FILE.conllu after the command")
     check_model(model, tasks=task)
@@ -124,10 +122,10 @@ def predict(
     options: dict[str, Any] = {
         **{"tasks": task or None, "text_column": text_column, "on_bad_row": on_bad_row, "all_scores": all_scores},
         **{"delimiter": delimiter, "quoting": quoting, "encoding": encoding, "header": names},
-        **{"revision": revision, "device": device, "dtype": dtype, "plugins": plugins or []},
+        **{"revision": revision, "device": device, "dtype": dtype, "plugins": plugins or [], "overwrite": overwrite},
     }
     if output is not None and input is not None and input != STDIN:
-        _predict_files(model, input, output, {**options, "overwrite": overwrite})
+        _predict_files(model, input, output, options)
     else:
         _predict_texts(model, texts, input, output, {**options, "conllu": conllu})
 
@@ -138,12 +136,14 @@ def _predict_texts(
     """Predict texts, or the inputs of a file or of stdin, as they are read."""
     from nlpmtl.cli.progress import PredictionProgress
     from nlpmtl.file_prediction.request import parse_format, parse_text_columns
-    from nlpmtl.file_prediction.targets import find_input
+    from nlpmtl.file_prediction.targets import clear_work, find_input
 
     text_format = parse_format(input, **{key: options[key] for key in ("delimiter", "quoting", "encoding", "header")})
     text_columns = parse_text_columns(options["text_column"])
     if input is not None and input != STDIN:
         find_input(input)
+    if output is not None:
+        clear_work(output, overwrite=options["overwrite"])
     from nlpmtl.inference.task_inputs import InputReader
     from nlpmtl.progress import progress_view
 
@@ -213,44 +213,6 @@ def _predict_files(model: str, input: str, output: Path, options: dict[str, Any]
 def _report_bad_rows(count: int, *, outcome: str = _NULL) -> None:
     if count:
         echo(f"{count} invalid row(s): {outcome}", err=True)
-
-
-def _decode(argument: str) -> str:
-    """Decode a UTF-8 argument that Python decoded with another encoding, such as that of LC_ALL=C.
-
-    Raises:
-        ConfigError: the argument is not valid UTF-8.
-    """
-    if not any("\ud800" <= character <= "\udfff" for character in argument):
-        return argument
-    try:
-        return os.fsencode(argument).decode("utf-8")
-    except UnicodeError:
-        raise ConfigError("a text is not valid Unicode") from None
-
-
-def _check_arguments(
-    texts: list[str], *, input: str | None, output: Path | None, overwrite: bool, text_column: list[str] | None
-) -> None:
-    if texts and input is not None:
-        raise ConfigError("pass texts either as arguments or with --input, not both")
-    if not texts and input is None:
-        raise ConfigError("no input: pass texts after MODEL, or a file with --input (- is stdin)")
-    if texts:
-        refuse_files(texts)
-    if text_column and input is None:
-        raise ConfigError("--text-column needs --input: it names a column of it")
-    if overwrite and (output is None or input in (None, STDIN)):
-        raise ConfigError("--overwrite needs --input with a file, and --output")
-    if output is not None:
-        from nlpmtl.config import check_writable
-
-        check_writable(output, key="--output", file=True)
-    if output is not None and input in (None, STDIN) and output.suffix != _ENDING:
-        raise ConfigError(
-            f"--output {output}: predictions are written as JSON Lines: the name must end in {_ENDING} (other formats "
-            "need a file as --input)"
-        )
 
 
 @contextmanager

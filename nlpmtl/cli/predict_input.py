@@ -1,4 +1,4 @@
-"""The inputs of `nlpmtl predict` without an output file: read lazily from a file or stdin, validated row by row."""
+"""The arguments of `nlpmtl predict`, and its inputs: read lazily from a file or stdin, validated row by row."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nlpmtl.environment import has_several_processes
 from nlpmtl.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from nlpmtl.inference.task_inputs import InputReader
 
 STDIN = "-"
+_ENDING = ".jsonl"
 
 
 def file_size(name: str) -> int | None:
@@ -39,7 +41,58 @@ class PrintedInput(NamedTuple):
     error: str | None = None
 
 
-def refuse_files(texts: Sequence[str]) -> None:
+def decode_argument(argument: str) -> str:
+    """Decode a UTF-8 argument that Python decoded with another encoding, such as that of LC_ALL=C.
+
+    Raises:
+        ConfigError: the argument is not valid UTF-8.
+    """
+    if not any("\ud800" <= character <= "\udfff" for character in argument):
+        return argument
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        raise ConfigError("a text is not valid Unicode") from None
+
+
+def check_arguments(
+    texts: list[str], *, input: str | None, output: Path | None, overwrite: bool, text_column: list[str] | None
+) -> None:
+    """Check the arguments of `nlpmtl predict`, apart from the files.
+
+    Raises:
+        ConfigError: arguments contradict each other, the output exists, or several processes would print.
+    """
+    if texts and input is not None:
+        raise ConfigError("pass texts either as arguments or with --input, not both")
+    if not texts and input is None:
+        raise ConfigError("no input: pass texts after MODEL, or a file with --input (- is stdin)")
+    if texts:
+        _refuse_files(texts)
+    if text_column and input is None:
+        raise ConfigError("--text-column needs --input: it names a column of it")
+    if overwrite and output is None:
+        raise ConfigError("--overwrite needs --output")
+    reads_files = input is not None and input != STDIN
+    if has_several_processes() and not (reads_files and output is not None):
+        raise ConfigError(
+            "several processes predict only files: write --input FILE and --output FILE, or start one process"
+        )
+    if output is not None:
+        from nlpmtl.config import check_writable
+        from nlpmtl.file_prediction.targets import check_absent
+
+        check_writable(output, key="--output", file=True)
+        if not reads_files and output.suffix != _ENDING:
+            raise ConfigError(
+                f"--output {output}: predictions are written as JSON Lines: the name must end in {_ENDING} (other "
+                "formats need a file as --input)"
+            )
+        if not reads_files and not overwrite:
+            check_absent(output)
+
+
+def _refuse_files(texts: Sequence[str]) -> None:
     """Refuse the name of a file of rows, which is an argument by mistake: the name itself would be predicted.
 
     Raises:
