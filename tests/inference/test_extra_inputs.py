@@ -187,7 +187,7 @@ def test_a_table_for_a_model_whose_tasks_are_predicted_by_name_only(model_dir: P
     encoder = load_encoder(str(model_dir.parent / "encoder"))
     task = task_from_config("hidden", {"kind": "hidden_of_test", "labels": [], "metrics": None, "input": "text"})
     model = MultiTaskModel.from_encoder(encoder, tasks=[task], sharing={"kind": "hard"}, input_length=48, seed=0)
-    predictor = Predictor(model.eval(), encoder.tokenizer)
+    predictor = Predictor(model.train(False), encoder.tokenizer)
     frame = pd.DataFrame([ROW])
     tables = (frame, Dataset.from_list([ROW]), pa.Table.from_pylist([ROW]), pd.DataFrame({"sentence": ["a"]}))
     for call in (predictor.predict_all, predictor.find_truncated):
