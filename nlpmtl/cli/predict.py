@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -14,16 +13,14 @@ import typer
 
 from nlpmtl.cli.console import echo, quiet_libraries
 from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, check_model, load_predictor
-from nlpmtl.cli.predict_input import STDIN, BadRow, file_size, read_texts, refuse_files
+from nlpmtl.cli.predict_input import STDIN, PrintedInput, check_arguments, decode_argument, file_size, read_texts
 from nlpmtl.environment import is_main_process
 from nlpmtl.errors import ConfigError, escape_control_characters, escape_line
 from nlpmtl.strict_json import to_json
 
 if TYPE_CHECKING:
-    from nlpmtl.inference.predictor import Text
     from nlpmtl.tasks import Task
 
-_ENDING = ".jsonl"
 _NULL = "their predictions are null"
 _MAX_LISTED = 4
 """Number of components of a vector that the readable output shows."""
@@ -106,7 +103,7 @@ def predict(
         bool, typer.Option("--conllu", help="Print the trees of a parsing task as the ten columns of CoNLL-U.")
     ] = False,
     output: OutputFile = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output of --input.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     revision: Revision = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
@@ -116,8 +113,8 @@ def predict(
 
     Predictions for TEXT arguments are printed in a readable form on a terminal.
     """
-    texts = [_decode(text) for text in texts or ()]
-    _check_arguments(texts, input=input, output=output, overwrite=overwrite, text_column=text_column)
+    texts = [decode_argument(text) for text in texts or ()]
+    check_arguments(texts, input=input, output=output, overwrite=overwrite, text_column=text_column)
     if conllu and output is not None:
         raise ConfigError("--conllu prints to stdout: remove --output, and write > FILE.conllu after the command")
     check_model(model, tasks=task)
@@ -125,10 +122,10 @@ def predict(
     options: dict[str, Any] = {
         **{"tasks": task or None, "text_column": text_column, "on_bad_row": on_bad_row, "all_scores": all_scores},
         **{"delimiter": delimiter, "quoting": quoting, "encoding": encoding, "header": names},
-        **{"revision": revision, "device": device, "dtype": dtype, "plugins": plugins or []},
+        **{"revision": revision, "device": device, "dtype": dtype, "plugins": plugins or [], "overwrite": overwrite},
     }
     if output is not None and input is not None and input != STDIN:
-        _predict_files(model, input, output, {**options, "overwrite": overwrite})
+        _predict_files(model, input, output, options)
     else:
         _predict_texts(model, texts, input, output, {**options, "conllu": conllu})
 
@@ -139,13 +136,15 @@ def _predict_texts(
     """Predict texts, or the inputs of a file or of stdin, as they are read."""
     from nlpmtl.cli.progress import PredictionProgress
     from nlpmtl.file_prediction.request import parse_format, parse_text_columns
-    from nlpmtl.file_prediction.targets import find_input
+    from nlpmtl.file_prediction.targets import clear_work, find_input
 
     text_format = parse_format(input, **{key: options[key] for key in ("delimiter", "quoting", "encoding", "header")})
     text_columns = parse_text_columns(options["text_column"])
     if input is not None and input != STDIN:
         find_input(input)
-    from nlpmtl.inference.task_inputs import SKIPPED, InputReader
+    if output is not None:
+        clear_work(output, overwrite=options["overwrite"])
+    from nlpmtl.inference.task_inputs import InputReader
     from nlpmtl.progress import progress_view
 
     predictor = load_predictor(model, **{key: options[key] for key in ("revision", "device", "dtype", "plugins")})
@@ -156,7 +155,7 @@ def _predict_texts(
     on_terminal = output is None and sys.stdout.isatty()
     view = progress_view(visible=not (on_terminal and sys.stderr.isatty()))
     progress = PredictionProgress(view, size=file_size(input or STDIN))
-    inputs: Iterable[Text | BadRow] = texts
+    inputs: Iterable[PrintedInput] = (PrintedInput(text, {"text": text}) for text in texts)
     if input is not None:
         inputs = read_texts(
             input,
@@ -166,23 +165,25 @@ def _predict_texts(
             text_columns=text_columns,
             skip=options["on_bad_row"] == "skip",
         )
-    to_text: Callable[[Text, Mapping[str, Any]], str] = _to_lines if input is None and on_terminal else _to_json
+    to_text: Callable[[PrintedInput, Mapping[str, Any]], str] = _to_json
     if options["conllu"]:
         to_text = _conllu_writer(predictor.tasks[tasks[0]])
+    elif input is None and on_terminal:
+        to_text = _to_readable
     with _open(output) as write, progress.open() if input is not None else nullcontext():
         to_predict, to_write = tee(inputs)
         # Bad rows are passed too, so that an error has the number of the row in the input.
-        counted = (SKIPPED if isinstance(text, BadRow) else text for text in to_predict)
-        predictions = predictor.predict_all(counted, tasks=tasks, all_scores=options["all_scores"])
+        values = (row.value for row in to_predict)
+        predictions = predictor.predict_all(values, tasks=tasks, all_scores=options["all_scores"])
         bad_rows = 0
-        for text in to_write:
+        for row in to_write:
             predicted = next(predictions)
-            if isinstance(text, BadRow):
+            if row.error is not None:
                 bad_rows += 1
                 if not options["conllu"]:
-                    write(_dump({**text.row, "predictions": None, "error": text.error}))
+                    write(_dump({**row.fields, "predictions": None, "error": row.error}))
             else:
-                write(to_text(text, predicted))
+                write(to_text(row, predicted))
             if input is not None:
                 progress.add_input()
     _report_bad_rows(bad_rows, outcome="omitted" if options["conllu"] else _NULL)
@@ -214,44 +215,6 @@ def _report_bad_rows(count: int, *, outcome: str = _NULL) -> None:
         echo(f"{count} invalid row(s): {outcome}", err=True)
 
 
-def _decode(argument: str) -> str:
-    """Decode a UTF-8 argument that Python decoded with another encoding, such as that of LC_ALL=C.
-
-    Raises:
-        ConfigError: the argument is not valid UTF-8.
-    """
-    if not any("\ud800" <= character <= "\udfff" for character in argument):
-        return argument
-    try:
-        return os.fsencode(argument).decode("utf-8")
-    except UnicodeError:
-        raise ConfigError("a text is not valid Unicode") from None
-
-
-def _check_arguments(
-    texts: list[str], *, input: str | None, output: Path | None, overwrite: bool, text_column: list[str] | None
-) -> None:
-    if texts and input is not None:
-        raise ConfigError("pass texts either as arguments or with --input, not both")
-    if not texts and input is None:
-        raise ConfigError("no input: pass texts after MODEL, or a file with --input (- is stdin)")
-    if texts:
-        refuse_files(texts)
-    if text_column and input is None:
-        raise ConfigError("--text-column needs --input: it names a column of it")
-    if overwrite and (output is None or input in (None, STDIN)):
-        raise ConfigError("--overwrite needs --input with a file, and --output")
-    if output is not None:
-        from nlpmtl.config import check_writable
-
-        check_writable(output, key="--output", file=True)
-    if output is not None and input in (None, STDIN) and output.suffix != _ENDING:
-        raise ConfigError(
-            f"--output {output}: predictions are written as JSON Lines: the name must end in {_ENDING} (other formats "
-            "need a file as --input)"
-        )
-
-
 @contextmanager
 def _open(output: Path | None) -> Iterator[Write]:
     """Open stdout, or a file that appears only when it is complete."""
@@ -265,8 +228,8 @@ def _open(output: Path | None) -> Iterator[Write]:
         yield file.write
 
 
-def _to_json(text: Text, predictions: Mapping[str, Any]) -> str:
-    return _dump({**_as_row(text), "predictions": predictions})
+def _to_json(row: PrintedInput, predictions: Mapping[str, Any]) -> str:
+    return _dump({**row.fields, "predictions": predictions})
 
 
 def _task_of_conllu(tasks: Mapping[str, Task], names: Sequence[str] | None) -> str:
@@ -287,7 +250,7 @@ def _task_of_conllu(tasks: Mapping[str, Task], names: Sequence[str] | None) -> s
     return fitting[0]
 
 
-def _conllu_writer(task: Task) -> Callable[[Text, Mapping[str, Any]], str]:
+def _conllu_writer(task: Task) -> Callable[[PrintedInput, Mapping[str, Any]], str]:
     """Return a function that formats the predictions for a text as a sentence of CoNLL-U."""
     from nlpmtl.data.conll import format_conllu
 
@@ -300,19 +263,15 @@ def _dump(row: Mapping[str, Any]) -> str:
     return to_json(row) + "\n"
 
 
-def _to_lines(text: Text, predictions: Mapping[str, Any]) -> str:
+def _to_readable(row: PrintedInput, predictions: Mapping[str, Any]) -> str:
+    return _to_lines(row.value, predictions)
+
+
+def _to_lines(text: str, predictions: Mapping[str, Any]) -> str:
     """Format a text and its predictions in the readable form."""
     width = max(map(len, predictions), default=0)
     lines = [f"  {escape_line(task):{width}}  {escape_line(_format(value))}\n" for task, value in predictions.items()]
-    return "".join([f"{escape_control_characters(' | '.join(map(str, _as_row(text).values())))}\n", *lines])
-
-
-def _as_row(text: Text) -> Mapping[str, Any]:
-    if isinstance(text, str):
-        return {"text": text}
-    if isinstance(text, tuple):
-        return {"text": text[0], "pair": text[1]}
-    return {"text": " ".join(text["words"])} if "words" in text else text  # offsets refer to the joined words
+    return "".join([f"{escape_control_characters(text)}\n", *lines])
 
 
 def _format(prediction: Any) -> str:

@@ -16,13 +16,14 @@ from nlpmtl.file_prediction.inputs import RowParser
 from nlpmtl.file_prediction.output_formats import PredictedChunk
 from nlpmtl.file_prediction.parts import Parts, RowCounter
 from nlpmtl.file_prediction.plan import DONE, Plan
-from nlpmtl.file_prediction.prepare import make_plan, open_work, output_format, read_tasks
+from nlpmtl.file_prediction.prepare import SavedModel, check_outputs, make_plan, open_work, output_format
 from nlpmtl.file_prediction.progress import PredictedFiles
 from nlpmtl.file_prediction.ranks import Ranks, open_ranks
 from nlpmtl.file_prediction.request import PredictFilesOptions, Request, parse_request
 from nlpmtl.file_prediction.row_files import Chunk, open_row_file
 from nlpmtl.file_prediction.targets import work_directory
 from nlpmtl.fs import fsync, sha256_file, write_atomic
+from nlpmtl.hub.model_files import digest_model
 from nlpmtl.inference.task_inputs import SKIPPED, InputReader
 
 if TYPE_CHECKING:
@@ -75,22 +76,67 @@ def predict_files(
     request = parse_request(model, os.fspath(input), Path(output), options)
     work = work_directory(request.output)
     with open_ranks(work) as ranks, ExitStack() as stack:
-        plan, notes = _on_rank_0(ranks, lambda: _start(request, work, stack))
-        device = _PartPredictor(request, plan, work=work, ranks=ranks).run()
+        coordinator = _Coordinator(request, work, stack)
+        plan, commit, notes = _on_rank_0(ranks, coordinator.start)
+        device = _PartPredictor(request, plan, commit=commit, work=work, ranks=ranks).run()
         ranks.wait()
-        result = _on_rank_0(ranks, lambda: _finish(request, plan, work))
+        result = _on_rank_0(ranks, lambda: coordinator.finish(plan))
         return replace(result, device=device, notes=notes)
 
 
-def _start(request: Request, work: Path, stack: ExitStack) -> tuple[Plan, tuple[str, ...]]:
-    """Make the plan, lock the work directory until the stack is closed, and save the plan there."""
-    plan = make_plan(request, work)
-    from nlpmtl.training import hold_lock
+class _Coordinator:
+    """What rank 0 does before and after the rows are predicted.
 
-    with _writing(request.output):
-        notes = stack.enter_context(hold_lock(work))
-        open_work(plan, work)
-    return plan, tuple(notes)
+    Args:
+        request: the request.
+        work: the work directory.
+        stack: keeps the work directory locked until it is closed.
+    """
+
+    def __init__(self, request: Request, work: Path, stack: ExitStack) -> None:
+        self._request, self._work, self._stack = request, work, stack
+
+    def start(self) -> tuple[Plan, str | None, tuple[str, ...]]:
+        """Make the plan, lock the work directory and save the plan there.
+
+        Returns:
+            The plan, the commit of a model on the Hub, and notes for the user.
+        """
+        check_outputs(self._request, self._work)
+        model = SavedModel.read(self._request)
+        self._tasks = model.tasks
+        plan = make_plan(self._request, model, self._work)
+        from nlpmtl.training import hold_lock
+
+        with _writing(self._request.output):
+            notes = self._stack.enter_context(hold_lock(self._work))
+            open_work(self._request, plan, self._work)
+        return plan, model.commit, tuple(notes)
+
+    def finish(self, plan: Plan) -> PredictedFiles:
+        """Join the parts of each file, and remove the work directory.
+
+        Raises:
+            RunError: an input changed while it was read, or an output cannot be written.
+        """
+        request, work = self._request, self._work
+        parts, report = Parts(plan, work), request.report("writing")
+        rows = 0
+        with _writing(request.output):
+            (work / DONE).touch()
+            for index, file in enumerate(plan.files):
+                is_complete = all(part.exists() for part in parts.of_file(index))
+                if not is_complete or sha256_file(file.input) != plan.request["inputs"][file.input]:
+                    raise RunError(f"{file.input}: the file changed while it was read: start again with --overwrite")
+                joined = work / _JOINED
+                output_format(request, file, index, self._tasks).join(parts.of_file(index), joined)
+                fsync(joined)
+                joined.replace(file.output)
+                rows += file.rows
+                report(rows, parts.total)
+            shutil.rmtree(work)
+        bad_rows = sum(file.bad_rows for file in plan.files)
+        return PredictedFiles(tuple(target.output for target in request.targets), rows, bad_rows)
 
 
 def _on_rank_0(ranks: Ranks, function: Callable[[], T]) -> T:
@@ -129,12 +175,14 @@ class _PartPredictor:
     Args:
         request: the request.
         plan: its plan.
+        commit: commit of a model on the Hub, so that all ranks load the same; None for a local directory.
         work: the work directory.
         ranks: this process among all.
     """
 
     request: Request
     plan: Plan
+    commit: str | None
     work: Path
     ranks: Ranks
 
@@ -175,13 +223,19 @@ class _PartPredictor:
         device = options.get("device", "auto")
         if self.ranks.device is not None and device in ("auto", "cuda") and options.get("dtype") != "int8":
             device = self.ranks.device
-        return Predictor.from_pretrained(
+        predictor = Predictor.from_pretrained(
             self.request.model,
-            revision=options.get("revision"),
+            revision=self.commit,
             device=device,
             dtype=options.get("dtype"),
             plugins=options.get("plugins", ()),
         )
+        assert predictor.directory is not None
+        if digest_model(predictor.directory) != self.plan.request["model"]:
+            raise RunError(
+                f"{predictor.directory}: the model changed after it was first read: start again with --overwrite"
+            )
+        return predictor
 
     def _predict(self, chunk: Chunk, parser: RowParser) -> PredictedChunk:
         options = self.request.options
@@ -193,35 +247,8 @@ class _PartPredictor:
             )
         except DataError as error:
             raise DataError(f"{chunk.place(0)} to {chunk.numbers[-1]}: {error}") from error
-        errors = [row.error for row in rows]
-        unexpected = next((error for error in errors if error is not None), None)
+        unexpected = next((row.error for row in rows if row.error is not None), None)
         if unexpected is not None and not self.request.skip:  # the file has changed since it was checked
             raise DataError(unexpected)
-        predictions = [None if error is not None else value for value, error in zip(predicted, errors, strict=True)]
-        return PredictedChunk(chunk, predictions, errors)
-
-
-def _finish(request: Request, plan: Plan, work: Path) -> PredictedFiles:
-    """Join the parts of each file, and remove the work directory.
-
-    Raises:
-        RunError: an input changed while it was read, or an output cannot be written.
-    """
-    parts, report = Parts(plan, work), request.report("writing")
-    rows = 0
-    tasks = read_tasks(request)
-    with _writing(request.output):
-        (work / DONE).touch()
-        for index, file in enumerate(plan.files):
-            is_complete = all(part.exists() for part in parts.of_file(index))
-            if not is_complete or sha256_file(file.input) != plan.request["inputs"][file.input]:
-                raise RunError(f"{file.input}: the file changed while it was read: start again with --overwrite")
-            joined = work / _JOINED
-            output_format(request, file, index, tasks).join(parts.of_file(index), joined)
-            fsync(joined)
-            joined.replace(file.output)
-            rows += file.rows
-            report(rows, parts.total)
-        shutil.rmtree(work)
-    bad_rows = sum(file.bad_rows for file in plan.files)
-    return PredictedFiles(tuple(target.output for target in request.targets), rows, bad_rows)
+        predictions = [None if row.error is not None else value for value, row in zip(predicted, rows, strict=True)]
+        return PredictedChunk(chunk, rows, predictions)

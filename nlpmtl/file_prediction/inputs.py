@@ -14,7 +14,7 @@ from nlpmtl.data.word_splitting import EVERY_MARK
 from nlpmtl.errors import ConfigError, DataError, did_you_mean, quote
 from nlpmtl.file_prediction.row_files import Chunk, RowFile
 from nlpmtl.inference.containers import Container
-from nlpmtl.inference.task_inputs import InputReader
+from nlpmtl.inference.task_inputs import InputReader, TaskInputs
 from nlpmtl.tasks import Task
 
 _KEYS = ("text", "pair", "words")
@@ -28,11 +28,13 @@ class RowInput(NamedTuple):
         value: what `Predictor.predict_all` takes; the readable fields of an invalid row.
         tasks: names of the tasks that can predict for it.
         error: why the row is invalid, with its place; None for a valid row.
+        joined_words: the text that offsets refer to if a task reads the words in the column ``words``.
     """
 
     value: Any
     tasks: Collection[str]
     error: str | None = None
+    joined_words: str | None = None
 
 
 def check_columns(file: RowFile, names: Sequence[str]) -> None:
@@ -65,10 +67,8 @@ class RowParser:
         self._renamed = dict(zip(text_columns, _KEYS, strict=False))
         self.columns = list(self._renamed) or list(dict.fromkeys([*_KEYS, *reader.trained_columns]))
         self.columns += [column for column in reader.extra_input_columns if column not in self.columns]
-        # An empty cell is a missing value: a table can mix pairs and single texts, unless all tasks read pairs.
-        only_pairs = all(reader.tasks[name].takes_pairs for name in reader.names)
-        pair = set() if only_pairs else {"pair", *text_columns[1:]}
-        self._optional = {*pair, *reader.extra_input_columns} if file.type == "table" else set()
+        self._pairs = self._find_optional_pairs() if file.type == "table" else set()
+        self._optional = set(reader.extra_input_columns) if file.type == "table" else set()
         separators = _word_separators(reader.tasks.values()) if file.type == "table" else {}
         self._separators = {column: separators[column] for column in separators if column not in text_columns}
         check_columns(file, text_columns)
@@ -82,12 +82,14 @@ class RowParser:
     def _parse(self, row: RawRow, chunk: Chunk, index: int) -> RowInput:
         if isinstance(row, MalformedRow):
             return RowInput({}, (), f"{chunk.place(index)}: {row.rule}")
+        cells = {self._renamed.get(column, column): row.get(column) for column in self.columns}
+        fields = {
+            key: None if cell == "" and key in self._pairs else cell
+            for key, cell in cells.items()
+            if cell is not None and not (cell == "" and key in self._optional)
+        }
         try:
-            fields = {
-                self._renamed.get(column, column): self._cell(row[column], column=column)
-                for column in self.columns
-                if row.get(column) is not None and not (row[column] == "" and column in self._optional)
-            }
+            fields = self._parse_words(fields)
         except ValueError as error:
             return RowInput({}, (), f"{chunk.place(index)}: {error}")
         value: Any = fields["text"] if self._file.type == "lines" else fields
@@ -97,23 +99,50 @@ class RowParser:
             matched = self._reader.read(value)
         except (ValueError, ConfigError) as error:
             return RowInput(fields, (), f"{chunk.place(index)}: {self._explain({**row, **fields}, error)}")
-        return RowInput(value, [name for _, names in matched for name in names])
+        names = [name for _, names in matched for name in names]
+        return RowInput(value, names, joined_words=self._joined_words(fields, matched))
 
-    def _cell(self, cell: Any, *, column: str) -> Any:
-        """Return the value of a cell: of a column of words, a list with the separator of training, or without one JSON.
+    def _find_optional_pairs(self) -> set[str]:
+        """Return the columns of second texts whose empty cells are missing values, as in rows that are single texts.
+
+        There are none if all tasks that read the table read pairs: an empty cell is then an empty text.
+        """
+        keys = (self._renamed.get(column, column) for column in self._file.columns if column in self.columns)
+        readers = self._reader.readers(keys)
+        pairs = readers.pop("pair", {})
+        names = {name for columns in readers.values() for tasks in columns.values() for name in tasks}
+        if all(self._reader.tasks[name].takes_pairs for name in names):
+            return set()
+        return pairs.keys() - {column for columns in readers.values() for column in columns}
+
+    def _parse_words(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields of a row with lists of words in the columns that tasks read words from."""
+        if not self._separators:
+            return fields
+        columns = self._reader.readers(fields).get("words", {}).keys() & self._separators.keys() & fields.keys()
+        return fields | {column: self._split(fields[column], column=column) for column in columns}
+
+    def _split(self, cell: str, *, column: str) -> list[Any]:
+        """Return the words of a cell: a list with the separator of training, or without one JSON.
 
         Without a separator, words that are not a JSON list are separated by white space.
 
         Raises:
             ValueError: the cell has a list as Python or NumPy prints it, such as pandas writes it to a CSV file.
         """
-        if column not in self._separators:
-            return cell
         words = split_cell(cell, separator=self._separators[column])
         if words is None and _PRINTED_LIST.fullmatch(cell):
             shown = quote(cell, limit=60)
             raise ValueError(f'{column}: a list is written as JSON, such as ["a", "b"] (json.dumps), found {shown}')
         return cell.split() if words is None else words
+
+    def _joined_words(self, fields: Mapping[str, Any], matched: TaskInputs) -> str | None:
+        """Return the words of the column ``words``, joined, if a task reads them."""
+        if "words" not in fields:
+            return None
+        readers = set(self._reader.readers(fields).get("words", {}).get("words", ()))
+        examples = (example for example, names in matched if not readers.isdisjoint(names))
+        return next((ex.text for ex in examples if ex.input is not None and ex.input.given is not None), None)
 
     def _explain(self, row: Mapping[str, Any], error: Exception) -> Exception:
         """Return why a row is invalid, with the names of the columns that it has."""

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
 from nlpmtl.errors import DataError, quote
+from nlpmtl.file_prediction.inputs import RowInput
 from nlpmtl.file_prediction.output_columns import ERROR, PREDICTIONS, OutputColumn, Predictions
 from nlpmtl.file_prediction.row_files import Chunk, table_ending
 from nlpmtl.file_prediction.scan import TYPE_ADVICE
@@ -46,11 +47,22 @@ class Layout:
 
 @dataclass(frozen=True)
 class PredictedChunk:
-    """A chunk with the predictions of its rows, and an error for each invalid row."""
+    """A chunk with the predictions of its rows.
+
+    Args:
+        chunk: the rows.
+        inputs: the rows as inputs, which have the error of each invalid row.
+        predictions: the predictions of each row.
+    """
 
     chunk: Chunk
+    inputs: Sequence[RowInput]
     predictions: Sequence[Predictions]
-    errors: Sequence[str | None]
+
+    @property
+    def errors(self) -> list[str | None]:
+        """The error of each invalid row."""
+        return [row.error for row in self.inputs]
 
 
 class OutputFormat(ABC):
@@ -91,20 +103,20 @@ class JsonLines(OutputFormat):
     """JSON Lines: the fields of each row, and its predictions in one more."""
 
     def encode(self, predicted: PredictedChunk) -> bytes:
-        rows = zip(_text_rows(predicted.chunk), predicted.predictions, predicted.errors, strict=True)
+        rows = zip(_text_rows(predicted.chunk), predicted.predictions, predicted.inputs, strict=True)
         return self._gzip("".join(self._line(*row) for row in rows))
 
     def join(self, parts: Iterable[Path], output: Path) -> None:
         self._concatenate(parts, output)
 
     @staticmethod
-    def _line(row: RawRow, predictions: Predictions, error: str | None) -> str:
+    def _line(row: RawRow, predictions: Predictions, input: RowInput) -> str:
         fields: dict[str, Any] = {"text": None} if isinstance(row, MalformedRow) else dict(row)
-        if "text" not in fields and isinstance(fields.get("words"), list) and error is None:
-            fields["text"] = " ".join(fields["words"])  # the text that offsets refer to
+        if "text" not in fields and isinstance(fields.get("words"), list) and input.joined_words is not None:
+            fields["text"] = input.joined_words
         fields[PREDICTIONS] = predictions
-        if error is not None:
-            fields[ERROR] = error
+        if input.error is not None:
+            fields[ERROR] = input.error
         return to_json(fields) + "\n"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from nlpmtl.errors import ConfigError
+from nlpmtl.config import find_directory
 from nlpmtl.file_prediction.inputs import RowParser
 from nlpmtl.file_prediction.output_columns import ERROR, PREDICTIONS, OutputColumn, check_names, output_columns
 from nlpmtl.file_prediction.output_formats import Layout, OutputFormat, check_text_schema, make_format
@@ -16,6 +17,7 @@ from nlpmtl.file_prediction.plan import DONE, FilePlan, Plan
 from nlpmtl.file_prediction.request import Request
 from nlpmtl.file_prediction.row_files import open_row_file, trained_columns
 from nlpmtl.file_prediction.scan import scan
+from nlpmtl.file_prediction.targets import check_absent
 from nlpmtl.hub import fetch
 from nlpmtl.hub.model_files import digest_model
 from nlpmtl.inference.task_inputs import InputReader, check_task_names
@@ -24,35 +26,68 @@ from nlpmtl.saved_config import check_own_config, read_table
 from nlpmtl.tasks import OutputOptions, Task, task_from_config
 
 
-def make_plan(request: Request, work: Path) -> Plan:
+@dataclass(frozen=True)
+class SavedModel:
+    """The model of a request, without its weights.
+
+    Args:
+        digest: digest of its files.
+        commit: its commit on the Hub; None for a local directory.
+        tasks: its tasks.
+    """
+
+    digest: str
+    commit: str | None
+    tasks: Mapping[str, Task]
+
+    @classmethod
+    def read(cls, request: Request) -> SavedModel:
+        """Return the model; a model on the Hub is downloaded.
+
+        Raises:
+            ConfigError: a plugin cannot be imported.
+            ModelError: the model does not exist or is invalid.
+        """
+        error_prefix = f"the model {str(request.model)!r} cannot be loaded"
+        import_plugins(request.options.get("plugins", ()))
+        directory = fetch(request.model, revision=request.options.get("revision"))
+        is_local = find_directory(request.model, error_prefix=error_prefix) is not None
+        config = read_table(directory / "config.json", error_prefix=error_prefix)
+        check_own_config(config, error_prefix=error_prefix)
+        tasks = {task: task_from_config(task, values) for task, values in config["tasks"].items()}
+        return cls(digest_model(directory), None if is_local else directory.name, tasks)
+
+
+def check_outputs(request: Request, work: Path) -> None:
+    """Check that no output exists, unless it is to be replaced or an interrupted prediction has written it.
+
+    Raises:
+        ConfigError: an output exists.
+    """
+    if not request.options.get("overwrite", False) and not (work / DONE).exists():
+        for target in request.targets:
+            check_absent(target.output)
+
+
+def make_plan(request: Request, model: SavedModel, work: Path) -> Plan:
     """Return the plan of an interrupted prediction, or a new one after a scan of all rows. Nothing is written.
 
     Args:
         request: the request.
+        model: its model.
         work: the work directory.
 
     Raises:
-        ConfigError: an output exists, an interrupted prediction was started with something else, a task is unknown, or
-            columns have the same name.
+        ConfigError: an interrupted prediction was started with something else, a task is unknown, or columns have the
+            same name.
         DataError: a row is invalid, or a file lacks the columns that are read.
-        ModelError: the model does not exist or is invalid.
     """
-    overwrite = request.options.get("overwrite", False)
-    if not overwrite and not (work / DONE).exists():
-        for target in request.targets:
-            if target.output.exists():
-                raise ConfigError(f"--output {target.output}: it already exists; --overwrite replaces it")
-    plugins = request.options.get("plugins", ())
-    import_plugins(plugins)
-    directory = fetch(request.model, revision=request.options.get("revision"))
-    identity = request.identity(model=digest_model(directory), plugins=digest_plugins(plugins))
-    saved = Plan.read(work)
-    if saved is not None and not overwrite:
-        saved.check_same(identity, directory=work)
+    plugins = digest_plugins(request.options.get("plugins", ()))
+    identity = request.identity(model=model.digest, plugins=plugins)
+    saved = read_resumable(request, identity, work)
     if saved is not None and saved.request == identity:
         return saved
-    tasks = read_tasks(request)
-    names = request.options.get("tasks")
+    tasks, names = model.tasks, request.options.get("tasks")
     check_task_names(names, tasks)
     reader = InputReader(tasks, names=names)
     counted = 0
@@ -90,9 +125,31 @@ def _plan_file(
     return plan
 
 
-def open_work(plan: Plan, work: Path) -> None:
-    """Save the plan in the work directory, unless it is there; remove the parts of another plan."""
+def read_resumable(request: Request, identity: Mapping[str, Any], work: Path) -> Plan | None:
+    """Return the plan of an interrupted prediction; None if there is none.
+
+    Args:
+        request: the request.
+        identity: what determines its output.
+        work: the work directory.
+
+    Raises:
+        ConfigError: it was started with something else, and is not to be overwritten.
+    """
     saved = Plan.read(work)
+    if saved is not None and not request.options.get("overwrite", False):
+        saved.check_same(identity, directory=work)
+    return saved
+
+
+def open_work(request: Request, plan: Plan, work: Path) -> None:
+    """Save the plan in the work directory, unless it is there; remove the parts of another plan.
+
+    Raises:
+        ConfigError: while the rows were checked, another process has written an output or begun another prediction.
+    """
+    check_outputs(request, work)
+    saved = read_resumable(request, plan.request, work)
     if saved is None or saved.request != plan.request:
         shutil.rmtree(work / PARTS, ignore_errors=True)
         (work / DONE).unlink(missing_ok=True)
@@ -117,16 +174,3 @@ def output_format(request: Request, plan: FilePlan, index: int, tasks: Mapping[s
 def _columns(plan: FilePlan, tasks: Mapping[str, Task], request: Request) -> list[OutputColumn]:
     options = OutputOptions(all_scores=request.options.get("all_scores", False))
     return output_columns({name: tasks[name] for name in plan.tasks}, options=options)
-
-
-def read_tasks(request: Request) -> dict[str, Task]:
-    """Return the tasks of the model, without its weights.
-
-    Raises:
-        ModelError: the model does not exist or is invalid.
-    """
-    error_prefix = f"the model {str(request.model)!r} cannot be loaded"
-    directory = fetch(request.model, revision=request.options.get("revision"))
-    config = read_table(directory / "config.json", error_prefix=error_prefix)
-    check_own_config(config, error_prefix=error_prefix)
-    return {task: task_from_config(task, values) for task, values in config["tasks"].items()}

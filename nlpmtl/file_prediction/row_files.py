@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import IO, Any, Literal
 
 import pyarrow as pa
@@ -173,11 +174,15 @@ def _read_tables(path: str, *, progress: Callable[[int], object]) -> Iterator[Ch
     """Yield chunks of exactly `CHUNK_ROWS` rows, the last one excepted, whatever the row groups of the file are."""
     first = 1
     with open_seekable(path) as source, reading(path), pq.ParquetFile(source) as file:
+        size = Path(path).stat().st_size
         pending: list[Any] = []
-        count = 0
+        count = rows = 0
         for batch in file.iter_batches(batch_size=CHUNK_ROWS):
             pending.append(batch)
             count += batch.num_rows
+            # Arrow does not report the bytes that it reads: they are estimated from the rows.
+            before, rows = rows, rows + batch.num_rows
+            progress(size * rows // file.metadata.num_rows - size * before // file.metadata.num_rows)
             if count >= CHUNK_ROWS:
                 table = pa.Table.from_batches(pending)
                 yield _table_chunk(path, table.slice(0, CHUNK_ROWS), first)

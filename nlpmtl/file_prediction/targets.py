@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from nlpmtl.config import check_writable
+from nlpmtl.data.binary_files import find_zip
 from nlpmtl.data.files import EXTENSIONS
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.fs import PART, hidden_sibling
@@ -64,9 +66,9 @@ def find_inputs(input: str) -> list[str]:
 
     Raises:
         ConfigError: an ending is unknown.
-        DataError: the file does not exist.
+        DataError: the file does not exist, or is in an archive.
     """
-    if glob.has_magic(input) and not os.path.exists(input):  # noqa: PTH110 (exists raises on a long name)
+    if glob.has_magic(input) and find_zip(input) is None and not os.path.exists(input):  # noqa: PTH110 (raises on a long name)
         paths = sorted(filter(os.path.isfile, glob.glob(input, recursive=True)))  # noqa: PTH207
         if not paths:
             raise DataError(f"--input {input}: no file matches this pattern")
@@ -79,8 +81,14 @@ def find_input(path: str) -> str:
 
     Raises:
         ConfigError: the ending is unknown.
-        DataError: the file does not exist.
+        DataError: the file does not exist, or is in an archive.
     """
+    inside = find_zip(path)
+    if inside is not None:
+        raise DataError(
+            f"--input {path}: prediction does not read zip archives: extract {inside.archive}, and name the extracted "
+            "file"
+        )
     if not path.lower().endswith(INPUT_ENDINGS):
         raise ConfigError(f"--input {path}: the name must end in {LINES[0]}, {', '.join(EXTENSIONS)}")
     if not os.path.isfile(path):  # noqa: PTH113 (is_file raises on a long name)
@@ -91,6 +99,34 @@ def find_input(path: str) -> str:
 def work_directory(output: Path) -> Path:
     """Return the hidden directory next to the output that has the finished parts until all rows are predicted."""
     return hidden_sibling(output.with_name(output.name.replace(_STAR, "all")), PART)
+
+
+def check_absent(output: Path) -> None:
+    """Raise ConfigError if an output exists."""
+    if output.exists():
+        raise ConfigError(f"--output {output}: it already exists; --overwrite replaces it")
+
+
+def clear_work(output: Path, *, overwrite: bool) -> None:
+    """Remove the work directory that an interrupted prediction of files left for an output, if it is to be overwritten.
+
+    Raises:
+        ConfigError: there is one, and it is not to be overwritten.
+        RunError: a prediction uses it.
+    """
+    work = work_directory(output)
+    if not work.is_dir():
+        return
+    if not overwrite:
+        raise ConfigError(
+            f"an interrupted prediction in {work} cannot be resumed: it predicts files. Run its command again, or "
+            "start again with --overwrite"
+        )
+    from nlpmtl.training import hold_lock
+
+    with hold_lock(work):
+        pass
+    shutil.rmtree(work)
 
 
 def _check_outputs(targets: Sequence[Target]) -> None:

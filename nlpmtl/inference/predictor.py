@@ -41,6 +41,7 @@ class Predictor:
         model: the model, in evaluation mode.
         tokenizer: its tokenizer.
         tokens: maximum number of tokens, with padding, in a forward pass; default: a value that suits the device.
+        directory: the directory that the model was loaded from; default: none.
 
     Raises:
         ConfigError: an argument is invalid.
@@ -51,14 +52,21 @@ class Predictor:
         model.predict_all(["Ada lives in Turin.", "It rained."])  # [{"topic": {…}, "places": […]}, …]
     """
 
-    def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        model: Backend,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        tokens: int | None = None,
+        directory: Path | None = None,
+    ) -> None:
         if not hasattr(model, "predict_logits"):
             raise ConfigError(
                 f"model: a loaded model was expected, found {describe_value(model)}. To load one from a directory or "
                 "the Hub, write Predictor.from_pretrained(…)"
             )
         self.model, self.tokenizer = model, tokenizer
-        self._directory: Path | None = None
+        self._directory = directory
         limit = max_batch_tokens(model.device) if tokens is None else check_count(tokens, name="tokens", least=1)
         self._pipeline = InferencePipeline(model, tokenizer, tokens=limit)
 
@@ -100,9 +108,8 @@ class Predictor:
         check_device(device, dtype=dtype)
         import_plugins(plugins)
         directory = fetch(name, revision=revision, token=token)
-        predictor = cls(*load_backend(str(directory), backend=backend, device=device, dtype=dtype, kernels=kernels))
-        predictor._directory = directory
-        return predictor
+        model, tokenizer = load_backend(str(directory), backend=backend, device=device, dtype=dtype, kernels=kernels)
+        return cls(model, tokenizer, directory=directory)
 
     def push_to_hub(self, repo_id: str, **options: Unpack[PushOptions]) -> str:
         """Upload the model to the Hub in one commit.

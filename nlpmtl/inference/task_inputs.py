@@ -102,9 +102,12 @@ class InputReader:
         """Return the columns of a table that the tasks read.
 
         Raises:
+            ConfigError: all tasks of the model must be requested by name.
             DataError: the table lacks the columns of a requested task, or of all tasks.
         """
         assert table.columns is not None
+        if not self._names:
+            raise ConfigError(self._explain_no_task([]))
         tasks_by_columns = self._select_columns(table.columns)
         tasks_without_input = tasks_by_columns.get((), [])
         if tasks_without_input and (self._requested is not None or len(tasks_by_columns) == 1):
@@ -112,6 +115,19 @@ class InputReader:
             raise DataError(f"the {table.name} lacks the input of task {tasks_without_input[0]!r}: {hint}")
         read = dict.fromkeys(flatten_columns(column for columns in tasks_by_columns for _, column in columns))
         return [column for column in read if column in table.columns]  # the items of a list may have a column each
+
+    def readers(self, keys: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+        """Return which tasks read which columns of a row with the given keys.
+
+        Returns:
+            ``text``, ``pair``, ``words`` or a further input → column → names of the tasks.
+        """
+        readers: dict[str, dict[str, list[str]]] = {}
+        for columns, names in self._select_columns(tuple(keys)).items():
+            for key, column in columns:
+                for part in flatten_columns([column]):
+                    readers.setdefault(key, {}).setdefault(part, []).extend(names)
+        return readers
 
     def check_series(self, inputs: Any) -> None:
         """Raise DataError if a Series is a row of a table, because its cells would be read as several texts."""

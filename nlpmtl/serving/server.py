@@ -94,7 +94,7 @@ def serve(
         loaded = Predictor.from_pretrained(name, revision=revision, device=device, dtype=dtype, plugins=plugins)
         on_cpu = loaded.model.device.type == "cpu"
         tokens = _THREAD_TOKENS * torch.get_num_threads() if on_cpu else max_batch_tokens(loaded.model.device)
-        predictor = Predictor(loaded.model, loaded.tokenizer, tokens=tokens)
+        predictor = Predictor(loaded.model, loaded.tokenizer, tokens=tokens, directory=loaded.directory)
         app, batcher = create_app(predictor, name=name, limits=limits)
         address, port = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
 

@@ -12,6 +12,7 @@ import pytest
 
 from nlpmtl.cli.predict import _to_lines
 from nlpmtl.inference.predictor import Predictor
+from nlpmtl.training import hold_lock
 from tests.cli.conftest import RunCli
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def test_a_bad_line_is_named(
         (["--input", "none.txt"], "error: none.txt: no such file"),
         (["a", "--output", "out.csv"], "error: --output out.csv: predictions are written as JSON Lines"),
         (["a", "--text-column", "b"], "error: --text-column needs --input: it names a column of it"),
-        (["a", "--overwrite"], "error: --overwrite needs --input with a file, and --output"),
+        (["a", "--overwrite"], "error: --overwrite needs --output"),
         (["--input", "t.csv", "--output", "t.docx"], "error: t.csv: no such file"),
         (["a", "--task", "topik"], "error: this model has no task 'topik'; did you mean 'topic'?"),
         (["a", "--task", "grade"], "error: task 'grade' expects a text pair (text, pair), found a single text"),
@@ -169,6 +170,52 @@ def test_invalid_arguments(arguments: list[str], message: str, trained: Trained,
     result = run_cli("predict", trained.model_dir, *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(message)
+
+
+@pytest.mark.parametrize("arguments", [["a cat"], ["--input", "-"]], ids=["argument", "stdin"])
+def test_an_existing_output_of_texts(arguments: list[str], trained: Trained, run_cli: RunCli, tmp_path: Path) -> None:
+    """It is replaced as that of a file: with --overwrite only."""
+    output, work = tmp_path / "o.jsonl", tmp_path / ".o.jsonl.part"
+    output.write_text("old")
+    command = ["predict", trained.model_dir, *arguments, "--task", "topic", "--output", output]
+    result = run_cli(*command, input=b"a cat\n")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"error: --output {output}: it already exists; --overwrite replaces it\n",
+    )
+    assert output.read_text() == "old"
+    assert run_cli(*command, "--overwrite", input=b"a cat\n").exit_code == 0
+    assert parse(output.read_text())[0]["text"] == "a cat"
+    output.unlink()
+    (work / "parts").mkdir(parents=True)
+    result = run_cli(*command, input=b"a cat\n")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"error: an interrupted prediction in {work} cannot be resumed: ")
+    assert (work / "parts").is_dir()
+    with hold_lock(work):
+        assert "is in use by another run" in run_cli(*command, "--overwrite", input=b"a cat\n").stderr
+    assert run_cli(*command, "--overwrite", input=b"a cat\n").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["o.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["a cat"], ["--input", "t.txt"], ["--input", "-"], ["--input", "-", "--output", "o.jsonl"]]
+)
+@pytest.mark.parametrize("size", ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"])
+def test_several_processes_predict_only_files(
+    size: str,
+    arguments: list[str],
+    trained: Trained,
+    run_cli: RunCli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of them would print all predictions."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(size, "2")
+    result = run_cli("predict", trained.model_dir, *arguments, input=b"a cat\n")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "error: several processes predict only files: write --input FILE and --output FILE" in result.stderr
 
 
 def test_a_file_as_a_text(trained: Trained, run_cli: RunCli, tmp_path: Path) -> None:

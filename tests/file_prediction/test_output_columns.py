@@ -11,6 +11,7 @@ import pytest
 
 from nlpmtl import DataError, Predictor, RunError
 from nlpmtl.data.delimited import TextFormat
+from nlpmtl.file_prediction.inputs import RowInput
 from nlpmtl.file_prediction.output_columns import output_columns
 from nlpmtl.file_prediction.output_formats import Delimited, Layout, Parquet, PredictedChunk, check_text_schema
 from nlpmtl.file_prediction.row_files import Chunk
@@ -118,4 +119,4 @@ def test_a_value_without_the_type_of_its_column_is_reported_with_its_rows() -> N
     with pytest.raises(
         DataError, match=r"a\.jsonl:1 to 2: a value cannot be written to Parquet .*9007199254740993.*write \.jsonl"
     ):
-        output.encode(PredictedChunk(chunk, [None, None], [None, None]))
+        output.encode(PredictedChunk(chunk, [RowInput({}, ())] * 2, [None, None]))

@@ -8,14 +8,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from huggingface_hub import constants
 
 from nlpmtl import ConfigError, RunError, predict_files
 from nlpmtl.file_prediction import FileProgress
 from nlpmtl.training import hold_lock
 from tests.tiny import make_rows
+
+if TYPE_CHECKING:
+    from nlpmtl.file_prediction.request import PredictFilesOptions
 
 ROWS = 21
 WORK = ".out.csv.part"
@@ -69,9 +75,7 @@ def test_what_has_changed_is_refused(model: Path, input_file: Path, tmp_path: Pa
     with pytest.raises(Interrupted):
         predict_files(model, input_file, output, on_progress=interrupt_at("predicting", 8))
     shutil.copytree(model, other)
-    config = json.loads((other / "config.json").read_text())
-    config["tasks"]["topic"]["temperature"] = 2.0
-    (other / "config.json").write_text(json.dumps(config))
+    change_temperature(other)
     for changed, options, message in (
         (other, {}, "the model has changed"),
         (model, {"tasks": ["topic"]}, "options: --task changed"),
@@ -122,6 +126,86 @@ def test_an_input_that_changes_while_it_is_read(model: Path, input_file: Path, t
     with pytest.raises(RunError, match=r"new\.csv: the file changed while it was read"):
         predict_files(model, input_file, tmp_path / "out.csv", on_progress=shorten)
     assert not (tmp_path / "out.csv").exists()
+
+
+def change_temperature(model: Path) -> None:
+    config = json.loads((model / "config.json").read_text())
+    config["tasks"]["topic"]["temperature"] = 2.0
+    (model / "config.json").write_text(json.dumps(config))
+
+
+def test_a_model_that_changes_while_the_rows_are_checked(model: Path, input_file: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "model")
+
+    def change(progress: FileProgress) -> None:
+        if progress.stage == "checking":
+            change_temperature(tmp_path / "model")
+
+    with pytest.raises(RunError, match="the model changed after it was first read: start again with --overwrite"):
+        predict_files(tmp_path / "model", input_file, tmp_path / "out.csv", on_progress=change)
+
+
+def test_a_model_that_changes_while_rows_are_predicted(model: Path, input_file: Path, tmp_path: Path) -> None:
+    """The output has the columns of the tasks that predicted."""
+    shutil.copytree(model, tmp_path / "model")
+
+    def remove_task(progress: FileProgress) -> None:
+        if progress == FileProgress("predicting", ROWS, ROWS):
+            config = json.loads((tmp_path / "model" / "config.json").read_text())
+            del config["tasks"]["topic"]
+            (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+
+    predict_files(tmp_path / "model", input_file, tmp_path / "out.csv", on_progress=remove_task)
+    predict_files(model, input_file, tmp_path / "expected.csv")
+    assert (tmp_path / "out.csv").read_text() == (tmp_path / "expected.csv").read_text()
+
+
+def test_a_branch_that_moves_while_the_rows_are_checked(
+    model: Path, input_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All processes load the commit that the branch had at the start."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    repository = tmp_path / "cache" / "models--me--demo"
+    for commit in ("a" * 40, "b" * 40):
+        shutil.copytree(model, repository / "snapshots" / commit)
+    change_temperature(repository / "snapshots" / ("b" * 40))
+    (repository / "refs").mkdir()
+    branch = repository / "refs" / "main"
+    branch.write_text("a" * 40)
+    predict_files(
+        "me/demo", input_file, tmp_path / "out.csv", on_progress=lambda progress: [branch.write_text("b" * 40)]
+    )
+    predict_files(model, input_file, tmp_path / "expected.csv")
+    assert (tmp_path / "out.csv").read_text() == (tmp_path / "expected.csv").read_text()
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, r"out\.csv: it already exists; --overwrite replaces it"),
+        (
+            {"on_progress": interrupt_at("predicting", 8), "tasks": ["topic"]},
+            "cannot be resumed: options: --task changed",
+        ),
+    ],
+    ids=["finished", "interrupted"],
+)
+def test_another_process_predicts_while_the_rows_are_checked(
+    options: PredictFilesOptions, message: str, model: Path, input_file: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.csv"
+
+    def predict_elsewhere(progress: FileProgress) -> None:
+        if progress == FileProgress("checking", ROWS, None):
+            with suppress(Interrupted):
+                predict_files(model, input_file, output, **options)
+            before.update({path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()})
+
+    before: dict[Path, bytes] = {}
+    with pytest.raises(ConfigError, match=message):
+        predict_files(model, input_file, output, on_progress=predict_elsewhere)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
 @pytest.mark.usefixtures("small_chunks")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("in/b.csv", "in/a.csv.gz", "in/notes.md", "more/b.jsonl", "x[1].csv", "file"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
+    with zipfile.ZipFile(tmp_path / "RTE.zip", "w") as archive:
+        archive.writestr("RTE/test.jsonl", "{}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -36,6 +39,15 @@ def test_each_input_has_an_output() -> None:
     [
         ("none.csv", "o.csv", DataError, "none.csv: no such file"),
         ("in", "o.csv", ConfigError, r"--input in: the name must end in \.txt, "),
+        (
+            "RTE.zip/RTE/test.jsonl",
+            "o.csv",
+            DataError,
+            r"not read zip archives: extract RTE\.zip, and name the ext",
+        ),
+        ("RTE.zip/RTE/*.jsonl", "o.csv", DataError, "prediction does not read zip archives"),
+        ("RTE.zip", "o.csv", DataError, "prediction does not read zip archives"),
+        ("none.zip/test.jsonl", "o.csv", DataError, "no such file"),
         ("in/*.tsv", "o.csv", DataError, r"--input in/\*\.tsv: no file matches this pattern"),
         ("in/*", "*.csv", ConfigError, r"--input in/notes\.md: the name must end in"),
         ("in/b.csv", "o.xlsx", ConfigError, r"--output o\.xlsx: the name must end in \.csv, "),

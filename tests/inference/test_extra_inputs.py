@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from datasets import Dataset
 from torch import Tensor, nn
@@ -180,6 +181,20 @@ def test_truncated_inputs_of_every_container(predictor: Predictor) -> None:
 def test_a_task_that_is_predicted_by_name_only(predictor: Predictor) -> None:
     assert set(predictor.predict_all(ROW, tasks=["hidden", "topic"])) == {"hidden", "topic"}
     assert "hidden" not in predictor.predict_all(ROW)
+
+
+def test_a_table_for_a_model_whose_tasks_are_predicted_by_name_only(model_dir: Path) -> None:
+    encoder = load_encoder(str(model_dir.parent / "encoder"))
+    task = task_from_config("hidden", {"kind": "hidden_of_test", "labels": [], "metrics": None, "input": "text"})
+    model = MultiTaskModel.from_encoder(encoder, tasks=[task], sharing={"kind": "hard"}, input_length=48, seed=0)
+    predictor = Predictor(model.train(False), encoder.tokenizer)
+    frame = pd.DataFrame([ROW])
+    tables = (frame, Dataset.from_list([ROW]), pa.Table.from_pylist([ROW]), pd.DataFrame({"sentence": ["a"]}))
+    for call in (predictor.predict_all, predictor.find_truncated):
+        for inputs in (ROW, *tables):
+            with pytest.raises(ConfigError, match=r"the tasks of this model must be requested by name, .*: hidden"):
+                call(inputs)
+    assert len(predictor.predict_all(frame, tasks=["hidden"])) == 1
 
 
 def test_a_file_on_the_command_line(model_dir: Path, tmp_path: Path) -> None:

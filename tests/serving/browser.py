@@ -92,6 +92,16 @@ class Page:
     def settle(self) -> None:
         self.wait(lambda: self.find("#go").is_enabled() and (self.all("section") or self.find("#error").text))
 
+    @contextmanager
+    def held_requests(self) -> Iterator[None]:
+        """Send the requests of the page at the end of the block."""
+        self.script("""
+            const send = fetch, released = new Promise((resolve) => { window.release = resolve; });
+            window.fetch = (...request) => released.then(() => { window.fetch = send; return send(...request); });
+        """)
+        yield
+        self.script("window.release()")
+
     def read(self) -> str:
         return str(self.find("[data-task=places] .read").get_property("innerText"))
 

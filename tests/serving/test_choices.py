@@ -123,5 +123,10 @@ def test_choices_are_typed_one_per_line(server: Running, predictor: Predictor) -
         first = CHOICES[predictor.predict(ROW, task="relevance")[0]["index"]]
         assert page.find("section[data-task=relevance] tr th").text == first
         assert page.find("#error").text == ""
+        with page.held_requests():
+            page.find("#go").click()
+            page.fill("#list-choices", "other\nchoices")
+        page.settle()
+        assert page.find("section[data-task=relevance] tr th").text == first
         page.all("#examples button")[-1].click()
         page.wait(lambda: "\n" in str(page.find("#list-choices").get_property("value")))

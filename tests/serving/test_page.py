@@ -77,6 +77,20 @@ def test_a_second_text_is_used_by_pair_tasks(page: Page, predictor: Predictor) -
 
 
 @pytest.mark.slow
+def test_inputs_that_are_edited_while_a_request_is_running(page: Page) -> None:
+    """Predictions are shown on the texts that were predicted."""
+    page.script("window.card = (task, prediction, text) => make('section', text)")
+    page.fill("#text", TEXT)
+    page.fill("#pair", "a dog")
+    with page.held_requests():
+        page.find("#go").click()
+        page.fill("#text", "another text")
+        page.fill("#pair", "another pair")
+    page.settle()
+    assert {section.get_property("textContent") for section in page.all("section")} == {TEXT, "a dog"}
+
+
+@pytest.mark.slow
 def test_the_page_works_with_the_keyboard(page: Page) -> None:
     assert page.browser.switch_to.active_element == page.find("#text")
     page.find("#text").send_keys("Ada in Turin", Keys.CONTROL, Keys.ENTER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,9 +27,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def process(trained: Trained, *options: str) -> Iterator[tuple[subprocess.Popen[str], Client, str]]:
+def process(model: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], Client, str]]:
     """Yield a server process, a client, and the line that it prints when it is ready."""
-    command = [sys.executable, "-W", "error", "-m", "nlpmtl", "serve", str(trained.model_dir), "--port", "0", *options]
+    command = [sys.executable, "-W", "error", "-m", "nlpmtl", "serve", str(model), "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stderr is not None
         try:
@@ -47,7 +49,7 @@ def process(trained: Trained, *options: str) -> Iterator[tuple[subprocess.Popen[
 )
 @pytest.mark.slow
 def test_a_signal_lets_running_requests_finish(sent: signal.Signals, last: str, trained: Trained) -> None:
-    with process(trained) as (server, client, line), ThreadPoolExecutor(1) as threads:
+    with process(trained.model_dir) as (server, client, line), ThreadPoolExecutor(1) as threads:
         assert line.startswith(f"serving {trained.model_dir} on http://127.0.0.1:")
         assert line.endswith(" (topic, mood, places, grade, kinds)\n")
         assert client.get("/health").status == 200
@@ -73,12 +75,20 @@ def test_a_signal_lets_running_requests_finish(sent: signal.Signals, last: str, 
 
 @pytest.mark.slow
 def test_a_closed_stderr_does_not_block_shutdown(trained: Trained) -> None:
-    with process(trained) as (server, client, _):
+    with process(trained.model_dir) as (server, client, _):
         assert server.stderr is not None
         server.stderr.close()
         server.terminate()
         assert server.wait(60) == 128 + signal.SIGTERM
         client.close()
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_model_card_are_shown(trained: Trained, tmp_path: Path) -> None:
+    model = shutil.copytree(trained.model_dir, tmp_path / "model")
+    (model / "README.md").write_text("---\nwidget:\n- text: Ada lives in Rome.\n---\n")
+    with process(model) as (_, client, _):
+        assert client.get("/info").json["examples"] == [{"text": "Ada lives in Rome."}]
 
 
 def test_a_port_in_use_is_reported_before_the_model_is_loaded() -> None:

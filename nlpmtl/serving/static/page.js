@@ -189,10 +189,10 @@ function relationsView(task, text, { entities, relations }) {
 }
 
 /* The view is the one that the task type names, or follows from the shape of the prediction; else it is JSON. */
-function view(task, prediction, text) {
+function view(task, prediction, text, lists) {
   if (tasks[task]?.view === "tree") return treeView(prediction);
   if (Array.isArray(prediction) && prediction.length && prediction.every(isRanked)) {
-    return ranking(prediction, (tasks[task]?.text_lists ?? []).map(lines)[0] ?? []);
+    return ranking(prediction, lists[tasks[task]?.text_lists?.[0]] ?? []);
   }
   if (Array.isArray(prediction) && prediction.length && prediction.every((item) => typeof item === "number")) {
     return [make("details", "", styled("quiet", make("summary", count(prediction.length, "number"))), make("pre", prediction.join(", ")))];
@@ -223,8 +223,8 @@ function view(task, prediction, text) {
   return [make("pre", JSON.stringify(prediction, null, 2))];
 }
 
-function card(task, prediction, text) {
-  const parts = view(task, prediction, text);
+function card(task, prediction, text, lists = {}) {
+  const parts = view(task, prediction, text, lists);
   if (prediction?.truncated) parts.push(quiet("truncated: only the beginning of the text was read"));
   const section = make("section", "", make("h2", task, make("small", tasks[task]?.kind ?? "")), ...parts);
   section.dataset.task = task;
@@ -256,7 +256,13 @@ function labelList(task, labels) {
 
 /* The lists of texts that a task needs are typed, one text per line. */
 const typed = (task) => (task.required_inputs ?? []).every((key) => (task.text_lists ?? []).includes(key));
-const lines = (key) => (byId(`list-${key}`)?.value ?? "").split("\n").map((line) => line.trim()).filter(Boolean);
+const lines = (field) => field.value.split("\n").map((line) => line.trim()).filter(Boolean);
+
+/* The texts and the lists of texts as they are now. */
+function readInputs() {
+  const lists = [...document.querySelectorAll("#lists textarea")].map((field) => [field.id.replace(/^list-/, ""), lines(field)]);
+  return { text: byId("text").value, pair: byId("pair").value, lists: Object.fromEntries(lists) };
+}
 
 function listField([key, readers]) {
   const field = make("textarea");
@@ -310,8 +316,7 @@ async function request(path, body) {
 
 /* Return the bodies of the requests: one for the tasks that read a text, one for those that read two, and one for each
    set of lists that tasks need. */
-function bodies() {
-  const text = byId("text").value, pair = byId("pair").value;
+function bodies({ text, pair, lists: typedLists }) {
   const names = selected();
   if (!names.length) throw new Error("select a task");
   const reads = (name) => text.includes(tasks[name].required_text ?? "");
@@ -329,7 +334,7 @@ function bodies() {
   });
   for (const [group, wanted] of groups) {
     const [shape, keys] = JSON.parse(group);
-    const lists = Object.fromEntries(keys.map((key) => [key, lines(key)]));
+    const lists = Object.fromEntries(keys.map((key) => [key, typedLists[key] ?? []]));
     if (made.length && keys.some((key) => !lists[key].length)) continue;
     made.push({ inputs: { text, ...(shape === "pair" ? { pair } : {}), ...lists }, tasks: wanted, all_scores: true });
   }
@@ -349,15 +354,15 @@ function visibleJson(value) {
 const command = (body) => `curl ${quoted(new URL("predict", document.baseURI).href)} --json ${quoted(visibleJson(body))}`;
 
 async function predict() {
-  const text = byId("text").value;
-  const sent = bodies();
+  const inputs = readInputs();  // they may be edited while the requests are running
+  const sent = bodies(inputs);
   const start = performance.now();
   const results = await Promise.all(sent.map((body) => request("predict", body)));
   const milliseconds = performance.now() - start;
   const predictions = Object.assign({}, ...results);
   const predicted = Object.keys(tasks).filter((task) => task in predictions);
-  const lastText = (task) => (tasks[task].input === "pair" ? byId("pair").value : text);
-  byId("predictions").replaceChildren(...predicted.map((task) => card(task, predictions[task], lastText(task))));
+  const textOf = (task) => (tasks[task].input === "pair" ? inputs.pair : inputs.text);
+  byId("predictions").replaceChildren(...predicted.map((task) => card(task, predictions[task], textOf(task), inputs.lists)));
   const time = milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
   const requests = sent.length > 1 ? `${count(sent.length, "request")}, ` : "";
   byId("summary").textContent = `${count(predicted.length, "task")}, ${requests}${time} from request to response`;
