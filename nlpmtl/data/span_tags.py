@@ -67,7 +67,8 @@ def spans_to_tags(text: str, words: Sequence[Span], spans: Sequence[Any]) -> lis
     tags = [_OUTSIDE] * len(words)
     starts, ends = [start for start, _ in words], [end for _, end in words]
     spelling = Spelling()
-    distinct = {(start, end, spelling(name)): name for start, end, name in map(parse_span, spans)}
+    parsed = (parse_span(span, text=text) for span in spans)
+    distinct = {(start, end, spelling(name)): name for start, end, name in parsed}
     for (start, end, _), name in sorted(distinct.items()):
         shown = f"the span {start} to {end} ({name})"
         if not 0 <= start < end <= len(text):

@@ -460,6 +460,11 @@ class TestLabelStudio:
         first["annotations"][0]["ground_truth"] = True
         assert self.rows(tmp_path, both)[0]["label"] == [[0, 3, "old"]]
 
+    def test_the_last_of_annotations_without_a_date_is_read(self, tmp_path: Path) -> None:
+        first, second = task(result(0, 3, "old")), task(result(0, 3, "new"))
+        both = {**first, "annotations": first["annotations"] + second["annotations"]}
+        assert self.rows(tmp_path, both)[0]["label"] == [[0, 3, "new"]]
+
     def test_offsets_are_checked(self, tmp_path: Path) -> None:
         emoji = task(result(3, 6, "person", text="Ada"), data={"text": "😀 Ada"})
         other = task(result(0, 3, "person", text="Bob"))
@@ -468,6 +473,13 @@ class TestLabelStudio:
         assert isinstance(rows[1], MalformedRow)
         assert "'Ada' in the text, and 'Bob' in the export" in rows[1].rule
         assert rows[2]["label"] == [[0, 3, "person"]]
+
+    def test_the_text_of_a_span_must_be_a_string(self, tmp_path: Path) -> None:
+        lists, number = task(result(0, 3, "x", text=["Ada"])), task(result(0, 3, "x", text=5))  # type: ignore[arg-type]
+        rows = self.rows(tmp_path, lists, number)
+        assert [row.rule for row in rows] == [
+            f"label: the `text` of the span 0 to 3 is a string, found {value}" for value in ("['Ada']", 5)
+        ]
 
     def test_spans_in_html_and_spans_without_a_label_are_malformed(self, tmp_path: Path) -> None:
         html = task(result(0, 3, "x"))

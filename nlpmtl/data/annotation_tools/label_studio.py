@@ -75,11 +75,12 @@ def _results(annotations: Any) -> Sequence[dict[str, Any]] | None:
     ]
     if not valid:
         return None
-    results = max(valid, key=_rank).get("result")
+    results = max(reversed(valid), key=_rank).get("result")
     return [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
 
 
 def _rank(annotation: Mapping[str, Any]) -> tuple[bool, str]:
+    """Return a key by which the annotation that is read comes last; of equal ones, the last of the export is read."""
     return bool(annotation.get("ground_truth")), str(annotation.get("created_at") or "")
 
 
@@ -105,7 +106,7 @@ def _are_spans(value: Any) -> bool:
 def _with_spans(row: Mapping[str, Any], spans: Sequence[Mapping[str, Any]], *, column: str) -> RawRow:
     """Return a row with its spans in a column; malformed if their offsets are not those of their texts."""
     text = row.get("text")
-    converted = []
+    converted: list[Any] = []
     try:
         for span in spans:
             start, end, labels = span["start"], span.get("end"), span.get("labels")
@@ -115,7 +116,9 @@ def _with_spans(row: Mapping[str, Any], spans: Sequence[Mapping[str, Any]], *, c
                 raise SpanError(f"the span {start} to {end} has no label")
             if isinstance(text, str):
                 start, end = find_offsets(text, start, end, covered=span.get("text"))
-            converted += [[start, end, name] for name in labels]
+                converted += [[start, end, name] for name in labels]
+            else:  # the column of the text is unknown: offsets are checked when the spans are parsed
+                converted += [{**span, "label": name} for name in labels]
     except SpanError as error:
         return MalformedRow(None, f"{column}: {error}")
     return {**row, column: converted}
