@@ -156,7 +156,7 @@ def open_file(
     else:
         conllu = type_ == "conllu"
         rows = read_conll(lines, columns=text_format.columns, conllu=conllu, encoding=encoding, where=path)
-    return RawRows(path, ":", rows, uniform=True)
+    return RawRows(path, ":", rows, uniform=True, is_table=type_ in _TABLES)
 
 
 def read_texts(lines: Iterable[str], *, encoding: str) -> NumberedRows:
@@ -229,11 +229,6 @@ def is_text(path: str) -> bool:
         return False
     check_exists(path)
     return True
-
-
-def is_table(path: str) -> bool:
-    """Return whether a path is that of a .csv or .tsv file."""
-    return _type_of_name(path) in _TABLES
 
 
 def _type_of_name(path: str) -> str | None:

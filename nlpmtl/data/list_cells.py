@@ -68,10 +68,12 @@ def _read_row(
     parsed = dict(row)
     for column in lists:
         if isinstance(row.get(column), str):
-            parsed[column] = split_cell(row[column], separator=separator)
-            if parsed[column] is None:
+            is_null = separator is None and row[column].strip() == "null"
+            parsed[column] = None if is_null else split_cell(row[column], separator=separator)
+            if parsed[column] is None and not is_null:
                 return MalformedRow(row[column], f"{column}: {_RULE}")
-    has_spans = any(isinstance(item, list | dict) for column in tags for item in parsed.get(column) or ())
+    values = [parsed[column] for column in tags if isinstance(parsed.get(column), list | tuple)]
+    has_spans = any(isinstance(item, list | dict) for value in values for item in value)
     if words is not None and isinstance(row.get(words), str) and not has_spans:
         items = split_cell(row[words], separator=separator)
         if items is None and all(parsed.get(column) for column in lists):

@@ -11,10 +11,11 @@ from functools import cache
 
 from nlpmtl.config import flatten_columns
 from nlpmtl.config.dataset import InputConfig
+from nlpmtl.data.annotation_tools import list_choices, single_labels
 from nlpmtl.data.binary_files import find_zip, member_names, open_zip
-from nlpmtl.data.column_types import column_type
+from nlpmtl.data.column_types import ColumnType, column_type
 from nlpmtl.data.delimited import TextFormat
-from nlpmtl.data.files import check_extension, check_format, fingerprint_file, is_table, open_file
+from nlpmtl.data.files import check_extension, check_format, fingerprint_file, open_file
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.list_cells import read_list_cells
 from nlpmtl.data.raw_rows import FilePart, MalformedRow, NumberedRows, RawRows
@@ -80,17 +81,17 @@ class Shards:
 
     def _open_file(self, path: str, labels: Mapping[str, LabelType]) -> RawRows:
         opened = open_file(path, inputs=self._inputs.columns, labels=labels, format=self._format)
-        separator = self._format.separator
-        if separator is None and not is_table(opened.where):  # the table may be the only file of an archive
-            return opened
         types = {column: column_type(type_) for column, type_ in labels.items()}
-        rows = read_list_cells(
-            opened.rows,
-            words=self._inputs.words,
-            lists=[column for column, type_ in types.items() if type_.in_list],
-            tags=[column for column, type_ in types.items() if type_.per_word],
-            separator=separator,
-        )
+        separator = self._format.separator
+        rows = _list_choices(opened.rows, {column: types[column] for column in self._labels}, separator=separator)
+        if separator is not None or opened.is_table:
+            rows = read_list_cells(
+                rows,
+                words=self._inputs.words,
+                lists=[column for column, type_ in types.items() if type_.in_list],
+                tags=[column for column, type_ in types.items() if type_.per_word],
+                separator=separator,
+            )
         return replace(opened, rows=rows)
 
     def fingerprint(self) -> str | None:
@@ -136,6 +137,15 @@ class Shards:
                 first, columns = shard.where, present
             if existing and present != columns:
                 _raise_missing_column(shard.where, present=present, first=first, columns=columns)
+
+
+def _list_choices(rows: NumberedRows, types: Mapping[str, type[ColumnType]], *, separator: str | None) -> NumberedRows:
+    """Yield rows with the choices of Label Studio as lists, or as a single label where one is read."""
+    single = [column for column, type_ in types.items() if type_.coding in ("name", "number")]
+    sets = [column for column, type_ in types.items() if type_.coding == "names" and not type_.per_word]
+    for number, row in rows:
+        listed = list_choices(row, labels=types, sets=sets if separator is None else ())
+        yield number, row if listed is row else single_labels(listed, single)
 
 
 def _raise_missing_column(path: str, *, present: set[str], first: str, columns: set[str]) -> None:

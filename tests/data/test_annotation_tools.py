@@ -414,7 +414,7 @@ class TestLabelsOfTexts:
         keys = {"id": 1, "annotator": 1, "annotation_id": 3, "lead_time": 1.5, "text": "a"}
         values = [{**keys, "sentiment": "Positive"}, {**keys, "sentiment": {"choices": ["Positive", "Neutral"]}}]
         path = write(tmp_path / "a.json", *values)
-        assert labels(path, "set", column="sentiment", on_bad_row="skip") == [["Positive", "Neutral"]]
+        assert labels(path, "set", column="sentiment") == [["Positive"], ["Positive", "Neutral"]]
         assert labels(path, "class", column="sentiment", on_bad_row="skip") == ["Positive"]
 
     def test_choices_of_prodigy(self, tmp_path: Path) -> None:

@@ -70,3 +70,25 @@ def test_a_task_with_several_texts_is_read_like_its_table(tmp_path: Path) -> Non
     (tmp_path / "a.jsonl").write_text(json.dumps(value))
     assert read(tmp_path / "a.jsonl", "tags", column="label", words="body") == [["O", "O", "B-P", "O", "O"]]
     assert read(tmp_path / "a.jsonl", "spans", column="label", text="body") == [[[3, 4, "P"]]]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_one_choice_is_a_string_and_several_are_an_object(suffix: str, tmp_path: Path) -> None:
+    topics = ("x", {"choices": ["x", "y"]}, None, "y z")
+    path = write(tmp_path / f"a{suffix}", *({"text": "a", "topics": value} for value in topics))
+    assert read(path, "set", column="topics") == [["x"], ["x", "y"], None, ["y z"]]
+    with pytest.raises(DataError, match=r"1 problem.*\n.*topics: one label was expected"):
+        read(path, "class", column="topics")
+
+
+def test_the_separator_of_a_table_is_read_first(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", {"text": "a", "topics": "x|y"}, {"text": "a", "topics": {"choices": ["z"]}})
+    data = DataConfig(files={"train": path}, separator="|")
+    rows = load_rows(data, input=InputConfig(text="text"), columns={"topics": "set"})["train"]
+    assert rows.table["label:topics"].to_pylist() == [["x", "y"], ["z"]]
+
+
+def test_a_string_of_another_table_is_not_a_list(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,topics\na,x\n")
+    with pytest.raises(DataError, match="topics: a list was expected: write JSON"):
+        read(tmp_path / "a.csv", "set", column="topics")
