@@ -91,6 +91,7 @@ class Shards:
                 lists=[column for column, type_ in types.items() if type_.in_list],
                 tags=[column for column, type_ in types.items() if type_.per_word],
                 separator=separator,
+                is_labelled=bool(self._labels),
             )
         return replace(opened, rows=rows)
 

@@ -39,7 +39,7 @@ def tag_spans(row: Mapping[str, Any], *, words: str, tags: Collection[str]) -> M
     {'text': ['in', 'New', 'York', '.'], 'label': ['O', 'B-city', 'I-city', 'O']}
     """
     text = row.get(words)
-    if not isinstance(text, str) or not tags or not all(_may_be_spans(row.get(column)) for column in tags):
+    if not isinstance(text, str) or not all(_may_be_spans(row.get(column)) for column in tags):
         return row
     word_spans = split_at_marks(text)
     tagged = dict(row) | {words: [text[start:end] for start, end in word_spans]}
