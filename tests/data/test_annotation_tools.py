@@ -536,6 +536,38 @@ class TestSpacy:
         assert row == MalformedRow("x", "a token is not in the text of its paragraph")
 
 
+    @pytest.mark.parametrize(("entities", "label"), [([], []), ([[0, 3, "x"]], [[0, 3, "x"]]), (None, [[4, 9, "y"]])])
+    def test_spans_of_a_categorizer_are_no_entities(self, entities: Any, label: Any) -> None:
+        """A text without entities has none, whatever groups of spans it has."""
+        groups = {"spans": {"sc": [{"start": 4, "end": 9, "label": "y"}], "other": []}}
+        token = {"id": 0, "start": 0, "end": 3}
+        document = {"text": TEXT, "tokens": [token], **groups} | ({} if entities is None else {"ents": entities})
+        example = [TEXT, {**groups, "entities": entities}]
+        for value in (document, example):
+            (row,) = self.convert(value)
+            assert (row["label"], row["spans"]) == (label, [[4, 9, "y"]])
+
+    def test_a_label_that_was_added_to_a_document_is_kept(self, tmp_path: Path) -> None:
+        document = {
+            "text": TEXT,
+            "ents": [{"start": 0, "end": 3, "label": "person"}],
+            "tokens": [{"id": 0, "start": 0, "end": 3}],
+            "label": "pos",
+        }
+        path = write(tmp_path / "a.jsonl", document, {"text": TEXT, "entities": SPANS, "label": "neg"})
+        assert labels(path, "class") == ["pos", "neg"]
+        data = DataConfig(files={"train": path})
+        rows = load_rows(data, input=InputConfig(words="text"), columns={"ents": "tags", "entities": "tags"})["train"]
+        assert rows.table["label:ents"].to_pylist() == [["B-person", *["O"] * 5], None]
+        assert rows.table["label:entities"].to_pylist() == [None, TAGS]
+
+    @pytest.mark.parametrize("name", [["x"], {"a": 1}])
+    def test_a_category_whose_name_is_no_string_is_reported(self, name: Any, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.jsonl", ["a", {"cats": [{"label": name, "value": 1.0}]}])
+        with pytest.raises(DataError, match=r"a\.jsonl:1: cats: a label name was expected"):
+            labels(path, "set", column="cats")
+
+
 class TestConfig:
     def test_bad_spans_are_reported_with_their_line_and_share(self, tmp_path: Path) -> None:
         good = {"text": TEXT, "label": SPANS}
