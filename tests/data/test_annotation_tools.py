@@ -156,6 +156,23 @@ def test_relations_of_doccano_refer_to_the_spans_by_index(name: str) -> None:
     assert list(CONVERTERS["doccano"](row)) == [row]
 
 
+@pytest.mark.parametrize("id_", [[7], {"a": 7}])
+def test_a_span_or_relation_of_doccano_whose_id_is_no_number_is_reported(id_: Any, tmp_path: Path) -> None:
+    spans = [{"id": id_, "label": name, "start_offset": a, "end_offset": b} for a, b, name in SPANS]
+    relations = [{"from_id": id_, "to_id": 8, "type": "lives in"}]
+    path = write(tmp_path / "a.jsonl", {"text": TEXT, "entities": spans, "relations": relations})
+    with pytest.raises(DataError, match=r"relation 1: `head` must be the index of a span, from 0, found None"):
+        labels(path, "relations", column="relations")
+
+
+def test_a_text_in_data_keeps_its_column(tmp_path: Path) -> None:
+    """An ordinary row may look like one of doccano."""
+    path = write(tmp_path / "a.jsonl", {"data": "a", "label": ["x"]})
+    for text in ("data", "text"):
+        rows = load_rows(DataConfig(files={"train": path}), input=InputConfig(text=text), columns={"label": "set"})
+        assert rows["train"].table["text"].to_pylist() == ["a"]
+
+
 @pytest.mark.parametrize("items", [[{"text": "Ada", "answer_start": 0}], [{"start": 0, "end": 3, "label": "x"}], ["x"]])
 def test_a_list_in_label_that_is_not_of_doccano_is_unchanged(items: list[Any]) -> None:
     row = {"text": TEXT, "label": items}
@@ -506,6 +523,16 @@ class TestProdigy:
     def test_a_text_without_spans_has_no_entities(self, tmp_path: Path) -> None:
         assert self.rows(tmp_path, spans=[])["label"] == []
 
+    @pytest.mark.parametrize("accept", [[], ["x"]])
+    def test_spans_and_choices_of_a_text(self, accept: list[str], tmp_path: Path) -> None:
+        value = {**EXPORTS["Prodigy"][1], "options": [{"id": "x"}], "accept": accept}
+        path = write(tmp_path / "a.jsonl", value, {**value, "answer": "reject"})
+        for column in ("label", "accept"):
+            assert labels(path, "set", column=column) == [accept, None]
+        data = DataConfig(files={"train": path})
+        rows = load_rows(data, input=InputConfig(words="text"), columns={"spans": "tags"})["train"]
+        assert rows.table["label:spans"].to_pylist() == [TAGS, None]
+
     def test_a_span_accepted_by_itself_is_not_a_labelled_text(self, tmp_path: Path) -> None:
         assert "labels one span, not the whole text" in self.rows(tmp_path, _is_binary=True).rule
 
@@ -534,7 +561,6 @@ class TestSpacy:
     def test_tokens_of_another_text_are_malformed(self) -> None:
         (row,) = self.convert({"paragraphs": [{"raw": "abc", "sentences": tokens(("x", "U-y"))}]})
         assert row == MalformedRow("x", "a token is not in the text of its paragraph")
-
 
     @pytest.mark.parametrize(("entities", "label"), [([], []), ([[0, 3, "x"]], [[0, 3, "x"]]), (None, [[4, 9, "y"]])])
     def test_spans_of_a_categorizer_are_no_entities(self, entities: Any, label: Any) -> None:

@@ -33,7 +33,7 @@ def convert(value: Any) -> Iterator[RawRow]:
 
     ``label`` has the entities, or the spans of all groups of a span categorizer if the export has no entities of its
     text, not even an empty list; ``spans`` has those of the groups in either case. ``cats`` has the names of the
-    categories whose value is at least 0.5. A key ``label`` that was added to a document is kept instead of the entities.
+    categories whose value is at least 0.5. A key ``label`` that was added to a document is kept.
     """
     if _is_example(value):
         yield _from_example(value)
