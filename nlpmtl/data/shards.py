@@ -160,17 +160,31 @@ def _raise_missing_column(path: str, *, present: set[str], first: str, columns: 
 
 def is_pattern(name: str) -> bool:
     """Return whether a path is a pattern, which no file has as its name."""
-    return glob.has_magic(name) and not os.path.exists(name)  # noqa: PTH110 (exists raises on a long name)
+    return glob.has_magic(_split_pattern(name)[1]) and not os.path.exists(name)  # noqa: PTH110 (raises on a long name)
+
+
+def _split_pattern(name: str) -> tuple[str, str]:
+    """Return the longest existing directory with which a path begins, and the rest of the path.
+
+    The name of the directory may look like a pattern, such as ``data [v1]``.
+    """
+    directory = os.path.dirname(name)  # noqa: PTH120 (an empty one stays empty)
+    while directory and not os.path.isdir(directory):  # noqa: PTH112 (is_dir raises on a long name)
+        directory = os.path.dirname(directory)  # noqa: PTH120
+    return directory, name[len(directory) :]
 
 
 def match_files(pattern: str) -> list[str]:
     """Return the files that match a pattern, sorted; also those in a zip archive, such as ``SNLI.zip/SNLI/*.tsv``.
 
-    In both, ``*`` does not match a slash, and ``**`` matches any number of directories.
+    In both, ``*`` does not match a slash, and ``**`` matches any number of directories. A directory that exists is not
+    read as a pattern.
     """
     inside = find_zip(pattern)
     if inside is None:
-        return sorted(filter(os.path.isfile, glob.glob(pattern, recursive=True)))  # noqa: PTH207
+        directory, rest = _split_pattern(pattern)
+        paths = glob.glob(f"{glob.escape(directory)}{rest}", recursive=True)  # noqa: PTH207
+        return sorted(filter(os.path.isfile, paths))
     with open_zip(inside.archive) as archive:
         names = member_names(archive)
     parts = inside.member.split("/")
@@ -183,4 +197,6 @@ def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
         return not path
     if pattern[0] == "**":
         return _matches(path, pattern[1:]) or (bool(path) and _matches(path[1:], pattern))
-    return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
+    if not path or not (path[0] == pattern[0] or fnmatch.fnmatchcase(path[0], pattern[0])):
+        return False
+    return _matches(path[1:], pattern[1:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from nlpmtl.config import check_writable
 from nlpmtl.data.files import EXTENSIONS
+from nlpmtl.data.shards import is_pattern, match_files
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.fs import PART, hidden_sibling
 
@@ -66,8 +66,8 @@ def find_inputs(input: str) -> list[str]:
         ConfigError: an ending is unknown.
         DataError: the file does not exist.
     """
-    if glob.has_magic(input) and not os.path.exists(input):  # noqa: PTH110 (exists raises on a long name)
-        paths = sorted(filter(os.path.isfile, glob.glob(input, recursive=True)))  # noqa: PTH207
+    if is_pattern(input):
+        paths = match_files(input)
         if not paths:
             raise DataError(f"--input {input}: no file matches this pattern")
         return [find_input(path) for path in paths]
