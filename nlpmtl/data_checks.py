@@ -20,6 +20,7 @@ from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.config.dataset import are_paths
 from nlpmtl.data import LabelType, column_type, is_missing_value
 from nlpmtl.data.dataset_reader import DatasetReader, open_reader
+from nlpmtl.data.examples import Examples
 from nlpmtl.data.raw_rows import MalformedRow, RawRow, RawRows
 from nlpmtl.data.shards import is_pattern, match_files
 from nlpmtl.data.targets import describe_unknown
@@ -28,8 +29,6 @@ from nlpmtl.errors import ConfigError, DataError, NlpmtlError
 from nlpmtl.metrics import load_foreign
 from nlpmtl.tasks import build_task, check_scoring, label_shapes, parse_context, task_type
 
-FirstRows = list[tuple[int, Mapping[str, Any]]]
-"""The first rows of a split, each with its number."""
 _ROWS = 1000
 """Number of rows that are checked per split."""
 _MAX_LABELS_IN_MESSAGE = 10
@@ -110,27 +109,26 @@ def _problems(
             try:
                 stream = sources.sources[split].open()
                 first_rows = _check_columns(stream, sources.required_columns(split))
-                rows = [(number, row) for number, row in first_rows if not isinstance(row, MalformedRow)]
-                invalid = _count_invalid(stream, first_rows, sources=sources)
-                if invalid and (dataset.data.on_bad_row == "stop" or invalid == len(first_rows)):
+                examples = _validate(stream, first_rows, sources=sources)
+                if examples.skipped and (dataset.data.on_bad_row == "stop" or not len(examples)):
                     _check_rows(sources)
-                if split == "train" and tasks:
-                    _check_labels(stream, dataset, rows=rows, columns=columns)
+                # With a limit or a held-out fraction, only some of the first rows are trained on.
+                if split == "train" and tasks and "train" not in sources.limit and sources.validation_fraction is None:
+                    _check_labels(examples, dataset, columns=columns)
             except NlpmtlError as error:
                 yield error
 
 
-def _count_invalid(stream: RawRows, rows: Sequence[tuple[int, RawRow]], *, sources: DatasetReader) -> int:
-    issues = ValidationIssues()
-    validate_rows(
+def _validate(stream: RawRows, rows: Sequence[tuple[int, RawRow]], *, sources: DatasetReader) -> Examples:
+    """Return the valid ones of the first rows of a split."""
+    return validate_rows(
         replace(stream, rows=iter(rows)),
         inputs=sources.input,
         labels=sources.columns,
         required=(),
-        issues=issues,
+        issues=ValidationIssues(),
         context=sources.context,
     )
-    return issues.rows
 
 
 def _check_rows(sources: DatasetReader) -> None:
@@ -164,30 +162,28 @@ def _check_columns(stream: RawRows, required: Collection[str]) -> list[tuple[int
     return first_rows
 
 
-def _check_labels(
-    stream: RawRows, dataset: DatasetConfig, *, rows: FirstRows, columns: Mapping[str, LabelType]
-) -> None:
+def _check_labels(examples: Examples, dataset: DatasetConfig, *, columns: Mapping[str, LabelType]) -> None:
     for options in dataset.tasks.values():
         column = next(iter(options.columns), None)
-        if column is None or options.labels is None or options.has_column_per_label or column in stream.class_names:
+        if column is None or options.labels is None or options.has_column_per_label or column in examples.class_names:
             continue
         type_ = column_type(columns[column])
         if type_.coding in ("name", "names") and not type_.per_word:  # a scheme may change tags
             known = {unicodedata.normalize("NFC", label).strip() for label in options.labels}
             unknown: dict[str, str] = {}
-            for number, row in rows:
-                for label in _names(row.get(column)):
+            for index, value in enumerate(examples.table[f"label:{column}"].to_pylist()):
+                for label in _names(value):
                     if unicodedata.normalize("NFC", label).strip() not in known:
-                        unknown.setdefault(label, stream.place(number))
+                        unknown.setdefault(label, examples.place(index))
             if unknown:
                 first = dict(islice(unknown.items(), _MAX_LABELS_IN_MESSAGE))
                 raise DataError(describe_unknown(first, count=len(unknown), column=column, known=options.labels))
 
 
 def _names(value: Any) -> Iterator[str]:
-    """Yield the label names in a cell, except those that may be other spellings of a label, or no label."""
-    for label in value if isinstance(value, list | tuple) else [value]:
-        if isinstance(label, str) and not _is_number(label) and not is_missing_value(label):
+    """Yield the label names of a row, except those that may be other spellings of a label, or no label."""
+    for label in value if isinstance(value, list) else [value]:
+        if label is not None and not _is_number(label) and not is_missing_value(label):
             yield label
 
 

@@ -12,6 +12,7 @@ from datasets import Dataset
 
 import nlpmtl
 from nlpmtl.config import parse_dataset
+from nlpmtl.data.splitting import hold_out, subsample
 from nlpmtl.data_checks import check_not_input
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError
 from nlpmtl.run import load_config
@@ -257,6 +258,27 @@ class TestUnknownLabels:
         assert "29 labels are not in the list" in message
         assert [f"a.jsonl:{i + 1}: 'label {i}'" in message for i in range(2, 12)] == [True] * 9 + [False]
         assert message.endswith("and 19 more")
+
+    @pytest.mark.parametrize(
+        ("text", "keys", "data"),
+        [
+            (None, {}, {"on_bad_row": "skip"}),
+            ("a", {"limit": {"train": 2}}, {}),
+            ("a", {}, {"validation": 0.1}),
+        ],
+    )
+    def test_labels_of_rows_that_are_not_trained_on(self, text: Any, keys: Any, data: Any, tmp_path: Path) -> None:
+        """An invalid row, one that is not among the limit, and one that is held out."""
+        rows = ROWS[:1] * 20
+        kept, held_out = hold_out(20, fraction=0.1)
+        index = int((held_out if "validation" in data else kept)[0])
+        assert "limit" not in keys or index not in subsample(20, limit=2)
+        rows[index] = {"text": text, "topic": "?"}
+        config = run(write(tmp_path / "a.jsonl", rows), **topic(labels=["x", "y"]))
+        config["datasets"]["d"] |= keys
+        config["datasets"]["d"]["data"] |= data
+        with pytest.raises(NlpmtlError, match="no/such-encoder"):
+            nlpmtl.train(config)
 
 
 @pytest.mark.parametrize("files", ["texts.csv", ["other.csv", "texts.csv"], "t*.csv"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from pathlib import Path
 from typing import Any
@@ -46,8 +45,7 @@ def _absolute(path: str | Path) -> str:
 
 
 def _absolute_pattern(name: str | Path) -> str:
-    here = Path(os.path.abspath(os.curdir))  # noqa: PTH100 (as `_absolute`)
-    return os.path.normpath(_resolve_pattern(here, name))
+    return _absolute(resolve_path(Path(), name))
 
 
 def resolve_path(base: Path, name: str | Path) -> Path:
@@ -58,14 +56,6 @@ def resolve_path(base: Path, name: str | Path) -> Path:
         raise ConfigError(f"{name}: this home directory does not exist") from None
 
 
-def _resolve_pattern(base: Path, name: str | Path) -> str:
-    """Return the path of a file, or a pattern in which the name of the directory is escaped."""
-    path = str(resolve_path(base, name))
-    if not glob.has_magic(str(name)) or os.path.exists(path):  # noqa: PTH110 (exists raises on a long name)
-        return path
-    return str(resolve_path(Path(glob.escape(str(base))), name))
-
-
 def resolve_files(raw: dict[str, Any], base: Path) -> None:
     """Resolve the paths of the files of a dataset, which are relative to a directory."""
     data = raw.get("data")
@@ -73,9 +63,9 @@ def resolve_files(raw: dict[str, Any], base: Path) -> None:
     if isinstance(files, dict):
         for split, value in files.items():
             if isinstance(value, str | Path):
-                files[split] = _resolve_pattern(base, value)
+                files[split] = str(resolve_path(base, value))
             elif are_paths(value):
-                files[split] = [_resolve_pattern(base, path) for path in value]
+                files[split] = [str(resolve_path(base, path)) for path in value]
 
 
 def resolve_encoder(raw: dict[str, Any], base: Path) -> None:

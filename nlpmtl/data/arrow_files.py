@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -67,21 +68,35 @@ def open_saved_dataset(path: str, *, columns: Collection[str] | None, progress: 
     directory = Path(path)
     with reading(path):
         if (directory / _SPLITS).is_file():
-            splits = json.loads((directory / _SPLITS).read_text(encoding="utf-8")).get("splits", [])
-            shown = ", ".join(f'{split} = "{directory / split}"' for split in splits[:3])
+            splits = _read_list(directory, _SPLITS, "splits")
+            shown = ", ".join(f'{split} = "{directory / str(split)}"' for split in splits[:3])
             raise ConfigError(f"{path}: a saved dataset with several splits; write files = {{ {shown} }}")
         try:
-            files = [
-                directory / item["filename"] for item in json.loads((directory / _STATE).read_text())["_data_files"]
-            ]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: {_STATE} is not that of a saved dataset: {error!r}") from error
+            files = [directory / item["filename"] for item in _read_list(directory, _STATE, "_data_files")]
+        except (KeyError, TypeError) as error:
+            raise _not_saved(directory, _STATE, error) from error
         if not files:
             return RawRows(path, ": row ", iter(()), uniform=True)
         with pa.memory_map(os.fsencode(files[0])) as source, pa.ipc.open_stream(source) as stream:
             schema = stream.schema
     needed = _select(schema, columns, where=path)
     return _rows(path, schema, needed, _read_streams(files, columns=needed, progress=progress))
+
+
+def _read_list(directory: Path, name: str, key: str) -> list[Any]:
+    """Return the list under a key of a JSON file of a saved dataset. Raises DataError if it is not one."""
+    try:
+        values = json.loads((directory / name).read_text(encoding="utf-8"))[key]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _not_saved(directory, name, error) from error
+    if not isinstance(values, list):
+        raise _not_saved(directory, name, f"`{key}` is not a list")
+    return values
+
+
+def _not_saved(directory: Path, name: str, reason: Exception | str) -> DataError:
+    shown = repr(reason) if isinstance(reason, Exception) else reason
+    return DataError(f"{directory}: {name} is not that of a saved dataset: {shown}; save it again")
 
 
 def _read_streams(files: Sequence[Path], *, columns: list[str], progress: Progress) -> NumberedRows:

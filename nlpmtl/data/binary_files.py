@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
@@ -103,7 +104,19 @@ def open_zip(path: str, *, progress: Progress = ignore_progress) -> Iterator[zip
 def member_names(archive: zipfile.ZipFile) -> list[str]:
     """Return the sorted names of the files of an archive, without hidden files and those that macOS adds."""
     names = {info.filename for info in archive.filelist if not info.is_dir()}
-    return sorted(name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")))
+    return sorted(name for name in names if not _is_hidden(name.split("/")))
+
+
+def find_files(directory: str) -> Iterator[str]:
+    """Yield the paths of the files under a directory, without hidden files and those that macOS adds."""
+    for file in Path(directory).rglob("*"):
+        if not _is_hidden(file.relative_to(directory).parts) and file.is_file():
+            yield str(file)
+
+
+def _is_hidden(parts: Sequence[str]) -> bool:
+    """Return whether a path, given its parts, is hidden, in a hidden directory, or added by macOS."""
+    return any(part.startswith((".", "__MACOSX")) for part in parts)
 
 
 def open_member(archive: zipfile.ZipFile, name: str, *, where: str) -> IO[bytes]:

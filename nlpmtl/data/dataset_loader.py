@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nlpmtl.config.dataset import FORMAT_KEYS, DataConfig, InputConfig
-from nlpmtl.data.column_types import column_type, is_coded
+from nlpmtl.data.column_types import column_type
 from nlpmtl.data.dataset_cache import Cache, cache_directory
 from nlpmtl.data.dataset_reader import DatasetReader, open_reader
 from nlpmtl.data.labels import LabelType
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 T = TypeVar("T")
-_FORMAT = 16
+_FORMAT = 17
 """The version of the cache format; increase it when files or the processing of rows change."""
 _PACKAGES = ("nlpmtl", "tokenizers", "transformers")
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -208,8 +208,8 @@ def _describe_context(context: ParseContext) -> list[Any]:
 
 
 def _digest_types(types: Collection[LabelType]) -> list[str] | None:
-    """Return digests of the source code of the column types that are not built in; None if it is unknown."""
-    digests = [digest_module(column_type(name).__module__) for name in sorted(types) if not is_coded(name)]
+    """Return digests of the source code of the column types; None if it is unknown."""
+    digests = [digest_module(module) for module in sorted({column_type(name).__module__ for name in types})]
     return None if None in digests else [digest for digest in digests if digest is not None]
 
 
@@ -217,8 +217,8 @@ def _describe(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
     """Return everything that the tokens depend on; truncation and padding are settings of each call."""
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     rest = {key: value for key, value in backend.items() if key not in ("truncation", "padding")}
-    names = sorted(tokenizer.model_input_names)
-    return [type(tokenizer).__qualname__, names, tokenizer.truncation_side, tokenizer.split_special_tokens, rest]
+    settings = [sorted(tokenizer.model_input_names), tokenizer.truncation_side, tokenizer.split_special_tokens]
+    return [type(tokenizer).__qualname__, *settings, tokenizer.special_tokens_map, rest]
 
 
 def _digest(value: Any) -> str:

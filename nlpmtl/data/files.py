@@ -27,6 +27,7 @@ from nlpmtl.data.arrow_files import is_saved_dataset, open_parquet, open_saved_d
 from nlpmtl.data.binary_files import (
     Progress,
     check_exists,
+    find_files,
     find_zip,
     ignore_progress,
     member_names,
@@ -41,7 +42,7 @@ from nlpmtl.data.lines import UTF_8, read_file_lines, strip_line_end, undecodabl
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRows
 from nlpmtl.errors import ConfigError, DataError, list_some
 from nlpmtl.fs import sha256_file
-from nlpmtl.strict_json import has_surrogate
+from nlpmtl.strict_json import dumps, has_surrogate
 
 FILE_TYPES: Mapping[str, str] = {
     ".jsonl": "jsonl",
@@ -155,7 +156,7 @@ def open_file(
     else:
         conllu = type_ == "conllu"
         rows = read_conll(lines, columns=text_format.columns, conllu=conllu, encoding=encoding, where=path)
-    return RawRows(path, ":", rows, uniform=True)
+    return RawRows(path, ":", rows, uniform=True, is_table=type_ in _TABLES)
 
 
 def read_texts(lines: Iterable[str], *, encoding: str) -> NumberedRows:
@@ -181,7 +182,7 @@ def _check_text_columns(path: str, columns: Collection[str]) -> None:
 def fingerprint_file(path: str, *, digest: Callable[[str], str] = sha256_file) -> str | None:
     """Return a fingerprint of a file: its path, which errors contain, and its sha256; None if it does not exist.
 
-    That of a path in a zip archive has the digest of the archive, that of a directory the digests of its files.
+    That of a path in a zip archive has the digest of the archive, that of a directory its file names and their digests.
 
     Args:
         path: the path.
@@ -189,7 +190,7 @@ def fingerprint_file(path: str, *, digest: Callable[[str], str] = sha256_file) -
     """
     inside = find_zip(path)
     if os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long name)
-        files = sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
+        files = sorted(find_files(path))
     else:
         files = [path if inside is None else inside.archive]
         annotation = f"{path.removesuffix('.txt')}.ann"
@@ -197,7 +198,7 @@ def fingerprint_file(path: str, *, digest: Callable[[str], str] = sha256_file) -
     if not files or not os.path.isfile(files[0]):  # noqa: PTH113
         return None
     with reading(path):
-        return " ".join([path, *map(digest, files)])
+        return dumps([path, *([os.path.relpath(file, path), digest(file)] for file in files)])
 
 
 def check_extension(path: str, format: TextFormat | None = None) -> None:
@@ -228,11 +229,6 @@ def is_text(path: str) -> bool:
         return False
     check_exists(path)
     return True
-
-
-def is_table(path: str) -> bool:
-    """Return whether a path is that of a .csv or .tsv file."""
-    return _type_of_name(path) in _TABLES
 
 
 def _type_of_name(path: str) -> str | None:

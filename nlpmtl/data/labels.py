@@ -160,9 +160,10 @@ def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | Non
     if names is None and are_strings(value):
         _check_not_blank(value, "tag")
         return list(value)
-    if None in value:
+    missing = next((i for i, tag in enumerate(value, 1) if tag is None or (names is not None and tag == UNLABELLED)), 0)
+    if missing:
         raise ValueError(
-            f"tag {value.index(None) + 1} is missing: write null instead of the list for a row without tags; only "
+            f"tag {missing} is missing: write null instead of the list for a row without tags; only "
             'labeling with crf = "partial" reads rows with some of the tags'
         )
     strings = [isinstance(tag, str) for tag in value]
@@ -270,7 +271,7 @@ class Tags(ColumnType):
 
 @COLUMN_TYPES.register("partial_tags")
 class PartialTags(Tags):
-    """A label name per word, null or "_" for a word whose label is unknown."""
+    """A label name per word, null or "_" for a word whose label is unknown; also −1 in a list of ClassLabels."""
 
     has_gaps = True
 
@@ -284,7 +285,8 @@ class PartialTags(Tags):
     ) -> list[str | None]:
         if not isinstance(value, list | tuple):
             raise ValueError("a list of tags was expected")
-        is_known = [tag is not None and tag != UNKNOWN_TAG for tag in value]
+        missing = (None, UNKNOWN_TAG) if names is None else (None, UNKNOWN_TAG, UNLABELLED)
+        is_known = [tag not in missing for tag in value]
         filler = next((tag for tag, known in zip(value, is_known, strict=True) if known), "O" if names is None else 0)
         tags = _to_tags([tag if known else filler for tag, known in zip(value, is_known, strict=True)], names, words)
         return [tag if known else None for tag, known in zip(tags, is_known, strict=True)]

@@ -69,6 +69,7 @@ class RawRows:
         class_names: the label names of each ClassLabel column.
         files: the files of the split if there are several; each is added when its rows are read.
         uniform: whether every row has all columns, so that the first rows show which columns exist.
+        is_table: whether all values are the strings in the cells of a table.
     """
 
     where: str
@@ -78,6 +79,7 @@ class RawRows:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     files: Sequence[FilePart] = ()
     uniform: bool = False
+    is_table: bool = False
 
     def place(self, number: int) -> str:
         """Return the location of a row that has been read in its source."""

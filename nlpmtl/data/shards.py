@@ -11,10 +11,11 @@ from functools import cache
 
 from nlpmtl.config import flatten_columns
 from nlpmtl.config.dataset import InputConfig
+from nlpmtl.data.annotation_tools import list_choices, single_labels
 from nlpmtl.data.binary_files import find_zip, member_names, open_zip
-from nlpmtl.data.column_types import column_type
+from nlpmtl.data.column_types import ColumnType, column_type
 from nlpmtl.data.delimited import TextFormat
-from nlpmtl.data.files import check_extension, check_format, fingerprint_file, is_table, open_file
+from nlpmtl.data.files import check_extension, check_format, fingerprint_file, open_file
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.list_cells import read_list_cells
 from nlpmtl.data.raw_rows import FilePart, MalformedRow, NumberedRows, RawRows
@@ -80,17 +81,18 @@ class Shards:
 
     def _open_file(self, path: str, labels: Mapping[str, LabelType]) -> RawRows:
         opened = open_file(path, inputs=self._inputs.columns, labels=labels, format=self._format)
-        separator = self._format.separator
-        if separator is None and not is_table(opened.where):  # the table may be the only file of an archive
-            return opened
         types = {column: column_type(type_) for column, type_ in labels.items()}
-        rows = read_list_cells(
-            opened.rows,
-            words=self._inputs.words,
-            lists=[column for column, type_ in types.items() if type_.in_list],
-            tags=[column for column, type_ in types.items() if type_.per_word],
-            separator=separator,
-        )
+        separator = self._format.separator
+        rows = _list_choices(opened.rows, {column: types[column] for column in self._labels}, separator=separator)
+        if separator is not None or opened.is_table:
+            rows = read_list_cells(
+                rows,
+                words=self._inputs.words,
+                lists=[column for column, type_ in types.items() if type_.in_list],
+                tags=[column for column, type_ in types.items() if type_.per_word],
+                separator=separator,
+                is_labelled=bool(self._labels),
+            )
         return replace(opened, rows=rows)
 
     def fingerprint(self) -> str | None:
@@ -138,6 +140,15 @@ class Shards:
                 _raise_missing_column(shard.where, present=present, first=first, columns=columns)
 
 
+def _list_choices(rows: NumberedRows, types: Mapping[str, type[ColumnType]], *, separator: str | None) -> NumberedRows:
+    """Yield rows with the choices of Label Studio as lists, or as a single label where one is read."""
+    single = [column for column, type_ in types.items() if type_.coding in ("name", "number")]
+    sets = [column for column, type_ in types.items() if type_.coding == "names" and not type_.per_word]
+    for number, row in rows:
+        listed = list_choices(row, labels=types, sets=sets if separator is None else ())
+        yield number, row if listed is row else single_labels(listed, single)
+
+
 def _raise_missing_column(path: str, *, present: set[str], first: str, columns: set[str]) -> None:
     lacking, missing = (path, columns - present) if columns - present else (first, present - columns)
     other = first if lacking == path else path
@@ -149,17 +160,31 @@ def _raise_missing_column(path: str, *, present: set[str], first: str, columns: 
 
 def is_pattern(name: str) -> bool:
     """Return whether a path is a pattern, which no file has as its name."""
-    return glob.has_magic(name) and not os.path.exists(name)  # noqa: PTH110 (exists raises on a long name)
+    return glob.has_magic(_split_pattern(name)[1]) and not os.path.exists(name)  # noqa: PTH110 (raises on a long name)
+
+
+def _split_pattern(name: str) -> tuple[str, str]:
+    """Return the longest existing directory with which a path begins, and the rest of the path.
+
+    The name of the directory may look like a pattern, such as ``data [v1]``.
+    """
+    directory = os.path.dirname(name)  # noqa: PTH120 (an empty one stays empty)
+    while directory and not os.path.isdir(directory):  # noqa: PTH112 (is_dir raises on a long name)
+        directory = os.path.dirname(directory)  # noqa: PTH120
+    return directory, name[len(directory) :]
 
 
 def match_files(pattern: str) -> list[str]:
     """Return the files that match a pattern, sorted; also those in a zip archive, such as ``SNLI.zip/SNLI/*.tsv``.
 
-    In both, ``*`` does not match a slash, and ``**`` matches any number of directories.
+    In both, ``*`` does not match a slash, and ``**`` matches any number of directories. A directory that exists is not
+    read as a pattern.
     """
     inside = find_zip(pattern)
     if inside is None:
-        return sorted(filter(os.path.isfile, glob.glob(pattern, recursive=True)))  # noqa: PTH207
+        directory, rest = _split_pattern(pattern)
+        paths = glob.glob(f"{glob.escape(directory)}{rest}", recursive=True)  # noqa: PTH207
+        return sorted(filter(os.path.isfile, paths))
     with open_zip(inside.archive) as archive:
         names = member_names(archive)
     parts = inside.member.split("/")
@@ -172,4 +197,6 @@ def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
         return not path
     if pattern[0] == "**":
         return _matches(path, pattern[1:]) or (bool(path) and _matches(path[1:], pattern))
-    return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
+    if not path or not (path[0] == pattern[0] or fnmatch.fnmatchcase(path[0], pattern[0])):
+        return False
+    return _matches(path[1:], pattern[1:])

@@ -31,6 +31,9 @@ from nlpmtl.registry import COLUMN_TYPES
 class Spans(ColumnType):
     """A list of spans with labels: objects with start, end and label, or lists of these three.
 
+    In objects of Label Studio, ``labels`` is a list of one label. If an object has the ``text`` of a span of
+    characters, its offsets are checked.
+
     A parsed value is a list of ``[start, end, label]``, in the order of the data, to which relations refer.
     """
 
@@ -51,13 +54,14 @@ class Spans(ColumnType):
 
 
 def _parse_span(item: Any, example: Example) -> list[Any]:
-    _check_keys(item, ("start", "end", "label"))
-    start, end, label = parse_span(item)
+    is_of_label_studio = isinstance(item, Mapping) and isinstance(item.get("labels"), list)
+    _check_keys(item, ("start", "end", "labels" if is_of_label_studio else "label"))
+    by_word = example.input is not None and example.input.given is not None
+    start, end, label = parse_span(item, text=None if by_word else example.text)
     if start > end:
         raise ValueError(f"it ends before it starts: start {start}, end {end}")
     if start == end:
         raise ValueError(f"it is empty, because its end is exclusive: start {start}, end {end}")
-    by_word = example.input is not None and example.input.given is not None
     size, unit = (len(example.words), "words") if by_word else (len(example.text), "characters")
     if start < 0 or end > size:
         raise ValueError(f"{start} to {end} is outside the text, which has {size} {unit}")

@@ -39,7 +39,7 @@ def tag_spans(row: Mapping[str, Any], *, words: str, tags: Collection[str]) -> M
     {'text': ['in', 'New', 'York', '.'], 'label': ['O', 'B-city', 'I-city', 'O']}
     """
     text = row.get(words)
-    if not isinstance(text, str) or not tags or not all(_may_be_spans(row.get(column)) for column in tags):
+    if not isinstance(text, str) or not all(_may_be_spans(row.get(column)) for column in tags):
         return row
     word_spans = split_at_marks(text)
     tagged = dict(row) | {words: [text[start:end] for start, end in word_spans]}
@@ -67,7 +67,8 @@ def spans_to_tags(text: str, words: Sequence[Span], spans: Sequence[Any]) -> lis
     tags = [_OUTSIDE] * len(words)
     starts, ends = [start for start, _ in words], [end for _, end in words]
     spelling = Spelling()
-    distinct = {(start, end, spelling(name)): name for start, end, name in map(parse_span, spans)}
+    parsed = (parse_span(span, text=text) for span in spans)
+    distinct = {(start, end, spelling(name)): name for start, end, name in parsed}
     for (start, end, _), name in sorted(distinct.items()):
         shown = f"the span {start} to {end} ({name})"
         if not 0 <= start < end <= len(text):

@@ -138,7 +138,9 @@ def validate_rows(
     skipped = 0
     path = None if directory is None else Path(tempfile.mkdtemp(dir=directory)) / "examples.arrow"
     with TableWriter(pa.schema([(column.name, column.type) for column in columns]), path) as table_writer:
-        writer = _ExampleWriter(columns, table_writer, words=inputs.words, tags=_tag_columns(labels))
+        tags = [column for column, type_ in labels.items() if column_type(type_).per_word]
+        words = inputs.words if tags or not labels else None
+        writer = _ExampleWriter(columns, table_writer, words=words, tags=tags)
         for number, raw in rows.rows:
             row_issues = writer.add(raw, number=number)
             if not isinstance(raw, MalformedRow) and not existing.issuperset(raw):
@@ -270,19 +272,14 @@ def _nan_to_none(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _tag_columns(labels: Mapping[str, LabelType]) -> list[str]:
-    """Return the columns that have a tag per word."""
-    return [column for column, type_ in labels.items() if column_type(type_).per_word]
-
-
 class _ExampleWriter:
     """Collect canonical rows and write them in batches.
 
     Args:
         columns: the columns.
         writer: writes the batches.
-        words: the column of the words, which may hold a text whose spans are tagged; None: the rows have no words.
-        tags: the columns of tags, which may hold spans.
+        words: the column of the words, which may hold a text to be split; None: no column does.
+        tags: the columns of tags, which may hold spans of that text.
 
     Attributes:
         numbers: the numbers of the rows written so far, by batch.

@@ -21,10 +21,11 @@ SplittingMethod = Literal[
 ]
 
 _UNSPACED = (
-    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3000-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf"
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3001-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf"
     r"\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
-"""Scripts without spaces: Thai, Lao, Burmese, Khmer, Chinese and Japanese, with their punctuation."""
+"""Scripts without spaces: Thai, Lao, Burmese, Khmer, Chinese and Japanese, with their punctuation; not the ideographic
+space U+3000."""
 HAS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _UNSPACED_OR_RUN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 RUN = re.compile(r"(?<=[^\W_])(?:_+|[^\w\s]+)(?=[^\W_])")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import shutil
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import NamedTuple
 from nlpmtl.config import check_writable
 from nlpmtl.data.binary_files import find_zip
 from nlpmtl.data.files import EXTENSIONS
+from nlpmtl.data.shards import is_pattern, match_files
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.fs import PART, hidden_sibling
 
@@ -68,8 +68,8 @@ def find_inputs(input: str) -> list[str]:
         ConfigError: an ending is unknown.
         DataError: the file does not exist, or is in an archive.
     """
-    if glob.has_magic(input) and find_zip(input) is None and not os.path.exists(input):  # noqa: PTH110 (raises on a long name)
-        paths = sorted(filter(os.path.isfile, glob.glob(input, recursive=True)))  # noqa: PTH207
+    if find_zip(input) is None and is_pattern(input):
+        paths = match_files(input)
         if not paths:
             raise DataError(f"--input {input}: no file matches this pattern")
         return [find_input(path) for path in paths]

@@ -55,6 +55,25 @@ def test_the_texts_are_those_that_the_datasets_read(tmp_path: Path) -> None:
     assert len(texts_of(run, "test")) == 10
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.txt"])
+def test_the_words_of_a_dataset_may_be_texts(name: str, tmp_path: Path) -> None:
+    """As of annotation tools: labels are not read, but the texts are split as for the task."""
+    contents = {
+        "a.jsonl": json.dumps({"text": "Ada sings.", "label": [[0, 3, "x"]]}),
+        "a.csv": 'text,label\nAda sings.,"[[0, 3, ""x""]]"\n',
+        "a.txt": "Ada sings.\n",
+    }
+    (tmp_path / name).write_text(contents[name])
+    (tmp_path / "a.ann").write_text("T1\tx 0 3\tAda\n")
+    entities = {
+        "data": {"files": {"train": str(tmp_path / name)}},
+        "input": {"words": "text"},
+        "tasks": {"entities": {"kind": "labeling", "label": "label"}},
+    }
+    run = {"encoder": {"name": "x"}, "datasets": {"entities": entities, "texts": {"from": ["entities"], "tasks": TASK}}}
+    assert texts_of(run, "train") == ["Ada sings ."]
+
+
 def test_the_config_can_be_written_and_read_again(tmp_path: Path) -> None:
     config = parse_run(make_run(tmp_path), where="run")
     assert isinstance(config.datasets["texts"].data, TextsConfig)

@@ -156,6 +156,23 @@ def test_relations_of_doccano_refer_to_the_spans_by_index(name: str) -> None:
     assert list(CONVERTERS["doccano"](row)) == [row]
 
 
+@pytest.mark.parametrize("id_", [[7], {"a": 7}])
+def test_a_span_or_relation_of_doccano_whose_id_is_no_number_is_reported(id_: Any, tmp_path: Path) -> None:
+    spans = [{"id": id_, "label": name, "start_offset": a, "end_offset": b} for a, b, name in SPANS]
+    relations = [{"from_id": id_, "to_id": 8, "type": "lives in"}]
+    path = write(tmp_path / "a.jsonl", {"text": TEXT, "entities": spans, "relations": relations})
+    with pytest.raises(DataError, match=r"relation 1: `head` must be the index of a span, from 0, found None"):
+        labels(path, "relations", column="relations")
+
+
+def test_a_text_in_data_keeps_its_column(tmp_path: Path) -> None:
+    """An ordinary row may look like one of doccano."""
+    path = write(tmp_path / "a.jsonl", {"data": "a", "label": ["x"]})
+    for text in ("data", "text"):
+        rows = load_rows(DataConfig(files={"train": path}), input=InputConfig(text=text), columns={"label": "set"})
+        assert rows["train"].table["text"].to_pylist() == ["a"]
+
+
 @pytest.mark.parametrize("items", [[{"text": "Ada", "answer_start": 0}], [{"start": 0, "end": 3, "label": "x"}], ["x"]])
 def test_a_list_in_label_that_is_not_of_doccano_is_unchanged(items: list[Any]) -> None:
     row = {"text": TEXT, "label": items}
@@ -414,7 +431,7 @@ class TestLabelsOfTexts:
         keys = {"id": 1, "annotator": 1, "annotation_id": 3, "lead_time": 1.5, "text": "a"}
         values = [{**keys, "sentiment": "Positive"}, {**keys, "sentiment": {"choices": ["Positive", "Neutral"]}}]
         path = write(tmp_path / "a.json", *values)
-        assert labels(path, "set", column="sentiment", on_bad_row="skip") == [["Positive", "Neutral"]]
+        assert labels(path, "set", column="sentiment") == [["Positive"], ["Positive", "Neutral"]]
         assert labels(path, "class", column="sentiment", on_bad_row="skip") == ["Positive"]
 
     def test_choices_of_prodigy(self, tmp_path: Path) -> None:
@@ -460,6 +477,11 @@ class TestLabelStudio:
         first["annotations"][0]["ground_truth"] = True
         assert self.rows(tmp_path, both)[0]["label"] == [[0, 3, "old"]]
 
+    def test_the_last_of_annotations_without_a_date_is_read(self, tmp_path: Path) -> None:
+        first, second = task(result(0, 3, "old")), task(result(0, 3, "new"))
+        both = {**first, "annotations": first["annotations"] + second["annotations"]}
+        assert self.rows(tmp_path, both)[0]["label"] == [[0, 3, "new"]]
+
     def test_offsets_are_checked(self, tmp_path: Path) -> None:
         emoji = task(result(3, 6, "person", text="Ada"), data={"text": "😀 Ada"})
         other = task(result(0, 3, "person", text="Bob"))
@@ -468,6 +490,13 @@ class TestLabelStudio:
         assert isinstance(rows[1], MalformedRow)
         assert "'Ada' in the text, and 'Bob' in the export" in rows[1].rule
         assert rows[2]["label"] == [[0, 3, "person"]]
+
+    def test_the_text_of_a_span_must_be_a_string(self, tmp_path: Path) -> None:
+        lists, number = task(result(0, 3, "x", text=["Ada"])), task(result(0, 3, "x", text=5))  # type: ignore[arg-type]
+        rows = self.rows(tmp_path, lists, number)
+        assert [row.rule for row in rows] == [
+            f"label: the `text` of the span 0 to 3 is a string, found {value}" for value in ("['Ada']", 5)
+        ]
 
     def test_spans_in_html_and_spans_without_a_label_are_malformed(self, tmp_path: Path) -> None:
         html = task(result(0, 3, "x"))
@@ -493,6 +522,16 @@ class TestProdigy:
 
     def test_a_text_without_spans_has_no_entities(self, tmp_path: Path) -> None:
         assert self.rows(tmp_path, spans=[])["label"] == []
+
+    @pytest.mark.parametrize("accept", [[], ["x"]])
+    def test_spans_and_choices_of_a_text(self, accept: list[str], tmp_path: Path) -> None:
+        value = {**EXPORTS["Prodigy"][1], "options": [{"id": "x"}], "accept": accept}
+        path = write(tmp_path / "a.jsonl", value, {**value, "answer": "reject"})
+        for column in ("label", "accept"):
+            assert labels(path, "set", column=column) == [accept, None]
+        data = DataConfig(files={"train": path})
+        rows = load_rows(data, input=InputConfig(words="text"), columns={"spans": "tags"})["train"]
+        assert rows.table["label:spans"].to_pylist() == [TAGS, None]
 
     def test_a_span_accepted_by_itself_is_not_a_labelled_text(self, tmp_path: Path) -> None:
         assert "labels one span, not the whole text" in self.rows(tmp_path, _is_binary=True).rule
@@ -522,6 +561,37 @@ class TestSpacy:
     def test_tokens_of_another_text_are_malformed(self) -> None:
         (row,) = self.convert({"paragraphs": [{"raw": "abc", "sentences": tokens(("x", "U-y"))}]})
         assert row == MalformedRow("x", "a token is not in the text of its paragraph")
+
+    @pytest.mark.parametrize(("entities", "label"), [([], []), ([[0, 3, "x"]], [[0, 3, "x"]]), (None, [[4, 9, "y"]])])
+    def test_spans_of_a_categorizer_are_no_entities(self, entities: Any, label: Any) -> None:
+        """A text without entities has none, whatever groups of spans it has."""
+        groups = {"spans": {"sc": [{"start": 4, "end": 9, "label": "y"}], "other": []}}
+        token = {"id": 0, "start": 0, "end": 3}
+        document = {"text": TEXT, "tokens": [token], **groups} | ({} if entities is None else {"ents": entities})
+        example = [TEXT, {**groups, "entities": entities}]
+        for value in (document, example):
+            (row,) = self.convert(value)
+            assert (row["label"], row["spans"]) == (label, [[4, 9, "y"]])
+
+    def test_a_label_that_was_added_to_a_document_is_kept(self, tmp_path: Path) -> None:
+        document = {
+            "text": TEXT,
+            "ents": [{"start": 0, "end": 3, "label": "person"}],
+            "tokens": [{"id": 0, "start": 0, "end": 3}],
+            "label": "pos",
+        }
+        path = write(tmp_path / "a.jsonl", document, {"text": TEXT, "entities": SPANS, "label": "neg"})
+        assert labels(path, "class") == ["pos", "neg"]
+        data = DataConfig(files={"train": path})
+        rows = load_rows(data, input=InputConfig(words="text"), columns={"ents": "tags", "entities": "tags"})["train"]
+        assert rows.table["label:ents"].to_pylist() == [["B-person", *["O"] * 5], None]
+        assert rows.table["label:entities"].to_pylist() == [None, TAGS]
+
+    @pytest.mark.parametrize("name", [["x"], {"a": 1}])
+    def test_a_category_whose_name_is_no_string_is_reported(self, name: Any, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.jsonl", ["a", {"cats": [{"label": name, "value": 1.0}]}])
+        with pytest.raises(DataError, match=r"a\.jsonl:1: cats: a label name was expected"):
+            labels(path, "set", column="cats")
 
 
 class TestConfig:

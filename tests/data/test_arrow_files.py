@@ -58,3 +58,7 @@ def test_empty_and_damaged_directories(tmp_path: Path) -> None:
         (tmp_path / "saved" / "state.json").write_text(content)
         with pytest.raises(DataError, match=r"state\.json is not that of a saved dataset"):
             open_file(str(tmp_path / "saved"))
+    for content in ("{", "{}", '{"splits": 3}', "[]", "3", '"\xe9"'):
+        (tmp_path / "saved" / "dataset_dict.json").write_text(content, encoding="latin-1")
+        with pytest.raises(DataError, match=r"saved: dataset_dict\.json is not that of a saved dataset: .*; save it"):
+            open_file(str(tmp_path / "saved"))

@@ -166,6 +166,21 @@ def load(path: Path, **keys: Any) -> None:
     load_rows(DataConfig(files={"train": path}, **keys), input=InputConfig(text="text"), columns={})
 
 
+@pytest.mark.parametrize("hidden", ["._a", ".ipynb_checkpoints/a-checkpoint", "__MACOSX/a"])
+def test_hidden_files_are_no_documents(hidden: str, tmp_path: Path) -> None:
+    directory = str(write(tmp_path / "corpus", a=("Ada sings.", "T1\tx 0 3\tAda\n")))
+    expected, fingerprint = read(directory), fingerprint_file(directory)
+    write(tmp_path / "corpus", **{hidden: ("Bo.", "not an annotation")})
+    assert read(directory) == expected
+    assert fingerprint_file(directory) == fingerprint
+
+
+def test_hidden_annotations_do_not_make_a_directory_one_of_brat(tmp_path: Path) -> None:
+    write(tmp_path / "corpus", **{"._a": ("Bo.", "")})
+    with pytest.raises(ConfigError, match=r"a directory that has no \.ann files of brat"):
+        open_file(str(tmp_path / "corpus"))
+
+
 def test_the_fingerprint_covers_texts_and_annotations(tmp_path: Path) -> None:
     directory = write(tmp_path / "corpus", a=(TEXT, ANNOTATION))
     paths = [str(directory), str(directory / "a.txt")]
@@ -174,6 +189,14 @@ def test_the_fingerprint_covers_texts_and_annotations(tmp_path: Path) -> None:
     assert all(old != fingerprint_file(path) for old, path in zip(before, paths, strict=True))
     (tmp_path / "empty").mkdir()
     assert fingerprint_file(str(tmp_path / "empty")) is None
+
+
+def test_the_fingerprint_covers_names(tmp_path: Path) -> None:
+    """A renamed document is not read, and the order of documents is that of their names."""
+    directory = write(tmp_path / "corpus", a=(TEXT, ANNOTATION), b=("Bo.", None))
+    before = fingerprint_file(str(directory))
+    (directory / "b.txt").rename(directory / "b.txt.off")
+    assert fingerprint_file(str(directory)) != before
 
 
 def test_a_byte_order_mark_before_the_annotation(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
+import importlib
 import json
 import re
 import shutil
@@ -26,6 +28,7 @@ from nlpmtl.data.split_tokenization import tokenize_split
 from nlpmtl.data.targets import LabelMapping
 from nlpmtl.data.tokenized_split import NUMBER, TokenizedSplit, attach_labels
 from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.registry import COLUMN_TYPES
 from tests.data.plain_values import plain
 from tests.data.uncached import encode, load_rows
 from tests.tiny import make_rows, write_rows
@@ -245,6 +248,39 @@ class TestCacheKeys:
         tokenizer(["a", "a film"], truncation=True, max_length=3, padding=True)
         ask(files, preparer(tokenizer))
         assert len(entries(root)) == 3
+
+    @pytest.mark.parametrize("name", ["unk", "pad", "eos", "sep"])
+    def test_another_special_token(self, name: str, files: dict[str, str], root: Path) -> None:
+        """Task types add special tokens to sequences, and an empty text may be the unknown or the padding token."""
+        ask(files, preparer(token()), splits=["train"])
+        other = copy.deepcopy(token())
+        setattr(other, f"{name}_token", "[MASK]")
+        ask(files, preparer(other), splits=["train"])
+        assert len(entries(root)) == 2
+
+    def test_another_source_of_a_column_type(self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The type of a plugin that is built on label names, like the built-in ones."""
+        monkeypatch.setattr(COLUMN_TYPES, "_members", dict(COLUMN_TYPES._members))
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)  # both sources have the same size and time
+        monkeypatch.syspath_prepend(tmp_path)
+        rows = {"train": str(write_rows(tmp_path / "a.jsonl", [{"text": "a", "label": "X"}]))}
+        source = (
+            "from nlpmtl.data.labels import ClassLabel\nfrom nlpmtl.registry import COLUMN_TYPES\n\n\n"
+            '@COLUMN_TYPES.register("lower_of_test")\nclass Lower(ClassLabel):\n    @classmethod\n'
+            "    def to_stored(cls, value, *, names=None, words=None):\n        return value\n"
+        )
+
+        def read(method: str) -> Any:
+            (tmp_path / "lower_of_test.py").write_text(source.replace("return value", f"return value.{method}()"))
+            monkeypatch.delitem(sys.modules, "lower_of_test", raising=False)
+            importlib.invalidate_caches()
+            COLUMN_TYPES._members.pop("lower_of_test", None)
+            importlib.import_module("lower_of_test")
+            columns = {"label": "lower_of_test"}
+            return ask(rows, input=InputConfig(text="text"), columns=columns)["train"].columns["label"].names
+
+        assert read("strip") == ("X",)
+        assert read("lower") == ("x",)
 
     def test_the_licence_and_other_splits_do_not_change_the_key(self, files: dict[str, str], root: Path) -> None:
         ask(files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nlpmtl.data.labels import to_label
@@ -125,7 +126,7 @@ def test_tags() -> None:
         (["O", 1], None, "tag 2 is not a string"),
         (["O", "\ud800"], None, "not valid Unicode"),
         ([0, 2], NAMES, "expected 0 to 1"),
-        ([0, -1], NAMES, "expected 0 to 1"),
+        ([0, -1], NAMES, "tag 2 is missing"),
         ([0, None], NAMES, "tag 2"),
     ],
 )
@@ -140,6 +141,8 @@ def test_tags_that_may_be_missing() -> None:
     assert to_label(["_", None, "_"], type="partial_tags", words=words) == [None, None, None]
     assert to_label([None, 1, 0], type="partial_tags", names=NAMES, words=words) == [None, "yes", "no"]
     assert to_label([None] * 3, type="partial_tags", names=NAMES, words=words) == [None] * 3
+    assert to_label([-1, 1, np.int64(-1)], type="partial_tags", names=NAMES, words=words) == [None, "yes", None]
+    assert to_label(["-1", "B-x", "O"], type="partial_tags", words=words) == ["-1", "B-x", "O"], "a label name"
     assert to_label(None, type="partial_tags", words=words) is None
     for value, rule in (
         ("O", "a list of tags was expected"),

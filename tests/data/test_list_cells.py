@@ -60,6 +60,12 @@ def test_values_that_are_no_strings_are_kept() -> None:
     assert read({"tags": ["a"]}, separator="|") == {"tags": ["a"]}
 
 
+@pytest.mark.parametrize("tags", [3, True, {"a": 1}])
+def test_tags_that_are_no_list_are_kept(tags: Any) -> None:
+    """Their column type reports them."""
+    assert read({"words": "a b c", "tags": tags}, words="words", separator=" ")["tags"] == tags
+
+
 @pytest.mark.parametrize(("row", "column"), [({"tags": "a b"}, "tags"), ({"tags": '["O"]', "words": "Ada"}, "words")])
 def test_a_cell_without_a_list_is_reported(row: Any, column: str) -> None:
     malformed = read(row, words="words")
@@ -72,6 +78,8 @@ def test_a_cell_without_a_list_is_reported(row: Any, column: str) -> None:
     [
         ("a.csv", "text,tags\nx,a|b\ny,\nz,c\n", "|"),
         ("a.csv", 'text,tags\nx,"[""a"", ""b""]"\ny,\nz,"[""c""]"\n', None),
+        ("a.csv", 'text,tags\nx,"[""a"", ""b""]"\ny, null\nz,"[""c""]"\n', None),
+        ("a.txt", 'text\ttags\nx\t["a", "b"]\ny\t\nz\t["c"]\n', None),
         ("a.jsonl", '{"text": "x", "tags": "a|b"}\n{"text": "y", "tags": null}\n{"text": "z", "tags": ["c"]}\n', "|"),
     ],
 )
@@ -79,7 +87,10 @@ def test_files(tmp_path: Path, name: str, content: str, separator: str | None) -
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
     shards = Shards(
-        [str(path)], inputs=InputConfig(text="text"), labels={"tags": "set"}, format=TextFormat(separator=separator)
+        [str(path)],
+        inputs=InputConfig(text="text"),
+        labels={"tags": "set"},
+        format=TextFormat(separator=separator, delimiter="\t" if name.endswith(".txt") else None),
     )
     rows = [row["tags"] for _, row in shards.open().rows if not isinstance(row, MalformedRow)]
     assert rows == [["a", "b"], None, ["c"]]

@@ -83,6 +83,19 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> 
     assert texts(path) == ["a"]
 
 
+def test_a_directory_whose_name_looks_like_a_pattern_is_that_directory(tmp_path: Path) -> None:
+    directory = tmp_path / "data [v1]" / "*"
+    paths = [write(directory / "sub" / f"t-{name}.jsonl", row(name)) for name in "ab"]
+    write(tmp_path / "data v" / "*" / "sub" / "t-c.jsonl", row("c"))
+    assert texts(str(directory / "sub" / "t-*.jsonl")) == texts(str(directory / "**" / "t-?.jsonl")) == ["a", "b"]
+    with zipfile.ZipFile(directory / "a.zip", "w") as archive:
+        for path in paths:
+            archive.write(path, f"data [v1]/{Path(path).name}")
+    assert texts(str(directory / "a.zip" / "data [v1]" / "t-*.jsonl")) == ["a", "b"]
+    with pytest.raises(DataError, match=r"c\.jsonl: no such file"):
+        texts(str(directory / "sub" / "c.jsonl"))
+
+
 def test_bad_rows_are_reported_with_their_file_and_line(tmp_path: Path) -> None:
     paths = [
         write(tmp_path / "a.jsonl", row("a"), "{", row("b")),

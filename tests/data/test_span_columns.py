@@ -21,6 +21,15 @@ def test_characters_of_a_text_and_words_of_a_list() -> None:
     assert [*Spans.names([[0, 18, "clause"], [13, 18, "place"]])] == ["clause", "place"]
 
 
+def test_spans_of_label_studio() -> None:
+    """Its tables have the text of a span, a list of labels, and offsets that count an emoji as two characters."""
+    value = [{"start": 5, "end": 6, "text": "I", "labels": ["P"]}]
+    assert Spans.parse(value, Example(to_input("👍👍 I m ok"))) == [[3, 4, "P"]]
+    assert Spans.parse(value, Example(to_input({"words": ["I"] * 6}))) == [[5, 6, "P"]], "offsets of words"
+    with pytest.raises(ValueError, match="span 1: the span 5 to 6 is 'i' in the text, and 'I' in the export"):
+        Spans.parse(value, TEXT)
+
+
 @pytest.mark.parametrize(
     ("value", "example", "message"),
     [

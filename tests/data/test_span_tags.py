@@ -34,6 +34,7 @@ def words(text: str) -> list[str]:
         ("北京大学 (PKU)。", ["北", "京", "大", "学", "(", "PKU", ")", "。"]),
         ("हिन्दी में", ["हिन्दी", "में"]),
         ("  \n\t ", []),
+        ("東京\u3000大阪\u2003a\u3000", ["東", "京", "大", "阪", "a"]),
         ("", []),
     ],
 )
@@ -128,9 +129,8 @@ class TestRows:
     def test_other_rows_are_unchanged(self, row: dict[str, Any]) -> None:
         assert tag_spans(row, words="text", tags=["label"]) is row
 
-    def test_without_a_column_of_tags_a_text_is_not_split(self) -> None:
-        row = {"text": "a b"}
-        assert tag_spans(row, words="text", tags=[]) is row
+    def test_a_text_without_a_column_of_tags(self) -> None:
+        assert tag_spans({"text": "a b."}, words="text", tags=[]) == {"text": ["a", "b", "."]}
 
     def test_an_error_has_its_column(self) -> None:
         with pytest.raises(ColumnError) as caught:

@@ -31,6 +31,9 @@ def test_each_input_has_an_output() -> None:
         ("in/b.csv", Path("b.parquet")),
     ]
     assert find_targets("x[1].csv", Path("o.csv"))[0].input == "x[1].csv"  # a file, not a pattern
+    Path("in [v1]").mkdir()
+    Path("in [v1]/a.csv").write_text("text\na\n")
+    assert find_targets("in [v1]/*.csv", Path("o.csv"))[0].input == "in [v1]/a.csv"
 
 
 @pytest.mark.usefixtures("directory")

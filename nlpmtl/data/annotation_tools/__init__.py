@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from nlpmtl.data.annotation_tools import doccano, label_studio, prodigy, spacy_json, squad, superglue
+from nlpmtl.data.annotation_tools.label_studio import list_choices
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
 
 CONVERTERS: Mapping[str, Callable[[Any], Iterator[RawRow]]] = {
@@ -74,4 +75,4 @@ def single_labels(row: RawRow, columns: Sequence[str]) -> RawRow:
     return {**row, **{column: value[0] if value else None for column, value in lists.items()}} if lists else row
 
 
-__all__ = ["CONVERTERS", "detect_tool", "keep_columns", "single_labels"]
+__all__ = ["CONVERTERS", "detect_tool", "keep_columns", "list_choices", "single_labels"]

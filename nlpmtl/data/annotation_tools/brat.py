@@ -8,7 +8,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import IO, NamedTuple
 from zipfile import ZipFile
 
@@ -16,6 +15,7 @@ from nlpmtl.data.annotation_tools.spans import SpanError, find_offsets
 from nlpmtl.data.binary_files import (
     MOST_MEMBERS,
     Progress,
+    find_files,
     find_zip,
     member_names,
     open_binary,
@@ -55,7 +55,7 @@ def is_brat(path: str) -> bool:
         with open_zip(inside.archive) as archive:
             return any(name.endswith(ANNOTATION) for name in _find_members(archive, inside.member))
     if os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long name)
-        return next(Path(path).rglob(f"*{ANNOTATION}"), None) is not None
+        return any(name.endswith(ANNOTATION) for name in find_files(path))
     return path.endswith(TEXT) and os.path.isfile(path.removesuffix(TEXT) + ANNOTATION)  # noqa: PTH113
 
 
@@ -132,7 +132,7 @@ def _find_files(path: str) -> list[str]:
     if not os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long name)
         annotation = path.removesuffix(TEXT) + ANNOTATION
         return [path, *filter(os.path.isfile, [annotation])]
-    files = (str(file) for file in Path(path).rglob("*") if file.suffix in (TEXT, ANNOTATION) and file.is_file())
+    files = (name for name in find_files(path) if name.endswith((TEXT, ANNOTATION)))
     names = list(islice(files, MOST_MEMBERS + 1))
     if len(names) > MOST_MEMBERS:
         raise DataError(f"{path}: more than {MOST_MEMBERS:,} files in one directory")

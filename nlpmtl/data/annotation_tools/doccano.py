@@ -28,7 +28,7 @@ def convert(value: Any) -> Iterator[RawRow]:
         return
     row = dict(value)
     if "text" not in row and "data" in row:
-        row["text"] = row.pop("data")
+        row["text"] = row["data"]
     items: list[Any] = []
     if isinstance(row.get("label"), list):
         items = row["label"]
@@ -38,7 +38,8 @@ def convert(value: Any) -> Iterator[RawRow]:
         items = [] if key is None else row.pop(key)
         row["label"] = None if key is None else [_to_label(item) for item in items]
     if isinstance(row.get("relations"), list):
-        indices = {item.get("id"): index for index, item in enumerate(items) if isinstance(item, dict)}
+        ids = [item.get("id") if isinstance(item, dict) else None for item in items]
+        indices = {id_: index for index, id_ in enumerate(ids) if isinstance(id_, int | str)}
         row["relations"] = [_to_relation(item, indices) for item in row["relations"]]
     yield row
 
@@ -52,7 +53,7 @@ def _to_relation(item: Any, indices: Mapping[Any, int]) -> Any:
     """
     if not isinstance(item, dict) or not {"from_id", "to_id"} <= item.keys():
         return item
-    head, tail = (indices.get(item[key]) for key in ("from_id", "to_id"))
+    head, tail = (indices.get(item[key]) if isinstance(item[key], int | str) else None for key in ("from_id", "to_id"))
     return {"head": head, "tail": tail, "label": item.get("type")}
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from nlpmtl.data.annotation_tools.spans import SpanError, find_offsets
+from nlpmtl.data.json_values import parse_json
+from nlpmtl.data.lines import UTF_8
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
 
 _MIN_KEYS = {"annotation_id", "lead_time"}
@@ -75,11 +77,12 @@ def _results(annotations: Any) -> Sequence[dict[str, Any]] | None:
     ]
     if not valid:
         return None
-    results = max(valid, key=_rank).get("result")
+    results = max(reversed(valid), key=_rank).get("result")
     return [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
 
 
 def _rank(annotation: Mapping[str, Any]) -> tuple[bool, str]:
+    """Return a key by which the annotation that is read comes last; of equal ones, the last of the export is read."""
     return bool(annotation.get("ground_truth")), str(annotation.get("created_at") or "")
 
 
@@ -91,6 +94,35 @@ def _from_minimal(task: Mapping[str, Any]) -> RawRow:
     controls = [name for name, value in task.items() if _are_spans(value)]
     spans = [span for name in controls for span in task[name]]
     return _with_spans(row, spans, column="label" if "label" in controls or "label" not in row else "spans")
+
+
+def list_choices(row: RawRow, *, labels: Collection[str], sets: Collection[str]) -> RawRow:
+    """Return a row of JSON-MIN or of a table with the choices of each control as a list; another row is unchanged.
+
+    These exports have one choice as a string, and several as an object, which a table has as JSON.
+
+    Args:
+        row: the row.
+        labels: the label columns, in which objects become lists.
+        sets: those of them in which strings become lists too.
+
+    >>> row = {"annotation_id": 1, "lead_time": 2.5, "topics": "news", "tone": '{"choices": ["calm", "sad"]}'}
+    >>> list_choices(row, labels=["topics", "tone"], sets=["topics"])
+    {'annotation_id': 1, 'lead_time': 2.5, 'topics': ['news'], 'tone': ['calm', 'sad']}
+    """
+    if isinstance(row, MalformedRow) or not row.keys() >= _MIN_KEYS:
+        return row
+    lists: dict[str, Any] = {}
+    for column in labels:
+        value = row.get(column)
+        if not isinstance(value, str):
+            continue
+        choices = _choices(parse_json(value, encoding=UTF_8)) if value.lstrip().startswith("{") else None
+        if isinstance(choices, list):
+            lists[column] = choices
+        elif column in sets and value.strip() not in ("", "null") and not value.lstrip().startswith("["):
+            lists[column] = [value]
+    return {**row, **lists}
 
 
 def _choices(value: Any) -> Any:
@@ -105,7 +137,7 @@ def _are_spans(value: Any) -> bool:
 def _with_spans(row: Mapping[str, Any], spans: Sequence[Mapping[str, Any]], *, column: str) -> RawRow:
     """Return a row with its spans in a column; malformed if their offsets are not those of their texts."""
     text = row.get("text")
-    converted = []
+    converted: list[Any] = []
     try:
         for span in spans:
             start, end, labels = span["start"], span.get("end"), span.get("labels")
@@ -115,7 +147,9 @@ def _with_spans(row: Mapping[str, Any], spans: Sequence[Mapping[str, Any]], *, c
                 raise SpanError(f"the span {start} to {end} has no label")
             if isinstance(text, str):
                 start, end = find_offsets(text, start, end, covered=span.get("text"))
-            converted += [[start, end, name] for name in labels]
+                converted += [[start, end, name] for name in labels]
+            else:  # the column of the text is unknown: offsets are checked when the spans are parsed
+                converted += [{**span, "label": name} for name in labels]
     except SpanError as error:
         return MalformedRow(None, f"{column}: {error}")
     return {**row, column: converted}

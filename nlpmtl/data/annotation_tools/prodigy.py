@@ -28,7 +28,8 @@ def detect(value: Any) -> bool:
 def convert(value: Any) -> Iterator[RawRow]:
     """Yield the row. Its column ``label`` replaces Prodigy's keys: it has the spans, the ids of the choices or a label.
 
-    The label is None for a text that was rejected or ignored. A single span that was accepted (``_is_binary``) says
+    Of a text with spans and choices, ``label`` has the choices, and both are also in ``spans`` and ``accept``. The
+    label is None for a text that was rejected or ignored. A single span that was accepted (``_is_binary``) says
     nothing about the rest of its text, so the row is malformed.
     """
     if not isinstance(value, dict):
@@ -41,7 +42,8 @@ def convert(value: Any) -> Iterator[RawRow]:
     elif decision in (_REJECT, _IGNORE):
         yield {**row, "label": None}
     elif _ACCEPT in value:
-        yield {**row, "label": value[_ACCEPT]}
+        both = {"spans": spans, _ACCEPT: value[_ACCEPT]} if isinstance(spans, list) else {}
+        yield {**row, **both, "label": value[_ACCEPT]}
     elif isinstance(spans, list) and row.get("_is_binary"):
         yield MalformedRow(spans, "a binary annotation (`_is_binary`) labels one span, not the whole text")
     elif "label" in row and not spans:

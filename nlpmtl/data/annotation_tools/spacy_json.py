@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nlpmtl.data.raw_rows import MalformedRow, RawRow
@@ -31,7 +31,9 @@ def detect(value: Any) -> bool:
 def convert(value: Any) -> Iterator[RawRow]:
     """Yield the rows of an example, of a document or its paragraphs, or of a file of examples.
 
-    ``label`` has the spans, and ``cats`` the names of the categories whose value is at least 0.5, if there are any.
+    ``label`` has the entities, or the spans of all groups of a span categorizer if the export has no entities of its
+    text, not even an empty list; ``spans`` has those of the groups in either case. ``cats`` has the names of the
+    categories whose value is at least 0.5. A key ``label`` that was added to a document is kept.
     """
     if _is_example(value):
         yield _from_example(value)
@@ -42,10 +44,11 @@ def convert(value: Any) -> Iterator[RawRow]:
         for example in filter(None, value["annotations"]):  # an NER annotator writes null for a text without spans
             yield _from_example(example) if _is_example(example) else MalformedRow(example, _EXPECTED)
     elif isinstance(value, dict) and "text" in value and "entities" in value:
-        yield {**value, "label": value["entities"]}
+        yield {"label": value["entities"], **value}
     elif _is_document(value):
         cats = {"cats": _categories(value["cats"])} if "cats" in value else {}
-        yield {**value, "label": _spans(value.get("ents"), value.get("spans")), **cats}
+        label, groups = _spans(value, entities="ents")
+        yield {"label": label, **value, **groups, **cats}
     else:
         yield MalformedRow(value, _EXPECTED)
 
@@ -69,30 +72,43 @@ def _is_document(value: Any) -> bool:
     return all(token.keys() >= {"id", "start", "end"} and "text" not in token for token in tokens[:2])
 
 
-def _spans(entities: Any, groups: Any) -> Any:
-    """Return the entities as lists; without any, the spans of all groups of a span categorizer."""
-    if not entities and isinstance(groups, dict) and any(isinstance(spans, list) for spans in groups.values()):
-        entities = [span for spans in groups.values() if isinstance(spans, list) for span in spans]
-    if not isinstance(entities, list):
-        return entities
-    return [[span.get(key) for key in _SPAN_KEYS] if isinstance(span, dict) else span for span in entities]
+def _spans(annotation: Mapping[str, Any], *, entities: str) -> tuple[Any, dict[str, Any]]:
+    """Return the label of a text, and the column ``spans`` if there are groups of spans.
+
+    Args:
+        annotation: the annotation of the text.
+        entities: the key of its entities, which is missing if they are not annotated.
+    """
+    spans = annotation.get("spans")
+    groups = [group for group in spans.values() if isinstance(group, list)] if isinstance(spans, dict) else []
+    columns = {"spans": _to_lists([span for group in groups for span in group])} if groups else {}
+    label = annotation.get(entities)
+    return columns.get("spans") if label is None else _to_lists(label), columns
+
+
+def _to_lists(spans: Any) -> Any:
+    """Return spans as lists; a value that is no list is returned unchanged."""
+    if not isinstance(spans, list):
+        return spans
+    return [[span.get(key) for key in _SPAN_KEYS] if isinstance(span, dict) else span for span in spans]
 
 
 def _from_example(value: Any) -> RawRow:
     text, annotation = value
-    row: dict[str, Any] = {"text": text, "label": _spans(annotation.get("entities"), annotation.get("spans"))}
+    label, groups = _spans(annotation, entities="entities")
+    row: dict[str, Any] = {"text": text, "label": label, **groups}
     return row if "cats" not in annotation else {**row, "cats": _categories(annotation["cats"])}
 
 
-def _categories(values: Any) -> list[str] | None:
+def _categories(values: Any) -> list[Any] | None:
     """Return the names of the categories of a text."""
     if isinstance(values, list):
-        values = {item.get("label"): item.get("value") for item in values if isinstance(item, dict)}
-    if not isinstance(values, dict):
+        pairs = [(item.get("label"), item.get("value")) for item in values if isinstance(item, dict)]
+    elif isinstance(values, dict):
+        pairs = list(values.items())
+    else:
         return None
-    return [
-        str(name) for name, value in values.items() if isinstance(value, int | float) and value >= _MIN_CATEGORY_VALUE
-    ]
+    return [name for name, value in pairs if isinstance(value, int | float) and value >= _MIN_CATEGORY_VALUE]
 
 
 def _from_paragraph(paragraph: Any) -> RawRow:

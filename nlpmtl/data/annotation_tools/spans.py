@@ -14,15 +14,25 @@ class SpanError(ValueError):
     """A rule that a span breaks."""
 
 
-def parse_span(value: Any) -> tuple[int, int, str]:
+def parse_span(value: Any, *, text: str | None = None) -> tuple[int, int, str]:
     """Return start, end and name of a span: a list ``[start, end, label]``, or an object with these keys.
 
     The table of Label Studio has ``labels``, a list of one label, instead of ``label``.
 
+    Args:
+        value: the span.
+        text: the annotated text, if offsets count characters. An object may have the text that the span covers as
+            ``text``, a string: its offsets are then checked, and converted as by `find_offsets`.
+
     Raises:
-        SpanError: the value is not a span.
+        SpanError: the value is not a span, or covers another text.
+
+    >>> parse_span({"start": 3, "end": 7, "text": "Rome", "labels": ["city"]}, text="\N{GRINNING FACE} Rome")
+    (2, 6, 'city')
     """
+    covered = None
     if isinstance(value, Mapping):
+        covered = value.get("text")
         labels = value.get("labels")
         if "label" not in value and isinstance(labels, list) and len(labels) > 1:
             raise SpanError(f"a span with one label was expected, found {labels!r}: write a span for each label")
@@ -34,7 +44,10 @@ def parse_span(value: Any) -> tuple[int, int, str]:
     start, end, name = value
     if type(start) is not int or type(end) is not int:
         raise SpanError(f"the start and the end of a span are whole numbers, found {start!r} and {end!r}")
-    return start, end, parse_name(name, of=f"the span {start} to {end}")
+    name = parse_name(name, of=f"the span {start} to {end}")
+    if text is not None and isinstance(covered, str):
+        start, end = find_offsets(text, start, end, covered=covered)
+    return start, end, name
 
 
 def parse_name(value: Any, *, of: str = "it") -> str:
@@ -56,7 +69,7 @@ def parse_name(value: Any, *, of: str = "it") -> str:
     return name
 
 
-def find_offsets(text: str, start: int, end: int, *, covered: str | None) -> tuple[int, int]:
+def find_offsets(text: str, start: int, end: int, *, covered: Any) -> tuple[int, int]:
     """Return the offsets of a span in characters, given the text that it covers according to the tool.
 
     Tools that run in a browser count a character outside the Basic Multilingual Plane, such as an emoji, as two.
@@ -68,13 +81,15 @@ def find_offsets(text: str, start: int, end: int, *, covered: str | None) -> tup
         covered: the text of the span in the export; None if it is not there.
 
     Raises:
-        SpanError: there is another text at these offsets.
+        SpanError: there is another text at these offsets, or `covered` is not a text.
 
     >>> find_offsets("\N{GRINNING FACE} Rome", 3, 7, covered="Rome")
     (2, 6)
     """
     if covered is None or text[start:end] == covered:
         return start, end
+    if not isinstance(covered, str):
+        raise SpanError(f"the `text` of the span {start} to {end} is a string, found {covered!r}")
     units = text.encode("utf-16-le", "surrogatepass")
     first, last = (len(units[: 2 * offset].decode("utf-16-le", "replace")) for offset in (start, end))
     if text[first:last] == covered:
