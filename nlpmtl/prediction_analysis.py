@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from nlpmtl.data import TokenizedSplit
 from nlpmtl.errors import RunError
-from nlpmtl.evaluation import Predictions, score_task
+from nlpmtl.evaluation import Predictions, can_resample, score_task
 from nlpmtl.fs import open_atomic
-from nlpmtl.registry import METRICS
 from nlpmtl.tasks import ExampleOutputs, ItemProbabilities, Prediction, Task
 
 MIN_ROWS = 20
@@ -191,8 +190,7 @@ def score_intervals(task: Task, predictions: Predictions) -> dict[str, tuple[flo
     """
     rows = len(predictions)
     drawn = min(rows, _RESAMPLED_ROWS)
-    registered = [METRICS.get(name) for name in task.metrics if name in METRICS.names()]
-    if rows < 2 or not all(getattr(metric, "resampled", True) for metric in registered):
+    if rows < 2 or not can_resample(task):
         return {}
     generator = np.random.Generator(np.random.PCG64(0))
     resampled: dict[str, list[float]] = {}

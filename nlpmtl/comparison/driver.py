@@ -21,6 +21,7 @@ from nlpmtl.comparison.statistics import RESAMPLES
 from nlpmtl.config import RunConfig, check_count, check_flag, check_output, flatten, plain_config
 from nlpmtl.environment import is_main_process
 from nlpmtl.errors import ConfigError, RunError, StoppedError, escape_control_characters, list_some
+from nlpmtl.evaluation import can_resample
 from nlpmtl.model import Encoder
 from nlpmtl.plugins import digest_plugins
 from nlpmtl.progress import View, display_events
@@ -120,7 +121,8 @@ def _iter_compare(
     finished = _read_summaries(runs)
     compared = {}
     for task in tasks:
-        yield Message(f"bootstrap {task} ({RESAMPLES:,} resamples)")
+        if can_resample(datasets.tasks[task]):
+            yield Message(f"bootstrap {task} ({RESAMPLES:,} resamples)")
         task_rows = {name: count for name, count in rows.items() if task in config.datasets[name].tasks}
         compared[task] = compare_task(datasets.tasks[task], finished, rows=task_rows)
     result = summarize(
