@@ -139,7 +139,8 @@ def test_losses_can_be_compared(tmp_path: Path) -> None:
     result = nlpmtl.compare(run, output=tmp_path / "compare", seeds=1)
     for task in ("grade", "kinds"):
         interval = result[task].interval
-        assert interval is not None and interval[0] <= result[task].difference <= interval[1]
+        assert interval is not None
+        assert interval[0] <= result[task].difference <= interval[1]
         assert result[task].rows > 0
     for path in (tmp_path / "compare").rglob("answers.json"):
         summary = RunSummary.from_json(read_json(path))

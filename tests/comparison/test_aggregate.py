@@ -102,7 +102,9 @@ def test_tasks_are_resampled_independently() -> None:
     ]
     first, second = (compare_task(task, runs, rows=ROWS)[1] for task in tasks)
     again = compare_task(tasks[0], runs, rows=ROWS)[1]
-    assert first is not None and second is not None and again is not None
+    assert first is not None
+    assert second is not None
+    assert again is not None
     assert abs(np.corrcoef(first[:, 0], second[:, 0])[0, 1]) < 0.15
     assert np.array_equal(first, again)
 

@@ -104,7 +104,8 @@ def test_the_interval_is_that_of_its_rows(finished: CompareResult) -> None:
     differences = [row_differences[generator.integers(rows, size=rows)].mean() for _ in range(RESAMPLES)]
     interval = finished["topic"].interval
     assert interval == pytest.approx(tuple(np.quantile(differences, [0.025, 0.975])))
-    assert interval is not None and interval[0] < interval[1]
+    assert interval is not None
+    assert interval[0] < interval[1]
 
 
 def test_passes_steps_and_size(finished: CompareResult) -> None:
