@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +132,10 @@ class PredictionAnalysis:
     def reliability(self, task: str) -> tuple[NDArray[np.floating], NDArray[np.bool_]] | None:
         """Return the confidence of each predicted item of a task, and whether it is correct, ``[items]`` both.
 
-        None for a task without probabilities.
+        None for a task without probabilities, or whose type raised for some of its rows.
         """
         kept = self._by_task.get(task)
-        if kept is None or not kept.confidences:
+        if task in self.failures or kept is None or not kept.confidences:
             return None
         confidences = np.concatenate(kept.confidences)
         return (confidences, np.concatenate(kept.correct)) if len(confidences) else None
@@ -209,6 +210,12 @@ def score_intervals(task: Task, predictions: Predictions) -> dict[str, tuple[flo
     return intervals
 
 
+def _csv_line(values: Sequence[object]) -> str:
+    line = StringIO(newline="")
+    csv.writer(line, lineterminator="\r\n").writerow(values)  # quotes "\r" only if it is in the line terminator
+    return line.getvalue().removesuffix("\r\n") + "\n"
+
+
 def write_errors(path: Path, analysis: PredictionAnalysis, *, tasks: Mapping[str, Task]) -> str:
     """Write all wrong rows as CSV, and return a line with their number per task.
 
@@ -226,11 +233,11 @@ def write_errors(path: Path, analysis: PredictionAnalysis, *, tasks: Mapping[str
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open_atomic(path) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(_COLUMNS)
+            file.write(_csv_line(_COLUMNS))
             for task in tasks:
                 for row in analysis.wrong_rows(task):
-                    writer.writerow([row.place if name == "row" else getattr(row, name) for name in _COLUMNS])
+                    values = [row.place if name == "row" else getattr(row, name) for name in _COLUMNS]
+                    file.write(_csv_line(values))
                     counts[task] += 1
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error}") from error
