@@ -179,12 +179,13 @@ def _measure(
     batches = ProbeBatches(
         datasets.splits["train"], tasks=list(trainer.tasks), count=config.train.batch_size, seed=config.seed
     )
+    accumulator = trainer.train_step.accumulator
     probe = AffinityProbe(
         trainer.model,
         tasks=trainer.tasks,
-        collate=trainer.train_step.accumulator.collate,
-        tokens=trainer.train_step.accumulator.micro_tokens,
-        device=trainer.train_step.accumulator.device,
+        collate=accumulator.collate,
+        split=accumulator.split,
+        device=accumulator.device,
     )
     first = round(_WARMUP * trainer.total_steps)
     every = max(1, (trainer.total_steps - first) // _MEASUREMENTS)
