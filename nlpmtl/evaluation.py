@@ -159,6 +159,11 @@ class Predictions:
             return self
         return self.take([row for row, gold in enumerate(self.gold) if gold is not None])
 
+    @property
+    def gold_count(self) -> int:
+        """Number of rows with a gold label; of all rows for a task that is scored by its loss only."""
+        return sum(gold is not None for gold in self.gold) or len(self)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values in which a label is its index in `names`, and a missing tag is -1.
 

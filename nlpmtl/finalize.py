@@ -227,7 +227,7 @@ class _Finalizer:
         assert self.scores is not None, "the predictions are scored"
         intervals: dict[str, tuple[float, float]] = {}
         with self.recording_failure(f"the confidence intervals of task {name!r} are not computed"):
-            if len(predictions) >= MIN_ROWS:
+            if predictions.gold_count >= MIN_ROWS:
                 intervals = score_intervals(task, predictions)
         wrong = None
         if name not in self.analysis.failures:
@@ -268,6 +268,7 @@ class _Finalizer:
             best_step=self.trainer.best_step,
             evaluations=len(self._read_log("evaluations.jsonl")),
             scores=self.scores,
+            gold_rows={name: predictions.gold_count for name, predictions in self.predictions.items()},
             calibration={name: asdict(report) for name, report in self.calibration.items()},
             notes=self.notes,
             plots={path: alt_text for path, (alt_text, _) in self.plots.items()},
@@ -325,6 +326,7 @@ def _card_dataset(name: str, config: Mapping[str, Any], splits: Splits) -> CardD
         name=name,
         data_config=config["data"],
         rows={split: len(rows) for split, rows in by_split.items()},
+        skipped={split: rows.skipped for split, rows in by_split.items()},
         label_counts={split: _label_counts(rows) for split, rows in by_split.items()},
         subsampled=frozenset(
             split for split, limit in config["limit"].items() if split in by_split and len(by_split[split]) == limit

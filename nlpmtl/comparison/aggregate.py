@@ -142,13 +142,14 @@ def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns], counted: C
     if all(run.multi_task.step == run.multi_task.steps for run in runs):
         yield "with every seed the last evaluation of the multi-task model was its best: longer training may help"
     for name, result in tasks.items():
+        rows = runs[0].multi_task.predictions[name].gold_count
         if result.interval is None:
             yield (
                 f"task {name!r}: the difference is not tested, because it has a metric of which a row depends on the "
                 "other rows, so that rows cannot be resampled"
             )
-        elif result.rows < _MIN_ROWS:
-            yield f"task {name!r}: an interval over {result.rows} rows is too narrow; use at least {_MIN_ROWS}"
+        elif rows < _MIN_ROWS:
+            yield f"task {name!r}: an interval over {rows} rows is too narrow; use at least {_MIN_ROWS}"
         if name not in counted:
             yield f"task {name!r}: its score is excluded from the mean and from Δm, as from the mean score of a run"
         elif result.change is None:

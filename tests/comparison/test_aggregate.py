@@ -128,6 +128,15 @@ def test_small_differences_of_small_scores_are_differences() -> None:
     assert score_differences(np.array([-1e-9]), np.array([-2e-9])).tolist() == pytest.approx([1e-9])
 
 
+def test_rows_with_a_loss_only_do_not_widen_an_interval_of_accuracy() -> None:
+    task = classification("c", metrics=["accuracy", "loss"])
+    gold: list[str | None] = [*"abc" * 5, *[None] * 25]
+    predictions = Predictions(["a", "b", "c"], list(gold), gold, [0.5] * 40, [1.0] * 40)
+    result = compare([task], [[predictions]], [[predictions]])
+    assert result["c"].rows == 40
+    assert any("an interval over 15 rows is too narrow" in note for note in result.notes)
+
+
 def test_an_undefined_delta_has_no_interval() -> None:
     gold = "abc" * 20
     result = compare([classification("c")], [[labels(gold, "abb" * 20)]], [[labels(gold, "bca" * 20)]])
