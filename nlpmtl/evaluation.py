@@ -22,7 +22,6 @@ from nlpmtl.errors import DataError, noting
 from nlpmtl.metrics import scores as metric_values
 from nlpmtl.metrics import task_score
 from nlpmtl.metrics.base import LOSS, defined
-from nlpmtl.registry import METRICS
 from nlpmtl.tables import html_table, text_table
 from nlpmtl.tasks import ExampleOutputs, Prediction, Task, decode_all, loss_metrics, needs_predictions, tasks_in_mean
 
@@ -158,11 +157,6 @@ class Predictions:
         if not self.losses:  # then all rows have one
             return self
         return self.take([row for row, gold in enumerate(self.gold) if gold is not None])
-
-    @property
-    def gold_count(self) -> int:
-        """Number of rows with a gold label; of all rows for a task that is scored by its loss only."""
-        return sum(gold is not None for gold in self.gold) or len(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values in which a label is its index in `names`, and a missing tag is -1.
@@ -339,11 +333,6 @@ def score(predictions: Mapping[str, Predictions], *, tasks: Mapping[str, Task]) 
     scores = {name: {**score_task(tasks[name], task), "rows": len(task)} for name, task in predictions.items()}
     counted = tasks_in_mean({name: tasks[name] for name in scores})
     return Scores(scores, float(np.mean([scores[name]["score"] or 0.0 for name in counted])) if scores else 0.0)
-
-
-def can_resample(task: Task) -> bool:
-    """Return whether all metrics of a task may be computed on rows that are drawn with replacement."""
-    return all(getattr(METRICS.get(name), "resampled", True) for name in task.metrics if name in METRICS.names())
 
 
 def score_task(task: Task, predictions: Predictions) -> dict[str, float | None]:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from nlpmtl.data import TokenizedSplit
 from nlpmtl.errors import RunError
-from nlpmtl.evaluation import Predictions, can_resample, score_task
+from nlpmtl.evaluation import Predictions, score_task
 from nlpmtl.fs import open_atomic
-from nlpmtl.tasks import ExampleOutputs, ItemProbabilities, Prediction, Task
+from nlpmtl.tasks import ExampleOutputs, ItemProbabilities, Prediction, Task, can_resample
 
 MIN_ROWS = 20
 """Minimum number of rows for confidence intervals and a reliability diagram, which fewer rows do not support."""
@@ -174,6 +174,11 @@ def _beats_majority(probabilities: NDArray[np.floating], gold: NDArray[np.intege
     return bool(
         (probabilities.argmax(axis=1) == gold).mean() > np.unique(gold, return_counts=True)[1].max() / len(gold)
     )
+
+
+def gold_count(predictions: Predictions) -> int:
+    """Return the number of rows with a gold label; that of all rows for a task that is scored by its loss only."""
+    return sum(gold is not None for gold in predictions.gold) or len(predictions)
 
 
 def score_intervals(task: Task, predictions: Predictions) -> dict[str, tuple[float, float]]:

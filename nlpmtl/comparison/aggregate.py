@@ -26,8 +26,9 @@ from nlpmtl.comparison.statistics import (
     to_verdict,
 )
 from nlpmtl.errors import RunError
-from nlpmtl.evaluation import Predictions, can_resample, score_task
-from nlpmtl.tasks import Task
+from nlpmtl.evaluation import Predictions, score_task
+from nlpmtl.prediction_analysis import gold_count
+from nlpmtl.tasks import Task, can_resample
 
 _MIN_ROWS = 20
 """Number of validation rows below which the interval of a task is noted as too narrow."""
@@ -142,7 +143,7 @@ def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns], counted: C
     if all(run.multi_task.step == run.multi_task.steps for run in runs):
         yield "with every seed the last evaluation of the multi-task model was its best: longer training may help"
     for name, result in tasks.items():
-        rows = runs[0].multi_task.predictions[name].gold_count
+        rows = gold_count(runs[0].multi_task.predictions[name])
         if result.interval is None:
             yield (
                 f"task {name!r}: the difference is not tested, because it has a metric of which a row depends on the "
