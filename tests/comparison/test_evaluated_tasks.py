@@ -14,7 +14,7 @@ from tests.tiny import make_run, write_rows
 
 def test_a_task_whose_validation_rows_have_no_gold_label_is_not_compared(tmp_path: Path) -> None:
     """A row of a ranking without a click has no gold label: such a comparison would end without scores."""
-    run = make_run(tmp_path, rows=12)
+    run = make_run(tmp_path, rows=30)
     rows = {
         split: [
             {"query": f"a {i}", "documents": ["a cat", "a dog"], "clicks": [i % 2] if split == "train" else []}
