@@ -145,3 +145,15 @@ def test_an_undefined_delta_has_no_interval() -> None:
     assert (delta[6], delta[7]) == ("undefined", "undefined")
     assert "| Δm" in write_markdown(result, plot=None, alt="")
     assert result.to_json()["delta"] == {"percent": None, "interval": None}
+
+
+def test_the_plot_of_an_earlier_report_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictions = labels("abc" * 20, "abb" * 20)
+    result = compare([classification("c")], [[predictions]], [[predictions]])
+    result = CompareResult(**{**vars(result), "directory": tmp_path})
+    assert write_report(result) == []
+    assert (tmp_path / "compare.png").exists()
+    monkeypatch.delattr("nlpmtl.plots.draw_score_differences")
+    (note,) = write_report(result)
+    assert "compare.png was not drawn" in note
+    assert not (tmp_path / "compare.png").exists()
