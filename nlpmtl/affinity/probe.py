@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nlpmtl.affinity.metrics import Floats, affinity, cosines, step_size
 from nlpmtl.data import Collator
 from nlpmtl.model import batch_losses
+from nlpmtl.sampling import RowRef
 from nlpmtl.tasks import Task
 from nlpmtl.training import Gradient, StepRows, inner_products
 
@@ -149,7 +150,7 @@ class AffinityProbe:
             return [rows]
         stats = self.collate.count(rows)
         sizes = stats.lengths.tolist(), stats.sequences.tolist(), stats.longest.tolist()
-        (microbatches,) = self.split(StepRows(0, rows, *sizes))
+        (microbatches,) = self.split(StepRows(0, [RowRef(*row) for row in rows], *sizes))
         return [[rows[index] for index in indices] for indices in microbatches]
 
     def _gradient(
