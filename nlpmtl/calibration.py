@@ -27,8 +27,8 @@ class CalibrationReport:
     Args:
         rows: number of rows.
         temperature: divisor of the logits.
-        error_before: expected calibration error before calibration.
-        error: expected calibration error after calibration.
+        error_before: expected calibration error before calibration; None if nothing was predicted, such as no span.
+        error: expected calibration error after calibration; None as for `error_before`.
         score_before: score of the task before calibration; None for a task that is scored by its loss only, which
             calibration does not change.
         score: score of the task after calibration, which changes thresholds; None as for `score_before`.
@@ -36,18 +36,22 @@ class CalibrationReport:
 
     rows: int
     temperature: float
-    error_before: float
-    error: float
+    error_before: float | None
+    error: float | None
     score_before: float | None
     score: float | None
 
     def describe(self) -> str:
         """Return the effect in a sentence."""
-        scores = "" if self.score is None else f", the score from {self.score_before:.4f} to {self.score:.4f}"
+        changes = []
+        if self.error_before is not None or self.error is not None:
+            errors = ("undefined" if error is None else f"{error:.4f}" for error in (self.error_before, self.error))
+            changes.append(f"the expected calibration error from {' to '.join(errors)}")
+        if self.score is not None:
+            changes.append(f"the score from {self.score_before:.4f} to {self.score:.4f}")
         return (
-            f"Calibration with temperature {self.temperature:.3f} changed the expected calibration error from "
-            f"{self.error_before:.4f} to {self.error:.4f}{scores}, measured on {self.rows:,} rows that were not used "
-            "to fit it."
+            f"Calibration with temperature {self.temperature:.3f} changed {', '.join(changes) or 'no prediction'}, "
+            f"measured on {self.rows:,} rows that were not used to fit it."
         )
 
 
@@ -68,8 +72,7 @@ def calibrate(
 ) -> dict[str, CalibrationReport]:
     """Calibrate the tasks on half of their labelled rows, in place.
 
-    Tasks with too few rows, or without confidence, are unchanged and have no report. A task that evaluations do not
-    predict is predicted only if its type defines `Task.calibrate`.
+    Tasks with too few rows, or whose type does not define `Task.calibrate`, are unchanged and have no report.
 
     Args:
         inference: source of the outputs.
@@ -78,11 +81,7 @@ def calibrate(
         failed: called with the name of a task whose calibration raised, which is unchanged, and the exception.
     """
     reports = {}
-    tasks = {
-        name: task
-        for name, task in tasks.items()
-        if needs_predictions(task) or type(task).calibrate is not Task.calibrate
-    }
+    tasks = {name: task for name, task in tasks.items() if type(task).calibrate is not Task.calibrate}
     for name, (fit_half, report_half) in _split_halves(inference, tasks=tasks, datasets=datasets).items():
         task, before = tasks[name], dict(vars(tasks[name]))
         try:
@@ -98,18 +97,16 @@ def calibrate(
 
 
 def _calibrate(task: Task, *, fit_half: _Half, report_half: _Half) -> CalibrationReport | None:
-    """Calibrate a task; None if it is unchanged."""
-    error_before, score_before = _calibration_error(task, report_half), _score(task, report_half)
-    if min(len(fit_half.gold), len(report_half.gold)) < _MIN_ROWS or error_before is None:
+    """Calibrate a task; None if it has too few rows."""
+    if min(len(fit_half.gold), len(report_half.gold)) < _MIN_ROWS:
         return None
+    error_before, score_before = _calibration_error(task, report_half), _score(task, report_half)
     task.calibrate(fit_half.items, fit_half.gold)
-    error = _calibration_error(task, report_half)
-    assert error is not None, "the rows are the same"
     return CalibrationReport(
         rows=len(report_half.gold),
         temperature=task.temperature,
         error_before=error_before,
-        error=error,
+        error=_calibration_error(task, report_half),
         score_before=score_before,
         score=_score(task, report_half),
     )
@@ -140,8 +137,7 @@ def _copy(task: str, outputs: Sequence[NumpyOutputs], rows: NDArray[np.int64]) -
 
 
 def _calibration_error(task: Task, half: _Half) -> float | None:
-    if not half.gold:
-        return None
+    """Return the expected calibration error; None if nothing is predicted."""
     pairs = zip(task.decode(half.items), half.gold, strict=True)
     probabilities, right = zip(*(task.confidence(prediction, gold) for prediction, gold in pairs), strict=True)
     return expected_calibration_error(np.concatenate(probabilities), np.concatenate(right))
@@ -150,7 +146,5 @@ def _calibration_error(task: Task, half: _Half) -> float | None:
 def _score(task: Task, half: _Half) -> float | None:
     if not needs_predictions(task):
         return None
-    if not half.gold:
-        return 0.0
     values = [prediction.value for prediction in task.decode(half.items)]
     return float(task.score(values, half.gold)["score"] or 0.0)

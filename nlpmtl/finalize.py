@@ -28,7 +28,7 @@ from nlpmtl.evaluation import Predictions, Scores, predict_splits, score
 from nlpmtl.fs import write_atomic, write_json
 from nlpmtl.hub import save_model
 from nlpmtl.model import Encoder, MultiTaskModel
-from nlpmtl.prediction_analysis import MIN_ROWS, PredictionAnalysis, score_intervals
+from nlpmtl.prediction_analysis import MIN_ROWS, PredictionAnalysis, gold_count, score_intervals
 from nlpmtl.report import Plot, RunPage, Score, TaskSection, WrongRows, render_run_page
 from nlpmtl.strict_json import dumps
 from nlpmtl.task_datasets import TaskDatasets
@@ -227,7 +227,7 @@ class _Finalizer:
         assert self.scores is not None, "the predictions are scored"
         intervals: dict[str, tuple[float, float]] = {}
         with self.recording_failure(f"the confidence intervals of task {name!r} are not computed"):
-            if len(predictions) >= MIN_ROWS:
+            if gold_count(predictions) >= MIN_ROWS:
                 intervals = score_intervals(task, predictions)
         wrong = None
         if name not in self.analysis.failures:
@@ -268,6 +268,7 @@ class _Finalizer:
             best_step=self.trainer.best_step,
             evaluations=len(self._read_log("evaluations.jsonl")),
             scores=self.scores,
+            gold_rows={name: gold_count(predictions) for name, predictions in self.predictions.items()},
             calibration={name: asdict(report) for name, report in self.calibration.items()},
             notes=self.notes,
             plots={path: alt_text for path, (alt_text, _) in self.plots.items()},
@@ -325,6 +326,7 @@ def _card_dataset(name: str, config: Mapping[str, Any], splits: Splits) -> CardD
         name=name,
         data_config=config["data"],
         rows={split: len(rows) for split, rows in by_split.items()},
+        skipped={split: rows.skipped for split, rows in by_split.items()},
         label_counts={split: _label_counts(rows) for split, rows in by_split.items()},
         subsampled=frozenset(
             split for split, limit in config["limit"].items() if split in by_split and len(by_split[split]) == limit

@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,7 @@ from nlpmtl.data import TokenizedSplit
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Predictions, score_task
 from nlpmtl.fs import open_atomic
-from nlpmtl.registry import METRICS
-from nlpmtl.tasks import ExampleOutputs, ItemProbabilities, Prediction, Task
+from nlpmtl.tasks import ExampleOutputs, ItemProbabilities, Prediction, Task, can_resample
 
 MIN_ROWS = 20
 """Minimum number of rows for confidence intervals and a reliability diagram, which fewer rows do not support."""
@@ -132,10 +132,10 @@ class PredictionAnalysis:
     def reliability(self, task: str) -> tuple[NDArray[np.floating], NDArray[np.bool_]] | None:
         """Return the confidence of each predicted item of a task, and whether it is correct, ``[items]`` both.
 
-        None for a task without probabilities.
+        None for a task without probabilities, or whose type raised for some of its rows.
         """
         kept = self._by_task.get(task)
-        if kept is None or not kept.confidences:
+        if task in self.failures or kept is None or not kept.confidences:
             return None
         confidences = np.concatenate(kept.confidences)
         return (confidences, np.concatenate(kept.correct)) if len(confidences) else None
@@ -176,6 +176,11 @@ def _beats_majority(probabilities: NDArray[np.floating], gold: NDArray[np.intege
     )
 
 
+def gold_count(predictions: Predictions) -> int:
+    """Return the number of rows with a gold label; that of all rows for a task that is scored by its loss only."""
+    return sum(gold is not None for gold in predictions.gold) or len(predictions)
+
+
 def score_intervals(task: Task, predictions: Predictions) -> dict[str, tuple[float, float]]:
     """Return the 95% bootstrap confidence interval of each metric of a task (percentile method; Efron, 1979).
 
@@ -191,8 +196,7 @@ def score_intervals(task: Task, predictions: Predictions) -> dict[str, tuple[flo
     """
     rows = len(predictions)
     drawn = min(rows, _RESAMPLED_ROWS)
-    registered = [METRICS.get(name) for name in task.metrics if name in METRICS.names()]
-    if rows < 2 or not all(getattr(metric, "resampled", True) for metric in registered):
+    if rows < 2 or not can_resample(task):
         return {}
     generator = np.random.Generator(np.random.PCG64(0))
     resampled: dict[str, list[float]] = {}
@@ -209,6 +213,12 @@ def score_intervals(task: Task, predictions: Predictions) -> dict[str, tuple[flo
             low, high = (deviations + center).tolist()
             intervals[name] = low, high
     return intervals
+
+
+def _csv_line(values: Sequence[object]) -> str:
+    line = StringIO(newline="")
+    csv.writer(line, lineterminator="\r\n").writerow(values)  # quotes "\r" only if it is in the line terminator
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def write_errors(path: Path, analysis: PredictionAnalysis, *, tasks: Mapping[str, Task]) -> str:
@@ -228,11 +238,11 @@ def write_errors(path: Path, analysis: PredictionAnalysis, *, tasks: Mapping[str
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open_atomic(path) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(_COLUMNS)
+            file.write(_csv_line(_COLUMNS))
             for task in tasks:
                 for row in analysis.wrong_rows(task):
-                    writer.writerow([row.place if name == "row" else getattr(row, name) for name in _COLUMNS])
+                    values = [row.place if name == "row" else getattr(row, name) for name in _COLUMNS]
+                    file.write(_csv_line(values))
                     counts[task] += 1
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error}") from error

@@ -14,7 +14,11 @@ from tokenizers import Tokenizer
 
 import nlpmtl
 from nlpmtl.batched_inference import Inference
-from tests.tiny import Trained, make_run, read_json, train_tiny, weights
+from nlpmtl.config import plain_config
+from nlpmtl.finalize import _card_dataset
+from nlpmtl.run import load_config
+from nlpmtl.task_datasets import load_task_datasets
+from tests.tiny import Trained, make_run, read_json, train_tiny, weights, write_tokenizer
 
 pytestmark = pytest.mark.usefixtures("drawn_plots")
 
@@ -132,6 +136,21 @@ def test_licences_and_limits_are_in_the_card(tmp_path: Path) -> None:
     text = (train_tiny(run).model_dir / "README.md").read_text(encoding="utf-8")
     assert "| `texts` | local files | cc-by-4.0 | 5 (subsampled) | 12 | `kinds` |" in text
     assert not (tmp_path / "out" / "model" / ".eval_results").exists(), "the rows are not from the Hub"
+
+
+def test_skipped_rows_are_in_the_card_data(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=20, train=SHORT)
+    run["datasets"] = {"texts": run["datasets"]["texts"]}
+    data = run["datasets"]["texts"]["data"]
+    data["on_bad_row"] = "skip"
+    with Path(data["files"]["validation"]).open("a", encoding="utf-8") as file:
+        file.write('{"text": 3}\n')
+    config = load_config(run)
+    datasets = load_task_datasets(config.datasets, tokenizer=write_tokenizer(tmp_path / "tokenizer"), max_length=16)
+    dataset = _card_dataset("texts", plain_config(config, output=tmp_path)["datasets"]["texts"], datasets.splits)
+    assert dataset.skipped == {"train": 0, "validation": 1}
+    assert dataset.is_complete("train")
+    assert not dataset.is_complete("validation")
 
 
 @pytest.mark.parametrize("limits", [False, True])

@@ -138,8 +138,9 @@ def test_losses_can_be_compared(tmp_path: Path) -> None:
     with_metrics(run)["train"]["steps"] = 2
     result = nlpmtl.compare(run, output=tmp_path / "compare", seeds=1)
     for task in ("grade", "kinds"):
-        low, high = result[task].interval
-        assert low <= result[task].difference <= high
+        interval = result[task].interval
+        assert interval is not None
+        assert interval[0] <= result[task].difference <= interval[1]
         assert result[task].rows > 0
     for path in (tmp_path / "compare").rglob("answers.json"):
         summary = RunSummary.from_json(read_json(path))

@@ -37,7 +37,8 @@ def observe(
         Prediction(LABELS[int(np.argmax(row))], float(max(row)), extra=np.array(row)) for row in probabilities
     ]
     rows = list(range(first, first + len(gold)))
-    items = [ExampleOutputs(Example(Input(f'text {row}, "quoted"\nnext line', pair="é")), [], {}) for row in rows]
+    texts = [f'text {row}, "quoted"\nnext line' for row in rows]
+    items = [ExampleOutputs(Example(Input(text, pair="é\rè")), [], {}) for text in texts]
     analysis(classification(), dataset=dataset, split=SPLIT, rows=rows, items=items, predictions=predictions, gold=gold)
 
 
@@ -96,6 +97,7 @@ def test_a_task_type_that_raises_is_recorded_and_other_tasks_go_on() -> None:
     observe(analysis, [[0.6, 0.3, 0.1]], ["b"])
     assert len(analysis.wrong_rows("topic")) == 1
     assert str(analysis.failures["broken"]) == "no row today"
+    assert analysis.reliability("broken") is None, "not from the rows before the failure"
     with pytest.raises(RunError, match="the wrong rows of task 'broken' cannot be listed: ZeroDivisionError: no row"):
         write_errors(Path("never.csv"), analysis, tasks={"broken": broken})
 
@@ -145,7 +147,7 @@ def test_errors_csv_has_every_wrong_row_and_is_read_back(tmp_path: Path) -> None
         "dataset": "d",
         "row": "rows.jsonl:1",
         "text": 'text 1, "quoted"\nnext line',
-        "pair": "é",
+        "pair": "é\rè",
         "gold": "a",
         "predicted": "b",
         "confidence": "0.8",

@@ -39,6 +39,8 @@ MIN_EPOCH_STEPS, MAX_EPOCH_STEPS = 50, 200
 """Bounds of the default number of steps, one epoch. Gradients on memorised rows are uninformative."""
 MIN_STEPS = 10
 """Minimum number of steps: fewer give too few measurements for a mean."""
+PLOTS = ("relate-affinity.png", "relate-tree.png")
+"""File names of the plots."""
 _WARMUP = 0.2
 """Fraction of the steps before the first measurement: untrained heads give uninformative gradients."""
 _MEASUREMENTS = 32
@@ -179,12 +181,13 @@ def _measure(
     batches = ProbeBatches(
         datasets.splits["train"], tasks=list(trainer.tasks), count=config.train.batch_size, seed=config.seed
     )
+    accumulator = trainer.train_step.accumulator
     probe = AffinityProbe(
         trainer.model,
         tasks=trainer.tasks,
-        collate=trainer.train_step.accumulator.collate,
-        tokens=trainer.train_step.accumulator.micro_tokens,
-        device=trainer.train_step.accumulator.device,
+        collate=accumulator.collate,
+        split=accumulator.split,
+        device=accumulator.device,
     )
     first = round(_WARMUP * trainer.total_steps)
     every = max(1, (trainer.total_steps - first) // _MEASUREMENTS)
@@ -228,8 +231,11 @@ def _write(result: Relations, directory: Path) -> list[str]:
     try:
         write_json(directory / "relate.json", result.to_json())
         plots, notes = _draw(result)
-        for name, png in plots.items():
-            write_atomic(directory / name, png)
+        for name in PLOTS:
+            if name in plots:
+                write_atomic(directory / name, plots[name])
+            else:
+                (directory / name).unlink(missing_ok=True)  # of an earlier run
     except OSError as error:
         raise RunError(f"output: {directory} cannot be written: {error}") from error
     return notes
@@ -245,4 +251,4 @@ def _draw(result: Relations) -> tuple[dict[str, bytes], list[str]]:
         tree = draw_dendrogram(result.tasks, result.cosines[ALL].mean)
     except Exception as error:  # drawing libraries may raise anything
         return {}, [f"the plots were not drawn: {type(error).__name__}: {error}"]
-    return {"relate-affinity.png": affinity, "relate-tree.png": tree}, []
+    return dict(zip(PLOTS, (affinity, tree), strict=True)), []

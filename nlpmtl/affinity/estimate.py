@@ -12,7 +12,8 @@ from nlpmtl.affinity.metrics import Floats
 from nlpmtl.deprecation import RenamedAttribute
 
 _LEVEL = 0.05
-"""Family-wise significance level: the probability of any significant mean if all are 0."""
+"""Family-wise significance level: the intended probability of any significant mean if all are 0."""
+_MAX_AUTOCORRELATION = 0.99
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,11 @@ def estimate(values: Floats, *, tests: int) -> Estimate:
     """Estimate means over the first axis of ``[measurements, …]``.
 
     Consecutive measurements of a run are autocorrelated: n of them count as n (1 − ρ) / (1 + ρ), where ρ is the
-    lag-1 autocorrelation, if positive (Bartlett, 1946, for an AR(1) process). Significance is tested by Student's t at
-    a level of 5%, divided by the number of tests (Bonferroni).
+    lag-1 autocorrelation, if positive (Bartlett, 1946, for an AR(1) process). Its estimate from few measurements is
+    corrected for its bias, −(1 + 4ρ) / n (Marriott and Pope, 1954; Kendall, 1954), and is at least the mean over all
+    means, because its variance is high. Significance is tested at a level of 5%, divided by the number of tests
+    (Bonferroni), by Student's t with the degrees of freedom of the variance, n (1 − ρ²) / (1 + ρ²) − 1 (Bayley and
+    Hammersley, 1946).
 
     Args:
         values: measurements; NaN where something could not be measured.
@@ -48,11 +52,21 @@ def estimate(values: Floats, *, tests: int) -> Estimate:
     mean = _divide(np.where(measured, values, 0.0).sum(axis=0), count)
     deviations = np.where(measured, values - mean, 0.0)
     squares = (deviations**2).sum(axis=0)
-    autocorrelation = np.clip(_divide((deviations[1:] * deviations[:-1]).sum(axis=0), squares, 0.0), 0.0, None)
+    autocorrelation = _autocorrelation(deviations, squares=squares, count=count)
     effective_count = np.maximum(count * (1 - autocorrelation) / (1 + autocorrelation), 1.0)
     error = np.sqrt(_divide(squares, (count - 1) * effective_count, where=count > 1))
-    critical_value = student_t.ppf(1 - _LEVEL / (2 * tests), np.maximum(effective_count - 1, 1.0))
+    freedom = count * (1 - autocorrelation**2) / (1 + autocorrelation**2) - 1
+    critical_value = student_t.ppf(1 - _LEVEL / (2 * tests), np.maximum(freedom, 1.0))
     return Estimate(mean, error, np.abs(mean) > critical_value * error)
+
+
+def _autocorrelation(deviations: Floats, *, squares: Floats, count: NDArray[np.int64]) -> Floats:
+    """Return the lag-1 autocorrelation of the measurements of each mean, from 0 to `_MAX_AUTOCORRELATION`."""
+    biased = _divide((deviations[1:] * deviations[:-1]).sum(axis=0), squares, 0.0)
+    corrected = biased + (1 + 4 * biased) / np.maximum(count, 1)
+    varies = squares > 0
+    pooled = corrected[varies].mean() if varies.any() else 0.0
+    return np.clip(np.where(varies, np.maximum(corrected, pooled), 0.0), 0.0, _MAX_AUTOCORRELATION)
 
 
 def _divide(

@@ -70,8 +70,9 @@ def choose_groups(affinity: Floats, *, encoders: int) -> Grouping:
 
     Args:
         affinity: effect of the row's task on the column's task, ``[tasks, tasks]``; the diagonal is ignored.
-        encoders: maximum number of groups, ≥ 1.
+        encoders: maximum number of groups, ≥ 1; more than one per task are useless.
     """
+    encoders = min(encoders, len(affinity))
     exact = len(affinity) <= EXACT
     unordered = _exact_search(affinity, encoders) if exact else _local_search(affinity, encoders)
     groups = tuple(sorted(unordered, key=lambda group: group.serves))
@@ -96,7 +97,7 @@ def _exact_search(affinity: Floats, encoders: int) -> list[Group]:
     count = len(affinity)
     values, best_groups = _best_groups(affinity)
     totals, choices = values.copy(), [np.arange(1 << count)]  # one group predicts the whole set
-    for _ in range(min(encoders, count) - 1):
+    for _ in range(encoders - 1):
         new_totals, choice = totals.copy(), np.zeros(1 << count, dtype=np.int64)
         for tasks in range(1, 1 << count):
             lowest = tasks & -tasks
@@ -177,21 +178,46 @@ def _agglomerative(affinity: Floats) -> Iterator[list[set[int]]]:
 
 
 def _improve(affinity: Floats, start: Sequence[set[int]], *, encoders: int) -> list[set[int]]:
-    groups = [set(group) for group in start] + [set() for _ in range(encoders - len(start))]
-    total = _total_value(affinity, groups)
+    others = affinity * (1 - np.eye(len(affinity)))
+    is_member = np.zeros((encoders, len(affinity)), dtype=np.bool_)
+    for k, group in enumerate(start):
+        is_member[k, sorted(group)] = True
+    total = _total_value(affinity, start)
     for _ in range(_MAX_CHANGES_PER_TASK * len(affinity)):
-        changes = []
-        for k in range(len(groups)):
-            for task in range(len(affinity)):
-                groups[k] ^= {task}
-                changes.append((_total_value(affinity, groups), -k, -task))
-                groups[k] ^= {task}
-        new_total, k, task = max(changes)
-        if new_total <= total + _MIN_GAIN:
+        totals = _totals_after_changes(others, is_member)
+        if totals.max() <= total + _MIN_GAIN:
             break
-        total = new_total
-        groups[-k] ^= {-task}
-    return groups
+        k, task = np.argwhere(totals >= totals.max() - _MIN_GAIN)[0]
+        total = float(totals[k, task])
+        is_member[k, task] ^= True
+    return [set(np.flatnonzero(row).tolist()) for row in is_member]
+
+
+def _totals_after_changes(affinity: Floats, is_member: NDArray[np.bool_]) -> Floats:
+    """Return the `_total_value` after each change of one task in one group, ``[groups, tasks]``.
+
+    Args:
+        affinity: ``[tasks, tasks]``, with a diagonal of 0.
+        is_member: ``[groups, tasks]``.
+    """
+    values = _member_values(is_member @ affinity, is_member)
+    totals = []
+    for k, members in enumerate(is_member):
+        changed = members ^ np.eye(len(members), dtype=np.bool_)  # a row for each changed task
+        sums = members @ affinity + np.where(members, -1, 1)[:, None] * affinity
+        best_of_others = np.delete(values, k, axis=0).max(axis=0, initial=-np.inf)
+        totals.append(np.maximum(_member_values(sums, changed), best_of_others).sum(axis=1))
+    return np.stack(totals)
+
+
+def _member_values(sums: Floats, is_member: NDArray[np.bool_]) -> Floats:
+    """Return the value of groups for their members, from the sums of their affinities, ``[groups, tasks]``.
+
+    It is 0 for a group of one task, and −∞ for tasks that are not in the group.
+    """
+    sizes = is_member.sum(axis=1, keepdims=True)
+    means = np.where(sizes > 1, sums / np.maximum(sizes - 1, 1), 0.0)
+    return np.where(is_member, means, -np.inf)
 
 
 def _total_value(affinity: Floats, groups: Sequence[set[int]]) -> float:

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from nlpmtl.affinity.metrics import Floats, affinity, cosines, step_size
-from nlpmtl.data import Collator, split_into_microbatches
+from nlpmtl.data import Collator
 from nlpmtl.model import batch_losses
+from nlpmtl.sampling import RowRef
 from nlpmtl.tasks import Task
-from nlpmtl.training import Gradient, inner_products
+from nlpmtl.training import Gradient, StepRows, inner_products
 
 Row = tuple[int, int]
 """(dataset, row)."""
@@ -110,14 +111,14 @@ class AffinityProbe:
         model: the model.
         tasks: the tasks of the run.
         collate: collates rows into batches.
-        tokens: maximum number of tokens per forward pass, padding included.
+        split: splits rows into micro-batches, as indices by rank; see `GradientAccumulator.split`.
         device: device of the model.
     """
 
     model: nn.Module
     tasks: Mapping[str, Task]
     collate: Collator
-    tokens: int
+    split: Callable[[StepRows], Sequence[Sequence[Sequence[int]]]]
     device: torch.device
 
     def __call__(self, rows: Sequence[Row]) -> ProbeResult:
@@ -125,7 +126,7 @@ class AffinityProbe:
         self.model.eval()
         by_name = shared_parameters(self.model)
         parameters = list(by_name.values())
-        batches = self._microbatches(rows)
+        batches = self._microbatches(rows, list(self.tasks))
         gradients, half_products = [], []
         for task in self.tasks:
             gradient, half_product = self._gradient(task, rows, parameters=parameters)
@@ -144,11 +145,13 @@ class AffinityProbe:
         layers = {layer: cosines(values) for layer, values in products.items()}
         return ProbeResult(affinity(before, after), self_affinity, layers)
 
-    def _microbatches(self, rows: Sequence[Row]) -> list[list[Row]]:
-        lengths = self.collate.count(rows).lengths.tolist()
-        # The examples of a coupled loss are computed together.
-        limit = sum(lengths) if any(task.coupled for task in self.tasks.values()) else self.tokens
-        return split_into_microbatches(rows, lengths=lengths, world_size=1, limit=limit, overhead=None)[0]
+    def _microbatches(self, rows: Sequence[Row], tasks: Sequence[str]) -> list[Sequence[Row]]:
+        if any(self.tasks[task].coupled for task in tasks):  # the examples of a coupled loss are computed together
+            return [rows]
+        stats = self.collate.count(rows)
+        sizes = stats.lengths.tolist(), stats.sequences.tolist(), stats.longest.tolist()
+        (microbatches,) = self.split(StepRows(0, [RowRef(*row) for row in rows], *sizes))
+        return [[rows[index] for index in indices] for indices in microbatches]
 
     def _gradient(
         self, task: str, rows: Sequence[Row], *, parameters: Sequence[nn.Parameter]
@@ -158,7 +161,10 @@ class AffinityProbe:
         halves = [half for half in (task_rows[::2], task_rows[1::2]) if half]
         items = [self.collate.count(half).items[task] for half in halves]
         sums = [self._summed_gradient(task, half, parameters=parameters) for half in halves]
-        mean = [None if g is None else g / sum(items) for g in _add(*sums)]
+        # A coupled loss of all rows is not the sum of those of the halves.
+        coupled = self.tasks[task].coupled
+        summed = self._summed_gradient(task, task_rows, parameters=parameters) if coupled else _add(*sums)
+        mean = [None if g is None else g / sum(items) for g in summed]
         if len(halves) < 2:
             return mean, float("nan")
         in_both = [(a, b) for a, b in zip(*sums, strict=True) if a is not None and b is not None]
@@ -167,7 +173,7 @@ class AffinityProbe:
     def _summed_gradient(self, task: str, rows: Sequence[Row], *, parameters: Sequence[nn.Parameter]) -> Gradient:
         """Return the gradient of a task's summed loss."""
         gradients = []
-        for microbatch in self._microbatches(rows):
+        for microbatch in self._microbatches(rows, [task]):
             (loss,) = self._forward(microbatch, [task]).values()
             gradients.append(torch.autograd.grad(loss, parameters, allow_unused=True))
         return _add(*gradients)

@@ -22,7 +22,7 @@ class ProbeBatches:
     Args:
         datasets: the train rows by dataset name, in the order in which rows refer to them.
         tasks: names of the tasks; each has labelled rows.
-        count: maximum number of rows per task.
+        count: maximum number of rows drawn for each task. A task may have labels in more rows, drawn for other tasks.
         seed: random seed, ≥ 0.
     """
 

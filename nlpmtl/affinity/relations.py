@@ -46,7 +46,8 @@ class Relations:
         tasks: names of the tasks, in the order of all arrays.
         steps: number of training steps.
         measured: steps after which the measurements were taken.
-        rows: maximum number of rows per task and measurement.
+        rows: maximum number of rows that a measurement draws for each task; a task is measured on all drawn rows that
+            have a label for it, including those drawn for other tasks.
         cosines: layer → cosines between the gradients of the tasks, ``[tasks, tasks]``; "all": over all layers.
         affinity: relative decrease of the loss of the column's task by a step on the row's task, ``[tasks, tasks]``.
         self_affinity: relative decrease of the loss on one half of the rows of a task by a step on the other half,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class CardDataset:
         rows: number of rows of each split that was read.
         label_counts: for each split, the number of rows that have a label for each task.
         subsampled: splits of which only a subset was read.
+        skipped: for each split, the number of bad rows that were skipped.
     """
 
     name: str
@@ -73,6 +74,7 @@ class CardDataset:
     rows: Mapping[str, int]
     label_counts: Mapping[str, Mapping[str, int]]
     subsampled: frozenset[str] = frozenset()
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def hub_id(self) -> str | None:
@@ -90,7 +92,8 @@ class CardDataset:
 
     def is_complete(self, split: str) -> bool:
         """Return whether the rows of a split are all those of the dataset's own split."""
-        return split not in self.subsampled and not (split == "validation" and self.held_out)
+        held_out = split == "validation" and self.held_out
+        return split not in self.subsampled and not held_out and not self.skipped.get(split)
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class CardData:
         best_step: step of the saved weights.
         evaluations: number of evaluations from which it was selected.
         scores: contents of scores.json; None if nothing was evaluated.
+        gold_rows: for each task that was evaluated, the number of rows with a gold label.
         calibration: effect of the calibration on each task: the fields of `CalibrationReport`.
         notes: remarks on the data.
         plots: alt text of each plot by its path in the model directory.
@@ -127,6 +131,7 @@ class CardData:
     best_step: int
     evaluations: int
     scores: Mapping[str, Any] | None
+    gold_rows: Mapping[str, int]
     calibration: Mapping[str, Mapping[str, Any]]
     notes: Sequence[str]
     plots: Mapping[str, str]

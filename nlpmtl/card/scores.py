@@ -13,7 +13,13 @@ def evaluation(card: CardData) -> list[str]:
     if card.scores is None:
         return ["## Evaluation", "", "Not evaluated: no dataset of the run has a `validation` split.", ""]
     rows = [
-        (code(task), code(metric), _value(metric, value, values["rows"]), f"{values['rows']:,}", _datasets(card, task))
+        (
+            code(task),
+            code(metric),
+            _value(metric, value, card.gold_rows[task]),
+            f"{values['rows']:,}",
+            _datasets(card, task),
+        )
         for task, values in card.scores["tasks"].items()
         for metric, value in values.items()
         if metric not in ("score", "rows")

@@ -96,7 +96,7 @@ def _print_labels(data: DataReport) -> None:
         counts = counted.counts.get("train", {})
         if not counts:
             continue
-        total, order = sum(counts.values()), sorted(counts, key=lambda label: counts[label])
+        total, order = counted.totals["train"], sorted(counts, key=lambda label: counts[label])
         first, last = (f"{label} {counts[label] / max(total, 1):.1%}" for label in (order[-1], order[0]))
         labels.append((counted.task, counted.dataset, f"{total} {counted.unit}", first, last))
     if labels or data.baselines:

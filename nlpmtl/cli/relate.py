@@ -60,7 +60,15 @@ def relate(
     _print_pairs(result)
     for line in _summary(result):
         echo(line)
-    echo(f"\nwrote relate.json, relate-affinity.png and relate-tree.png to {result.directory}")
+    echo(f"\n{_written(result)}")
+
+
+def _written(result: Relations) -> str:
+    from nlpmtl.affinity.driver import PLOTS
+
+    assert result.directory is not None, "relate writes into a directory"
+    *names, last = ["relate.json", *(name for name in PLOTS if (result.directory / name).exists())]
+    return f"wrote {', '.join(names)}{' and ' if names else ''}{last} to {result.directory}"
 
 
 def _print_pairs(result: Relations) -> None:

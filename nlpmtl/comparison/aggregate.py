@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +22,16 @@ from nlpmtl.comparison.statistics import (
     paired_bootstrap,
     percentile_interval,
     relative_change,
+    score_differences,
     to_verdict,
 )
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Predictions, score_task
-from nlpmtl.tasks import Task
+from nlpmtl.prediction_analysis import gold_count
+from nlpmtl.tasks import Task, can_resample
 
 _MIN_ROWS = 20
 """Number of validation rows below which the interval of a task is noted as too narrow."""
-_SEED = 0
-"""Fixed seed of the resamples: the same runs give the same report."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class SeedRuns:
 
 def compare_task(
     task: Task, runs: Sequence[SeedRuns], *, rows: Mapping[str, int]
-) -> tuple[TaskResult, NDArray[np.float64]]:
+) -> tuple[TaskResult, NDArray[np.float64] | None]:
     """Compare the multi-task and single-task scores of a task.
 
     Args:
@@ -59,7 +60,8 @@ def compare_task(
         rows: number of train rows of each dataset that has the task.
 
     Returns:
-        The result, and the scores on bootstrap resamples, ``[resamples, 2]``.
+        The result, and the scores on bootstrap resamples, ``[resamples, 2]``; None for a metric that cannot be
+        computed on them.
 
     Raises:
         RunError: the runs predicted different validation rows.
@@ -76,31 +78,31 @@ def compare_task(
             )
         scorers.append([_scorer(task, seed_predictions) for seed_predictions in predictions])
     row_count = len(reference)
-    resampled = paired_bootstrap(*scorers, rows=row_count, seed=_SEED)
+    resampled, interval = None, None
+    if can_resample(task):
+        resampled = paired_bootstrap(*scorers, rows=row_count, seed=_seed(task.name))
+        interval = percentile_interval(score_differences(*resampled.T))
     all_rows = np.arange(row_count)
     multi_task, single_task = (
         _condition_scores(task.name, summaries, selected=[scorer(all_rows) for scorer in by_seed], rows=rows)
         for summaries, by_seed in zip(by_condition, scorers, strict=True)
     )
-    difference_interval = percentile_interval(resampled[:, 0] - resampled[:, 1])
+    differences = score_differences(np.array(multi_task.selected.scores), np.array(single_task.selected.scores))
     return TaskResult(
         metric=task.metrics[0] if type(task).score is Task.score else "score",  # a type may summarise its metrics
         rows=row_count,
         multi_task=multi_task,
         single_task=single_task,
         difference=multi_task.selected.mean - single_task.selected.mean,
-        interval=difference_interval,
+        interval=interval,
         change=relative_change(multi_task.selected.mean, single_task.selected.mean),
-        ahead=sum(
-            multi > single
-            for multi, single in zip(multi_task.selected.scores, single_task.selected.scores, strict=True)
-        ),
-        verdict=to_verdict(difference_interval),
+        ahead=int((differences > 0).sum()),
+        verdict=to_verdict(interval),
     ), resampled
 
 
 def summarize(
-    compared: Mapping[str, tuple[TaskResult, NDArray[np.float64]]],
+    compared: Mapping[str, tuple[TaskResult, NDArray[np.float64] | None]],
     runs: Sequence[SeedRuns],
     *,
     directory: Path,
@@ -118,12 +120,14 @@ def summarize(
     """
     tasks = {name: result for name, (result, _) in compared.items()}
     counted = counted_tasks(tasks, config)
+    in_delta = [compared[name][1] for name in counted if tasks[name].change is not None]
+    resampled = [scores for scores in in_delta if scores is not None]
     return CompareResult(
         directory=directory,
         seeds=tuple(run.seed for run in runs),
         tasks=tasks,
         delta=delta({name: tasks[name].change for name in counted}),
-        delta_interval=delta_interval([compared[name][1] for name in counted]),
+        delta_interval=delta_interval(resampled) if len(resampled) == len(in_delta) else None,
         multi_task_cost=_cost([[run.multi_task] for run in runs]),
         single_task_cost=_cost([list(run.single_task.values()) for run in runs]),
         config=config,
@@ -139,12 +143,23 @@ def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns], counted: C
     if all(run.multi_task.step == run.multi_task.steps for run in runs):
         yield "with every seed the last evaluation of the multi-task model was its best: longer training may help"
     for name, result in tasks.items():
-        if result.rows < _MIN_ROWS:
-            yield f"task {name!r}: an interval over {result.rows} rows is too narrow; use at least {_MIN_ROWS}"
+        rows = gold_count(runs[0].multi_task.predictions[name])
+        if result.interval is None:
+            yield (
+                f"task {name!r}: the difference is not tested, because it has a metric of which a row depends on the "
+                "other rows, so that rows cannot be resampled"
+            )
+        elif rows < _MIN_ROWS:
+            yield f"task {name!r}: an interval over {rows} rows is too narrow; use at least {_MIN_ROWS}"
         if name not in counted:
             yield f"task {name!r}: its score is excluded from the mean and from Δm, as from the mean score of a run"
         elif result.change is None:
             yield f"task {name!r}: the single-task score is 0; its relative change is undefined and excluded from Δm"
+
+
+def _seed(task: str) -> int:
+    """Return the seed of the resamples of a task: the same runs give the same report, and tasks are independent."""
+    return int.from_bytes(hashlib.sha256(task.encode()).digest())
 
 
 def _scorer(task: Task, predictions: Predictions) -> Scorer:

@@ -19,14 +19,17 @@ from nlpmtl.comparison.results import CompareResult
 from nlpmtl.comparison.run_summary import cleanup, read_run_json, read_summary, write_summary
 from nlpmtl.comparison.statistics import RESAMPLES
 from nlpmtl.config import RunConfig, check_count, check_flag, check_output, flatten, plain_config
+from nlpmtl.data import TokenizedSplit
 from nlpmtl.environment import is_main_process
 from nlpmtl.errors import ConfigError, RunError, StoppedError, escape_control_characters, list_some
+from nlpmtl.evaluation import gold_labels
 from nlpmtl.model import Encoder
 from nlpmtl.plugins import digest_plugins
 from nlpmtl.progress import View, display_events
 from nlpmtl.run import Event, Source, TrainResult, load_config, load_inputs, run_events
 from nlpmtl.stages import OnProgress
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
+from nlpmtl.tasks import Task, can_resample, loss_metrics, needs_predictions
 from nlpmtl.training import (
     Message,
     TrainingStarted,
@@ -120,7 +123,8 @@ def _iter_compare(
     finished = _read_summaries(runs)
     compared = {}
     for task in tasks:
-        yield Message(f"bootstrap {task} ({RESAMPLES:,} resamples)")
+        if can_resample(datasets.tasks[task]):
+            yield Message(f"bootstrap {task} ({RESAMPLES:,} resamples)")
         task_rows = {name: count for name, count in rows.items() if task in config.datasets[name].tasks}
         compared[task] = compare_task(datasets.tasks[task], finished, rows=task_rows)
     result = summarize(
@@ -188,18 +192,27 @@ def _directory(config: RunConfig, output: str | Path | None) -> Path:
 
 
 def _evaluated_tasks(datasets: TaskDatasets) -> list[str]:
-    """Return the tasks with labelled validation rows.
+    """Return the tasks with validation rows that can be scored.
 
     Raises:
         ConfigError: there are none.
     """
-    labels = [split.labels for split in datasets.splits.get("validation", {}).values()]
+    splits = datasets.splits.get("validation", {}).values()
     evaluated = [
-        task for task in datasets.tasks if any(task in by_task and by_task[task].labelled.any() for by_task in labels)
+        name
+        for name, task in datasets.tasks.items()
+        if any(_can_score(task, split) for split in splits if name in split.labels)
     ]
     if not evaluated:
         raise ConfigError("nothing to compare: no task has labelled validation rows")
     return evaluated
+
+
+def _can_score(task: Task, split: TokenizedSplit) -> bool:
+    """Return whether any row of a split has a gold label for a task, or targets if it is scored by its loss."""
+    if loss_metrics(task) and split.labels[task.name].without_unknown().counts.any():
+        return True
+    return needs_predictions(task) and bool(gold_labels(task, split))
 
 
 def _sparse_notes(datasets: TaskDatasets, tasks: Sequence[str]) -> Iterator[str]:

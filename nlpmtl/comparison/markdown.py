@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import get_args
 
 from nlpmtl.card.markdown import code, escape, table
-from nlpmtl.comparison.results import CompareResult
+from nlpmtl.comparison.results import CompareResult, TaskResult
 from nlpmtl.comparison.statistics import RESAMPLES, SeedScores, Verdict
 
 SCORE_COLUMNS = (
@@ -34,6 +34,8 @@ _LENGTH_COLUMNS = ("task", "passes, multi-task", "passes, single-task", "steps, 
 RESULTS: dict[Verdict, str] = dict(
     zip(get_args(Verdict), ("improved", "worse", "no significant difference"), strict=True)
 )
+NOT_TESTED = "not tested"
+"""Result of a task whose difference has no confidence interval."""
 SELECTION_BIAS = (
     "checkpoints were selected on the same validation rows that are scored, so all scores are slightly optimistic."
 )
@@ -71,15 +73,17 @@ def score_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
             _spread(task.single_task.selected),
             _spread(task.multi_task.selected),
             f"{task.difference:+z.4f}",
-            "{:+z.4f} to {:+z.4f}".format(*task.interval),
+            "undefined" if task.interval is None else "{:+z.4f} to {:+z.4f}".format(*task.interval),
             _percent(task.change),
             f"{task.ahead} of {len(result.seeds)}",
-            RESULTS[task.verdict],
+            _result(task),
         )
     single_task, multi_task = result.mean("single_task"), result.mean("multi_task")
     difference = f"{multi_task.mean - single_task.mean:+z.4f}"
     yield "mean", "", "", _spread(single_task), _spread(multi_task), difference, *[""] * 4
-    yield "Δm", *[""] * 5, "{:+z.1f}% to {:+z.1f}%".format(*result.delta_interval), _percent(result.delta), "", ""
+    interval = result.delta_interval
+    delta_interval = "undefined" if interval is None else "{:+z.1f}% to {:+z.1f}%".format(*interval)
+    yield "Δm", *[""] * 5, delta_interval, _percent(result.delta), "", ""
 
 
 def best_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
@@ -108,9 +112,11 @@ def cost_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
 
 
 def tasks_by_verdict(result: CompareResult) -> Iterator[tuple[str, list[str]]]:
-    """Yield each possible result, and the tasks that have it."""
-    for verdict, text in RESULTS.items():
-        yield text, [name for name, task in result.tasks.items() if task.verdict == verdict]
+    """Yield each possible result, and the tasks that have it; "not tested" only if there are such tasks."""
+    by_result: dict[str, list[str]] = {text: [] for text in RESULTS.values()}
+    for name, task in result.tasks.items():
+        by_result.setdefault(_result(task), []).append(name)
+    yield from by_result.items()
 
 
 def write_markdown(result: CompareResult, *, plot: str | None, alt: str) -> str:
@@ -152,6 +158,10 @@ def write_markdown(result: CompareResult, *, plot: str | None, alt: str) -> str:
         *_notes(result),
     ]
     return "\n".join(lines)
+
+
+def _result(task: TaskResult) -> str:
+    return NOT_TESTED if task.interval is None else RESULTS[task.verdict]
 
 
 def _recipe(result: CompareResult) -> str:

@@ -19,6 +19,8 @@ def write_report(result: CompareResult) -> list[str]:
     try:
         write_json(result.directory / "compare.json", result.to_json())
         alt, notes = _draw(result)
+        if notes:
+            (result.directory / _PLOT).unlink(missing_ok=True)  # of an earlier call
         text = write_markdown(result, plot=None if notes else _PLOT, alt=alt)
         write_atomic(result.directory / "compare.md", text.encode())
     except OSError as error:

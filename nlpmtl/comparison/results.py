@@ -47,10 +47,11 @@ class TaskResult:
         multi_task: scores of the multi-task model.
         single_task: scores of the single-task model.
         difference: mean score of the selected checkpoints, multi-task minus single-task.
-        interval: 95% confidence interval of the difference, over resampled rows.
+        interval: 95% confidence interval of the difference, over resampled rows; None for a metric that cannot be
+            computed on resampled rows.
         change: difference in percent of the single-task score; None if that is 0.
         ahead: number of seeds in which the multi-task model scored higher.
-        verdict: ``"gained"`` or ``"hurt"`` if the interval excludes 0, else the third value of `Verdict`.
+        verdict: ``"gained"`` or ``"hurt"`` if there is an interval that excludes 0, else the third value of `Verdict`.
     """
 
     metric: str
@@ -58,7 +59,7 @@ class TaskResult:
     multi_task: ConditionScores
     single_task: ConditionScores
     difference: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     change: float | None
     ahead: int
     verdict: Verdict
@@ -96,7 +97,8 @@ class CompareResult:
         seeds: seeds of the runs.
         tasks: results by task.
         delta: Δm, the mean relative change over the tasks `in_mean` in percent; None if it is undefined for every task.
-        delta_interval: 95% confidence interval of Δm, over resampled rows.
+        delta_interval: 95% confidence interval of Δm, over resampled rows; None if Δm is undefined or the difference of
+            one of its tasks has no interval.
         multi_task_cost: cost of the multi-task model.
         single_task_cost: total cost of the single-task models.
         config: config of the multi-task run with the first seed, in plain values.
@@ -108,7 +110,7 @@ class CompareResult:
     seeds: tuple[int, ...]
     tasks: Mapping[str, TaskResult]
     delta: float | None
-    delta_interval: tuple[float, float]
+    delta_interval: tuple[float, float] | None
     multi_task_cost: Cost
     single_task_cost: Cost
     config: Mapping[str, Any] = field(repr=False)
@@ -163,7 +165,7 @@ class CompareResult:
             "resamples": RESAMPLES,
             "tasks": {name: _task(task) for name, task in self.tasks.items()},
             "mean": means,
-            "delta": {"percent": self.delta, "interval": list(self.delta_interval)},
+            "delta": {"percent": self.delta, "interval": _interval(self.delta_interval)},
             "cost": {"mixture": asdict(self.multi_task_cost), "alone": asdict(self.single_task_cost)},
             "config": self.config,
             "machine": self.machine,
@@ -190,11 +192,15 @@ def _task(task: TaskResult) -> dict[str, Any]:
         "mixture": _condition(task.multi_task),
         "alone": _condition(task.single_task),
         "difference": task.difference,
-        "interval": list(task.interval),
+        "interval": _interval(task.interval),
         "change": task.change,
         "ahead": task.ahead,
         "verdict": task.verdict,
     }
+
+
+def _interval(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)
 
 
 def _condition(scores: ConditionScores) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def write_summary(run: RunPlan, *, predictions: Mapping[str, Predictions], step:
     weights = run.directory / "model" / "model.safetensors"
     machine_keys = ("device", "machine", "precision", "processes", "threads", "versions")
     summary = RunSummary(
-        predictions={task: by_task for task, by_task in predictions.items() if run.task in (None, task)},
+        predictions=predictions,
         best={task: max(float(line["tasks"][task]["score"] or 0.0) for line in evaluations) for task in predictions},
         step=step,
         steps=cursor["step"],

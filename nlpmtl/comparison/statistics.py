@@ -66,6 +66,12 @@ def paired_bootstrap(
     return scores
 
 
+def score_differences(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return first − second, and 0 where scores differ by rounding errors only."""
+    differences: NDArray[np.float64] = np.where(np.isclose(first, second, rtol=1e-12, atol=1e-14), 0.0, first - second)
+    return differences
+
+
 def percentile_interval(values: NDArray[np.float64], *, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return the percentile bootstrap confidence interval (Efron)."""
     tail_probability = (1 - confidence) / 2
@@ -73,10 +79,10 @@ def percentile_interval(values: NDArray[np.float64], *, confidence: float = CONF
     return float(low), float(high)
 
 
-def to_verdict(interval: tuple[float, float]) -> Verdict:
-    """Classify a difference by its confidence interval."""
-    low, high = interval
+def to_verdict(interval: tuple[float, float] | None) -> Verdict:
+    """Classify a difference by its confidence interval, if it has one."""
     gained, hurt, undecided = get_args(Verdict)
+    low, high = interval or (0.0, 0.0)
     verdict: Verdict = gained if low > 0 else hurt if high < 0 else undecided
     return verdict
 
@@ -98,14 +104,18 @@ def delta(changes: Mapping[str, float | None]) -> float | None:
     return fmean(defined) if defined else None
 
 
-def delta_interval(scores: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
-    """Return the bootstrap confidence interval of Δm.
+def delta_interval(scores: Sequence[NDArray[np.float64]]) -> tuple[float, float] | None:
+    """Return the bootstrap confidence interval of Δm; None if Δm is undefined in all resamples.
 
     Args:
         scores: for each task the scores ``[resamples, 2]`` (multi-task, single-task) of `paired_bootstrap`. Tasks are
             resampled independently of each other.
     """
+    if not scores:
+        return None
     multi_task, single_task = np.stack(scores, axis=-1).transpose(1, 0, 2)
     defined = single_task != 0
-    changes = 100 * (multi_task - single_task) / np.abs(np.where(defined, single_task, 1.0))
-    return percentile_interval((changes * defined).sum(axis=-1) / np.maximum(defined.sum(axis=-1), 1))
+    changes = 100 * score_differences(multi_task, single_task) / np.abs(np.where(defined, single_task, 1.0))
+    counts = defined.sum(axis=-1)
+    means = (changes * defined).sum(axis=-1)[counts > 0] / counts[counts > 0]
+    return percentile_interval(means) if len(means) else None

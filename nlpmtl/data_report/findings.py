@@ -87,11 +87,12 @@ def find_labels(counted: LabelFrequencies) -> Iterator[Finding]:
             f"task {counted.task!r}: labels of train differ only in case: {list_some(equal, limit=_PLACES)}",
             "write them in the same way if they mean the same: case is significant",
         )
-    total, largest = sum(counts.values()), max(counts, key=lambda label: counts[label])
-    if total and counts[largest] >= _IMBALANCE * total:
+    total, largest = counted.totals["train"], max(counts, key=lambda label: counts[label])
+    share = counts[largest] / max(total, 1)
+    if share >= _IMBALANCE:
         yield Finding(
             counted.dataset,
-            f"task {counted.task!r}: {counts[largest] / total:.0%} of the train labels are {largest!r}",
+            f"task {counted.task!r}: {share:.0%} of the labelled train rows have the label {largest!r}",
             'compare scores with the majority baseline, score by macro_f1, and try class_weights = "balanced"',
         )
 

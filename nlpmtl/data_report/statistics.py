@@ -67,12 +67,14 @@ class LabelFrequencies:
         dataset: name of the dataset.
         unit: what is counted: "rows", "words" for tags, or "numbers".
         counts: split = label = its frequency, in the order of the task; for numbers, an interval = the numbers in it.
+        totals: split = the number of units, of which each frequency is a fraction. A row may have several labels.
     """
 
     task: str
     dataset: str
     unit: str
     counts: Mapping[str, Mapping[str, int]]
+    totals: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,9 @@ def count_labels(dataset: str, splits: Mapping[str, TokenizedSplit]) -> Iterator
             unit = next(
                 (unit for type_, unit in _UNITS.items() if isinstance(next(iter(labels.values())), type_)), "rows"
             )
-            yield LabelFrequencies(task, dataset, unit, counts)
+            totals = {split: sum(by_label.values()) for split, by_label in counts.items()}
+            totals |= {split: int(p.labelled.sum()) for split, p in labels.items() if isinstance(p, SetLabels)}
+            yield LabelFrequencies(task, dataset, unit, counts, totals)
 
 
 def _count(labels: Labels) -> dict[str, int]:
@@ -209,7 +213,8 @@ def _edges(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (0.0, 1.0)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    return np.linspace(low, high, _BINS + 1)
+    ends: NDArray[np.float64] = np.linspace(low / 2, high / 2, _BINS + 1) * 2  # high - low may be infinite
+    return ends
 
 
 def score_baselines(name: str, datasets: TaskDatasets) -> Iterator[Baseline]:

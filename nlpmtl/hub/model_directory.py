@@ -48,8 +48,8 @@ def save_model(
 ) -> None:
     """Write a model directory: config, weights, tokenizer, model card, scores, evaluation results and plots.
 
-    The write is atomic: a previous model in the directory can be loaded until the new one replaces it. Files that are
-    not part of a model are kept.
+    The write is atomic: a previous model in the directory can be loaded until the new one replaces it. Files whose
+    names are not those of files of a model are kept.
 
     Args:
         directory: output directory; created if it does not exist.
@@ -87,14 +87,17 @@ def _keep_other_files(source: Path, target: Path) -> None:
     """Copy the files of the previous directory that are not part of a model."""
     if source.is_symlink() or not source.is_dir():
         return
-    patterns = {pattern.partition("/")[0] for pattern in FILES}
-    for path in source.iterdir():
-        is_model_file = any(fnmatchcase(path.name, pattern) for pattern in patterns) or path.name.startswith(_TEMPORARY)
-        if not is_model_file and not os.path.lexists(target / path.name):
+    folders = [source / folder for folder in dict.fromkeys(pattern.rpartition("/")[0] for pattern in FILES)]
+    paths = [path for folder in folders if folder.is_dir() and not folder.is_symlink() for path in folder.iterdir()]
+    for path in paths:
+        name = path.relative_to(source).as_posix()
+        is_model_file = any(fnmatchcase(name, pattern) for pattern in FILES) or name.startswith(_TEMPORARY)
+        if path not in folders and not is_model_file and not os.path.lexists(target / name):
+            (target / name).parent.mkdir(exist_ok=True)
             if path.is_dir() and not path.is_symlink():
-                shutil.copytree(path, target / path.name, symlinks=True, copy_function=link_or_copy)
+                shutil.copytree(path, target / name, symlinks=True, copy_function=link_or_copy)
             else:
-                link_or_copy(path, target / path.name)
+                link_or_copy(path, target / name)
 
 
 @contextmanager

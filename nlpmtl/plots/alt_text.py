@@ -39,10 +39,10 @@ def describe_dynamics(metrics: Sequence[Mapping[str, Any]]) -> str:
 
 def describe_score_differences(differences: Sequence[ScoreDifference]) -> str:
     """Return the alt text of multi-task versus single-task scores."""
-    parts = [
-        f"{difference.task} {difference.value:+.3f} ({difference.interval[0]:+.3f} to {difference.interval[1]:+.3f})"
-        for difference in differences
-    ]
+    parts = []
+    for difference in differences:
+        interval = "no interval" if difference.interval is None else "{:+.3f} to {:+.3f}".format(*difference.interval)
+        parts.append(f"{difference.task} {difference.value:+.3f} ({interval})")
     return f"Multi-task minus single-task score of each task, with 95% confidence interval: {', '.join(parts)}."
 
 

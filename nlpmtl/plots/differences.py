@@ -32,13 +32,13 @@ class ScoreDifference:
         task: name of the task.
         single_task: score of the single-task baseline.
         multi_task: score of the multi-task model.
-        interval: confidence interval of the difference multi_task − single_task.
+        interval: confidence interval of the difference multi_task − single_task, if there is one.
     """
 
     task: str
     single_task: float
     multi_task: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
 
     @property
     def value(self) -> float:
@@ -48,7 +48,7 @@ class ScoreDifference:
     @property
     def colour(self) -> str:
         """Blue for significantly better, orange for significantly worse, else grey."""
-        low, high = self.interval
+        low, high = self.interval or (0.0, 0.0)
         return BLUE if low > 0 else ORANGE if high < 0 else GREY
 
 
@@ -72,7 +72,8 @@ def score_differences(differences: Sequence[ScoreDifference], *, subtitle: str) 
     axes = add_axes(figure, left, HEAD, 4.0, height)
     axes.axvline(0, color=GREY, linewidth=1, zorder=1)
     for y, (difference, text) in enumerate(zip(differences, scores, strict=True)):
-        axes.hlines(y, *difference.interval, color=difference.colour, linewidth=2, zorder=2)
+        if difference.interval is not None:
+            axes.hlines(y, *difference.interval, color=difference.colour, linewidth=2, zorder=2)
         axes.plot([difference.value], [y], marker="o", markersize=5, color=difference.colour, zorder=3)
         axes.annotate(text, (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL, color=GREY)
     axes.annotate(_SCORES, (1.03, 1.02), xycoords="axes fraction", va="bottom", fontsize=SMALL, color=GREY)

@@ -31,7 +31,7 @@ class _LabelTable:
     @classmethod
     def from_frequencies(cls, frequencies: LabelFrequencies) -> _LabelTable:
         by_split = list(frequencies.counts.values())
-        totals = [max(1, sum(counts.values())) for counts in by_split]
+        totals = [max(1, frequencies.totals[split]) for split in frequencies.counts]
         largest = max(1, *by_split[0].values()) if by_split[0] else 1
         rows = []
         for label in dict.fromkeys(label for counts in by_split for label in counts):

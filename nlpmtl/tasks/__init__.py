@@ -28,7 +28,7 @@ from nlpmtl.tasks.question_answering import QuestionAnswering
 from nlpmtl.tasks.ranking import Ranking
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.reporting import ItemProbabilities, RowError
-from nlpmtl.tasks.scoring import check_scoring, loss_metrics, needs_predictions, tasks_in_mean
+from nlpmtl.tasks.scoring import can_resample, check_scoring, loss_metrics, needs_predictions, tasks_in_mean
 from nlpmtl.tasks.sentiment import Sentiment
 from nlpmtl.tasks.spans import SpanExtraction
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
@@ -71,6 +71,7 @@ __all__ = [
     "TaskFields",
     "Translation",
     "build_task",
+    "can_resample",
     "check_scoring",
     "decode_all",
     "example_call",

@@ -53,6 +53,11 @@ def loss_metrics(task: Task) -> list[str]:
     return [name for name in task.metrics if reads_losses(name)]
 
 
+def can_resample(task: Task) -> bool:
+    """Return whether all metrics of a task may be computed on rows that are drawn with replacement."""
+    return all(getattr(METRICS.get(name), "resampled", True) for name in task.metrics if name in METRICS.names())
+
+
 def needs_predictions(task: Task) -> bool:
     """Return whether a task is scored by its predictions, not by its loss only."""
     return type(task).score is not Task.score or len(loss_metrics(task)) < len(task.metrics)

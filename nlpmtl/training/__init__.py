@@ -29,7 +29,7 @@ from nlpmtl.training.distributed import (
 from nlpmtl.training.evaluator import Evaluator, unchanged_score_notes
 from nlpmtl.training.events import BestModel, EvaluationDone, Message, RunState, StepLogged, StepReport, TrainingStarted
 from nlpmtl.training.global_state import global_state_restored, with_own_global_state
-from nlpmtl.training.gradient_accumulation import GradientAccumulator, dropout_seed
+from nlpmtl.training.gradient_accumulation import GradientAccumulator, StepRows, dropout_seed
 from nlpmtl.training.launch import check_launch, ignored_settings
 from nlpmtl.training.lock import hold_lock, hold_lock_on_all_ranks
 from nlpmtl.training.metrics_logger import MetricsLogger, read_lines
@@ -67,6 +67,7 @@ __all__ = [
     "Schedule",
     "StepLogged",
     "StepReport",
+    "StepRows",
     "StopSignals",
     "TrainStep",
     "Trainer",

@@ -138,7 +138,7 @@ class GradientAccumulator:
             RankFailureError: memory ran out and the model is sharded, or a task type failed on one of several ranks.
         """
         while True:
-            microbatches = self._split(rows)
+            microbatches = self.split(rows)
             try:
                 return self._run_passes(rows, microbatches, loss_scales=loss_scales, first=first)
             except _OutOfMemoryError:
@@ -171,7 +171,7 @@ class GradientAccumulator:
             losses = first.coupled
         return self._run_pass(rows, microbatches, Pass(names, coupled, loss_scales=loss_scales, losses=losses))
 
-    def _split(self, rows: StepRows) -> list[list[list[int]]]:
+    def split(self, rows: StepRows) -> list[list[list[int]]]:
         """Return the micro-batches of each rank, as indices of rows."""
         overhead = None if self.packed else _BATCH_OVERHEAD.get(self.device.type, _BATCH_OVERHEAD["cuda"])
         return split_into_microbatches(

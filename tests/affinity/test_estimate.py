@@ -45,3 +45,17 @@ def test_missing_measurements_are_ignored() -> None:
     assert result.error[1] == 0.0
     np.testing.assert_array_equal(result.significant, [False, True, False])
     assert np.isnan(estimate(np.full((3, 1), np.nan), tests=1).mean)
+
+
+@pytest.mark.parametrize("measurements", [32, 64])
+@pytest.mark.parametrize("correlation", [0.3, 0.5, 0.7])
+def test_few_false_positives_among_autocorrelated_measurements(correlation: float, measurements: int) -> None:
+    """The autocorrelation of a few measurements is underestimated, unless its bias is corrected."""
+    generator = np.random.default_rng(1)
+    values = generator.normal(size=(50 + measurements, 200, 30))
+    for step in range(1, len(values)):
+        values[step] += correlation * values[step - 1]
+    any_significant = [estimate(values[50:, trial], tests=30).significant.any() for trial in range(200)]
+    assert np.mean(any_significant) < 0.1, "without the correction 0.1 to 0.5"
+    effects = values[50:, 0] + 10 / (1 - correlation)
+    assert estimate(effects, tests=30).significant.mean() > 0.85, "large effects are still significant"

@@ -97,3 +97,22 @@ def test_local_search_is_nearly_optimal(seed: int, monkeypatch: pytest.MonkeyPat
     chosen = choose_groups(affinity, encoders=3)
     check(chosen.groups, affinity=affinity, encoders=3, worth=chosen.value)
     assert 0.95 * best.value <= chosen.value <= best.value + 1e-9
+
+
+def test_more_encoders_than_tasks() -> None:
+    affinity = blocks([5, 4, 4], seed=2)
+    chosen = choose_groups(affinity, encoders=10**9)
+    check(chosen.groups, affinity=affinity, encoders=len(affinity), worth=chosen.value)
+    assert chosen == choose_groups(affinity, encoders=len(affinity))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_totals_after_changes_are_those_of_the_changed_groups(seed: int) -> None:
+    source = np.random.default_rng(seed)
+    affinity, is_member = source.normal(size=(6, 6)), source.random((3, 6)) < 0.5
+    totals = grouping._totals_after_changes(affinity * (1 - np.eye(6)), is_member)
+    for k in range(3):
+        for task in range(6):
+            groups = [set(np.flatnonzero(row).tolist()) for row in is_member]
+            groups[k] ^= {task}
+            assert totals[k, task] == pytest.approx(grouping._total_value(affinity, groups))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -117,9 +119,8 @@ def fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
 
 
 def make_probe(fit: Trainer, *, tokens: int = 64) -> AffinityProbe:
-    return AffinityProbe(
-        fit.model, fit.tasks, fit.train_step.accumulator.collate, tokens, fit.train_step.accumulator.device
-    )
+    accumulator = replace(fit.train_step.accumulator, micro_tokens=tokens)
+    return AffinityProbe(fit.model, fit.tasks, accumulator.collate, accumulator.split, accumulator.device)
 
 
 ROWS = [(d, r) for d in range(3) for r in range(7)]
@@ -130,7 +131,7 @@ def test_small_steps_follow_the_first_order_expansion(fit: Trainer, monkeypatch:
     monkeypatch.setattr(probe, "LOSS_DECREASE", 1e-6)
     affinity_probe = make_probe(fit)
     result = affinity_probe(ROWS)
-    losses = affinity_probe._losses(affinity_probe._microbatches(ROWS))
+    losses = affinity_probe._losses(affinity_probe._microbatches(ROWS, list(fit.tasks)))
     gained = result.affinity * losses
     assert np.diag(gained).sum() == pytest.approx(1e-6 * losses.sum(), rel=1e-3)
     lengths = np.sqrt(np.diag(gained))
@@ -176,7 +177,7 @@ def test_tasks_in_another_order(fit: Trainer) -> None:
     result = make_probe(fit)(ROWS)
     accumulator = fit.train_step.accumulator
     tasks = {name: fit.tasks[name] for name in names}
-    reordered = AffinityProbe(fit.model, tasks, accumulator.collate, 64, accumulator.device)(ROWS)
+    reordered = AffinityProbe(fit.model, tasks, accumulator.collate, accumulator.split, accumulator.device)(ROWS)
     np.testing.assert_allclose(reordered.affinity, result.affinity[np.ix_(order, order)], atol=1e-12)
     np.testing.assert_allclose(reordered.cosines["all"], result.cosines["all"][np.ix_(order, order)], atol=1e-12)
 
@@ -187,3 +188,46 @@ def test_the_model_is_unchanged(fit: Trainer) -> None:
     assert all(torch.equal(value, before[name]) for name, value in fit.model.state_dict().items())
     assert all(weight.grad is None for weight in fit.model.parameters())
     assert not any(name.startswith("heads.") for name in shared_parameters(fit.model))
+
+
+def embedding_run(directory: Path) -> dict[str, Any]:
+    """A task with a contrastive loss, of pairs, and one of single texts, of which one is much longer."""
+    run = make_run(directory, rows=24, train={"steps": 1, "batch_size": 8, "precision": "fp64", "micro_tokens": 64})
+    run["datasets"] = {name: run["datasets"][name] for name in ("pairs", "texts")}
+    run["datasets"]["pairs"]["tasks"] = {"vector": {"kind": "embedding"}}
+    return run
+
+
+def test_the_gradient_of_a_coupled_task_is_that_of_its_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row is compared with all others, not only with those of its half."""
+    monkeypatch.setattr(probe, "LOSS_DECREASE", 1e-6)
+    with accelerator_context(directory=tmp_path, precision="fp64", trackers=()) as accelerator:
+        _, _, trainer = build_run(load_config(embedding_run(tmp_path)), directory=tmp_path, accelerator=accelerator)
+        affinity_probe = make_probe(trainer)
+        rows = [(d, r) for d in range(2) for r in range(8)]
+        losses = affinity_probe._losses(affinity_probe._microbatches(rows, list(trainer.tasks)))
+        result = affinity_probe(rows)
+        task = list(trainer.tasks).index("vector")
+        has_label = affinity_probe.collate.has_label(rows, task="vector")
+        task_rows = [row for row, labelled in zip(rows, has_label, strict=True) if labelled]
+        parameters = list(shared_parameters(trainer.model).values())
+        (loss,) = affinity_probe._forward(task_rows, ["vector"]).values()
+        expected = torch.autograd.grad(loss / len(task_rows), parameters, allow_unused=True)
+        gradient, half_product = affinity_probe._gradient("vector", rows, parameters=parameters)
+        for actual, value in zip(gradient, expected, strict=True):
+            if value is None:
+                assert actual is None
+            else:
+                torch.testing.assert_close(actual, value)
+        assert np.isfinite(half_product)
+        assert losses[task] > 0
+        assert result.affinity[task, task] > 0
+
+
+def test_microbatches_are_limited_with_their_padding(fit: Trainer) -> None:
+    """A long row and many short ones are not one padded batch."""
+    padded = replace(fit.train_step.accumulator, micro_tokens=20, packed=False)
+    affinity_probe = replace(make_probe(fit), split=padded.split)
+    for batch in affinity_probe._microbatches(ROWS, ["topic"]):
+        stats = affinity_probe.collate.count(batch)
+        assert len(batch) == 1 or int(stats.longest.max()) * int(stats.sequences.sum()) <= 20

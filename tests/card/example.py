@@ -84,6 +84,7 @@ def card_data(**changes: Any) -> CardData:
         best_step=40,
         evaluations=3,
         scores=SCORES,
+        gold_rows={task: values["rows"] for task, values in SCORES["tasks"].items()},
         calibration=CALIBRATION,
         notes=["messages, train: 3 of 430 rows are longer than max_length and were truncated"],
         plots={"images/learning-curve.png": "A curve.", "images/answers-topic.png": "A matrix [of] topic."},

@@ -55,6 +55,8 @@ def test_order_of_the_sections() -> None:
 def test_accuracies_have_a_standard_error() -> None:
     text_of_section = section(render_card(card_data()), "Evaluation")
     assert "| `topic` | `accuracy` | 0.9000 ± 0.0300 | 100 | `messages` |" in text_of_section, "√(0.9 · 0.1 / 100)"
+    few = section(render_card(card_data(gold_rows={**dict.fromkeys(TASKS, 80), "topic": 25})), "Evaluation")
+    assert "0.9000 ± 0.0600 | 100 |" in few, "rows without a gold label have a loss only"
     assert "| `mood` | `accuracy` | 1.0000 | 100 | `messages` |" in text_of_section, (
         "at 1 the formula gives 0, which is no estimate"
     )

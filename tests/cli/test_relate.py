@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nlpmtl.affinity.driver import _write
 from nlpmtl.affinity.relations import Relations, summarize
-from nlpmtl.cli.relate import _print_pairs, _summary
+from nlpmtl.cli.relate import _print_pairs, _summary, _written
 from tests.cli.conftest import RunCli
 
 
@@ -102,3 +104,14 @@ def test_the_local_search_of_many_tasks_is_mentioned() -> None:
     block = np.repeat(np.arange(2), 7)
     means = np.where(block[:, None] == block, 0.01, -0.01)
     assert next(_summary(make_relations(means, noise=1e-4))) == "Groups for 2 encoders (found by local search):"
+
+
+def test_only_files_that_were_written_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = replace(make_relations(HELPING, noise=1e-4), directory=tmp_path)
+    assert _write(result, tmp_path) == []
+    assert _written(result) == f"wrote relate.json, relate-affinity.png and relate-tree.png to {tmp_path}"
+    monkeypatch.delattr("nlpmtl.plots.draw_dendrogram")
+    (note,) = _write(result, tmp_path)
+    assert "the plots were not drawn" in note
+    assert {path.name for path in tmp_path.iterdir()} == {"relate.json"}, "not the plots of the earlier result"
+    assert _written(result) == f"wrote relate.json to {tmp_path}"

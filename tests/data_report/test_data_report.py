@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from nlpmtl.config import parse_dataset
 from nlpmtl.data_report import DataReport, examine
 from nlpmtl.registry import METRICS
+from nlpmtl.report import render_data_page
 from nlpmtl.task_datasets import load_task_datasets
 from tests.tiny import WORDS, write_rows, write_tokenizer
 
@@ -255,8 +256,8 @@ def test_rare_labels_and_imbalance(tmp_path: Path, tokenizer: PreTrainedTokenize
     assert lines(report(tmp_path, tokenizer, {"train": rows})) == [
         "notes: task 'topic': 1 label has fewer than 5 train rows: b: add rows, or merge labels; a model hardly learns "
         "rare ones",
-        "notes: task 'topic': 95% of the train labels are 'a': compare scores with the majority baseline, score by "
-        'macro_f1, and try class_weights = "balanced"',
+        "notes: task 'topic': 95% of the labelled train rows have the label 'a': compare scores with the majority "
+        'baseline, score by macro_f1, and try class_weights = "balanced"',
     ]
 
 
@@ -327,6 +328,30 @@ def test_numbers_that_differ_in_the_last_digit_are_counted(
     task = {"kind": "regression", "label": "grade"}
     (counted,) = report(tmp_path, tokenizer, {"train": rows}, tasks={"grade": task}).frequencies
     assert sum(counted.counts["train"].values()) == len(rows)
+
+
+def test_validation_numbers_of_a_huge_range_are_counted(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    train = [{"text": text, "grade": float(i)} for i, text in enumerate(texts(6, seed=0))]
+    validation = [{"text": text, "grade": [-1.7e308, 1.7e308][i % 2]} for i, text in enumerate(texts(6, seed=1))]
+    splits = {"train": train, "validation": validation}
+    task = {"kind": "regression", "label": "grade", "metrics": ["mae"]}
+    (counted,) = report(tmp_path, tokenizer, splits, tasks={"grade": task}).frequencies
+    assert [count for count in counted.counts["validation"].values() if count] == [3, 3]
+
+
+def test_shares_of_sets_are_those_of_rows(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    """All rows have the label "a", most have "b" too, and one has no label."""
+    rows = [{"text": text, "kinds": ["a", "b"][: 1 + (i > 4)]} for i, text in enumerate(texts(19, seed=0))]
+    rows.append({"text": "the last one", "kinds": []})
+    kinds = {"kind": "multilabel", "label": "kinds", "labels": ["a", "b"]}
+    result = report(tmp_path, tokenizer, {"train": rows}, tasks={"kinds": kinds})
+    (counted,) = result.frequencies
+    assert (counted.counts, counted.totals) == ({"train": {"a": 19, "b": 14}}, {"train": 20})
+    (line,) = lines(result)
+    assert "95% of the labelled train rows have the label 'a'" in line
+    page = render_data_page("run", result, max_length=64, notes=[]).decode()
+    assert "95.0%" in page
+    assert "70.0%" in page
 
 
 def test_train_rows_without_a_label(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:

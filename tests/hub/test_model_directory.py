@@ -64,6 +64,20 @@ def test_files_next_to_the_weights_are_saved_and_kept(trained: Trained, tmp_path
     load_model(str(tmp_path))
 
 
+def test_other_files_of_a_directory_are_kept(trained: Trained, tmp_path: Path) -> None:
+    """Also those in a directory with files of a model."""
+    model, tokenizer = load_model(str(trained.model_dir))
+    others = ("notes.txt", "images/logo.svg", "images/more/a.png", ".eval_results/own.json", "more/config.json")
+    for name in (*others, "images/stale.png", ".eval_results/stale.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    save_model(tmp_path, model=model, tokenizer=tokenizer, card_data=None, plots={"images/curve.png": b"a"})
+    assert {name: (tmp_path / name).read_text() for name in others} == dict(zip(others, others, strict=True))
+    assert not (tmp_path / "images/stale.png").exists()
+    assert not (tmp_path / ".eval_results/stale.yaml").exists()
+    assert (tmp_path / "images/curve.png").read_bytes() == b"a"
+
+
 def test_a_saved_model_round_trips(trained: Trained, tmp_path: Path) -> None:
     MultiTaskModel.from_pretrained(trained.model_dir).save_pretrained(tmp_path)
     assert read_json(tmp_path / "config.json") == read_json(trained.model_dir / "config.json")

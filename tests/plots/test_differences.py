@@ -17,7 +17,7 @@ def test_one_interval_per_task_coloured_by_significance() -> None:
     ]
     (axes,) = score_differences(differences, subtitle="subtitle").axes
     lines = [np.asarray(line.get_segments()[0])[:, 0].tolist() for line in axes.collections]  # type: ignore[attr-defined]
-    assert lines == [list(difference.interval) for difference in differences]
+    assert lines == [list(difference.interval or ()) for difference in differences]
     points = [point for point in axes.lines if point.get_marker() == "o"]
     assert [np.asarray(point.get_xdata()).tolist() for point in points] == [[0.25], [-0.25], [0.125]]
     colours = [matplotlib.colors.to_hex(str(point.get_color())).upper() for point in points]

@@ -66,7 +66,11 @@ def data_report(text: str) -> DataReport:
     split = SplitReport(text, text, 3, {text: 2}, 2.5, 4, 5, 1, {}, histogram=(1, 2, 0))
     return DataReport(
         (split,),
-        (LabelFrequencies(text, text, "rows", {text: {text: 3, "b": 0}, "validation": {"c": 1}}),),
+        (
+            LabelFrequencies(
+                text, text, "rows", {text: {text: 3, "b": 0}, "validation": {"c": 1}}, {text: 3, "validation": 1}
+            ),
+        ),
         (Baseline(text, text, {text: 0.5, "none": None}, text, 3),),
         (Finding(text, text, text, (text, text)), Finding("d", "nothing", "go on")),
     )

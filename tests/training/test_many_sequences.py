@@ -132,7 +132,7 @@ def micro_batches(toys: Toys, step: StepPlan, *, micro_tokens: int) -> list[list
     stats = toys.collator().count(step.rows)
     rows = _rows_where(stats.labelled, step, stats)
     assert rows.rows == list(step.rows), "each row has targets"
-    return toys.train_step(micro_tokens=micro_tokens).accumulator._split(rows)[0]
+    return toys.train_step(micro_tokens=micro_tokens).accumulator.split(rows)[0]
 
 
 def micro_batch_count(toys: Toys) -> int:
