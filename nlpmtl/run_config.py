@@ -25,6 +25,7 @@ from nlpmtl.config import (
     read_dataset,
     read_run,
     read_toml,
+    read_top_level_key,
     replace_old_overrides,
     source_name,
 )
@@ -71,7 +72,7 @@ def load_run(
     merged = replace_old_overrides(overrides)
     if check_flag(resume, name="resume") and isinstance(source, str | Path | Mapping | RunConfig):
         run = find_run_file(source) if isinstance(source, str | Path) else source
-        directory = output if output is not None else read_run(run, overrides=merged).get("output")
+        directory = output if output is not None else read_top_level_key(run, "output", overrides=merged)
         if isinstance(directory, str | Path):
             from nlpmtl.training import recorded_overrides
 

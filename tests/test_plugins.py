@@ -14,6 +14,7 @@ import nlpmtl
 from nlpmtl import ConfigError, ModelError, Predictor
 from nlpmtl.cli import app
 from nlpmtl.registry import METRICS, SHARINGS, TASKS
+from nlpmtl.run_config import load_run
 from tests.tiny import make_run, train_tiny
 
 CODE = '''
@@ -223,3 +224,15 @@ def test_invalid_plugins_of_a_run_are_reported_before_its_kinds(plugins: Any) ->
     run = {"encoder": {"name": "no/such-encoder"}, "datasets": {"d": data}, "output": "never", "plugins": plugins}
     with pytest.raises(ConfigError, match="config: plugins: a list of module names was expected, such as "):
         nlpmtl.train(run)
+
+
+def test_a_run_is_resumed_whose_dataset_file_has_a_kind_of_a_plugin(tmp_path: Path) -> None:
+    tasks = '[tasks.topic]\nkind = "own_kind"\nlabel = "topic"\n'
+    (tmp_path / "texts.toml").write_text(f'[data]\nfiles.train = "a.jsonl"\n[input]\ntext = "text"\n{tasks}')
+    output = tmp_path / "out"
+    tables = '[encoder]\nname = "some/encoder"\n[datasets.texts]\nextends = "texts.toml"\n'
+    (tmp_path / "run.toml").write_text(f'plugins = ["own_kinds_of_test"]\noutput = "{output.as_posix()}"\n{tables}')
+    output.mkdir()
+    (output / "run.json").write_text('{"overrides": {"seed": 9}}')
+    config, overrides = load_run(tmp_path / "run.toml", output=None, resume=True, overrides={})
+    assert (config.tasks["topic"].kind, config.seed, overrides) == ("own_kind", 9, {"seed": 9})

@@ -12,7 +12,7 @@ from __future__ import annotations
 from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, LabelledOptions, Name, TaskOptions
 from nlpmtl.config.dataset_texts import TextsConfig
 from nlpmtl.config.inputs import ColumnNames, InputConfig, flatten_columns
-from nlpmtl.config.load import plugins_of, read_dataset, read_run, source_name
+from nlpmtl.config.load import plugins_of, read_dataset, read_run, read_top_level_key, source_name
 from nlpmtl.config.names import LabelName, Pooling
 from nlpmtl.config.optimizer import AdamWOptions, OptimizerOptions, SgdOptions
 from nlpmtl.config.parse import check_count, check_flag, parse_data, parse_dataset, parse_run
@@ -67,6 +67,7 @@ __all__ = [
     "read_dataset",
     "read_run",
     "read_toml",
+    "read_top_level_key",
     "replace_old_keys",
     "replace_old_overrides",
     "schemas",

@@ -65,15 +65,30 @@ def plugins_of(
     Raises:
         ConfigError: the file cannot be read, or `plugins` is not a list.
     """
-    if isinstance(source, RunConfig):
-        return list(source.plugins)
-    raw = read_toml(Path(source)) if isinstance(source, str | Path) else source
-    names = {**raw, **(overrides or {})}.get("plugins", [])
+    names = read_top_level_key(source, "plugins", overrides=overrides or {})
+    names = [] if names is None else names
     if not isinstance(names, list | tuple):
         example = names if isinstance(names, str) and names.isprintable() else "my_kinds"
         rule = f'a list of module names was expected, such as ["{example}"]'
         raise ConfigError(f"{source_name(source)}: plugins: {rule} (found {quote(names, limit=80)})")
     return [name for name in names if isinstance(name, str)]
+
+
+def read_top_level_key(
+    source: str | Path | Mapping[str, Any] | RunConfig, key: str, *, overrides: Mapping[str, Any]
+) -> Any:
+    """Return the value of a key outside of the tables of a run, without its dataset files; None if it is missing.
+
+    Unlike `read_run`, this does not need the plugins of the run.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if key in overrides:
+        return overrides[key]
+    if isinstance(source, RunConfig):
+        return getattr(source, key)
+    return (read_toml(Path(source)) if isinstance(source, str | Path) else source).get(key)
 
 
 def read_dataset(path: Path) -> Raw:
