@@ -50,7 +50,7 @@ def evaluate(
         dtype: precision, as for `Predictor.from_pretrained`; default: "fp32".
         plugins: modules that register task types and metrics of the model; those of a run file are imported too.
         errors: CSV file to write all wrong rows to, with text, gold label, prediction and confidence.
-        overrides: config keys of a run, as for `train`.
+        overrides: config keys of a run, as for `train`; they are refused for a dataset.
 
     Returns:
         The scores. ``scores["topic"]`` has the value of each metric of a task, None where it is undefined, its
