@@ -89,5 +89,6 @@ def test_overrides_of_a_dataset_are_refused(trained: Trained, tmp_path: Path) ->
     for data, where in ((_dataset(rows), "config"), (path, str(path))):
         for overrides in ({"spilt": "test"}, {"input": {"words": "other"}}):
             (key,) = flatten(overrides)
-            with pytest.raises(ConfigError, match=rf"^{re.escape(where)}: {key}: .*only the keys of a run can be overridden"):
+            message = rf"^{re.escape(where)}: {key}: .*only the keys of a run can be overridden"
+            with pytest.raises(ConfigError, match=message):
                 nlpmtl.evaluate(trained.model_dir, data, **overrides)
