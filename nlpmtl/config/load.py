@@ -34,7 +34,9 @@ def read_run(source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: M
     if isinstance(source, str | Path):
         base, raw = Path(source).parent, read_toml(Path(source))
     else:
-        base, raw = Path(), _copy(source.model_dump() if isinstance(source, RunConfig) else source)
+        # Without defaults, which may not be keys of another kind that an override names.
+        plain = source.model_dump(exclude_unset=True) if isinstance(source, RunConfig) else source
+        base, raw = Path(), _copy(plain)
     where = source_name(source)
     raw = replace_old_keys(raw, where=where)
     overrides = replace_old_overrides(overrides or {})

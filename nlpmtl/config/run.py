@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    FieldSerializationInfo,
     SerializeAsAny,
     field_serializer,
     field_validator,
@@ -136,10 +137,11 @@ class TrainConfig(StrictModel):
         return self
 
     @field_serializer("schedule")
-    def _by_name(self, schedule: KindOptions) -> str | dict[str, Any]:
+    def _by_name(self, schedule: KindOptions, info: FieldSerializationInfo) -> str | dict[str, Any]:
         """Return the name of a schedule without options, which is how earlier versions recorded a schedule."""
-        options = schedule.model_dump(mode="json")
-        return schedule.kind if options.keys() == {"kind"} else options
+        if type(schedule).model_fields.keys() == {"kind"}:
+            return schedule.kind
+        return schedule.model_dump(mode="json", exclude_unset=info.exclude_unset)
 
     def length(self, rows: int) -> tuple[int, int]:
         """Return the optimizer steps of a run and of an epoch, for a number of train rows."""
