@@ -85,9 +85,12 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested tables to dotted keys. An empty table inside another one is kept as a value."""
+    """Flatten nested tables to dotted keys.
+
+    A table inside another one is kept as a value if it is empty, or if one of its keys has a dot, such as a label.
+    """
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        is_table = isinstance(value, Mapping) and (value or not prefix)
+        is_table = isinstance(value, Mapping) and (value or not prefix) and not any("." in str(name) for name in value)
         flat |= flatten(value, f"{prefix}{key}.") if is_table else {f"{prefix}{key}": value}
     return flat
