@@ -70,8 +70,7 @@ def evaluate(
         raise ConfigError(f"split: the name of a split was expected, found {split!r}")
     check_device(device, dtype=dtype)
     import_plugins(plugins)
-    if errors is not None:
-        check_writable(errors, key="errors", file=True)
+    errors_file = None if errors is None else check_writable(errors, key="errors", file=True)
     with global_state_restored():
         return _evaluate(
             model,
@@ -80,7 +79,7 @@ def evaluate(
             revision=revision,
             device=device,
             dtype=dtype,
-            errors=None if errors is None else Path(errors),
+            errors=errors_file,
             overrides=flatten(overrides),
         )
 

@@ -18,6 +18,7 @@ from nlpmtl.config import (
     DatasetConfig,
     RunConfig,
     check_flag,
+    check_output,
     find_run_file,
     parse_dataset,
     parse_run,
@@ -76,7 +77,7 @@ def load_run(
         if isinstance(directory, str | Path):
             from nlpmtl.training import recorded_overrides
 
-            merged = {**recorded_overrides(Path(directory), excluding=merged), **merged}
+            merged = {**recorded_overrides(check_output(directory), excluding=merged), **merged}
     return load_config(source, overrides=merged), merged
 
 

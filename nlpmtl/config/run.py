@@ -40,7 +40,7 @@ class EncoderConfig(StrictModel):
     table_examples: ClassVar[Mapping[str, str]] = {"": '{name = "bert-base-uncased"}'}
     renamed_keys: ClassVar[Mapping[str, str]] = {"attention": "attn_implementation"}
 
-    name: str
+    name: str = Field(min_length=1)
     """A Hub id, a directory, or "package:some_package/model" (a directory inside an installed package). A model that
     nlpmtl trained can be used too: its heads are kept, and those of the run's tasks are trained further."""
     max_length: int = Field(128, ge=4)
@@ -226,6 +226,16 @@ class RunConfig(StrictModel):
     """Training."""
     eval: EvalConfig = EvalConfig()
     """Evaluation."""
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _expand_output(cls, output: Any) -> Any:
+        if output == "":
+            raise ValueError('a path was expected, such as "runs/first"')
+        try:
+            return Path(output).expanduser() if isinstance(output, str | Path) else output
+        except RuntimeError:
+            raise ValueError("this home directory does not exist: write the whole path") from None
 
     @model_validator(mode="before")
     @classmethod
