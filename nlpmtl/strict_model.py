@@ -241,6 +241,9 @@ def explain(kind: str, message: str, context: Mapping[str, Any]) -> str:
         count = context["min_length" if kind == "too_short" else "max_length"]
         entries = "1 entry is" if count == 1 else f"{count} entries are"
         return f"at least {entries} needed" if kind == "too_short" else f"at most {entries} allowed"
+    if kind == "string_too_short":
+        least = context["min_length"]
+        return "a string that is not empty was expected" if least == 1 else f"at least {least} characters are needed"
     if kind == "string_pattern_mismatch":
         pattern = context["pattern"]
         return _PATTERNS.get(pattern, f"must match the regular expression {pattern}")

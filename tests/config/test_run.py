@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -273,3 +274,11 @@ def test_epochs_and_steps(train: dict[str, Any], rows: int, length: tuple[int, i
 def test_random_runs_give_a_run_config_or_a_config_error(raw: dict[str, Any]) -> None:
     with suppress(ConfigError):
         assert isinstance(parse(read_run(raw)), RunConfig)
+
+
+def test_an_empty_name_of_an_encoder_and_an_empty_output_are_refused() -> None:
+    expected = "encoder.name: a string that is not empty was expected (found '')"
+    assert problem("encoder.name", "") == f"run.toml: {expected}"
+    with pytest.raises(ConfigError, match=re.escape(expected)):
+        parse(read_run({**valid(), "encoder": {"name": ""}}))
+    assert problem("output", "") == "run.toml: output: a path was expected, such as \"runs/first\" (found '')"
