@@ -264,6 +264,8 @@ class RunConfig(StrictModel):
                 if differs is not None:
                     where = f"datasets.{first} and datasets.{key}"
                     raise ValueError(f"task {name!r} is defined differently in {where}: its {differs}")
+        if self.eval.select == "mean" in self.tasks and len(self.tasks) > 1:
+            raise ValueError("eval.select: 'mean' is the mean score of all tasks: give the task 'mean' another name")
         if self.eval.select != "mean" and self.eval.select not in self.tasks:
             raise ValueError(
                 f"eval.select: no task {self.eval.select!r}; {did_you_mean(self.eval.select, ['mean', *self.tasks])}"

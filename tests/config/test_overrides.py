@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from nlpmtl.config import RunConfig, flatten, plugins_of, read_run
+from nlpmtl.config import AdamWOptions, RunConfig, flatten, plugins_of, read_run
 from nlpmtl.errors import ConfigError
 from nlpmtl.run_config import load_config
 from nlpmtl.training import config_diff, recordable_overrides
@@ -143,3 +144,26 @@ def test_a_tilde_in_overrides_is_expanded(tmp_path: Path, monkeypatch: pytest.Mo
     assert paths == {"datasets.d.data": {"files": {"train": "~/x.csv"}}}
     recorded = recordable_overrides({"datasets.d.extends": "~/d.toml"}, config={})
     assert recorded == {"datasets.d.extends": str(tmp_path / "d.toml")}
+
+
+def test_numbers_of_numpy() -> None:
+    run = make(optimizer={"kind": "adamw", "betas": [np.float32(0.5), np.float64(0.75)]}, seed=np.int64(3))
+    run["datasets"]["d"]["limit"] = {"train": np.int32(5)}
+    overrides = flatten({"train": {"lr": np.float64(0.5), "batch_size": np.array(8)}, "encoder.freeze": np.bool_(True)})
+    config = load(run, {**overrides, "encoder.name": np.str_("other")})
+    assert (config.seed, config.datasets["d"].limit) == (3, {"train": 5})
+    assert (config.train.lr, config.train.batch_size, config.encoder.freeze) == (0.5, 8, True)
+    assert config.optimizer == AdamWOptions(kind="adamw", betas=(0.5, 0.75))
+    assert [*map(type, overrides.values())] == [float, int, bool]
+    assert recordable_overrides(flatten({"seed": np.int64(3)}), config={"seed": 3}) == {"seed": 3}
+    for wrong in ({"train.batch_size": np.float64(8.5)}, {"train.lr": np.bool_(True)}, {"train.lr": np.array([0.5])}):
+        with pytest.raises(ConfigError, match=r"train\.\w+: a (whole )?number was expected"):
+            load(run, wrong)
+
+
+def test_quoted_numbers_in_lists_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"optimizer\.betas\.0: a number was expected .found '0\.9'.\n.*betas\.1"):
+        load(make(), {"optimizer": {"kind": "adamw", "betas": ["0.9", "0.99"]}})
+    task = {"kind": "embedding", "dimensions": ["8"]}
+    with pytest.raises(ConfigError, match=r"dimensions\.0: a whole number was expected .found '8'."):
+        load(make(), {"datasets.d.tasks": {"similar": task}})
