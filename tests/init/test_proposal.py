@@ -224,7 +224,7 @@ def test_columns_of_0_and_1_that_are_something_else_are_not_joined() -> None:
         "shop": ("multiple_choice", "y"),
         "spam": ("classification", "spam"),
     }
-    columns = {"text": TEXTS, "mood": FLAGS, "spam": FLAGS}
+    columns: dict[str, list[Any]] = {"text": TEXTS, "mood": FLAGS, "spam": FLAGS}
     table = Table.of(columns, class_names={"mood": ("negative", "positive")})
     declared = Sample(Source("shop", {"train": ["shop.csv"]}), table, "csv", TextFormat(), {})
     assert tasks(declared) == {"mood": ("classification", "mood"), "spam": ("classification", "spam")}
@@ -245,7 +245,7 @@ def test_columns_of_0_and_1_that_are_something_else_are_not_joined() -> None:
     ids=str,
 )
 def test_labels_are_written_as_they_are_spelled(values: list[Any], labels: tuple[str, ...], written: list[Any]) -> None:
-    columns = {"text": TEXTS * 3, "rating": values * (30 // len(values)) + values[: 30 % len(values)]}
+    columns: dict[str, Any] = {"text": TEXTS * 3, "rating": values * (30 // len(values)) + values[: 30 % len(values)]}
     for overrides in ((), ("rating=rating:sentiment",)):
         (proposal,) = proposed(sample(**columns), overrides=overrides)
         if proposal.tasks["rating"].kind == "sentiment":
