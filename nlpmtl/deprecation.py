@@ -31,11 +31,11 @@ def reject_options_of(module: str, task_type: str) -> Callable[[str], Any]:
     return get
 
 
-class RenamedMethod:
-    """A class attribute under the old name of a method: it calls the new one, with a warning.
+class _Renamed:
+    """A class attribute under an old name, with the warning for its use.
 
     Args:
-        new: name of the method that replaces it.
+        new: name that replaces it.
     """
 
     def __init__(self, new: str) -> None:
@@ -45,6 +45,10 @@ class RenamedMethod:
         self._message = (
             f"{owner.__name__}.{name} is deprecated and will be removed in nlpmtl {REMOVED_IN}: use {self._new} instead"
         )
+
+
+class RenamedMethod(_Renamed):
+    """A class attribute under the old name of a method: it calls the new one, with a warning."""
 
     def __get__(self, instance: object | None, owner: type) -> Callable[..., Any]:
         method = getattr(owner if instance is None else instance, self._new)
@@ -56,20 +60,8 @@ class RenamedMethod:
         return call
 
 
-class RenamedAttribute:
-    """A class attribute under the old name of a field or property: it returns the new one, with a warning.
-
-    Args:
-        new: name of the attribute that replaces it.
-    """
-
-    def __init__(self, new: str) -> None:
-        self._new = new
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._message = (
-            f"{owner.__name__}.{name} is deprecated and will be removed in nlpmtl {REMOVED_IN}: use {self._new} instead"
-        )
+class RenamedAttribute(_Renamed):
+    """A class attribute under the old name of a field or property: it returns the new one, with a warning."""
 
     def __get__(self, instance: object | None, owner: type) -> Any:
         if instance is None:

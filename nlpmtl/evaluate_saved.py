@@ -50,7 +50,7 @@ def evaluate(
         dtype: precision, as for `Predictor.from_pretrained`; default: "fp32".
         plugins: modules that register task types and metrics of the model; those of a run file are imported too.
         errors: CSV file to write all wrong rows to, with text, gold label, prediction and confidence.
-        overrides: config keys of a run, as for `train`.
+        overrides: config keys of a run, as for `train`; they are refused for a dataset.
 
     Returns:
         The scores. ``scores["topic"]`` has the value of each metric of a task, None where it is undefined, its
@@ -70,8 +70,7 @@ def evaluate(
         raise ConfigError(f"split: the name of a split was expected, found {split!r}")
     check_device(device, dtype=dtype)
     import_plugins(plugins)
-    if errors is not None:
-        check_writable(errors, key="errors", file=True)
+    errors_file = None if errors is None else check_writable(errors, key="errors", file=True)
     with global_state_restored():
         return _evaluate(
             model,
@@ -80,7 +79,7 @@ def evaluate(
             revision=revision,
             device=device,
             dtype=dtype,
-            errors=None if errors is None else Path(errors),
+            errors=errors_file,
             overrides=flatten(overrides),
         )
 

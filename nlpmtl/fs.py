@@ -82,6 +82,7 @@ def open_atomic(path: Path) -> Iterator[TextIO]:
     """
     part = hidden_sibling(path, PART)
     try:
+        remove_path(part)
         with part.open("w", encoding="utf-8") as file:
             yield file
         fsync(part)

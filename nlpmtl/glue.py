@@ -91,7 +91,7 @@ def submit(model: Predictor, output: Path, *, fill: Fill | None = None) -> Itera
         ConfigError: the model lacks tasks, its labels differ from GLUE's, or the output is not named .zip.
         DataError: the Hub cannot be reached, or a row is invalid.
     """
-    check_output(output, key="--output")
+    output = check_output(output, key="--output")
     if output.suffix != ".zip":
         raise ConfigError(f"--output {output}: GLUE's server takes a zip file: the name must end in .zip")
     configs = {file.dataset: _read_config(file.dataset) for file in _FILES}

@@ -2,7 +2,7 @@
 
 `huggingface_hub` uses commit ids, digests and file names of responses as parts of paths in its cache, so that an `ETag`
 of ``../../x`` would make it write outside. Commit ids must be 40 hex digits, digests those of SHA-1 or SHA-256, and
-file names must stay inside their repository.
+file names must stay inside their repository. Redirects and next pages must be addresses whose responses are checked.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _COMMIT_HEADER, _LINKED_ETAG = "X-Repo-Commit", "X-Linked-ETag"
 _DIGEST_KEYS = ("sha256", "oid", "blobId", "blob_id", "xetHash")
 _NAME_KEYS = ("path", "rfilename")
+_FILES_AFTER_API = ("resolve-cache", "resolve")
+"""Path segments after ``/api/`` of addresses of files; `resolve` follows the name of a repository, here ``api``."""
 _MAX_LENGTH = 80
 
 
@@ -125,13 +127,42 @@ def _check(response: httpx2.Response) -> None:
             if name in headers:
                 _check_digest(url, name, headers[name])
                 break
-    if "/api/" in url.path and "/resolve" not in url.path:  # "resolve" returns files, all others JSON
+    if _returns_json(url):
+        _check_next_request(response)
         response.read()
         try:
             content = json.loads(response.content)
         except (ValueError, RecursionError):
             return  # the client reports it
         _check_content(url, content)
+
+
+def _returns_json(url: httpx2.URL) -> bool:
+    """Return whether an address is one of the Hub's API that returns JSON, not a file.
+
+    Files are at ``/OWNER/NAME/resolve/REVISION/FILE``, ``/datasets/…`` and ``/api/resolve-cache/…``.
+    """
+    endpoint = httpx2.URL(constants.ENDPOINT).path.rstrip("/")  # a mirror may have a path
+    before, api, rest = url.path.removeprefix(endpoint).partition("/api/")
+    return bool(api) and "resolve" not in before.split("/") and rest.split("/")[0] not in _FILES_AFTER_API
+
+
+def _check_next_request(response: httpx2.Response) -> None:
+    """Check that the client requests JSON after a response with JSON: its redirect, and the next page of a list.
+
+    Otherwise the client would use JSON from an address whose responses are not checked.
+    """
+    url = response.request.url
+    targets = [response.links.get("next", {}).get("url")]
+    targets += [response.headers["Location"]] if response.has_redirect_location else []
+    for target in targets:
+        try:
+            is_checked = target is None or _returns_json(url.join(target))
+        except httpx2.InvalidURL:
+            continue  # the client reports it
+        if not is_checked:
+            address = quote(target, limit=_MAX_LENGTH)
+            raise _refuse(url, f"the next address {address}, which is not one of the Hub's API")
 
 
 def _check_digest(url: httpx2.URL, name: str, value: object) -> None:

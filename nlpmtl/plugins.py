@@ -21,7 +21,7 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 
 def import_plugins(names: Iterable[str]) -> None:
-    """Import modules from installed packages or from the working directory.
+    """Import modules from installed packages or from the working directory, which stays on `sys.path`.
 
     Raises:
         ConfigError: a name is not a module name, or the module cannot be imported.
@@ -99,14 +99,16 @@ def _import(name: str) -> None:
         rule = "it is not the name of a module, such as my_package.my_kinds"
         raise ConfigError(f"plugins: {name!r} cannot be imported: {rule}{hint}")
     here = str(Path.cwd())
-    sys.path.append(here)
+    is_added = here not in sys.path
+    if is_added:  # for good, since a method of the plugin may import a module that is next to it
+        sys.path.append(here)
     try:
         importlib.import_module(name)
     except (Exception, SystemExit) as error:  # a module may raise anything while it is imported, as scripts do
+        if is_added and here in sys.path:
+            sys.path.remove(here)
         reason = _describe(error)
         raise ConfigError(f"plugins: {name!r} cannot be imported: {reason}{hint}") from error
-    finally:
-        sys.path.remove(here)
 
 
 def _hint(name: str) -> str:

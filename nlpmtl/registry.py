@@ -107,13 +107,19 @@ class Registry:
         return model
 
     def parse(self, value: Any) -> KindOptions:
-        """Return the options of a mapping with a ``kind``. Options are returned as they are.
+        """Return the options of a mapping with a ``kind``. Options of a kind are returned as they are.
 
         Raises:
-            ValueError: ``kind`` is missing or unknown.
+            ValueError: ``kind`` is missing or unknown, or the options are not those of their kind.
             pydantic.ValidationError: a key of the kind is missing, unknown or invalid.
         """
         if isinstance(value, KindOptions):
+            expected = self.options(value.kind)
+            if not isinstance(value, expected):
+                raise ValueError(
+                    f"the options of the {self.noun} {value.kind!r} are {expected.__name__}, found "
+                    f"{type(value).__name__}: write a table with a `kind`"
+                )
             return value
         if not isinstance(value, Mapping):
             name = self._translate(value) or value

@@ -18,6 +18,7 @@ from nlpmtl.config import (
     DatasetConfig,
     RunConfig,
     check_flag,
+    check_output,
     find_run_file,
     parse_dataset,
     parse_run,
@@ -25,11 +26,12 @@ from nlpmtl.config import (
     read_dataset,
     read_run,
     read_toml,
+    read_top_level_key,
     replace_old_overrides,
     source_name,
 )
 from nlpmtl.environment import check_environment
-from nlpmtl.errors import ConfigError
+from nlpmtl.errors import ConfigError, quote
 from nlpmtl.plugins import import_plugins
 
 Source = str | Path | Mapping[str, Any] | RunConfig
@@ -71,11 +73,11 @@ def load_run(
     merged = replace_old_overrides(overrides)
     if check_flag(resume, name="resume") and isinstance(source, str | Path | Mapping | RunConfig):
         run = find_run_file(source) if isinstance(source, str | Path) else source
-        directory = output if output is not None else read_run(run, overrides=merged).get("output")
+        directory = output if output is not None else read_top_level_key(run, "output", overrides=merged)
         if isinstance(directory, str | Path):
             from nlpmtl.training import recorded_overrides
 
-            merged = {**recorded_overrides(Path(directory), excluding=merged), **merged}
+            merged = {**recorded_overrides(check_output(directory), excluding=merged), **merged}
     return load_config(source, overrides=merged), merged
 
 
@@ -89,9 +91,10 @@ def load_datasets(
         overrides: dotted key = value, for a run.
 
     Raises:
-        ConfigError: the config cannot be read or is invalid.
+        ConfigError: the config cannot be read or is invalid, or there are overrides for a dataset.
     """
     if isinstance(data, Mapping) and "data" in data:
+        _refuse_overrides(overrides or {}, where="config")
         return {"data": parse_dataset(data, where="config")}
     values = tuple(data.values()) if isinstance(data, Mapping) else ()
     splits = values and not any(isinstance(value, Mapping | str | int) for value in values)
@@ -105,5 +108,15 @@ def load_datasets(
     if isinstance(data, str | Path):
         path = find_run_file(data)
         if "data" in read_toml(path):
+            _refuse_overrides(overrides or {}, where=str(path))
             return {path.stem: parse_dataset(read_dataset(path), where=str(path))}
     return load_config(data, overrides=overrides).datasets
+
+
+def _refuse_overrides(overrides: Mapping[str, Any], *, where: str) -> None:
+    """Refuse overrides of the keys of a run for a dataset file, or for the dict of a dataset."""
+    for key, value in overrides.items():
+        raise ConfigError(
+            f"{where}: {key}: there is no such argument, and only the keys of a run can be overridden, not those of a "
+            f"dataset: change the dataset (found {quote(value, limit=80)})"
+        )

@@ -92,6 +92,7 @@ class StrictModel(BaseModel):
     @classmethod
     def _reject_coercion(cls, value: Any, info: ValidationInfo) -> Any:
         """Reject values that pydantic would convert, such as a quoted number, or 1 for true."""
+        value = without_numpy(value)
         annotation = cls.model_fields[str(info.field_name)].annotation
         types = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
         if value is None or isinstance(value, Mapping):
@@ -152,6 +153,21 @@ class StrictModel(BaseModel):
             kind, message = RULE, f"{explain(kind, message, details.get('ctx', {}))}{such_as}"
         error = PydanticCustomError(kind, "{message}", {"message": message})
         return InitErrorDetails(type=error, loc=location, input=details["input"])
+
+
+def without_numpy(value: Any) -> Any:
+    """Return a value with scalars of NumPy replaced by numbers, booleans and strings, also those in a list or table."""
+    if _is_numpy_scalar(value):
+        return value.item()
+    if isinstance(value, list | tuple) and any(map(_is_numpy_scalar, value)):
+        return [without_numpy(item) for item in value]
+    if isinstance(value, Mapping) and any(map(_is_numpy_scalar, value.values())):
+        return {key: without_numpy(item) for key, item in value.items()}
+    return value
+
+
+def _is_numpy_scalar(value: Any) -> bool:
+    return type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
 
 
 def unknown_keys(values: Mapping[Place, Any], known: Collection[str]) -> ValidationError:
@@ -241,6 +257,9 @@ def explain(kind: str, message: str, context: Mapping[str, Any]) -> str:
         count = context["min_length" if kind == "too_short" else "max_length"]
         entries = "1 entry is" if count == 1 else f"{count} entries are"
         return f"at least {entries} needed" if kind == "too_short" else f"at most {entries} allowed"
+    if kind == "string_too_short":
+        least = context["min_length"]
+        return "a string that is not empty was expected" if least == 1 else f"at least {least} characters are needed"
     if kind == "string_pattern_mismatch":
         pattern = context["pattern"]
         return _PATTERNS.get(pattern, f"must match the regular expression {pattern}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,6 +12,7 @@ from datasets import Dataset, DatasetDict
 
 import nlpmtl
 from nlpmtl import ConfigError, DataError
+from nlpmtl.config import flatten
 from tests.slow import slow_except
 from tests.tiny import Trained, make_rows
 
@@ -76,3 +79,16 @@ def test_splits_of_another_type_show_the_format(rows: Any, trained: Trained) -> 
     for kind in kinds:
         with pytest.raises(ConfigError, match=rf"found a {kind.__name__} of splits.*files.*input.*tasks"):
             nlpmtl.evaluate(trained.model_dir, kind({"validation": rows}))
+
+
+def test_overrides_of_a_dataset_are_refused(trained: Trained, tmp_path: Path) -> None:
+    rows = make_rows(5)
+    path = tmp_path / "messages.toml"
+    tables = '[input]\nwords = "tokens"\n[tasks.topic]\nkind = "classification"\nlabel = "topic"\n'
+    path.write_text(f'[data]\nfiles.validation = "rows.jsonl"\n{tables}', encoding="utf-8")
+    for data, where in ((_dataset(rows), "config"), (path, str(path))):
+        for overrides in ({"spilt": "test"}, {"input": {"words": "other"}}):
+            (key,) = flatten(overrides)
+            message = rf"^{re.escape(where)}: {key}: .*only the keys of a run can be overridden"
+            with pytest.raises(ConfigError, match=message):
+                nlpmtl.evaluate(trained.model_dir, data, **overrides)

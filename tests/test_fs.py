@@ -12,6 +12,7 @@ import pytest
 
 from nlpmtl import fs
 from nlpmtl.fs import (
+    PART,
     atomic_directory,
     clear_leftovers,
     hidden_sibling,
@@ -173,3 +174,16 @@ def test_the_digest_of_a_file(tmp_path: Path) -> None:
     expected = hashlib.sha256(b"content").hexdigest()
     with (tmp_path / "file").open("rb") as file:
         assert sha256_file(file) == sha256_file(tmp_path / "file") == sha256_file(str(tmp_path / "file")) == expected
+
+
+def test_a_link_that_was_left_is_not_written_through(tmp_path: Path) -> None:
+    other, path = tmp_path / "other.txt", tmp_path / "out.jsonl"
+    other.write_text("kept")
+    hidden_sibling(path, PART).symlink_to(other)
+    with open_atomic(path) as file:
+        file.write("new")
+    assert (other.read_text(), path.read_text(), path.is_symlink()) == ("kept", "new", False)
+    hidden_sibling(path, PART).write_text("of a killed process, which is longer")
+    with open_atomic(path) as file:
+        file.write("newer")
+    assert path.read_text() == "newer"

@@ -13,12 +13,15 @@ from typer.testing import CliRunner, Result
 import nlpmtl
 from nlpmtl import ConfigError, ModelError, Predictor
 from nlpmtl.cli import app
+from nlpmtl.plugins import import_plugins
 from nlpmtl.registry import METRICS, SHARINGS, TASKS
+from nlpmtl.run_config import load_run
 from tests.tiny import make_run, train_tiny
 
 CODE = '''
 from nlpmtl.metrics import Metric
 from nlpmtl.model.sharing.hard import Hard
+from nlpmtl.plugins import import_plugins
 from nlpmtl.registry import METRICS, SHARINGS, TASKS
 from nlpmtl.tasks import Classification
 
@@ -65,6 +68,7 @@ def plugin_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def in_plugin_dir(plugin_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(plugin_dir)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     yield
     forget("own_kinds_of_test")
 
@@ -223,3 +227,36 @@ def test_invalid_plugins_of_a_run_are_reported_before_its_kinds(plugins: Any) ->
     run = {"encoder": {"name": "no/such-encoder"}, "datasets": {"d": data}, "output": "never", "plugins": plugins}
     with pytest.raises(ConfigError, match="config: plugins: a list of module names was expected, such as "):
         nlpmtl.train(run)
+
+
+def test_a_run_is_resumed_whose_dataset_file_has_a_kind_of_a_plugin(tmp_path: Path) -> None:
+    tasks = '[tasks.topic]\nkind = "own_kind"\nlabel = "topic"\n'
+    (tmp_path / "texts.toml").write_text(f'[data]\nfiles.train = "a.jsonl"\n[input]\ntext = "text"\n{tasks}')
+    output = tmp_path / "out"
+    tables = '[encoder]\nname = "some/encoder"\n[datasets.texts]\nextends = "texts.toml"\n'
+    (tmp_path / "run.toml").write_text(f'plugins = ["own_kinds_of_test"]\noutput = "{output.as_posix()}"\n{tables}')
+    output.mkdir()
+    (output / "run.json").write_text('{"overrides": {"seed": 9}}')
+    config, overrides = load_run(tmp_path / "run.toml", output=None, resume=True, overrides={})
+    assert (config.tasks["topic"].kind, config.seed, overrides) == ("own_kind", 9, {"seed": 9})
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["python -m nlpmtl", "console script"])
+@pytest.mark.parametrize("leaves", [True, False], ids=["", "the plugin removes the directory"])
+def test_a_plugin_imports_a_module_next_to_it_later(
+    first: bool, leaves: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    others = [path for path in sys.path if path != str(tmp_path)]
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *others] if first else [*others])
+    suffix = f"{first}_{leaves}".lower()
+    code = "" if leaves else f"import sys\nsys.path.remove({str(tmp_path)!r})\n"
+    (tmp_path / f"later_{suffix}.py").write_text(
+        f"{code}def read():\n    import next_{suffix} as m\n    return m.VALUE\n"
+    )
+    (tmp_path / f"next_{suffix}.py").write_text("VALUE = 3\n")
+    for _ in range(2):
+        import_plugins([f"later_{suffix}"])
+        if leaves:
+            assert sys.path == ([str(tmp_path), *others] if first else [*others, str(tmp_path)])
+            assert sys.modules[f"later_{suffix}"].read() == 3

@@ -160,8 +160,7 @@ def _check_directory(output: str | Path | None, config: RunConfig) -> Path:
     directory = check_output(output) if output is not None else config.output
     if directory is None:
         raise ConfigError('no output directory: set output = "runs/…" in the run file, or pass --output DIR')
-    check_writable(directory, key="output")
-    return directory
+    return check_writable(directory, key="output")
 
 
 def _with_train(config: RunConfig, **changes: Any) -> RunConfig:

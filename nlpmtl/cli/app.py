@@ -104,6 +104,7 @@ def _refuse_keys(arguments: Sequence[str], options: Collection[str]) -> None:
         is_option = name.startswith("--") and name not in options
         if before in options or not (is_option or (equals and _KEY.fullmatch(name))):
             continue
+        import nlpmtl.run_config  # noqa: F401 - registers the kinds, whose options are in hints
         from nlpmtl.config.messages import instead_of_option
 
         hint = instead_of_option(name.removeprefix("--").split("."), value or "…")

@@ -34,7 +34,7 @@ def check(
     from nlpmtl.run_config import load_config
 
     if html is not None:
-        check_writable(html, key="--html", file=True)
+        html = check_writable(html, key="--html", file=True)
     config = load_config(run, overrides=parse_overrides(overrides))
     if html is not None:
         check_not_input(html, key="--html", config=run, datasets=config.datasets)

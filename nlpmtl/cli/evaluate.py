@@ -40,7 +40,7 @@ def evaluate(
     check_datasets(load_datasets(data), splits=[split], tasks=False)
     check_model(model)
     if errors is not None:
-        check_writable(errors, key="--errors", file=True)
+        errors = check_writable(errors, key="--errors", file=True)
     from nlpmtl.evaluate_saved import evaluate as score  # after the checks: this imports torch
 
     quiet_libraries()

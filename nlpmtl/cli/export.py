@@ -48,7 +48,7 @@ def export(
 
     if to not in EXPORTS:
         raise ConfigError(f"--to {to}: unknown format; formats: {', '.join(EXPORTS)}")
-    check_new_directory(output, key="--output")
+    output = check_new_directory(output, key="--output")
     predictor = load_predictor(model, revision=revision, device=device, dtype=dtype, plugins=plugins)
     difference = predictor.export(output, to=to, task=task or None)
     excluded = [name for name, item in predictor.tasks.items() if not item.exportable]

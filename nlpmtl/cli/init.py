@@ -54,9 +54,11 @@ def init(
     Looks at the columns, prints what each of them is, and writes a dataset file per dataset and run.toml. On a terminal
     it asks before it writes.
     """
+    from nlpmtl.config import check_output
     from nlpmtl.init import check_targets, find_sources, propose, read_sample, refuse_repeated, write_configs
 
     sources = find_sources(files)
+    output = check_output(output, key="--output")
     check_targets(sources, directory=output, force=force)
     for unused in (list_some(map(escape_line, source.unused), limit=5) for source in sources if source.unused):
         echo(f"not used, because no train split belongs to them: {unused}", err=True)

@@ -113,7 +113,10 @@ def predict(
 
     Predictions for TEXT arguments are printed in a readable form on a terminal.
     """
+    from nlpmtl.config import check_output
+
     texts = [decode_argument(text) for text in texts or ()]
+    output = None if output is None else check_output(output, key="--output")
     check_arguments(texts, input=input, output=output, overwrite=overwrite, text_column=text_column)
     if conllu and output is not None:
         raise ConfigError("--conllu prints to stdout: remove --output, and write > FILE.conllu after the command")

@@ -44,7 +44,7 @@ def relate(
 
     config = load_config(run, overrides=parse_overrides(overrides))
     if output is not None:
-        check_writable(output, key="output")
+        output = check_writable(output, key="output")
     check_files(config)
     from nlpmtl.affinity import Relations, iter_relate  # after the checks: this imports torch
     from nlpmtl.progress import display_events

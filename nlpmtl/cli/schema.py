@@ -24,7 +24,7 @@ def schema(
     from nlpmtl.config import check_writable, schemas
 
     if output is not None:
-        check_writable(output, key="--output")
+        output = check_writable(output, key="--output")
     import nlpmtl.run_config  # noqa: F401 - imports every registered kind
 
     import_plugins(plugins or ())

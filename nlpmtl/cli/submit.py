@@ -45,7 +45,7 @@ def submit(
 
     if output.suffix != ".zip":
         raise ConfigError(f"--output {output}: GLUE's server takes a zip file: the name must end in .zip")
-    check_writable(output, key="--output", file=True)
+    output = check_writable(output, key="--output", file=True)
     from nlpmtl import glue
 
     predictor = load_predictor(model, revision=revision, device=device, dtype=dtype, plugins=plugins)

@@ -26,8 +26,11 @@ def train(
 
     Writes checkpoints, logs, scores and the model directory into the run directory, and prints the validation scores.
     """
+    from nlpmtl.config import check_output
     from nlpmtl.run_config import load_run
 
+    if output is not None:
+        output = check_output(output, key="--output")
     given = parse_overrides(overrides)
     config, recorded = load_run(run, output=output, resume=resume, overrides=given)
     check_files(config)

@@ -12,13 +12,13 @@ from __future__ import annotations
 from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, LabelledOptions, Name, TaskOptions
 from nlpmtl.config.dataset_texts import TextsConfig
 from nlpmtl.config.inputs import ColumnNames, InputConfig, flatten_columns
-from nlpmtl.config.load import plugins_of, read_dataset, read_run, source_name
+from nlpmtl.config.load import plugins_of, read_dataset, read_run, read_top_level_key, source_name
 from nlpmtl.config.names import LabelName, Pooling
 from nlpmtl.config.optimizer import AdamWOptions, OptimizerOptions, SgdOptions
 from nlpmtl.config.parse import check_count, check_flag, parse_data, parse_dataset, parse_run
 from nlpmtl.config.paths import check_new_directory, check_output, check_writable, find_directory
 from nlpmtl.config.renamed_keys import replace_old_keys, replace_old_overrides
-from nlpmtl.config.resolve_paths import plain_config
+from nlpmtl.config.resolve_paths import plain_config, resolve_path
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
 from nlpmtl.config.run_files import builtin_configs, find_run_file
 from nlpmtl.config.schedule import ScheduleOptions, parse_schedule
@@ -67,8 +67,10 @@ __all__ = [
     "read_dataset",
     "read_run",
     "read_toml",
+    "read_top_level_key",
     "replace_old_keys",
     "replace_old_overrides",
+    "resolve_path",
     "schemas",
     "source_name",
 ]

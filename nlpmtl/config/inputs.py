@@ -96,6 +96,6 @@ class InputConfig(StrictModel):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """ColumnNames of the input."""
+        """Names of all columns of the input."""
         texts = (column for column in (self.words, self.text, self.pair) if column is not None)
         return (*texts, *flatten_columns(self.extra.values()))

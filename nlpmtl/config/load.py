@@ -15,8 +15,8 @@ from nlpmtl.config.toml import read_toml
 from nlpmtl.errors import ConfigError, quote
 
 Raw = dict[str, Any]
-_ALTERNATIVES = {"epochs": "steps", "steps": "epochs", "words": "text", "text": "words"}
-"""Keys of which a table has only one."""
+_ALTERNATIVES = {"epochs": ("steps",), "steps": ("epochs",), "words": ("text", "pair"), "text": ("words",)}
+"""Key = keys that a table cannot have as well."""
 _PINS = ("revision", "sha256")
 """Keys of `encoder` that belong to its name: an override of the name removes them."""
 
@@ -34,26 +34,30 @@ def read_run(source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: M
     if isinstance(source, str | Path):
         base, raw = Path(source).parent, read_toml(Path(source))
     else:
-        base, raw = Path(), _copy(source.model_dump() if isinstance(source, RunConfig) else source)
+        # Without defaults, which may not be keys of another kind that an override names.
+        plain = source.model_dump(exclude_unset=True) if isinstance(source, RunConfig) else source
+        base, raw = Path(), _copy(plain)
     where = source_name(source)
     raw = replace_old_keys(raw, where=where)
     overrides = replace_old_overrides(overrides or {})
     dataset_files = {key: value for key, value in overrides.items() if key.endswith(".extends")}
     for key, path in dataset_files.items():  # before the dataset files are read
-        _set(raw, key, str(Path.cwd() / str(path)))
+        _set(raw, key, str(resolve_path(Path.cwd(), str(path))))
     resolve_encoder(raw, base)
     datasets: Any = raw.get("datasets")
-    for name, table in datasets.items() if isinstance(datasets, dict) else ():
-        if isinstance(table, dict):
-            datasets[name] = _merge_dataset_file(table, base=base, where=f"{where}: datasets.{name}")
+    for name, table in _tables(datasets):
+        datasets[name] = _merge_dataset_file(table, base=base, where=f"{where}: datasets.{name}")
     names = list(datasets) if isinstance(datasets, dict) else []
     others = {key: value for key, value in overrides.items() if key not in dataset_files}
     encoder = raw.get("encoder")
     if "encoder.name" in others and isinstance(encoder, dict) and encoder.get("name") != others["encoder.name"]:
         raw["encoder"] = {key: value for key, value in encoder.items() if key not in _PINS}
+    _remove_other_sources(raw, others)
     for key, value in others.items():
         _set(raw, key, value)
     check_datasets(raw, others, names=names)
+    for _, table in _tables(raw.get("datasets")):
+        resolve_files(table, Path())
     return raw
 
 
@@ -65,15 +69,30 @@ def plugins_of(
     Raises:
         ConfigError: the file cannot be read, or `plugins` is not a list.
     """
-    if isinstance(source, RunConfig):
-        return list(source.plugins)
-    raw = read_toml(Path(source)) if isinstance(source, str | Path) else source
-    names = {**raw, **(overrides or {})}.get("plugins", [])
+    names = read_top_level_key(source, "plugins", overrides=overrides or {})
+    names = [] if names is None else names
     if not isinstance(names, list | tuple):
         example = names if isinstance(names, str) and names.isprintable() else "my_kinds"
         rule = f'a list of module names was expected, such as ["{example}"]'
         raise ConfigError(f"{source_name(source)}: plugins: {rule} (found {quote(names, limit=80)})")
     return [name for name in names if isinstance(name, str)]
+
+
+def read_top_level_key(
+    source: str | Path | Mapping[str, Any] | RunConfig, key: str, *, overrides: Mapping[str, Any]
+) -> Any:
+    """Return the value of a key outside of the tables of a run, without its dataset files; None if it is missing.
+
+    Unlike `read_run`, this does not need the plugins of the run.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if key in overrides:
+        return overrides[key]
+    if isinstance(source, RunConfig):
+        return getattr(source, key)
+    return (read_toml(Path(source)) if isinstance(source, str | Path) else source).get(key)
 
 
 def read_dataset(path: Path) -> Raw:
@@ -111,10 +130,33 @@ def _merge_dataset_file(table: Raw, *, base: Path, where: str) -> Raw:
         raw["data"] = _kept_with_other_source(raw["data"], data)
     columns = table.get("input")
     if isinstance(columns, dict):  # another type of input replaces that of the file
-        raw["input"] = {key: value for key, value in raw["input"].items() if _ALTERNATIVES.get(key) not in columns}
-        if "words" in columns:
-            raw["input"].pop("pair", None)
+        replaced = {other for key in columns for other in _ALTERNATIVES.get(key, ())}
+        raw["input"] = {key: value for key, value in raw["input"].items() if key not in replaced}
     return _merge(raw, table)
+
+
+def _tables(datasets: Any) -> list[tuple[str, Raw]]:
+    """Return the datasets that are tables, by name; validation names the others."""
+    tables = datasets.items() if isinstance(datasets, dict) else ()
+    return [(name, table) for name, table in tables if isinstance(table, dict)]
+
+
+def _remove_other_sources(raw: Raw, overrides: Mapping[str, Any]) -> None:
+    """Remove `files` of the datasets for which the overrides set `hub`, and `hub` of those for which they set `files`.
+
+    Overrides that replace the source do so as a run file that extends a dataset file.
+    """
+    changes: Raw = {}
+    for key, value in overrides.items():
+        if key.startswith("datasets."):
+            _set(changes, key, _copy(value))
+    tables = dict(_tables(raw.get("datasets")))
+    for name, change in _tables(changes.get("datasets")):
+        data, source = tables.get(name, {}).get("data"), change.get("data")
+        if isinstance(data, dict) and isinstance(source, dict):
+            for key, other in (("files", "hub"), ("hub", "files")):
+                if key in source and other in data:
+                    tables[name]["data"] = _kept_with_other_source(data, source)
 
 
 def _kept_with_other_source(data: Raw, source: Raw) -> Raw:
@@ -151,4 +193,5 @@ def _set(raw: Raw, key: str, value: Any) -> None:
             raise ConfigError(f"{key}: {name!r} is not a table, so no key can be set inside it")
     raw[last] = value
     if tables[-1:] in (["train"], ["input"]):
-        raw.pop(_ALTERNATIVES.get(last, ""), None)
+        for other in _ALTERNATIVES.get(last, ()):
+            raw.pop(other, None)

@@ -320,7 +320,7 @@ def _table(path: Sequence[str]) -> str:
 
 def _with_kind(path: Sequence[str]) -> str | None:
     """Return the dotted form of a key that another kind of the same table has, with these kinds."""
-    table, key = path
+    table, key = path[-2:]
     registry = _KINDS[table]
     for ours in (key, *(registry.options(kind).meant_by(key) for kind in registry.names())):
         kinds = [kind for kind in registry.names() if ours in registry.options(kind).model_fields]

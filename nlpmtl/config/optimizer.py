@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from nlpmtl.registry import OPTIMIZERS, KindOptions
 
-Beta = Annotated[float, Field(ge=0, lt=1)]
+Beta = Annotated[float, Field(strict=True, ge=0, lt=1)]
 
 
 class OptimizerOptions(KindOptions):

@@ -12,20 +12,22 @@ _MAX_LISTED = 5
 
 
 def check_output(path: object, *, key: str = "output") -> Path:
-    """Return an output path, unless it cannot be represented in safetensors, JSON and on the Hub.
+    """Return an output path with ``~`` expanded, unless it cannot be represented in safetensors, JSON and on the Hub.
 
     Args:
         path: output path.
         key: key or option of the path, for errors.
 
     Raises:
-        ConfigError: the value is not a path, is empty, is not valid Unicode, or contains a null character.
+        ConfigError: the value is not a path, is empty, is not valid Unicode, or contains a null character; or its home
+            directory does not exist.
     """
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(text, str) or not text:
         raise ConfigError(f"{key}: a path was expected, as a string or a Path, found {path!r}")
     try:
-        for spelling in (text, os.path.abspath(text), os.path.realpath(text)):  # noqa: PTH100 - it keeps links
+        expanded = Path(text).expanduser()
+        for spelling in (text, os.path.abspath(expanded), os.path.realpath(expanded)):  # noqa: PTH100 - it keeps links
             spelling.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ConfigError(f"{key}: the path {error.object!r} is not valid UTF-8: choose another name") from None
@@ -33,11 +35,13 @@ def check_output(path: object, *, key: str = "output") -> Path:
         raise ConfigError(f"{key}: {text!r} cannot be a path: {error}") from None
     except FileNotFoundError:
         raise ConfigError(f"{key}: {text!r} is relative, and the working directory no longer exists") from None
-    return Path(text)
+    except RuntimeError:
+        raise ConfigError(f"{key}: {text!r}: this home directory does not exist: write the whole path") from None
+    return expanded
 
 
-def check_writable(path: str | Path, *, key: str, file: bool = False) -> None:
-    """Refuse a path that cannot be written. Nothing is written.
+def check_writable(path: str | Path, *, key: str, file: bool = False) -> Path:
+    """Return an output path with ``~`` expanded, unless it cannot be written. Nothing is written.
 
     Args:
         path: directory or file.
@@ -59,10 +63,11 @@ def check_writable(path: str | Path, *, key: str, file: bool = False) -> None:
         raise ConfigError(f"{key}: {path}: cannot be written: Not a directory: {folder}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"{key}: {path}: cannot be written: no permission to write in {folder}")
+    return path
 
 
-def check_new_directory(path: str | Path, *, key: str) -> None:
-    """Refuse a path that cannot become a new directory.
+def check_new_directory(path: str | Path, *, key: str) -> Path:
+    """Return an output path with ``~`` expanded, unless it cannot become a new directory.
 
     Args:
         path: a directory that does not exist, or is empty.
@@ -74,7 +79,7 @@ def check_new_directory(path: str | Path, *, key: str) -> None:
     path = check_output(path, key=key)
     if os.path.exists(path) and not (path.is_dir() and not any(path.iterdir())):  # noqa: PTH110 - exists never raises
         raise ConfigError(f"{path} already exists: choose another directory or delete it")
-    check_writable(path, key=key)
+    return check_writable(path, key=key)
 
 
 def find_directory(name: str | Path, *, error_prefix: str) -> Path | None:

@@ -74,7 +74,7 @@ def resolve_encoder(raw: dict[str, Any], base: Path) -> None:
     if not isinstance(encoder, dict):
         return
     name = encoder.get("name")
-    if isinstance(name, str) and not name.startswith("package:"):
+    if isinstance(name, str) and name and not name.startswith("package:"):
         path = resolve_path(base, name)
         if os.path.isdir(path) or name.startswith((".", "~", os.sep)):  # noqa: PTH112 (is_dir raises on a long id)
             encoder["name"] = str(path)

@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    FieldSerializationInfo,
     SerializeAsAny,
     field_serializer,
     field_validator,
@@ -39,7 +40,7 @@ class EncoderConfig(StrictModel):
     table_examples: ClassVar[Mapping[str, str]] = {"": '{name = "bert-base-uncased"}'}
     renamed_keys: ClassVar[Mapping[str, str]] = {"attention": "attn_implementation"}
 
-    name: str
+    name: str = Field(min_length=1)
     """A Hub id, a directory, or "package:some_package/model" (a directory inside an installed package). A model that
     nlpmtl trained can be used too: its heads are kept, and those of the run's tasks are trained further."""
     max_length: int = Field(128, ge=4)
@@ -136,10 +137,11 @@ class TrainConfig(StrictModel):
         return self
 
     @field_serializer("schedule")
-    def _by_name(self, schedule: KindOptions) -> str | dict[str, Any]:
+    def _by_name(self, schedule: KindOptions, info: FieldSerializationInfo) -> str | dict[str, Any]:
         """Return the name of a schedule without options, which is how earlier versions recorded a schedule."""
-        options = schedule.model_dump(mode="json")
-        return schedule.kind if options.keys() == {"kind"} else options
+        if type(schedule).model_fields.keys() == {"kind"}:
+            return schedule.kind
+        return schedule.model_dump(mode="json", exclude_unset=info.exclude_unset)
 
     def length(self, rows: int) -> tuple[int, int]:
         """Return the optimizer steps of a run and of an epoch, for a number of train rows."""
@@ -225,6 +227,16 @@ class RunConfig(StrictModel):
     eval: EvalConfig = EvalConfig()
     """Evaluation."""
 
+    @field_validator("output", mode="before")
+    @classmethod
+    def _expand_output(cls, output: Any) -> Any:
+        if output == "":
+            raise ValueError('a path was expected, such as "runs/first"')
+        try:
+            return Path(output).expanduser() if isinstance(output, str | Path) else output
+        except RuntimeError:
+            raise ValueError("this home directory does not exist: write the whole path") from None
+
     @model_validator(mode="before")
     @classmethod
     def _expand_texts(cls, value: Any) -> Any:
@@ -252,6 +264,8 @@ class RunConfig(StrictModel):
                 if differs is not None:
                     where = f"datasets.{first} and datasets.{key}"
                     raise ValueError(f"task {name!r} is defined differently in {where}: its {differs}")
+        if self.eval.select == "mean" in self.tasks and len(self.tasks) > 1:
+            raise ValueError("eval.select: 'mean' is the mean score of all tasks: give the task 'mean' another name")
         if self.eval.select != "mean" and self.eval.select not in self.tasks:
             raise ValueError(
                 f"eval.select: no task {self.eval.select!r}; {did_you_mean(self.eval.select, ['mean', *self.tasks])}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpmtl.errors import ConfigError, find_nearest
+from nlpmtl.strict_model import without_numpy
 
 _UTF_16 = "; it looks like UTF-16 or UTF-32, as some editors save it: save it as UTF-8"
 _ROWS = (
@@ -85,9 +86,12 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested tables to dotted keys. An empty table inside another one is kept as a value."""
+    """Flatten nested tables to dotted keys, with numbers of NumPy as Python numbers.
+
+    A table inside another one is kept as a value if it is empty, or if one of its keys has a dot, such as a label.
+    """
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        is_table = isinstance(value, Mapping) and (value or not prefix)
-        flat |= flatten(value, f"{prefix}{key}.") if is_table else {f"{prefix}{key}": value}
+        is_table = isinstance(value, Mapping) and (value or not prefix) and not any("." in str(name) for name in value)
+        flat |= flatten(value, f"{prefix}{key}.") if is_table else {f"{prefix}{key}": without_numpy(value)}
     return flat

@@ -42,10 +42,11 @@ def export_lora(
         if task not in model.tasks:
             raise ConfigError(f"this model has no task {task!r}; {did_you_mean(task, model.tasks)}")
     names = list(model.tasks) if tasks is None else list(tasks)
-    with atomic_directory(check_output(directory, key="directory")) as part:
+    target = check_output(directory, key="directory")
+    with atomic_directory(target) as part:
         for task in names:
             _write(sharing, part / task, task=task, base=base)
-    return [Path(directory) / task for task in names]
+    return [target / task for task in names]
 
 
 def _write(sharing: Lora, directory: Path, *, task: str, base: str) -> None:

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
+from nlpmtl.config import check_output
 from nlpmtl.errors import DataError, NlpmtlError, RunError, escape_control_characters
 from nlpmtl.file_prediction.inputs import RowParser
 from nlpmtl.file_prediction.output_formats import PredictedChunk
@@ -73,7 +74,7 @@ def predict_files(
     Example:
         nlpmtl.predict_files("runs/messages/model", "messages/train.jsonl", "predictions.jsonl")
     """
-    request = parse_request(model, os.fspath(input), Path(output), options)
+    request = parse_request(model, os.fspath(input), check_output(output, key="--output"), options)
     work = work_directory(request.output)
     with open_ranks(work) as ranks, ExitStack() as stack:
         coordinator = _Coordinator(request, work, stack)

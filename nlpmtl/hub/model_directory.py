@@ -110,7 +110,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     Raises:
         ConfigError: the path exists, is not UTF-8, or cannot be written.
     """
-    check_new_directory(path, key="output")
+    path = check_new_directory(path, key="output")
     with ExitStack() as stack:
         try:
             part = stack.enter_context(fs.atomic_directory(path.resolve()))

@@ -1,4 +1,4 @@
-"""Rules for columns of lists and objects: words, tags, label sets, character spans, and kinds that are not built in.
+"""Rules for columns of lists and objects: words, tags, label sets, character spans, answers, trees and choices.
 
 Each rule is a function of a column's profile and the table, which returns a `Finding`, or None if it does not apply.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from nlpmtl.data import Answers, Example, Input
+from nlpmtl.data import Answers, Example, Input, Spelling
 from nlpmtl.init.finding import Finding, not_used
 from nlpmtl.init.profile import Profile, to_float
 from nlpmtl.init.table import Table
@@ -279,10 +279,12 @@ def _span_labels(column: Profile) -> set[str]:
 
 
 def _overlap(spans: list[Any]) -> bool:
-    """Return whether two spans of a row share a character."""
+    """Return whether two spans of a row share a character; spans that are equal, with their labels, are one."""
+    spelling = Spelling()
     bounds = [(item["start"], item["end"]) if isinstance(item, dict) else tuple(item[:2]) for item in spans]
-    bounds = sorted(set(bounds))
-    return any(end > start for (_, end), (start, _) in pairwise(bounds))
+    labels = [spelling(_span_label(item) or "") for item in spans]
+    distinct = sorted(set(zip(bounds, labels, strict=True)))
+    return any(end > start for ((_, end), _), ((start, _), _) in pairwise(distinct))
 
 
 def _are_relations(column: Profile) -> bool:

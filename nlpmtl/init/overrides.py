@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from nlpmtl.config import NAME, ColumnNames
-from nlpmtl.data import sort_names
 from nlpmtl.errors import ConfigError, did_you_mean, find_nearest
 from nlpmtl.init import list_rules, scalar_rules
 from nlpmtl.init.finding import INPUTS, NOT_USED, TAGS_OF_WORDS, Finding, not_used
@@ -299,14 +298,10 @@ def _as_classes(kind: str, column: Profile, table: Table) -> Finding | str:
     if kind != "sentiment" or column.class_names:
         return Finding(kind, _CHOSEN, labels=column.class_names if kind == "sentiment" else ())
     finding = scalar_rules.ordered_names(column, table)
-    return Finding(kind, _CHOSEN, labels=finding.labels if finding else sort_names(map(_label_name, column.counts)))
+    return Finding(kind, _CHOSEN, labels=finding.labels if finding else scalar_rules.label_names(column))
 
 
 def _as_shared_classes(kind: str, column: Profile, table: Table) -> Finding | str:
     if column.all_different:
         return "every value is different, so no two texts share one; pairs of similar texts need no label"
     return _as_classes(kind, column, table)
-
-
-def _label_name(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -160,7 +160,14 @@ def _find_tasks(findings: Mapping[str, Finding], overrides: Sequence[Override], 
     """Return the tasks of the label columns, in the order of the data; columns of 0 and 1 together are one task."""
     chosen = {column: override for override in overrides for column in override.columns}
     labels = [column for column, finding in findings.items() if finding.kind in TASK_KINDS]
-    together = [column for column in labels if column not in chosen and flags(table.columns[column], table)]
+    together = [
+        column
+        for column in labels
+        if column not in chosen
+        and findings[column].kind == "classification"
+        and not table.columns[column].class_names
+        and flags(table.columns[column], table)
+    ]
     tasks: list[TaskProposal] = []
     done: set[str] = set()
     for column in labels:

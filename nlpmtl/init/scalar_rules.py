@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from nlpmtl.config.names import label_name
+from nlpmtl.data import Spelling, sort_names
 from nlpmtl.init.finding import Finding, not_used
 from nlpmtl.init.profile import NUMBER, Profile
 from nlpmtl.init.table import Table
@@ -144,7 +146,9 @@ def ordered_numbers(column: Profile, table: Table) -> Finding | None:
     low, high = min(column.whole_numbers), max(column.whole_numbers)
     if low not in (0, 1) or not 3 <= column.distinct <= _MAX_WHOLE or high - low + 1 != column.distinct:
         return None
-    labels = tuple(map(str, range(low, high + 1)))
+    labels = label_names(column)
+    if len(labels) > column.distinct:  # such as 1 and 01
+        return None
     return Finding("sentiment", f"from {low} to {high}, and named like a rating", labels=labels)
 
 
@@ -249,6 +253,13 @@ def other_strings(column: Profile, table: Table) -> Finding | None:
     if column.type != "string":
         return None
     return not_used(f"{column.distinct:,} different values in {len(column.values):,} rows: too many for labels")
+
+
+def label_names(column: Profile) -> tuple[str, ...]:
+    """Return the names of the labels in a column of strings, whole numbers or booleans, as training spells them."""
+    names = column.values if column.type == "string" else [label_name(value) for value in column.counts]
+    spelling = Spelling.of(set(names))
+    return sort_names({spelling(name) for name in names})
 
 
 def _separated(column: Profile, separator: str) -> Finding | None:

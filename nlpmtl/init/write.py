@@ -101,7 +101,7 @@ def _task_table(task: TaskProposal) -> Tables:
     if task.finding.scheme is not None:
         table["scheme"] = task.finding.scheme
     if task.finding.labels:
-        numbers = all(label.isdecimal() for label in task.finding.labels)
+        numbers = all(label.isdecimal() and str(int(label)) == label for label in task.finding.labels)
         table["labels"] = [int(label) if numbers else label for label in task.finding.labels]
     return table
 

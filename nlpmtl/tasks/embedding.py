@@ -105,7 +105,7 @@ class Embedding(PooledFields, Task):
     """Pooling, how the hidden states of the tokens become one vector: that of the "first" token, the "mean" or "max" of
     each dimension over all tokens, or "attention", a mean with learned weights. Default: that of the encoder, which is
     in `1_Pooling` of a sentence-transformers model, otherwise "mean"."""
-    dimensions: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    dimensions: tuple[Annotated[int, Field(strict=True, gt=0)], ...] = ()
     """Matryoshka dimensions (Kusupati et al., 2022): embeddings that are cut to this many numbers are trained too."""
     similarity_temperature: Temperature = 0.05
     """Temperature of the contrastive losses: cosine similarities are divided by it."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from nlpmtl.config import check_output, flatten, parse_run, replace_old_keys, replace_old_overrides
+from nlpmtl.config import check_output, flatten, parse_run, replace_old_keys, replace_old_overrides, resolve_path
 from nlpmtl.errors import ConfigError, RunError, escape_control_characters, list_some
 from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION, check_format_version
 from nlpmtl.fs import PART, REMOVED, clear_leftovers, hidden_sibling, write_json
@@ -186,7 +186,10 @@ def recordable_overrides(overrides: Mapping[str, Any], *, config: Mapping[str, A
     plain |= {
         key: known[key] for key, value in plain.items() if isinstance(value, str | Path | list | tuple) and key in known
     }
-    return {key: str(Path.cwd() / str(value)) if key.endswith(".extends") else value for key, value in plain.items()}
+    return {
+        key: str(resolve_path(Path.cwd(), str(value))) if key.endswith(".extends") else value
+        for key, value in plain.items()
+    }
 
 
 def _has_rows(key: str, value: Any) -> bool:

@@ -167,6 +167,10 @@ def test_version(run_cli: RunCli) -> None:
         (["train", "quickstart", "--learning-rate=3e-5"], "write --set train.lr=3e-5"),
         (["train", "quickstart", "--seed", "3"], "write --set seed=…"),
         (["check", "quickstart", "--train.lr", "3e-5"], "write --set train.lr=…"),
+        (
+            ["train", "quickstart", "--datasets.x.sampling.temperature", "2"],
+            "option; write sampling.temperature, with sampling.kind =",
+        ),
         (["check", "quickstart", "train.lr=3e-5"], "train.lr=3e-5: write --set train.lr=3e-5"),
         (["compare", "quickstart", "--device", "cuda"], "training uses the GPU if there is one; remove it"),
         (["evaluate", "somewhere"], "Missing option '--data'"),

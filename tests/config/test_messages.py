@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import Any
 
 import pytest
@@ -531,3 +532,14 @@ def test_a_key_in_brackets_is_an_unknown_key_like_any_other() -> None:
     """pydantic uses the same marker for errors in the names of keys."""
     with pytest.raises(ConfigError, match=r"config: \[key\]: unknown key"):
         parse_run({"encoder": {"name": "x"}, "datasets": {}, "[key]": 1}, where="config")
+
+
+def test_every_path_of_an_option_may_have_a_hint() -> None:
+    tables = ["datasets", "x", "tasks", "sampling", "optimizer", "data", "train"]
+    for count in range(4):
+        for path in product(tables, repeat=count):
+            for key in ("temperature", "betas", "lr", "kind", "no_such_key"):
+                hint = messages.instead_of_option([*path, key], "2")
+                assert hint is None or hint
+    hint = messages.instead_of_option(["datasets", "x", "sampling", "temperature"], "2")
+    assert hint == messages.instead_of_option(["sampling", "temperature"], "2")

@@ -8,12 +8,66 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import nlpmtl
 from nlpmtl import ConfigError, ModelError
-from nlpmtl.config import check_flag, check_output, check_writable, find_directory
+from nlpmtl.cli import app
+from nlpmtl.config import check_flag, check_new_directory, check_output, check_writable, find_directory
 from nlpmtl.hub import push
 from nlpmtl.model import load_encoder
+from nlpmtl.run_config import load_config, load_run
+from tests.tiny import Trained
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home directory, and another one that is the working directory."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "home"
+
+
+def test_a_tilde_in_an_output_path_is_expanded(home: Path) -> None:
+    for path in ("~/out", Path("~/out")):
+        for check in (check_output, check_writable, check_new_directory):
+            assert check(path, key="output") == home / "out"
+        config = load_config("quickstart", overrides={"output": path})
+        assert config.output == home / "out"
+    with pytest.raises(ConfigError, match="output: '~no-such-user/out': this home directory does not exist"):
+        check_output("~no-such-user/out")
+    with pytest.raises(ConfigError, match="output: this home directory does not exist: write the whole path"):
+        load_config("quickstart", overrides={"output": "~no-such-user/out"})
+
+
+def test_a_tilde_in_the_output_of_a_resumed_run_is_expanded(home: Path) -> None:
+    (home / "run.json").write_text('{"overrides": {"seed": 9}}')
+    for output, overrides in (("~", {}), (None, {"output": "~"})):
+        config, applied = load_run("quickstart", output=output, resume=True, overrides=overrides)
+        assert (config.seed, applied["seed"]) == (9, 9)
+
+
+def test_a_tilde_in_the_output_of_commands_is_expanded(home: Path) -> None:
+    (home / "rows.csv").write_text("text,mood\n" + "".join(f"text {n} of many,{'ab'[n % 2]}\n" for n in range(40)))
+    for arguments in (["schema", "--output=~/out"], ["init", str(home / "rows.csv"), "--output=~/out"]):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+    written = {path.name for path in (home / "out").iterdir()}
+    assert written == {"run.schema.json", "dataset.schema.json", "rows.toml", "run.toml"}
+    assert not list(Path().iterdir())
+
+
+def test_a_tilde_in_output_files_is_expanded(home: Path, trained: Trained) -> None:
+    rows = [{"tokens": ["a", "cat"], "topic": "animal"}]
+    tasks = {"topic": {"kind": "classification", "label": "topic"}}
+    data = {"data": {"files": {"validation": rows}}, "input": {"words": "tokens"}, "tasks": tasks}
+    nlpmtl.evaluate(trained.model_dir, data, errors="~/errors.csv")
+    (home / "new.jsonl").write_text('{"tokens": ["a", "cat"], "text": "a cat", "other": "a dog"}\n')
+    nlpmtl.predict_files(trained.model_dir, home / "new.jsonl", "~/predictions.jsonl", tasks=["topic"])
+    assert {path.name for path in home.iterdir()} >= {"errors.csv", "predictions.jsonl"}
+    assert not list(Path().iterdir())
 
 
 @pytest.mark.parametrize("output", [b"out", 5, "", ["out"], True], ids=repr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import nlpmtl.model
 import nlpmtl.sampling
 import nlpmtl.tasks
 import nlpmtl.weighting  # noqa: F401
-from nlpmtl.config import RunConfig, TrainConfig, parse_run, read_run
+from nlpmtl.config import RunConfig, SgdOptions, TrainConfig, parse_run, read_run
 from nlpmtl.errors import ConfigError
+from nlpmtl.registry import SAMPLERS
 
 
 def valid() -> dict[str, Any]:
@@ -273,3 +275,30 @@ def test_epochs_and_steps(train: dict[str, Any], rows: int, length: tuple[int, i
 def test_random_runs_give_a_run_config_or_a_config_error(raw: dict[str, Any]) -> None:
     with suppress(ConfigError):
         assert isinstance(parse(read_run(raw)), RunConfig)
+
+
+def test_an_empty_name_of_an_encoder_and_an_empty_output_are_refused() -> None:
+    expected = "encoder.name: a string that is not empty was expected (found '')"
+    assert problem("encoder.name", "") == f"run.toml: {expected}"
+    with pytest.raises(ConfigError, match=re.escape(expected)):
+        parse(read_run({**valid(), "encoder": {"name": ""}}))
+    assert problem("output", "") == "run.toml: output: a path was expected, such as \"runs/first\" (found '')"
+
+
+def test_the_mean_of_several_tasks_is_not_the_score_of_a_task() -> None:
+    raw = valid()
+    raw["datasets"]["pairs"]["tasks"] = {"mean": raw["datasets"]["pairs"]["tasks"].pop("same")}
+    for select in ({"select": "mean"}, {}):
+        with pytest.raises(ConfigError, match="is the mean score of all tasks: give the task 'mean' another name"):
+            parse({**raw, "eval": select})
+    assert parse({**raw, "eval": {"select": "tags"}}).eval.select == "tags"
+    assert parse({**raw, "datasets": {"pairs": raw["datasets"]["pairs"]}, "eval": {}}).eval.select == "mean"
+
+
+def test_options_of_another_registry_are_refused() -> None:
+    sgd, temperature = SgdOptions(kind="sgd"), SAMPLERS.options("temperature")(kind="temperature")
+    raw = valid()
+    assert parse({**raw, "optimizer": sgd, "sampling": temperature}).optimizer == sgd
+    for key, options in (("sampling", sgd), ("optimizer", temperature), ("sampling", SgdOptions(kind="temperature"))):
+        with pytest.raises(ConfigError, match=f"{key}: (unknown .* kind|unknown|the options of the sampler)"):
+            parse({**raw, key: options})

@@ -73,6 +73,15 @@ def change_untyped_body(call: str, change: Callable[[object], object]) -> Callab
     return rewrite
 
 
+def redirect(call: str, address: str) -> Callable[[str, Response], Response]:
+    """Redirect a call."""
+
+    def rewrite(name: str, response: Response) -> Response:
+        return Response(302, b"", {"Location": address}) if name == call else response
+
+    return rewrite
+
+
 def change_readme_entry(**values: object) -> Callable[[object], object]:
     def change(content: object) -> object:
         assert isinstance(content, list)
@@ -104,7 +113,13 @@ ATTACKS = {
     "right-to-left file name": change_body("tree", change_readme_entry(path="images/\u202egnp.exe.png")),
     "listing without JSON content type": change_untyped_body("tree", change_readme_entry(path="../README.md")),
     "description without JSON content type": change_untyped_body("info", lambda info: {**info, "sha": OUTSIDE}),  # type: ignore[dict-item]
+    "redirect to another address": redirect("info", "/elsewhere"),
+    "redirect to an address of files": redirect("info", "/resolve/api/models/org/model"),
+    "redirect to a file": redirect("tree", "/org/model/resolve/main/config.json"),
+    "redirect to cached files": redirect("tree", "/api/resolve-cache/models/org/model/main/config.json"),
+    "next page at another address": set_headers("tree", Link='</elsewhere>; rel="next"'),
 }
+RULES = ("40 hex digits", "SHA-1 or SHA-256", "leaves the repository", "control characters", "not one of the Hub's API")
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -116,13 +131,39 @@ def test_a_response_with_a_path_in_it_is_refused(
     hostile.rewrite = ATTACKS[attack]
     message = client.error("fetch", name=name)
     assert f"ModelError: the model '{name}' cannot be loaded: " in message
-    rules = ("40 hex digits", "SHA-1 or SHA-256", "leaves the repository", "has control characters")
-    assert any(rule in message for rule in rules), message
+    assert any(rule in message for rule in RULES), message
     assert not list(home.parents[2].rglob("*outside*"))
     files = [path for path in home.rglob("*") if path.is_file()]
     assert all(path.resolve().is_relative_to(home) for path in files)
     hostile.rewrite = None
     assert Path(client("fetch", name=name)).name == hostile.models[name].branches["main"]
+
+
+@pytest.mark.parametrize("repository", ["resolve-ai/model", "org/resolver", "resolve/resolve", "resolve/api"])
+def test_responses_about_a_repository_named_resolve_are_checked(
+    repository: str, hostile: Hub, nested_client: tuple[Client, Path]
+) -> None:
+    client, _ = nested_client
+    put(hostile, repository, model_files.files())
+    hostile.rewrite = ATTACKS["file name"]
+    assert "leaves the repository" in client.error("fetch", name=repository)
+    hostile.rewrite = None
+    assert Path(client("fetch", name=repository)).name == hostile.models[repository].branches["main"]
+
+
+def test_a_renamed_repository_and_files_in_a_directory_named_api(
+    hostile: Hub, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    put(hostile, name, {"api/paths.json": b'{"path": "../x"}'})
+    moved = Response(307, b"", {"Location": f"{hostile.url}/api/models/{name}"})
+    hostile.rewrite = lambda call, response: moved if call == "info" and response.status >= 400 else response
+    with validated_responses():
+        commit = hostile.models[name].branches["main"]
+        info = get_session().get(f"{hostile.url}/api/models/old/{name.partition('/')[2]}")
+        assert (info.status_code, info.json()["sha"], len(info.history)) == (200, commit, 1)
+        file = get_session().get(f"{hostile.url}/{name}/resolve/main/api/paths.json")
+        assert file.json() == {"path": "../x"}
 
 
 def test_a_replaced_http_client_is_guarded_too(hostile: Hub, name: str, monkeypatch: pytest.MonkeyPatch) -> None:

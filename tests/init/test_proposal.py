@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.errors import ConfigError
 from nlpmtl.init import Proposal, Sample, Source, Table, parse_override, propose, refuse_repeated
+from nlpmtl.init.write import dataset_tables
 
 TEXTS = [f"the {word} was rather good" for word in "kettle lamp hose spade pan mower book film song cat".split()]  # noqa: SIM905
 OTHERS = [f"a {text} today" for text in TEXTS]
@@ -213,6 +215,42 @@ def test_columns_of_0_and_1_are_one_task() -> None:
         "topic": ("classification", "topic"),
     }
     assert tasks(sample(text=TEXTS, toxic=FLAGS)) == {"toxic": ("classification", "toxic")}
+
+
+def test_columns_of_0_and_1_that_are_something_else_are_not_joined() -> None:
+    """An index of a choice, and a ClassLabel, are tasks of their own."""
+    choices = [["it broke at once", text] for text in OTHERS]
+    assert tasks(sample(q=TEXTS, ways=choices, y=FLAGS, spam=[value > 0 for value in FLAGS])) == {
+        "shop": ("multiple_choice", "y"),
+        "spam": ("classification", "spam"),
+    }
+    columns: dict[str, list[Any]] = {"text": TEXTS, "mood": FLAGS, "spam": FLAGS}
+    table = Table.of(columns, class_names={"mood": ("negative", "positive")})
+    declared = Sample(Source("shop", {"train": ["shop.csv"]}), table, "csv", TextFormat(), {})
+    assert tasks(declared) == {"mood": ("classification", "mood"), "spam": ("classification", "spam")}
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "written"),
+    [
+        (["01", "02", "03"], ("01", "02", "03"), ["01", "02", "03"]),
+        (["08", "09", "10"], ("08", "09", "10"), ["08", "09", "10"]),
+        (["1.0", "2.0", "+3"], ("1", "2", "3"), [1, 2, 3]),
+        ([1, 2, 3], ("1", "2", "3"), [1, 2, 3]),
+        (["1", "01", "2"], ("01", "1", "2"), ["01", "1", "2"]),
+        (["True", "False"], ("false", "true"), ["false", "true"]),
+        ([True, False], ("false", "true"), ["false", "true"]),
+        (["good", "good ", "bad"], ("bad", "good"), ["bad", "good"]),
+    ],
+    ids=str,
+)
+def test_labels_are_written_as_they_are_spelled(values: list[Any], labels: tuple[str, ...], written: list[Any]) -> None:
+    columns: dict[str, Any] = {"text": TEXTS * 3, "rating": values * (30 // len(values)) + values[: 30 % len(values)]}
+    for overrides in ((), ("rating=rating:sentiment",)):
+        (proposal,) = proposed(sample(**columns), overrides=overrides)
+        if proposal.tasks["rating"].kind == "sentiment":
+            assert proposal.findings["rating"].labels == labels
+            assert dataset_tables(proposal, directory=Path())["tasks"]["rating"]["labels"] == written
 
 
 def test_names_of_tasks() -> None:

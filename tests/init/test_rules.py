@@ -62,6 +62,7 @@ CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
         ("label", [0, 1, 2] * 3, "classification", "3 whole numbers from 0 to 2"),
         ("stars", [1, 3, 5] * 3, "classification", "3 whole numbers from 1 to 5"),
         ("stars", [2, 3, 4] * 3, "classification", "3 whole numbers from 2 to 4"),
+        ("stars", ["1", "01", "2", "3"] * 3, "classification", "3 whole numbers from 1 to 3"),
         ("size", [-1, 10] * 3, "classification", "2 whole numbers from -1 to 10"),
         ("label_id", [0, 1, 2] * 3, "classification", "3 whole numbers"),
         ("restart", [1, 2, 3] * 3, "classification", "3 whole numbers"),
@@ -124,6 +125,9 @@ CASES: dict[str, list[tuple[str, list[Any], str, str]]] = {
         ("spans", ['[{"start": 0, "end": 3, "label": "a"}]', "[]"], "labeling", "character spans of 1 types"),
         ("label", [[[0, 3, "a"], [3, 4, "a"], [0, 3, "a"]]] * 2, "labeling", "character spans of 1 types"),
         ("label", [[[0, 3, "a"]], [[4, 6, "a"], [1, 5, "b"]]], "spans", "spans of 2 types, some of which overlap"),
+        ("label", [[[0, 3, "a"], [0, 3, "b"]], []], "spans", "spans of 2 types, some of which overlap"),
+        ("label", [[{"start": 0, "end": 3, "label": name} for name in "ab"]], "spans", "some of which overlap"),
+        ("label", [[[0, 3, "a"], [0, 3, "a "], [3, 5, "b"]], []], "labeling", "character spans"),
     ],
     "answers": [
         ("answers", [{"text": ["x"], "answer_start": [1]}], "none", "no column has texts with these answers"),
