@@ -73,10 +73,11 @@ class Heads(ColumnType):
 
 def _to_head(value: Any, number: int) -> int:
     head = whole_number(value) if isinstance(value, str) else value
-    is_whole = isinstance(head, int) or (isinstance(head, float) and head.is_integer())
-    if isinstance(head, bool) or not is_whole:
+    if isinstance(head, float) and head.is_integer():
+        head = int(head)
+    if isinstance(head, bool) or not isinstance(head, int):
         raise ValueError(f"head {number}: a whole number was expected, 0 for the root, found {value!r:.40}")
-    return int(head)
+    return head
 
 
 @COLUMN_TYPES.register("deprels")
