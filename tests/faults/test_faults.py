@@ -19,12 +19,26 @@ from tests.faults import (
     signals,
     world_size,
 )
+from tests.faults.__main__ import page
 from tests.faults.harness import FaultCount
 
 
 def assert_all_passed(count: FaultCount, *, min_attempts: int) -> None:
     assert count.attempts >= min_attempts
     assert count.failures == []
+
+
+def test_the_page_has_the_duration_and_where_each_part_ran() -> None:
+    counted = {"what": "a fault", "tried": 3, "wrong": [], "date": "2026-11-30", "commit": "abc"}
+    text = page(
+        {
+            "resume": {**counted, "seconds": 3000},
+            "damage": {**counted, "seconds": 2400, "environment": "Python 3.11"},
+            "signals": {**counted, "seconds": 600, "environment": "Python 3.11"},
+        }
+    )
+    assert "takes 1.7 hours" in text
+    assert text.endswith("- not recorded: resume.\n- Python 3.11: damage, signals.\n")
 
 
 def test_every_pair_of_settings_is_covered() -> None:
