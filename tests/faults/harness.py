@@ -62,7 +62,7 @@ class FaultCount:
 def small_run(
     directory: Path, *, dropout: float = 0.1, steps: int = 40, rows: int = 24, **tables: Any
 ) -> dict[str, Any]:
-    """Return a run of every task type that takes about a second."""
+    """Return a run of five task types (see `make_run`) that takes about a second."""
     train = {"steps": steps, "batch_size": 6, "lr": 1e-3, "save_every": 1, "keep": steps + 1, "precision": "fp32"}
     train |= tables.pop("train", {})
     return make_run(directory, rows=rows, dropout=dropout, train=train, **{"eval": {"every": 10}, **tables})
