@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from safetensors import serialize_file
 
 _PATHS = {
     "os.rename": ((0, 2), (1, 3)),
@@ -59,9 +60,9 @@ class FileChanges:
         self._written: tuple[Path, int] | None = None
         sys.addaudithook(self._watch)
         os.fsync = self._watched(os.fsync, "fsync", lambda handle: Path(f"/proc/self/fd/{handle}"))
-        safetensors.torch.serialize_file = self._watched(  # writes in Rust: no audit event
-            safetensors.torch.serialize_file, "open", lambda _, path, *__: Path(path)
-        )
+        # It writes in Rust, which raises no audit event.
+        watched = self._watched(serialize_file, "open", lambda _, path, *__: Path(path))
+        safetensors.torch.serialize_file = watched  # type: ignore[attr-defined]
 
     def _watched(self, function: Callable[..., Any], kind: str, path: Callable[..., Path]) -> Callable[..., Any]:
         """Return a function that counts each call as a change."""

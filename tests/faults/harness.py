@@ -98,7 +98,7 @@ def train_job(run: Mapping[str, Any], output: Path, *, resume: bool = False, unt
             rows[step_rows.step + 1] = sorted(result.rows)
             return result
 
-        accumulator.run = record_rows  # type: ignore[method-assign]
+        accumulator.run = record_rows  # type: ignore[method-assign, assignment]
         for _ in trainer.events():
             if until is not None and trainer.state.cursor.step > until:
                 break  # the step is saved, and the next one computed
