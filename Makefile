@@ -144,7 +144,7 @@ bench-speed: $(VENV)/ready  ## Start-up, training and prediction compared with a
 extras: $(VENV)/ready       ## Check that every extra can be installed with constraints.txt (minutes; needs an index)
 	$(BIN)/python -m pytest -m slow tests/test_extras.py
 
-faults: $(VENV)/ready       ## Fault-injection tests; writes docs/reliability.md (two hours)
+faults: $(VENV)/ready       ## Fault-injection tests; writes docs/reliability.md (see there for the duration)
 	$(BIN)/python -m tests.faults
 
 identity: $(VENV)/ready     ## Compare every weight and prediction with those of a commit (BASE=commit ONLY="job …")

@@ -2,8 +2,9 @@
 
     python -m benchmarks.eleven DATA_DIR --output DIR [--probe STEPS]
 
-Runs the stock `Trainer` for each task (`stock_trainer.py`), then `nlpmtl train eleven`; finished runs in DIR are not
-repeated. With --probe the fine-tunes take only STEPS steps each, to measure their speed, and have no scores.
+Runs the stock `Trainer` for each task (`stock_trainer.py`), then `nlpmtl train eleven`; finished fine-tunes in DIR
+are not repeated, and an interrupted run of nlpmtl is resumed. With --probe the fine-tunes take only STEPS steps each,
+to measure their speed, and have no scores.
 """
 
 from __future__ import annotations
@@ -17,17 +18,40 @@ from typing import Any
 
 import torch
 
+from benchmarks.stock_trainer import TASKS
+
 RUN = Path(__file__).resolve().parents[1] / "task_configs" / "runs" / "eleven.toml"
 DATASETS = ("rte", "mrpc", "cola", "stsb", "sst2_sentences", "trec", "banking77", "snips", "wnut17", "ud_ewt")
 
 
 def fine_tunes(data: Path, output: Path, *, probe: int) -> dict[str, dict[str, Any]]:
-    if not output.exists():
+    """Fine-tune each task that has no line in the output file; return the line of each task."""
+    missing = [name for name in TASKS if name not in read_results(output, probe=probe)]
+    if missing:
         script = Path(__file__).with_name("stock_trainer.py")
         command = [sys.executable, str(script), str(data), "--output", str(output), "--probe", str(probe)]
-        subprocess.run(command, check=True)
-    lines = output.read_text(encoding="utf-8").splitlines()
-    return {line["task"]: line for line in map(json.loads, lines)}
+        subprocess.run([*command, "--tasks", *missing], check=True)
+    results = read_results(output, probe=probe)
+    return {name: results[name] for name in TASKS}
+
+
+def read_results(path: Path, *, probe: int) -> dict[str, dict[str, Any]]:
+    """Return the lines of `stock_trainer.py` by task, none if the file does not exist.
+
+    Raises:
+        SystemExit: they were measured with another number of steps.
+    """
+    if not path.exists():
+        return {}
+    results = {line["task"]: line for line in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+    for name, line in results.items():
+        if line.get("probe", 0) != probe:
+            expected = f"--probe {probe}" if probe else "no --probe"
+            raise SystemExit(
+                f"{path}: {name} was measured with --probe {line.get('probe', 0)}, and this run has {expected}: "
+                "remove the file, or choose another --output"
+            )
+    return results
 
 
 def multi_task(data: Path, output: Path) -> tuple[dict[str, Any], float]:
@@ -39,7 +63,8 @@ def multi_task(data: Path, output: Path) -> tuple[dict[str, Any], float]:
             for split in ("train", "validation")
         ]
         sets = [argument for file in files for argument in ("--set", file)]
-        subprocess.run([sys.executable, "-m", "nlpmtl", "train", str(RUN), "--output", str(output), *sets], check=True)
+        command = [sys.executable, "-m", "nlpmtl", "train", str(RUN), "--output", str(output), "--resume"]
+        subprocess.run([*command, *sets], check=True)
     steps = (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     scores: dict[str, Any] = json.loads((output / "scores.json").read_text(encoding="utf-8"))
     return scores, sum(json.loads(step)["seconds"] for step in steps)

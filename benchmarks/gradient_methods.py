@@ -8,7 +8,7 @@ so one of them represents all; their solvers are measured separately.
 
 Solvers: the time to compute the task weights from the Gramian.
 
-Processes: twenty steps of a tiny encoder without dropout, with all task types among the rows, by one process and by
+Processes: twenty steps of a tiny encoder without dropout, with five task types among the rows, by one process and by
 two; the largest difference of a parameter.
 """
 

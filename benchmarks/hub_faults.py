@@ -4,8 +4,8 @@
 
 The real client, in a separate process, against the tests' stand-in for the Hub. Each fault is injected once, and then
 permanently. A push goes to a branch that has a model, a fetch into an empty cache. Checked each time: after a failed
-push the branch is unchanged; a failed fetch leaves nothing that could be loaded offline; and the same call without
-faults gives the complete model.
+push the branch is unchanged, after a retried one it has the complete model; a failed fetch leaves nothing that could be
+loaded offline; and the same call without faults gives the complete model.
 """
 
 from __future__ import annotations
@@ -95,8 +95,10 @@ def check_leftovers(hub: Hub, repo: Repo, does: str, home: Path, branch: str, *,
     """Return what is wrong with the branch or the cache after the fault."""
     if does == "push":
         head = repo.find(branch)
-        incomplete = head is not None and head.files not in (model_files.files(1), model_files.files(2))
-        return "WRONG: an incomplete model on the branch" if incomplete else ""
+        if head is None:  # a new branch
+            return "" if failed and branch != "main" else "WRONG: the branch does not exist"
+        expected = model_files.files(1 if failed else 2)
+        return "" if head.files == expected else "WRONG: the branch has changed" if failed else "WRONG: not the model"
     if not failed:
         return ""
     with open_client(hub, home, HF_HUB_OFFLINE="1") as client:

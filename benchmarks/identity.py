@@ -5,7 +5,7 @@
 BASE is a commit, checked out in a temporary git worktree; it is compared with the package in the working tree. Both
 train the same runs on this machine, on the CPU with one thread, each version in processes that have it on PYTHONPATH:
 
-- `sampling/…`, `weighting/…`, `sharing/…`: 60 steps over all five kinds of task on a tiny encoder, for every registered
+- `sampling/…`, `weighting/…`, `sharing/…`: 60 steps over five task types on a tiny encoder, for every registered
   sampler, weighting and sharing scheme in turn; `options/…`: the same for some options;
 - `two_processes`: such a run in two processes with torchrun;
 - `resumed`: such a run, stopped by SIGTERM after its first checkpoint, then continued with `--resume`;

@@ -1,4 +1,4 @@
-"""Training jobs for `benchmarks.identity`: a tiny encoder, rows for all five kinds of task, and the runs.
+"""Training jobs for `benchmarks.identity`: a tiny encoder, rows for five task types, and the runs.
 
     PYTHONPATH=DIRECTORY python -P benchmarks/identity_jobs.py JOBS.json
 
@@ -95,7 +95,7 @@ def write_encoder(directory: Path, *, width: int = 32, dropout: float = 0.1) -> 
 
 
 def make_rows(count: int, *, seed: int) -> list[dict[str, Any]]:
-    """Make rows with labels for every kind of task that can be learned from single words.
+    """Make rows with labels for the five task types of `make_config`, which can be learned from single words.
 
     In every fifth row a label is missing.
     """
@@ -147,8 +147,9 @@ def write_inputs(path: Path) -> Path:
 
 
 def make_config(directory: Path, *, width: int = 32) -> dict[str, Any]:
-    """Write an encoder and rows, and return the config of a run of 60 steps over all kinds of task.
+    """Write an encoder and rows, and return the config of a run of 60 steps over five task types.
 
+    The types are classification, sentiment, labeling, regression and multilabel.
     Four datasets: lists of words with three tasks, others with one of these tasks, pairs of texts, and texts.
     """
     files = {

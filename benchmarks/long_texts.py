@@ -2,9 +2,9 @@
 
     python -m benchmarks.long_texts [cases …] [--size 250000] [--output FILE.md]
 
-The encoder is tiny, randomly initialised, and reads 16 tokens at once; the model has a task of every type, two of which
-label words. Time is CPU time. Memory is the peak resident set above that of the process with its model, predictions
-included. "prepare" and "evaluate" read, tokenise and score rows of 100,000 characters.
+The encoder is tiny, randomly initialised, and reads 16 tokens at once; the model has tasks of five types, and a second
+one that labels words. Time is CPU time. Memory is the peak resident set above that of the process with its model,
+predictions included. "prepare" and "evaluate" read, tokenise and score rows of 100,000 characters.
 """
 
 from __future__ import annotations

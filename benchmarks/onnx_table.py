@@ -1,10 +1,10 @@
-"""Logits of ONNX exports compared with torch: nine architectures, every task type, many batches.
+"""Logits of ONNX exports compared with torch: nine architectures, five task types, many batches.
 
     python -m benchmarks.onnx_table [--output benchmarks/results/onnx_table.md]
 
 Nine tiny random encoders, each with its type of tokenizer, and one pretrained encoder of real size, each with heads of
-all task types. Random texts and pairs of different lengths are computed in batches of many sizes by torch and by
-onnxruntime. Padding is not compared.
+the task types in `tests.tasks.kinds.SPECS`. Random texts and pairs of different lengths are computed in batches of many
+sizes by torch and by onnxruntime. Padding is not compared.
 """
 
 from __future__ import annotations

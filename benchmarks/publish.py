@@ -2,7 +2,7 @@
 
     python benchmarks/publish.py BIN WORK      (BIN: where `nlpmtl` is; WORK: an empty directory)
 
-Trains a few steps with all task types on a real encoder and pushes the model to the tests' stand-in for the Hub; then
+Trains a few steps with five task types on a real encoder and pushes the model to the tests' stand-in for the Hub; then
 predicts the same texts in another directory, with another HF_HOME and without the model directory: online, and from the
 cache. The prediction files are compared byte by byte.
 """
@@ -45,7 +45,7 @@ def to_toml(value: object) -> str:
 
 
 def write_run(directory: Path) -> Path:
-    """Write a run over all task types, and its rows."""
+    """Write a run over five task types, and its rows."""
     datasets = {}
     for name, (inputs, tasks) in INPUTS.items():
         files = {

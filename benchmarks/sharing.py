@@ -6,8 +6,8 @@
 MiniLM-L6, 32 rows per step; datasets are drawn in proportion to the square root of their size, so one row in nine is
 RTE's. Baselines: each task trained separately on as many rows as the multi-task run draws of it, and RTE also for ten
 epochs. RTE has few validation rows, so its train rows that no run trains on are scored too. No checkpoint selection:
-scores are those of the last step. Finished runs in the output directory are not repeated. Step times are measured at
-the end, in short interleaved runs of every scheme; nothing else should run on the machine.
+scores are those of the last step. Finished runs with the same --rte and --steps are not repeated. Step times are
+measured at the end, in short interleaved runs of every scheme; nothing else should run on the machine.
 """
 
 from __future__ import annotations
@@ -143,6 +143,11 @@ def times(rows: Path, *, schemes: Collection[str]) -> dict[str, list[float]]:
     return {scheme: [times[scheme] for times in rounds] for scheme in runs}
 
 
+def output_directory(directory: Path, *, rte: int, steps: int) -> Path:
+    """Return the directory of the rows and runs with these settings."""
+    return directory / f"rte-{rte}-steps-{steps}"
+
+
 def table(results: dict[str, list[dict[str, Any]]], step_times: dict[str, list[float]]) -> Iterator[str]:
     yield f"| | {' | '.join(SCORED)} | million parameters, shared | per task | step time / hard |"
     yield f"|---|{'---|' * len(SCORED)}---|---|---|"
@@ -173,14 +178,15 @@ def main() -> None:
     parser.add_argument("--table", type=Path)
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    rows = (args.output / "rows").resolve()
+    directory = output_directory(args.output, rte=args.rte, steps=args.steps)
+    rows = (directory / "rows").resolve()
     trained = {"rte": args.rte, "snli": SNLI}
     write_rows(args.data, rows, trained=trained)
     results: dict[str, list[dict[str, Any]]] = {}
     for seed in range(1, args.seeds + 1):
         available = dict(runs(rows, trained=trained, steps=args.steps, seed=seed))
         for name in args.only or available:
-            output = args.output / f"seed-{seed}" / name.replace(", ", "-").replace(" ", "-")
+            output = directory / f"seed-{seed}" / name.replace(", ", "-").replace(" ", "-")
             result = run_once(available[name], output, rows=rows)
             results.setdefault(name, []).append(result)
             print(f"seed {seed}, {name}: {result['scores']}", flush=True)

@@ -5,8 +5,8 @@
 DATA_DIR contains `<name>/{train,validation}.jsonl.gz`. Recipe: 3 epochs, batches of 32 grouped by length, lr 1e-4 with
 10% warm-up and linear decay, weight decay 0.01, at most 128 tokens. One JSON line per task: the validation score, the
 wall seconds of training without evaluation, and real (non-padding) tokens per second. With --probe each fine-tune takes
-STEPS steps, with batches evenly spread over an epoch as the Trainer's sampler orders it, after two warm-up steps: its
-seconds are extrapolated to 3 epochs, and it has no score.
+STEPS steps, with batches evenly spread over an epoch as the Trainer's sampler orders it, after two warm-up steps
+(or --warm): its seconds are extrapolated to 3 epochs, and it has no score.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ from transformers import (
 )
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-WARM = 2
 GROUPED = 50
 """Batches that the Trainer groups at a time; a probe uses the rows of four times as many."""
 
@@ -103,12 +102,12 @@ def score(task: Task, logits: np.ndarray, gold: np.ndarray, names: list[str]) ->
     return float(accuracy_score(gold, classes))
 
 
-def spread_batches(lengths: list[int], *, size: int, steps: int, grouped: bool) -> list[list[int]]:
-    """Return evenly spread batches of an epoch in the order of the Trainer's sampler, the first ones as warm-up."""
+def spread_batches(lengths: list[int], *, size: int, steps: int, warm: int, grouped: bool) -> list[list[int]]:
+    """Return evenly spread batches of an epoch in the order of the Trainer's sampler, repeated before as warm-up."""
     order = list(LengthGroupedSampler(size, lengths=lengths)) if grouped else torch.randperm(len(lengths)).tolist()
     batches = [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
     chosen = [batches[i * len(batches) // steps] for i in range(steps)]
-    return (chosen * WARM)[:WARM] + chosen
+    return [chosen[i % steps] for i in range(warm)] + chosen
 
 
 class Clock(TrainerCallback):
@@ -148,7 +147,9 @@ def fine_tune(name: str, args: argparse.Namespace) -> dict[str, Any]:
     lengths = [len(row["input_ids"]) for row in encoded]
     strategy = "random" if args.random else "group_by_length"
     grouped = not args.random
-    probed = spread_batches(lengths, size=args.batch, steps=args.probe, grouped=grouped) if args.probe else []
+    probed: list[list[int]] = []
+    if args.probe:
+        probed = spread_batches(lengths, size=args.batch, steps=args.probe, warm=args.warm, grouped=grouped)
     if probed:
         encoded, strategy = [encoded[i] for batch in probed for i in batch], "sequential"
     clock = Clock()
@@ -182,7 +183,8 @@ def fine_tune(name: str, args: argparse.Namespace) -> dict[str, Any]:
     trainer.train()
     seconds, tokens = time.perf_counter() - start, 3 * sum(lengths) / fraction
     if probed:
-        rate = sum(lengths[i] for batch in probed[WARM:] for i in batch) / (clock.ends[-1] - clock.ends[WARM - 1])
+        measured_tokens = sum(lengths[i] for batch in probed[args.warm :] for i in batch)
+        rate = measured_tokens / (clock.ends[-1] - clock.ends[args.warm - 1])
         seconds = tokens / rate
     result = {
         "task": name,
@@ -211,6 +213,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--probe", type=int, default=0, metavar="STEPS", help="measure the speed over STEPS steps only")
+    parser.add_argument("--warm", type=int, default=2, metavar="STEPS", help="warm-up steps of a probe, at least 1")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     with args.output.open("a", encoding="utf-8") as results:

@@ -56,7 +56,8 @@ def measure(encoder: str, case: str, count: int) -> dict[str, Any]:
         start, cpu = time.perf_counter(), os.times()
         split = tokenize_split(examples, columns={}, tokenizer=tokenizer, max_length=128, directory=Path(scratch))
         seconds, after = time.perf_counter() - start, os.times()
-        return {"seconds": seconds, "cpu": after.user + after.system - cpu.user - cpu.system, "digest": split.tokens}
+        cpu_seconds = after.user + after.system - cpu.user - cpu.system
+        return {"seconds": seconds, "cpu": cpu_seconds, "digest": split.token_digest}
 
 
 def run(options: argparse.Namespace, case: str, cores: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Two machines on one: two network namespaces that see each other over a cable alone, torchrun with a rendezvous at the
-# first, and the weights beside those of one process. Needs root and iproute2.
+# Train on two machines: two network namespaces that are connected only by a virtual cable, torchrun with a rendezvous
+# at the first; the rows and weights are compared with those of one process. Needs root and iproute2.
 #
 #     bash benchmarks/two_machines.sh .venv/bin/python
 set -euo pipefail
@@ -23,11 +23,11 @@ export PYTHONPATH=$root OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELIS
 "$python" - "$work" << 'END'
 import json, sys
 from pathlib import Path
-from tests.faults.harness import play, small_run
+from tests.faults.harness import small_run, train_job
 work = Path(sys.argv[1])
 run = small_run(work / "tiny", dropout=0.0, train={"save_every": 40})
 (work / "jobs.json").write_text(json.dumps([{"run": run, "output": str(work / "two"), "resume": False}]))
-play(run, work / "one")
+train_job(run, work / "one")
 END
 
 # `is_host`: torchrun finds the machine of the rendezvous by its host's name, and here both have the same one.
@@ -44,10 +44,11 @@ wait "$first"
 "$python" - "$work" << 'END'
 import sys
 from pathlib import Path
-from tests.tiny import max_weight_difference, checkpoint, read_json
+from tests.faults.harness import computed_rows
+from tests.tiny import checkpoint, max_weight_difference
 work = Path(sys.argv[1])
-rows = [read_json(work / which / "rows-0.json") for which in ("one", "two")]
-far = max_weight_difference(checkpoint(work / "one", 40), checkpoint(work / "two", 40))
-print(f"two machines: the same rows: {rows[0] == rows[1]}; weights {far:.1e} from those of one process")
-sys.exit(rows[0] != rows[1] or far > 1e-5)
+rows = [computed_rows(work / name) for name in ("one", "two")]
+difference = max_weight_difference(checkpoint(work / "one", 40), checkpoint(work / "two", 40))
+print(f"two machines: the same rows: {rows[0] == rows[1]}; weights differ by {difference:.1e} from one process")
+sys.exit(rows[0] != rows[1] or difference > 1e-5)
 END

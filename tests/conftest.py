@@ -73,7 +73,7 @@ def to_toml() -> Callable[[Mapping[str, Any]], str]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A run of every task type, trained until it finds places and people."""
+    """A run of five task types (see `make_run`), trained until it finds places and people."""
     from tests.placeholder_plots import DRAWN, replaced
     from tests.tiny import make_run, train_tiny
 

@@ -24,7 +24,7 @@ from tests.tiny import Trained, write_encoder
 
 
 def make_predictor(encoder: Path, case: str = "hard") -> Predictor:
-    """A model with a task of every type."""
+    """A model with the task types of `SPECS`, and a second one that labels words."""
     loaded = load_encoder(str(encoder))
     specs = {name: config_of_kind(name) for name in SPECS} | {"tags": config_of_kind("labeling", scheme="plain")}
     tasks = [task_from_config(name, spec) for name, spec in specs.items()]

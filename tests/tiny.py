@@ -81,7 +81,7 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
 
 
 def make_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
-    """Return rows of words with labels for every task type; every fifth row lacks one label."""
+    """Return rows of words with labels for the five task types of `make_run`; every fifth row lacks one label."""
     source = random.Random(seed)
     rows = []
     for i in range(count):
@@ -104,8 +104,9 @@ def make_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def make_run(directory: Path, *, rows: int = 60, dropout: float = 0.1, **tables: Any) -> dict[str, Any]:
-    """Return a run of every task type over three datasets (words with three tasks, pairs, texts), as a dict.
+    """Return a run of five task types over three datasets (words with three tasks, pairs, texts), as a dict.
 
+    The types are classification, sentiment, labeling, regression and multilabel.
     Writes files and encoder to the directory; `tables` replace whole tables of the run.
     """
     encoder = write_encoder(directory / "encoder", dropout=dropout)

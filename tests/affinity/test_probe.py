@@ -106,7 +106,7 @@ def test_layers_in_order() -> None:
 
 @pytest.fixture(scope="module")
 def fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
-    """All task types on texts, words and pairs, and a task that is an exact copy of another; double precision."""
+    """Five task types on texts, words and pairs, and a task that is an exact copy of another; double precision."""
     directory = tmp_path_factory.mktemp("probe")
     train = {"steps": 1, "batch_size": 8, "precision": "fp64", "micro_tokens": 64}
     run: dict[str, Any] = make_run(directory, rows=24, train=train)

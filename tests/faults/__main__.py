@@ -54,10 +54,10 @@ def parts() -> dict[str, Part]:
         "resume-all": lambda scratch: resume.all_settings(scratch, parallel=PARALLEL),
         "resume-sharded": resume.sharded,
         "kill-at-random": lambda scratch: kills.at_random(scratch, repetitions=200, finished=20),
-        "kill-at-points": lambda scratch: kills.at_points(scratch, times=3),
+        "kill-at-points": kills.at_points,
         "kill-resumed": resume_faults.killed,
         "resume-other-data": resume_faults.other_data,
-        "damage": lambda scratch: damage.mutations(scratch, repetitions=500),
+        "damage": lambda scratch: damage.mutations(scratch, repetitions=500, resumed=18),
         "all-damaged": damage.all_damaged,
         "full-disk": lambda scratch: damage.full_disk(scratch, repetitions=20),
         "signals": lambda scratch: signals.stop(scratch, repetitions=50),
@@ -103,6 +103,7 @@ def main() -> None:
                 "seconds": round(time.perf_counter() - start),
                 "date": date.today().isoformat(),
                 "commit": commit(),
+                "environment": environment(),
             }
             RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             print(f"{name}: {count} ({results[name]['seconds']} s)", flush=True)
@@ -124,9 +125,9 @@ def _read_results() -> dict[str, Any]:
 PAGE = """# Reliability
 
 These fault-injection tests check that no run, model or request is lost, with real processes, signals and files and a randomly initialised two-layer
-encoder. This command runs them and writes this page; to run a single part: `python -m tests.faults --only NAME`.
+encoder. This command runs them and writes this page, {hours:.1f} hours in total; to run a single part: `python -m tests.faults --only NAME`.
 
-<!-- not run: takes two hours -->
+<!-- not run: takes {hours:.1f} hours -->
 ```console
 $ make faults
 ```
@@ -135,14 +136,26 @@ $ make faults
 |---|---|---|---|---|
 {lines}
 
-{rest}Python {python}, torch {torch}, transformers {transformers}, {system}, {cores} cores, {capability}, one thread per process.
+{rest}One thread per process. Where the parts ran:
+
+{environments}
 """  # noqa: E501
+
+
+def environment() -> str:
+    """Return the versions and the processor of this process."""
+    return (
+        f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}, "
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
+    )
 
 
 def page(counts: dict[str, Any]) -> str:
     """Return the page of the documentation for counts by part."""
     lines = []
+    environments: dict[str, list[str]] = {}
     for name, count in counts.items():
+        environments.setdefault(count.get("environment", "not recorded"), []).append(name)
         passed = count["tried"] - len(count["wrong"])
         figures = f"{passed:,} of {count['tried']:,} | {count['seconds']:,}"
         counted = ", ".join(count[key] for key in ("date", "commit") if key in count)
@@ -151,12 +164,8 @@ def page(counts: dict[str, Any]) -> str:
     return PAGE.format(
         lines="\n".join(lines),
         rest=f"Not complete yet: {', '.join(uncounted)}.\n\n" if uncounted else "",
-        python=platform.python_version(),
-        torch=torch.__version__,
-        transformers=transformers.__version__,
-        system=f"{platform.system()} {platform.machine()}",
-        cores=os.cpu_count(),
-        capability=torch.backends.cpu.get_cpu_capability(),
+        hours=sum(count["seconds"] for count in counts.values()) / 3600,
+        environments="\n".join(f"- {where}: {', '.join(names)}." for where, names in environments.items()),
     )
 
 

@@ -15,13 +15,20 @@ import pytest
 from nlpmtl.errors import RunError
 from nlpmtl.training import latest_valid
 from tests.faults.harness import FaultCount, open_trainer, run_in_fork, small_run, train_job
+from tests.tiny import checkpoint, digest
 
 
-def mutations(scratch: Path, *, repetitions: int) -> FaultCount:
-    """Truncate, flip a bit in, or delete a file of the latest checkpoint."""
+def mutations(scratch: Path, *, repetitions: int, resumed: int) -> FaultCount:
+    """Truncate, flip a bit in, or delete a file of the latest checkpoint.
+
+    Args:
+        scratch: directory for the runs.
+        repetitions: number of damaged checkpoints.
+        resumed: number of runs that are then resumed and trained to their end.
+    """
     count = FaultCount(
-        "a file of the latest checkpoint is truncated, has a flipped bit, or is deleted: "
-        "reported, and the previous one used"
+        "a file of the latest checkpoint is truncated, has a flipped bit, or is deleted: reported, and the previous "
+        f"one used; {resumed} runs are resumed and end with identical weights"
     )
     run = small_run(scratch / "tiny", steps=4, train={"keep": 2})
     train_job(run, scratch / "whole")
@@ -30,13 +37,17 @@ def mutations(scratch: Path, *, repetitions: int) -> FaultCount:
     names = sorted(path.name for path in latest_checkpoint.iterdir())
     for number in range(repetitions):
         name, damage = names[number % len(names)], ("cut", "flip", "delete")[number // len(names) % 3]
-        directory = scratch / "damaged"
-        shutil.rmtree(directory, ignore_errors=True)
-        shutil.copytree(previous.parent, directory)
+        output = scratch / "damaged"
+        shutil.rmtree(output, ignore_errors=True)
+        shutil.copytree(scratch / "whole", output)
+        directory = output / "checkpoints"
         _damage(directory / latest_checkpoint.name / name, damage, generator)
         valid, invalid = latest_valid(directory)
         passed = valid == directory / previous.name and len(invalid) == 1 and latest_checkpoint.name in invalid[0]
-        count.add(f"{damage} {name}", passed, f"valid: {valid}, skipped: {invalid}")
+        reason = None if passed else f"valid: {valid}, skipped: {invalid}"
+        if reason is None and number < resumed:
+            reason = _other_weights(run, output, expected=digest(latest_checkpoint))
+        count.add(f"{damage} {name}", reason is None, reason or "")
     return count
 
 
@@ -62,13 +73,14 @@ def all_damaged(scratch: Path) -> FaultCount:
 
 
 def full_disk(scratch: Path, *, repetitions: int) -> FaultCount:
-    """Reach a limit on the file size while saving: a plain error, and earlier checkpoints stay intact."""
+    """Reach a limit on the file size while step 2 is saved: a plain error, and the checkpoint of step 1 is intact."""
     count = FaultCount(
         "disk full while a checkpoint is written: a readable error, the previous one intact, "
         "and the run resumes from it"
     )
     run = small_run(scratch / "tiny", steps=6, train={"keep": 2})
     train_job(run, scratch / "whole")
+    expected = digest(checkpoint(scratch / "whole", 6))
     sizes = sorted(path.stat().st_size for path in (scratch / "whole" / "checkpoints" / "step-000006").iterdir())
     for number in range(repetitions):
         output = scratch / f"full-{number}"
@@ -79,10 +91,11 @@ def full_disk(scratch: Path, *, repetitions: int) -> FaultCount:
             with open_trainer(run, output, resume=False) as trainer:
                 for _ in trainer.events():
                     # The log is smaller than the limit, so only the checkpoint fails.
-                    if trainer.state.cursor.step >= 2:
+                    if trainer.step == 2:  # it is logged, and not yet saved
                         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
-        reason = _check_recovery(run, output, status=run_in_fork(lambda save=save: _expect_error(save)))  # type: ignore[misc]
+        status = run_in_fork(lambda save=save: _expect_error(save))  # type: ignore[misc]
+        reason = _check_recovery(run, output, status=status, expected=expected)
         count.add(f"{limit} bytes", reason is None, reason or "")
     return count
 
@@ -92,17 +105,28 @@ def _expect_error(save: Callable[[], None]) -> None:
         save()
 
 
-def _check_recovery(run: dict[str, Any], output: Path, *, status: int) -> str | None:
+def _check_recovery(run: dict[str, Any], output: Path, *, status: int, expected: str) -> str | None:
+    """Return None if the checkpoint before the failed one is intact, and the resumed run has the expected weights."""
     if status != 0:
         return f"exit status {status}"
     latest, damaged = latest_valid(output / "checkpoints")
-    if latest is None or damaged:
-        return f"the latest checkpoint is not intact: {damaged}"
+    if latest != checkpoint(output, 1) or damaged:
+        return f"the latest checkpoint is {latest}, not that of step 1; damaged: {damaged}"
     leftovers = [path.name for path in (output / "checkpoints").iterdir() if path.name.startswith(".")]
     if leftovers:
         return f"left behind: {leftovers}"
     train_job(run, output, resume=True)
-    return None if (output / "checkpoints" / "step-000006").exists() else "the resumed run did not finish"
+    return None if digest(checkpoint(output, 6)) == expected else "the resumed run has other weights"
+
+
+def _other_weights(run: dict[str, Any], output: Path, *, expected: str) -> str | None:
+    """Return None if the run continues from the checkpoint of step 3 and ends with the expected weights."""
+    with open_trainer(run, output, resume=True) as trainer:
+        step = trainer.step
+    if step != 3:
+        return f"the run continues after step {step}, not 3"
+    train_job(run, output, resume=True)
+    return None if digest(checkpoint(output, 4)) == expected else "the resumed run has other weights"
 
 
 def _damage(path: Path, damage: str, generator: random.Random) -> None:

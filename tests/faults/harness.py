@@ -62,7 +62,7 @@ class FaultCount:
 def small_run(
     directory: Path, *, dropout: float = 0.1, steps: int = 40, rows: int = 24, **tables: Any
 ) -> dict[str, Any]:
-    """Return a run of every task type that takes about a second."""
+    """Return a run of five task types (see `make_run`) that takes about a second."""
     train = {"steps": steps, "batch_size": 6, "lr": 1e-3, "save_every": 1, "keep": steps + 1, "precision": "fp32"}
     train |= tables.pop("train", {})
     return make_run(directory, rows=rows, dropout=dropout, train=train, **{"eval": {"every": 10}, **tables})
@@ -87,23 +87,32 @@ def open_trainer(run: Mapping[str, Any], output: Path, *, resume: bool) -> Itera
 
 
 def train_job(run: Mapping[str, Any], output: Path, *, resume: bool = False, until: int | None = None) -> None:
-    """Train to the end or up to a step; the rows of each step are also written to rows-<rank>.json."""
+    """Train to the end or up to a step; the rows that this rank computes are also written to rows-<rank>.json."""
     with open_trainer(run, output, resume=resume) as trainer:
         rows: dict[int, Any] = {}
-        next_plan = trainer.plan.next
+        accumulator = trainer.train_step.accumulator
+        run_passes = accumulator.run
 
-        def record_rows(cursor: Any) -> Any:
-            plan, after = next_plan(cursor)
-            rows[plan.step + 1] = plan.rows
-            return plan, after
+        def record_rows(step_rows: Any, **options: Any) -> Any:
+            result = run_passes(step_rows, **options)
+            rows[step_rows.step + 1] = sorted(result.rows)
+            return result
 
-        trainer.plan.next = record_rows  # type: ignore[method-assign]
+        accumulator.run = record_rows  # type: ignore[method-assign, assignment]
         for _ in trainer.events():
             if until is not None and trainer.state.cursor.step > until:
                 break  # the step is saved, and the next one computed
-        (output / f"rows-{trainer.train_step.accumulator.accelerator.process_index}.json").write_text(
-            json.dumps(rows), encoding="utf-8"
-        )
+        path = output / f"rows-{accumulator.accelerator.process_index}.json"
+        path.write_text(json.dumps(rows), encoding="utf-8")
+
+
+def computed_rows(output: Path) -> dict[str, list[Any]]:
+    """Return the rows of each step that all ranks of a run of `train_job` computed together."""
+    rows: dict[str, list[Any]] = {}
+    for path in output.glob("rows-*.json"):
+        for step, of_rank in json.loads(path.read_text(encoding="utf-8")).items():
+            rows[step] = sorted(rows.get(step, []) + of_rank)
+    return rows
 
 
 def train_all(

@@ -14,7 +14,7 @@ import torch
 from nlpmtl.errors import RunError
 from nlpmtl.registry import TASKS
 from nlpmtl.training import latest_valid
-from tests.faults.harness import FaultCount, open_trainer, small_run, train_all, train_job
+from tests.faults.harness import FaultCount, computed_rows, open_trainer, small_run, train_all, train_job
 from tests.tiny import checkpoint, max_weight_difference, metrics, weights
 
 PLUGIN, KIND = "tests.faults.faulty_task", "faulty"
@@ -99,7 +99,7 @@ def out_of_memory(scratch: Path, *, world_sizes: Sequence[int] = (1, 2)) -> Faul
             checkpoint(directory / "limited", STEPS), checkpoint(directory / "unlimited", STEPS)
         )
         state = json.loads((checkpoint(directory / "limited", STEPS) / "state.json").read_text(encoding="utf-8"))
-        rows = [(directory / name / "rows-0.json").read_text(encoding="utf-8") for name in ("limited", "unlimited")]
+        rows = [computed_rows(directory / name) for name in ("limited", "unlimited")]
         passed = difference < 1e-6 and rows[0] == rows[1] and state["micro_tokens"] is not None
         count.add(
             f"{processes} processes",

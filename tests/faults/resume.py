@@ -134,11 +134,15 @@ def all_settings(scratch: Path, *, parallel: int) -> FaultCount:
 
 def sharded(scratch: Path, *, every: int = 1, last: int = STEPS) -> FaultCount:
     """Resume two processes with sharded training, for components that read gradients and losses."""
-    observing = ("sampling proportional", "sampling exp3", "weighting gradvac", "weighting gradnorm", "relations")
-    sharded_settings = [setting for setting in settings() if setting[0] == 2 and setting[3] in observing]
-    count = from_every_step(scratch, covering_pairs(sharded_settings), every=every, last=last, sharded=True)
+    count = from_every_step(scratch, sharded_settings(), every=every, last=last, sharded=True)
     count.description = f"two processes with sharded training (FSDP2): {count.description}"
     return count
+
+
+def sharded_settings() -> list[Setting]:
+    """Return settings of two processes that cover each pair, for components that read gradients and losses."""
+    observing = ("sampling proportional", "sampling exp3", "weighting gradvac", "weighting gradnorm", "relations")
+    return covering_pairs([setting for setting in settings() if setting[0] == 2 and setting[3] in observing])
 
 
 def difference(first: Path, second: Path, *, after: int, last: int) -> str | None:

@@ -1,36 +1,38 @@
-"""SIGKILL before each file change of a resumed run; and resuming with other data."""
+"""SIGKILL before and within each file change of a resumed run; and resuming with other data."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from nlpmtl import Predictor, RunError
 from nlpmtl.run import iter_train, load_config
-from nlpmtl.training import read_lines
+from nlpmtl.training import latest_valid, read_lines
+from tests.faults.file_changes import FileChanges, kill_points, read_changes, write_changes
 from tests.faults.harness import FaultCount, run_in_fork, small_run
 from tests.tiny import checkpoint, digest, train_tiny, write_rows
 
 STEPS = 6
-_CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "shutil.rmtree", "ctypes.dlsym")
 _LOGS = ("metrics.jsonl", "evaluations.jsonl")
 Rows = list[dict[str, Any]]
 
 
 def killed(scratch: Path, *, every: int = 1) -> FaultCount:
-    """Kill a resumed run before the n-th file change, for every n: a finished run and an interrupted one.
+    """Kill a resumed run before each file change and while it writes each file: a finished run and an interrupted one.
 
     Args:
         scratch: directory for the runs.
-        every: step between the numbers n.
+        every: step between the points.
     """
-    count = FaultCount("killed while resuming, before each change of a file: its model loads, and nothing is lost")
+    count = FaultCount(
+        "killed while resuming, before each change of a file and within each write: its checkpoints and its model "
+        "load, and nothing is lost"
+    )
     train = {"keep": 2, "save_every": 2}
     run = small_run(scratch / "tiny", steps=STEPS, rows=30, train=train, eval={"every": 2})
     run["datasets"] = {"texts": run["datasets"]["texts"]}
@@ -39,19 +41,23 @@ def killed(scratch: Path, *, every: int = 1) -> FaultCount:
     _train_and_interrupt(run, interrupted)
     for name, start in (("finished", reference), ("interrupted", interrupted)):
         output = Path(shutil.copytree(start, scratch / f"{name} counted"))
-        counter = scratch / f"{name}.changes"
-        status = run_in_fork(lambda output=output, counter=counter: _resume(run, output, count_file=counter))  # type: ignore[misc]
+        path = scratch / f"{name}.changes"
+        status = run_in_fork(lambda output=output, path=path: _resume_counted(run, output, path))  # type: ignore[misc]
         count.add(f"{name}, not killed", status == 0 and _difference(reference, output) is None, f"status {status}")
-        for number in range(1, int(counter.read_text()) + 1, every):
-            output = Path(shutil.copytree(start, scratch / f"{name} {number}"))
-            status = run_in_fork(lambda output=output, number=number: _resume(run, output, kill_at=number))  # type: ignore[misc]
+        changes = read_changes(path)
+        removed = any(change.kind == "rmdir" for change in changes)
+        count.add(f"{name}: removals", removed, f"no directory is removed: {[str(c) for c in changes]}")
+        for point, number, halve in list(kill_points(changes))[::every]:
+            output = Path(shutil.copytree(start, scratch / f"{name} {number} {halve}"))
+            status = run_in_fork(lambda output=output, n=number, halve=halve: _resume_and_kill(run, output, n, halve))  # type: ignore[misc]
             reason = None if status == -signal.SIGKILL else f"the process was not killed: {status}"
+            reason = reason or _lost_checkpoint(start, output)
             if reason is None and name == "finished":
                 reason = _loading_error(output / "model")
             if reason is None:
                 train_tiny(run, output, resume=True)
                 reason = _difference(reference, output)
-            count.add(f"{name}, before change {number}", reason is None, reason or "")
+            count.add(f"{name}, {point}", reason is None, reason or "")
             shutil.rmtree(output)
     return count
 
@@ -128,34 +134,24 @@ def _train_and_interrupt(run: dict[str, Any], output: Path) -> None:
             break
 
 
-def _resume(run: dict[str, Any], output: Path, *, kill_at: int = 0, count_file: Path | None = None) -> None:
-    """Resume a run, and kill the process before the n-th file change in its directory."""
-    changes = 0
-
-    def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal changes
-        if not any(_changed(event, arguments, str(output))):
-            return
-        changes += 1
-        if changes == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(watch)
+def _resume_counted(run: dict[str, Any], output: Path, path: Path) -> None:
+    """Resume a run, and write the file changes in its directory."""
+    watched = FileChanges(output)
     train_tiny(run, output, resume=True)
-    if count_file is not None:
-        count_file.write_text(str(changes))
+    write_changes(path, watched.changes)
 
 
-def _changed(event: str, arguments: tuple[Any, ...], output: str) -> Iterator[bool]:
-    """Yield whether an audit event of Python changes a file below `output`."""
-    if event == "open":
-        path, mode, flags = arguments
-        writes = bool(flags & (os.O_WRONLY | os.O_RDWR)) if isinstance(flags, int) else "w" in (mode or "")
-        yield writes and str(path).startswith(output)
-    elif event == "ctypes.dlsym":
-        yield arguments[-1] in ("renameat2", "renameatx_np")
-    elif event in _CHANGES:
-        yield any(isinstance(path, str | os.PathLike) and os.fspath(path).startswith(output) for path in arguments)
+def _resume_and_kill(run: dict[str, Any], output: Path, number: int, halve: bool) -> None:
+    FileChanges(output, kill_at=number, halve=halve)
+    train_tiny(run, output, resume=True)
+
+
+def _lost_checkpoint(start: Path, output: Path) -> str | None:
+    """Return None if the latest checkpoint is intact, and at least as late as before the run was resumed."""
+    (before, _), (latest, damaged) = (latest_valid(directory / "checkpoints") for directory in (start, output))
+    if latest is None or damaged or before is None:
+        return f"the latest checkpoint is not intact: {damaged}"
+    return None if latest.name >= before.name else f"the latest checkpoint was {before.name}, and is {latest.name}"
 
 
 def _loading_error(model: Path) -> str | None:

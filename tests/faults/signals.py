@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -109,11 +110,28 @@ def _stop(
         expected = set(codes) == {128 + signal_number}
     if len(codes) != len(pids) or not expected:
         return f"exit codes {codes}: {stderr[-500:]}"
+    exit_code = _exit_code(process, receiver, stderr)
+    if exit_code != 128 + signal_number:
+        return f"the exit code is {exit_code}: {stderr[-500:]}"
     latest, damaged = latest_valid(output / "checkpoints")
     last = metrics(output)[-1]["step"]
     if damaged or latest is None or latest != checkpoint(output, last):
         return f"the latest checkpoint is {latest} after step {last}: {damaged}"
     return None
+
+
+def _exit_code(process: subprocess.Popen[str], receiver: str, stderr: str) -> int | None:
+    """Return the exit code of a single process, or of the process that torchrun reports as the first to end.
+
+    After a signal to itself torchrun reports no exit code of its processes: it ends with 1.
+    """
+    if receiver == "single":
+        return process.returncode
+    if receiver == "launcher":
+        number = re.findall(r"SignalException: Process \d+ got signal: (\d+)", stderr)
+        return 128 + int(number[-1]) if number and process.returncode == 1 else None
+    codes = re.findall(r"^ +exitcode +: (-?\d+)", stderr, flags=re.MULTILINE)
+    return int(codes[-1]) if codes else None
 
 
 def _job(run: dict[str, Any], output: Path, *, resume: bool = False, stop_at: int = STEPS) -> dict[str, Any]:

@@ -19,12 +19,26 @@ from tests.faults import (
     signals,
     world_size,
 )
+from tests.faults.__main__ import page
 from tests.faults.harness import FaultCount
 
 
 def assert_all_passed(count: FaultCount, *, min_attempts: int) -> None:
     assert count.attempts >= min_attempts
     assert count.failures == []
+
+
+def test_the_page_has_the_duration_and_where_each_part_ran() -> None:
+    counted = {"what": "a fault", "tried": 3, "wrong": [], "date": "2026-11-30", "commit": "abc"}
+    text = page(
+        {
+            "resume": {**counted, "seconds": 3000},
+            "damage": {**counted, "seconds": 2400, "environment": "Python 3.11"},
+            "signals": {**counted, "seconds": 600, "environment": "Python 3.11"},
+        }
+    )
+    assert "takes 1.7 hours" in text
+    assert text.endswith("- not recorded: resume.\n- Python 3.11: damage, signals.\n")
 
 
 def test_every_pair_of_settings_is_covered() -> None:
@@ -42,7 +56,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     """With all stateful components at once, and with each sharing scheme; three micro-batches per step."""
     settings = [setting for setting in resume.settings() if setting[:3] == (1, 3, "mixed")]
     chosen = [setting for setting in settings if setting[3].startswith(("all", "relations", "sharing"))]
-    assert_all_passed(resume.from_every_step(tmp_path, chosen, every=4, last=6), min_attempts=len(chosen) - 1)
+    assert_all_passed(resume.from_every_step(tmp_path, chosen, every=4, last=6), min_attempts=len(chosen))
 
 
 @pytest.mark.slow
@@ -57,13 +71,13 @@ def test_the_latest_checkpoint_loads_after_kills_at_random_times(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_kills_at_each_fsync(tmp_path: Path) -> None:
-    assert_all_passed(kills.at_points(tmp_path, times=1), min_attempts=8)
+def test_kills_while_a_checkpoint_is_written(tmp_path: Path) -> None:
+    assert_all_passed(kills.at_points(tmp_path, every=11), min_attempts=8)
 
 
 @pytest.mark.slow
 def test_kills_while_resuming(tmp_path: Path) -> None:
-    assert_all_passed(resume_faults.killed(tmp_path, every=11), min_attempts=8)
+    assert_all_passed(resume_faults.killed(tmp_path, every=31), min_attempts=11)
 
 
 @pytest.mark.slow
@@ -72,7 +86,7 @@ def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:
 
 
 def test_damaged_checkpoints_are_detected(tmp_path: Path) -> None:
-    assert_all_passed(damage.mutations(tmp_path, repetitions=24), min_attempts=24)
+    assert_all_passed(damage.mutations(tmp_path, repetitions=24, resumed=1), min_attempts=24)
 
 
 def test_without_an_intact_checkpoint_resuming_is_an_error(tmp_path: Path) -> None:

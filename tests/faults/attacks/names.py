@@ -11,6 +11,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import nlpmtl
 from tests.faults.attacks.targets import TrainedRuns, attempt, copy, edit, model_actions, trained_runs
 from tests.faults.harness import FaultCount
@@ -58,18 +60,17 @@ def names(scratch: Path, *, every: bool = True) -> FaultCount:
         every: whether to use each name everywhere; otherwise every fifth, different ones for each use.
     """
     count = FaultCount("names that look like paths: nothing is written outside the output directory")
-    with trained_runs(scratch) as runs:
-        work = scratch / "work" / "inner"
+    with trained_runs(scratch) as runs, pytest.MonkeyPatch.context() as patch:
+        work = scratch / "work" / "a" / "b" / "c"  # `../../../x` is below the watched directory
         work.mkdir(parents=True)
-        previous_directory = Path.cwd()
-        os.chdir(work)
-        try:
-            sample_names = NameSampler(path_like_names(scratch), every=every)
-            _names_in_runs(runs, scratch, count, sample_names)
-            _names_of_outputs(runs, scratch, count)
-            _names_of_models(runs, scratch, count, sample_names)
-        finally:
-            os.chdir(previous_directory)
+        home = scratch / "home"
+        home.mkdir()
+        patch.chdir(work)
+        patch.setenv("HOME", str(home))
+        sample_names = NameSampler(path_like_names(scratch), every=every)
+        _names_in_runs(runs, scratch, count, sample_names)
+        _names_of_outputs(runs, scratch, count)
+        _names_of_models(runs, scratch, count, sample_names)
     return count
 
 

@@ -27,7 +27,7 @@ STEPS = 2
 
 @dataclass(frozen=True)
 class TrainedRuns:
-    """A run of every task type, and a short run of one task type that can be resumed.
+    """A run of five task types (see `make_run`), and a short run of one task type that can be resumed.
 
     Args:
         run: config of the run.
