@@ -152,9 +152,10 @@ def _names_of_outputs(runs: TrainedRuns, scratch: Path, count: FaultCount) -> No
     file = scratch / "file"
     file.touch()
     (scratch / "elsewhere").mkdir(exist_ok=True)
-    opening = {"../x": True, "con": True, "~": True, " ": True, "{}": True}
+    opening = {"../x": True, "con": True, "~/x": True, " ": True, "{}": True}
     for name in [*opening, "x\0y", "n" * 300, "a/" * 3000, str(file), str(file / "x"), "/dev/null", "/proc/nlpmtl-x"]:
-        output = Path(os.path.normpath(Path.cwd() / name)) if len(name) < 300 and "\0" not in name else Path.cwd() / "x"
+        is_path = len(name) < 300 and "\0" not in name
+        output = Path(os.path.normpath(Path.cwd() / Path(name).expanduser())) if is_path else Path.cwd() / "x"
         action = lambda name=name: nlpmtl.train(run, output=name)  # noqa: E731
         check_outside(
             count, scratch, f"an output {name[:40]!r}", action, output=output, accepted=opening.get(name, False)
