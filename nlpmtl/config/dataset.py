@@ -49,7 +49,7 @@ class TaskOptions(KindOptions):
     """Column of the weights of rows in training, numbers of at least 0; default: all weights are 1.
 
     Within a step, a row of weight 2 counts as much as two rows of weight 1 of the same task; a row of weight 0 is not
-    trained on, and one without a weight has weight 1. The weights don't change how much the task counts beside others:
+    trained on, and one without a weight has weight 1. Weights don't change how much the task counts relative to others:
     if all its rows in a step have the same weight, this weight has no effect. Metrics count all rows alike.
     """
 

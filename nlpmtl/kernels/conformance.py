@@ -126,7 +126,7 @@ def _check_cuda_graphs(device: torch.device, encoder: PreTrainedModel | None) ->
     assert encoder is not None
     packed = _tiny_encoder(encoder, device)
     packing.enable_packing(packed)
-    for rows in (len(_LENGTHS), 1):  # room for all rows, and for fewer
+    for rows in (len(_LENGTHS), 1):  # at least as many as the batch has, and fewer
         graphed = cuda_graphs.GraphedEncoder(packed, rows=rows, max_length=max(_LENGTHS))
         for shift in (0, 7):
             _compare_encoders(packed, packed, graphed=graphed, shift=shift)

@@ -5,7 +5,7 @@ graph has fixed sizes, so the rows of a batch are followed by padding tokens. No
 their gradient is 0.
 
 Last run on 2026-11-27 (commit 809f76f, torch 2.11 on an H100). Since then, names have changed, and batches of more rows
-than `GraphedEncoder` has room for get graphs of their own.
+than the capacity of a `GraphedEncoder` get graphs of their own.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class GraphedEncoder:
 
     Args:
         encoder: encoder for which `nlpmtl.kernels.packing.enable_packing` was called; some parameters are trainable.
-        rows: number of rows that each graph has room for; a batch with more gets graphs of its own.
+        rows: maximum number of rows of a graph; a batch with more gets graphs of its own.
         max_length: maximum number of tokens in a row.
     """
 
@@ -157,19 +157,19 @@ def padded_bounds(lengths: Sequence[int], *, rows: int, max_length: int) -> Tens
 
     Args:
         lengths: number of tokens of each row.
-        rows: number of rows to have room for; if a batch has more, there is room for the next power of two.
+        rows: number of rows that the bounds are for; of a batch with more, the next power of two.
         max_length: maximum number of tokens in a row.
 
     Returns:
         The start of each row, and the end of the last, which is the captured size, ``[rows + 1]`` in int32. Batches of
-        one size have the same number of bounds, if none has more rows than there is room for.
+        one size have the same number of bounds, if none has more rows than `rows`.
     """
     size, step = size_for(sum(lengths))
     padding = size - sum(lengths)
     tail = [min(max_length, padding - start) for start in range(0, padding, max_length)]
-    room = rows if len(lengths) <= rows else 1 << (len(lengths) - 1).bit_length()
+    capacity = rows if len(lengths) <= rows else 1 << (len(lengths) - 1).bit_length()
     ends = torch.tensor([0, *lengths, *tail]).cumsum(0)
-    empty = room + -(-step // max_length) + 1 - len(ends)
+    empty = capacity + -(-step // max_length) + 1 - len(ends)
     return functional.pad(ends, (0, empty), value=size).to(torch.int32)
 
 

@@ -67,7 +67,7 @@ def test_captured_graphs_equal_eager_passes(name: str, tmp_path: Path) -> None:
     enable_packing(model)
     graphed = GraphedEncoder(model, rows=6, max_length=30)
     lengths = [[30, 21, 21, 4, 1], [9] * 6, [30, 30, 9, 3, 2, 2], [28, 21, 21, 4, 1]]  # sizes repeat
-    lengths += [[3] * 9, [30] * 20]  # more rows than a graph has room for
+    lengths += [[3] * 9, [30] * 20]  # more rows than `rows`
     for of_rows in lengths:
         results = []
         for with_graphs in (False, True):

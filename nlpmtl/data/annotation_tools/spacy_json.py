@@ -87,7 +87,7 @@ def _spans(annotation: Mapping[str, Any], *, entities: str) -> tuple[Any, dict[s
 
 
 def _to_lists(spans: Any) -> Any:
-    """Return spans as lists; a value that is no list is returned unchanged."""
+    """Return spans as lists; any other value is returned unchanged."""
     if not isinstance(spans, list):
         return spans
     return [[span.get(key) for key in _SPAN_KEYS] if isinstance(span, dict) else span for span in spans]
