@@ -6,14 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 _LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 """Variables that launchers set."""
-_LONGEST_WAIT = timedelta(days=30)
-"""A rank that has finished waits for the others."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +60,11 @@ def open_ranks(directory: Path) -> Iterator[Ranks]:
     if not any(name in os.environ for name in _LAUNCHED):
         yield Ranks()
         return
-    from nlpmtl.training import accelerator_context
+    from nlpmtl.training import accelerator_context, long_wait_group
 
     with accelerator_context(directory=directory, precision="fp32", trackers=()) as accelerator:
         if accelerator.num_processes == 1:
             yield Ranks()
             return
-        import torch.distributed as dist
-
-        # The default group has a time-out of minutes, and NCCL's waits occupy the GPU.
-        group = dist.new_group(backend="gloo", timeout=_LONGEST_WAIT)
-        try:
+        with long_wait_group() as group:
             yield Ranks(accelerator.process_index, accelerator.num_processes, str(accelerator.device), group)
-        finally:
-            dist.destroy_process_group(group)

@@ -24,6 +24,7 @@ from nlpmtl.training.distributed import (
     broadcast_object,
     broadcast_parameters,
     is_distributed,
+    long_wait_group,
     work_of_one_rank,
 )
 from nlpmtl.training.evaluator import Evaluator, unchanged_score_notes
@@ -98,6 +99,7 @@ __all__ = [
     "inner_products",
     "is_distributed",
     "latest_valid",
+    "long_wait_group",
     "open_run_dir",
     "prune",
     "quarantine_corrupt",

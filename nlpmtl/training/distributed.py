@@ -92,20 +92,27 @@ def gather_results(results: Iterable[Any]) -> list[Any]:
 
 
 @contextmanager
-def work_of_one_rank() -> Iterator[None]:
-    """Let the other ranks wait at the end of the block, for days if needed, until one rank has done its work there.
+def long_wait_group() -> Iterator[dist.ProcessGroup]:
+    """Open a process group for waits of any length inside the block.
 
     The default group has a time-out of minutes, and NCCL's waits occupy the GPU.
     """
+    group = dist.new_group(backend="gloo", timeout=_LONGEST_WAIT)
+    try:
+        yield group
+    finally:
+        dist.destroy_process_group(group)
+
+
+@contextmanager
+def work_of_one_rank() -> Iterator[None]:
+    """Let the other ranks wait at the end of the block, for days if needed, until one rank has done its work there."""
     if not is_distributed():
         yield
         return
-    group = dist.new_group(backend="gloo", timeout=_LONGEST_WAIT)
-    try:
+    with long_wait_group() as group:
         yield
         dist.barrier(group=group)
-    finally:
-        dist.destroy_process_group(group)
 
 
 def barrier() -> None:
